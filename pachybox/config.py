@@ -1,0 +1,96 @@
+"""Settings of one box: read once from ``box.toml`` and the environment, then frozen.
+
+The environment wins over the file. Nothing here creates anything on disk.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pachybox.errors import InvalidArgument
+
+RUNNERS = ("auto", "process", "podman", "kubernetes")
+
+
+def default_home() -> Path:
+    """The data directory: $PACHYBOX_HOME, else $XDG_DATA_HOME/pachybox, else ~/.local/share/pachybox."""
+    if home := os.environ.get("PACHYBOX_HOME"):
+        return Path(home).absolute()
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base).absolute() / "pachybox"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One box's settings. Sizes in bytes, times in seconds.
+
+    ``http_port`` 0 means any free port. ``reserve_bytes`` is the disk space left
+    free: a write that would go below it is refused (0 = 5 % of the file system, at most
+    1 GiB). ``quota_bytes`` bounds the content store (0 = no bound). ``workers`` bounds
+    the datums running at once in the whole box (0 = the cores).
+    """
+
+    home: Path
+    http_host: str = "127.0.0.1"
+    http_port: int = 30600
+    runner: str = "auto"
+    reserve_bytes: int = 0
+    quota_bytes: int = 0
+    workers: int = 0
+    gc_interval_s: int = 3600
+    log_level: str = "info"
+
+    @property
+    def socket(self) -> Path:
+        """Where the box listens for local clients."""
+        return self.home / "run" / "box.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Holds the daemon's pid and the lock on the data directory."""
+        return self.home / "run" / "box.pid"
+
+    @property
+    def log_file(self) -> Path:
+        """The daemon's own log."""
+        return self.home / "run" / "box.log"
+
+
+_KEYS = {f.name: f.type for f in fields(Config) if f.name != "home"}
+
+
+def load(home: Path | None = None) -> Config:
+    """Read the settings of the box at ``home``.
+
+    Raises InvalidArgument naming the file, the key and the nearest known key when
+    ``box.toml`` cannot be read, has an unknown key or a value of the wrong type.
+    """
+    home = home or default_home()
+    path = home / "box.toml"
+    values: dict[str, object] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+            raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
+    for key, value in values.items():
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            raise InvalidArgument(
+                f"{path}: unknown setting {key!r}",
+                f"did you mean {near[0]!r}" if near else f"known: {', '.join(_KEYS)}",
+            )
+        wanted = int if str(_KEYS[key]) == "int" else str
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise InvalidArgument(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
+    if runner := os.environ.get("PACHYBOX_RUNNER"):
+        values["runner"] = runner
+    if values.get("runner", "auto") not in RUNNERS:
+        raise InvalidArgument(
+            f"runner {values['runner']!r} is not known", f"use one of {', '.join(RUNNERS)}"
+        )
+    return Config(home=home, **values)  # type: ignore[arg-type]  # types checked above

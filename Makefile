@@ -1,0 +1,70 @@
+# Everything a developer or a newcomer runs. A bare machine needs python3 (3.11 or newer),
+# python3-venv and make; every target sets itself up. Paths are relative throughout, so the
+# checkout may stand in a folder with spaces in its name.
+
+PYTHON ?= python3
+ARGS ?=
+UV_VERSION := 0.13.9
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.set-up
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@echo "ARGS='...' goes to pytest, and names the benchmarks to run; PYTHON=python3.12 picks an interpreter"
+
+setup: $(STAMP) ## .venv with the locked dependencies and pachybox itself
+
+# The lock's hashes cover all that is installed, hatchling (the build backend) too, so nothing is
+# fetched that is not in it. A half-made environment has no stamp and is made afresh.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "pachybox needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	  echo "Install a newer one (Ubuntu 22.04: apt-get install python3.11 python3.11-venv)," >&2; \
+	  echo "then run make again with PYTHON=python3.11." >&2; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment: install python3-venv (apt-get install python3-venv)." >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
+	@$(PY) examples/photos/demo.py
+
+test: $(STAMP) ## all tests; ARGS='tests/unit -k glob' for some
+	@$(PY) -m pytest $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import rules, docs
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest tests/arch/test_docs.py
+
+format: $(STAMP) ## let ruff mend format and imports
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(STAMP) ## measure, and renew the table of docs/performance.md; ARGS='start list' for some
+	@$(PY) benchmarks/run.py $(ARGS)
+
+# Universal: one file for Python 3.11 to 3.14, x86-64 and arm64. No index address is written.
+lock: | $(PY) ## renew requirements.lock from pyproject.toml; ARGS=--upgrade for new versions
+	@$(VENV)/bin/uv --version 2>/dev/null | grep -qF 'uv $(UV_VERSION) ' || $(PY) -m pip install --quiet uv==$(UV_VERSION)
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  $(ARGS) --output-file requirements.lock pyproject.toml
+
+# Not the stamp: the lock must be renewable when pyproject.toml is newer than it.
+$(PY):
+	@$(MAKE) setup
+
+clean: ## remove the environment, caches and the demo's pictures
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

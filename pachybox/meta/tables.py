@@ -1,0 +1,520 @@
+"""How records become rows: one Table per table, the only place that knows column order.
+
+A resident table is held whole in memory (names and heads: small, hot); the others
+keep an LRU of what was read and written last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from pachybox.model.events import Event
+from pachybox.model.ids import Branch, Commit, CommitId, Hash, Job, Pipeline, Repo
+from pachybox.model.pfs import (
+    BranchRecord,
+    CommitRecord,
+    Origin,
+    ProjectRecord,
+    RepoRecord,
+    Trigger,
+)
+from pachybox.model.pps import (
+    DatumState,
+    JobRecord,
+    JobState,
+    PipelineRecord,
+    PipelineState,
+    Stats,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+Row = tuple[Any, ...]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(t: datetime) -> int:
+    """Microseconds since 1970 UTC."""
+    return (t - _EPOCH) // _MICROSECOND
+
+
+def moment(us: int) -> datetime:
+    """The aware UTC datetime of ``us`` microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _opt(us: int | None) -> datetime | None:
+    return None if us is None else moment(us)
+
+
+def _optus(t: datetime | None) -> int | None:
+    return None if t is None else micros(t)
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, not escaped beyond need."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Generic[K, V]):
+    """One table: its name, columns (the first ``keys`` form the key), and both directions."""
+
+    name: str
+    columns: tuple[str, ...]
+    keys: int
+    key: Callable[[V], K]
+    key_row: Callable[[K], Row]
+    to_row: Callable[[V], Row]
+    from_row: Callable[[Row], V]
+    resident: bool = False
+
+    @property
+    def select(self) -> str:
+        """``SELECT`` of all columns, to be followed by WHERE, ORDER, LIMIT."""
+        return f"SELECT {', '.join(self.columns)} FROM {self.name}"
+
+
+def _branch_row(b: BranchRecord) -> Row:
+    r = b.branch.repo
+    return (
+        r.project,
+        r.name,
+        r.type,
+        b.branch.name,
+        b.head,
+        dumps([[p.repo.project, p.repo.name, p.repo.type, p.name] for p in b.direct_provenance]),
+        dumps(asdict(b.trigger)) if b.trigger else "",
+        micros(b.created),
+        micros(b.updated),
+        dumps(b.metadata),
+    )
+
+
+def _branch(row: Row) -> BranchRecord:
+    project, repo, type_, name, head, prov, trigger, created, updated, metadata = row
+    return BranchRecord(
+        Branch(Repo(project, repo, type_), name),
+        None if head is None else CommitId(head),
+        tuple(Branch(Repo(p, r, t), b) for p, r, t, b in json.loads(prov)),
+        moment(created),
+        moment(updated),
+        Trigger(**json.loads(trigger)) if trigger else None,
+        json.loads(metadata),
+    )
+
+
+def _commit_row(c: CommitRecord) -> Row:
+    r = c.commit.repo
+    prov = [
+        [b.repo.project, b.repo.name, b.repo.type, b.name, i] for b, i in c.direct_provenance
+    ]
+    return (
+        c.commit.id,
+        r.project,
+        r.name,
+        r.type,
+        c.branch,
+        c.parent,
+        c.origin.value,
+        c.description,
+        c.seq,
+        micros(c.started),
+        _optus(c.finished),
+        c.error,
+        c.root,
+        c.size,
+        c.files,
+        dumps(prov) if prov else "[]",
+        dumps(c.metadata) if c.metadata else "{}",
+    )
+
+
+def _commit(row: Row) -> CommitRecord:
+    (id_, project, repo, type_, branch, parent, origin, description, seq, started) = row[:10]
+    (finished, error, root, size, files, prov, metadata) = row[10:]
+    return CommitRecord(
+        Commit(Repo(project, repo, type_), CommitId(id_)),
+        branch,
+        None if parent is None else CommitId(parent),
+        Origin(origin),
+        description,
+        seq,
+        moment(started),
+        _opt(finished),
+        error,
+        Hash(root),
+        size,
+        files,
+        tuple((Branch(Repo(p, r, t), b), CommitId(i)) for p, r, t, b, i in json.loads(prov)),
+        json.loads(metadata),
+    )
+
+
+def _pipeline_row(p: PipelineRecord) -> Row:
+    return (
+        p.pipeline.project,
+        p.pipeline.name,
+        p.version,
+        dumps(p.spec),
+        p.user_spec,
+        p.salt,
+        p.state.value,
+        p.reason,
+        p.stopped,
+        micros(p.created),
+        micros(p.updated),
+        p.spec_commit,
+    )
+
+
+def _pipeline(row: Row) -> PipelineRecord:
+    project, name, version, spec, user, salt, state, reason, stopped, created, updated, sc = row
+    return PipelineRecord(
+        Pipeline(project, name),
+        version,
+        json.loads(spec),
+        user,
+        salt,
+        PipelineState(state),
+        reason,
+        stopped,
+        moment(created),
+        moment(updated),
+        CommitId(sc),
+    )
+
+
+def _job_row(j: JobRecord) -> Row:
+    return (
+        j.job.id,
+        j.job.pipeline.project,
+        j.job.pipeline.name,
+        j.pipeline_version,
+        j.state.value,
+        j.reason,
+        micros(j.created),
+        _optus(j.started),
+        _optus(j.finished),
+        j.total,
+        j.processed,
+        j.skipped,
+        j.failed,
+        j.recovered,
+        j.restarts,
+        dumps(asdict(j.stats)),
+        j.datums,
+    )
+
+
+def _job(row: Row) -> JobRecord:
+    (id_, project, pipeline, version, state, reason, created, started, finished) = row[:9]
+    return JobRecord(
+        Job(Pipeline(project, pipeline), CommitId(id_)),
+        version,
+        JobState(state),
+        reason,
+        moment(created),
+        _opt(started),
+        _opt(finished),
+        total=row[9],
+        processed=row[10],
+        skipped=row[11],
+        failed=row[12],
+        recovered=row[13],
+        restarts=row[14],
+        stats=Stats(**json.loads(row[15])),
+        datums=None if row[16] is None else Hash(row[16]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineVersion:
+    """One version of a pipeline as it was created."""
+
+    pipeline: Pipeline
+    version: int
+    spec: dict[str, Any]
+    user_spec: str
+    salt: str
+    created: datetime
+    spec_commit: CommitId
+
+
+@dataclass(frozen=True, slots=True)
+class DatumRecord:
+    """What one job did with one datum it ran itself."""
+
+    job: Job
+    id: str
+    hash: str
+    state: DatumState
+    reason: str
+    dir: Hash
+    finished: datetime
+    stats: Stats
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRecord:
+    """Requests queued by clients, run together when the transaction is finished."""
+
+    id: str
+    started: datetime
+    requests: tuple[dict[str, Any], ...]
+
+
+def _datum_row(d: DatumRecord) -> Row:
+    p = d.job.pipeline
+    return (
+        p.project,
+        p.name,
+        d.job.id,
+        d.id,
+        d.hash,
+        d.state.value,
+        d.reason,
+        d.dir,
+        micros(d.finished),
+        dumps(asdict(d.stats)),
+    )
+
+
+def _datum(row: Row) -> DatumRecord:
+    project, pipeline, job, id_, hash_, state, reason, dir_, finished, stats = row
+    return DatumRecord(
+        Job(Pipeline(project, pipeline), CommitId(job)),
+        id_,
+        hash_,
+        DatumState(state),
+        reason,
+        Hash(dir_),
+        moment(finished),
+        Stats(**json.loads(stats)),
+    )
+
+
+PROJECTS: Table[str, ProjectRecord] = Table(
+    "projects",
+    ("name", "description", "created_us", "metadata_json"),
+    1,
+    lambda p: p.name,
+    lambda k: (k,),
+    lambda p: (p.name, p.description, micros(p.created), dumps(p.metadata)),
+    lambda r: ProjectRecord(r[0], r[1], moment(r[2]), json.loads(r[3])),
+    resident=True,
+)
+
+REPOS: Table[Repo, RepoRecord] = Table(
+    "repos",
+    ("project", "name", "type", "description", "created_us", "metadata_json"),
+    3,
+    lambda r: r.repo,
+    lambda k: (k.project, k.name, k.type),
+    lambda r: (
+        r.repo.project,
+        r.repo.name,
+        r.repo.type,
+        r.description,
+        micros(r.created),
+        dumps(r.metadata),
+    ),
+    lambda r: RepoRecord(Repo(*r[:3]), r[3], moment(r[4]), json.loads(r[5])),
+    resident=True,
+)
+
+BRANCHES: Table[Branch, BranchRecord] = Table(
+    "branches",
+    (
+        "project",
+        "repo",
+        "type",
+        "name",
+        "head",
+        "provenance_json",
+        "trigger_json",
+        "created_us",
+        "updated_us",
+        "metadata_json",
+    ),
+    4,
+    lambda b: b.branch,
+    lambda k: (k.repo.project, k.repo.name, k.repo.type, k.name),
+    _branch_row,
+    _branch,
+    resident=True,
+)
+
+COMMITS: Table[Commit, CommitRecord] = Table(
+    "commits",
+    (
+        "id",
+        "project",
+        "repo",
+        "type",
+        "branch",
+        "parent",
+        "origin",
+        "description",
+        "seq",
+        "started_us",
+        "finished_us",
+        "error",
+        "root",
+        "size",
+        "files",
+        "provenance_json",
+        "metadata_json",
+    ),
+    4,
+    lambda c: c.commit,
+    lambda k: (k.id, k.repo.project, k.repo.name, k.repo.type),
+    _commit_row,
+    _commit,
+)
+
+PIPELINES: Table[Pipeline, PipelineRecord] = Table(
+    "pipelines",
+    (
+        "project",
+        "name",
+        "version",
+        "spec_json",
+        "user_spec",
+        "salt",
+        "state",
+        "reason",
+        "stopped",
+        "created_us",
+        "updated_us",
+        "spec_commit",
+    ),
+    2,
+    lambda p: p.pipeline,
+    lambda k: (k.project, k.name),
+    _pipeline_row,
+    _pipeline,
+    resident=True,
+)
+
+PIPELINE_VERSIONS: Table[tuple[Pipeline, int], PipelineVersion] = Table(
+    "pipeline_versions",
+    ("project", "name", "version", "spec_json", "user_spec", "salt", "created_us", "spec_commit"),
+    3,
+    lambda v: (v.pipeline, v.version),
+    lambda k: (k[0].project, k[0].name, k[1]),
+    lambda v: (
+        v.pipeline.project,
+        v.pipeline.name,
+        v.version,
+        dumps(v.spec),
+        v.user_spec,
+        v.salt,
+        micros(v.created),
+        v.spec_commit,
+    ),
+    lambda r: PipelineVersion(
+        Pipeline(r[0], r[1]), r[2], json.loads(r[3]), r[4], r[5], moment(r[6]), CommitId(r[7])
+    ),
+)
+
+JOBS: Table[Job, JobRecord] = Table(
+    "jobs",
+    (
+        "id",
+        "project",
+        "pipeline",
+        "version",
+        "state",
+        "reason",
+        "created_us",
+        "started_us",
+        "finished_us",
+        "total",
+        "processed",
+        "skipped",
+        "failed",
+        "recovered",
+        "restarts",
+        "stats_json",
+        "datums",
+    ),
+    3,
+    lambda j: j.job,
+    lambda k: (k.id, k.pipeline.project, k.pipeline.name),
+    _job_row,
+    _job,
+)
+
+DATUMS: Table[tuple[Job, str], DatumRecord] = Table(
+    "datums",
+    (
+        "project",
+        "pipeline",
+        "job",
+        "id",
+        "hash",
+        "state",
+        "reason",
+        "dir",
+        "finished_us",
+        "stats_json",
+    ),
+    4,
+    lambda d: (d.job, d.id),
+    lambda k: (k[0].pipeline.project, k[0].pipeline.name, k[0].id, k[1]),
+    _datum_row,
+    _datum,
+)
+
+TRANSACTIONS: Table[str, TransactionRecord] = Table(
+    "transactions",
+    ("id", "started_us", "requests_json"),
+    1,
+    lambda t: t.id,
+    lambda k: (k,),
+    lambda t: (t.id, micros(t.started), dumps(list(t.requests))),
+    lambda r: TransactionRecord(r[0], moment(r[1]), tuple(json.loads(r[2]))),
+    resident=True,
+)
+
+EVENTS: Table[int, Event] = Table(
+    "events",
+    ("seq", "time_us", "kind", "data_json"),
+    1,
+    lambda e: e.seq,
+    lambda k: (k,),
+    lambda e: (e.seq, micros(e.time), e.kind, dumps(e.data)),
+    lambda r: Event(r[0], moment(r[1]), r[2], json.loads(r[3])),
+)
+
+FACTS: Table[str, tuple[str, str]] = Table(
+    "facts",
+    ("name", "value"),
+    1,
+    lambda f: f[0],
+    lambda k: (k,),
+    lambda f: f,
+    lambda r: (r[0], r[1]),
+    resident=True,
+)
+
+ALL: tuple[Table[Any, Any], ...] = (
+    PROJECTS,
+    REPOS,
+    BRANCHES,
+    COMMITS,
+    PIPELINES,
+    PIPELINE_VERSIONS,
+    JOBS,
+    DATUMS,
+    TRANSACTIONS,
+    EVENTS,
+    FACTS,
+)

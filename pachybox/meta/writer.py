@@ -1,0 +1,340 @@
+"""The one writer of metadata: groups what waits into one durable DuckDB transaction.
+
+A change is a function over a Tx. The writer thread runs the functions that wait one
+after the other on an overlay of staged records (each sees what those before it
+staged), then makes the content they name durable (``barrier``), commits the overlay to
+DuckDB in bulk, publishes it to the in-memory tables and wakes the callers. A function
+that raises stages nothing. A crash before the DuckDB commit leaves no trace of any of
+them; after it, all are there.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import duckdb
+
+from pachybox.errors import Exhausted, Internal, NotReady, PachyboxError
+from pachybox.meta.connect import Database
+from pachybox.meta.tables import ALL, EVENTS, Row, Table
+from pachybox.model.events import Event
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+log = logging.getLogger("pachybox.meta")
+
+_GROUP = 512  # changes a group may hold; what waits longer goes into the next
+_LRU = 4096  # records remembered of a table that is not resident
+_GONE = object()
+
+Staged = dict[Table[Any, Any], dict[Any, Any]]
+
+
+def utc_now() -> datetime:
+    """The wall clock; the daemon passes it in, tests may pass another."""
+    return datetime.now(UTC)
+
+
+class Tx:
+    """What a change may do: read records, stage records. Never used outside its function."""
+
+    def __init__(self, meta: Meta, under: Staged, now: datetime, next_event: int) -> None:
+        self._meta = meta
+        self._under = under
+        self.staged: Staged = {}
+        self.now = now
+        self._next_event = next_event
+        self.events = 0
+        self.fresh: set[tuple[str, Any]] = set()
+
+    def get(self, table: Table[K, V], key: K) -> V | None:
+        """The record as this transaction sees it."""
+        for overlay in (self.staged, self._under):
+            found = overlay.get(table, {}).get(key)
+            if found is not None:
+                return None if found is _GONE else found
+        return self._meta.get(table, key)
+
+    def put(self, table: Table[K, V], record: V) -> None:
+        """Insert or replace the record of its key."""
+        self.staged.setdefault(table, {})[table.key(record)] = record
+
+    def add(self, table: Table[K, V], record: V) -> None:
+        """Insert a record whose key is known to be new (cheaper than put)."""
+        key = table.key(record)
+        self.fresh.add((table.name, key))
+        self.staged.setdefault(table, {})[key] = record
+
+    def remove(self, table: Table[K, V], key: K) -> None:
+        """Delete the record of ``key``, if any."""
+        self.staged.setdefault(table, {})[key] = _GONE
+
+    def all(self, table: Table[K, V]) -> list[V]:
+        """Every record of a resident table, as this transaction sees it."""
+        merged = dict(self._meta.resident(table))
+        for overlay in (self._under, self.staged):
+            merged.update(overlay.get(table, {}))
+        return [v for v in merged.values() if v is not _GONE]
+
+    def select(self, table: Table[K, V], where: str, params: Iterable[Any] = ()) -> list[V]:
+        """Records by SQL condition. Only in a solo change, where the database and the memory
+        agree; records this transaction staged itself are merged by key, removed ones left out."""
+        found = {table.key(v): v for v in self._meta.select(table, where, params)}
+        return [v for k in found if (v := self.get(table, k)) is not None]
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Append to the numbered event log."""
+        seq = self._next_event + self.events
+        self.events += 1
+        self.add(EVENTS, Event(seq, self.now, kind, data))
+
+
+class _Job(Generic[T]):
+    __slots__ = ("fn", "future", "solo")
+
+    def __init__(self, fn: Callable[[Tx], T], solo: bool) -> None:
+        self.fn = fn
+        self.solo = solo
+        self.future: Future[T] = Future()
+
+
+class Meta:
+    """The metadata of one box: reads from memory or cursors, writes through one thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        barrier: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Open ``path`` (see Database). ``barrier`` returns when all content written so far
+        is durable; it runs before every commit."""
+        self.db = Database(path)
+        self._barrier = barrier
+        self._clock = clock
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self._resident: dict[Table[Any, Any], dict[Any, Any]] = {}
+        self._lru: dict[Table[Any, Any], OrderedDict[Any, Any]] = {}
+        for table in ALL:
+            if table.resident:
+                rows = self.db.read(table.select)
+                self._resident[table] = {table.key(v): v for v in map(table.from_row, rows)}
+            else:
+                self._lru[table] = OrderedDict()
+        newest = self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0]
+        self.last_event: int = newest
+        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
+        self._thread.start()
+
+    # ---- reading
+
+    def get(self, table: Table[K, V], key: K) -> V | None:
+        """The newest durable record of ``key``."""
+        if table.resident:
+            return self._resident[table].get(key)
+        with self.lock:
+            lru = self._lru[table]
+            if key in lru:
+                lru.move_to_end(key)
+                return lru[key]  # type: ignore[no-any-return]
+            before = self.last_event
+        where = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
+        rows = self.db.read(f"{table.select} WHERE {where}", table.key_row(key))
+        record = table.from_row(rows[0]) if rows else None
+        if record is not None:
+            with self.lock:
+                # race: a commit between the read and here may have published a newer one
+                if self.last_event == before:
+                    self._remember(table, key, record)
+        return record
+
+    def resident(self, table: Table[K, V]) -> dict[K, V]:
+        """A snapshot of a resident table."""
+        with self.lock:
+            return dict(self._resident[table])
+
+    def select(self, table: Table[K, V], where: str, params: Iterable[Any] = ()) -> list[V]:
+        """Durable records by SQL condition (WHERE ... ORDER BY ... LIMIT)."""
+        return [table.from_row(r) for r in self.db.read(f"{table.select} {where}", list(params))]
+
+    def wait_change(self, seen: int, timeout_s: float) -> int:
+        """Block until an event newer than number ``seen`` is durable, or the time is up;
+        returns the newest number."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.last_event > seen or self._closed, timeout_s)
+            return self.last_event
+
+    def events(self, after: int, limit: int = 1000) -> list[Event]:
+        """Events numbered above ``after``, oldest first."""
+        return self.select(EVENTS, "WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+
+    # ---- writing
+
+    def write(self, fn: Callable[[Tx], T], *, solo: bool = False) -> T:
+        """Run ``fn`` in the writer and return its result once it is durable.
+
+        ``solo`` gives the change a transaction of its own, in which ``Tx.select`` is allowed.
+        Raises what ``fn`` raises, Exhausted when the disk is full, NotReady when closing.
+        """
+        if threading.current_thread() is self._thread:
+            raise Internal("a metadata change started another change")
+        job = _Job(fn, solo)
+        with self.lock:
+            if self._closed:
+                raise NotReady("the box is stopping", "try again when it is up")
+            self._queue.put(job)
+        return job.future.result()
+
+    def _remember(self, table: Table[K, V], key: K, record: V) -> None:
+        lru = self._lru[table]
+        lru[key] = record
+        lru.move_to_end(key)
+        while len(lru) > _LRU:
+            lru.popitem(last=False)
+
+    def _run(self) -> None:
+        held: _Job[Any] | None = None
+        while True:
+            first = held or self._queue.get()
+            held = None
+            if first is None:
+                return
+            group = [first]
+            while not first.solo and len(group) < _GROUP:
+                try:
+                    nxt = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if nxt is None:
+                    self._queue.put(None)
+                    break
+                if nxt.solo:
+                    held = nxt
+                    break
+                group.append(nxt)
+            self._commit_group(group)
+
+    def _commit_group(self, group: list[_Job[Any]]) -> None:
+        staged: Staged = {}
+        fresh: set[tuple[str, Any]] = set()
+        done: list[tuple[_Job[Any], Any]] = []
+        next_event = self.last_event + 1
+        now = self._clock()
+        for job in group:
+            tx = Tx(self, staged, now, next_event)
+            try:
+                result = job.fn(tx)
+            except BaseException as e:
+                job.future.set_exception(e)
+                continue
+            next_event += tx.events
+            for table, records in tx.staged.items():
+                staged.setdefault(table, {}).update(records)
+            fresh |= tx.fresh
+            done.append((job, result))
+        try:
+            if staged:
+                self._barrier()
+                self._apply(staged, fresh)
+        except BaseException as e:
+            error = self._translate(e)
+            for job, _ in done:
+                job.future.set_exception(error)
+            return
+        self._publish(staged, next_event - 1)
+        for job, result in done:
+            job.future.set_result(result)
+
+    def _apply(self, staged: Staged, fresh: set[tuple[str, Any]]) -> None:
+        con = self.db.writer
+        con.execute("BEGIN")
+        try:
+            for table, records in staged.items():
+                gone = [k for k, v in records.items() if v is _GONE]
+                new: list[Row] = []
+                changed: list[Row] = []
+                for key, record in records.items():
+                    if record is _GONE:
+                        continue
+                    row = table.to_row(record)
+                    (new if (table.name, key) in fresh else changed).append(row)
+                where = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
+                for key in gone:
+                    con.execute(f"DELETE FROM {table.name} WHERE {where}", table.key_row(key))
+                if new:
+                    appender = con.appender(table.name)
+                    appender.append_rows(new)
+                    appender.flush()
+                if changed:
+                    appender = con.appender(table.name, action="upsert")
+                    appender.append_rows(changed)
+                    appender.flush()
+            con.execute("COMMIT")
+        except BaseException:
+            try:
+                con.execute("ROLLBACK")
+            except duckdb.Error as e:
+                log.warning("rollback failed, reopening: %s", e)
+                self.db.reopen()
+            raise
+
+    def _translate(self, e: BaseException) -> BaseException:
+        """What the callers of a failed group are told."""
+        if isinstance(e, PachyboxError):
+            return e
+        text = str(e)
+        full = "No space left" in text or "out of disk" in text.lower()
+        if full or (isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)):
+            return Exhausted(
+                "the disk is full: nothing was written", "free some space, then try again"
+            )
+        log.error("metadata commit failed: %r", e)
+        return Internal(f"metadata could not be written: {text.splitlines()[0] if text else e!r}")
+
+    def _publish(self, staged: Staged, last_event: int) -> None:
+        with self.changed:
+            for table, records in staged.items():
+                if table.resident:
+                    # readers iterate the old dict without the lock: replace, never mutate
+                    merged = dict(self._resident[table])
+                    for key, record in records.items():
+                        if record is _GONE:
+                            merged.pop(key, None)
+                        else:
+                            merged[key] = record
+                    self._resident[table] = merged
+                elif table is not EVENTS:
+                    for key, record in records.items():
+                        if record is _GONE:
+                            self._lru[table].pop(key, None)
+                        else:
+                            self._remember(table, key, record)
+            if last_event != self.last_event:
+                self.last_event = last_event
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Finish what waits, then close the database. Later writes raise NotReady."""
+        with self.changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+            self.changed.notify_all()
+        self._thread.join()
+        self.db.close()

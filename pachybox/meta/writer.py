@@ -87,11 +87,25 @@ class Tx:
             merged.update(overlay.get(table, {}))
         return [v for v in merged.values() if v is not _GONE]
 
-    def select(self, table: Table[K, V], where: str, params: Iterable[Any] = ()) -> list[V]:
-        """Records by SQL condition. Only in a solo change, where the database and the memory
-        agree; records this transaction staged itself are merged by key, removed ones left out."""
+    def select(
+        self,
+        table: Table[K, V],
+        where: str,
+        params: Iterable[Any] = (),
+        also: Callable[[V], bool] | None = None,
+    ) -> list[V]:
+        """Records by SQL condition; only in a solo change.
+
+        SQL sees the durable state. Records this change staged are seen through ``also``, the
+        same condition in Python: with it the answer is as if they had been written.
+        """
         found = {table.key(v): v for v in self._meta.select(table, where, params)}
-        return [v for k in found if (v := self.get(table, k)) is not None]
+        if also:
+            for key, record in self.staged.get(table, {}).items():
+                if record is not _GONE:
+                    found.setdefault(key, record)
+        now = (self.get(table, key) for key in found)
+        return [v for v in now if v is not None and (also is None or also(v))]
 
     def event(self, kind: str, **data: Any) -> None:
         """Append to the numbered event log."""
@@ -163,13 +177,24 @@ class Meta:
                     self._remember(table, key, record)
         return record
 
+    def all(self, table: Table[K, V]) -> list[V]:
+        """Every record of a resident table."""
+        return list(self._resident[table].values())
+
     def resident(self, table: Table[K, V]) -> dict[K, V]:
         """A snapshot of a resident table."""
         with self.lock:
             return dict(self._resident[table])
 
-    def select(self, table: Table[K, V], where: str, params: Iterable[Any] = ()) -> list[V]:
-        """Durable records by SQL condition (WHERE ... ORDER BY ... LIMIT)."""
+    def select(
+        self,
+        table: Table[K, V],
+        where: str,
+        params: Iterable[Any] = (),
+        also: Callable[[V], bool] | None = None,
+    ) -> list[V]:
+        """Durable records by SQL condition (WHERE ... ORDER BY ... LIMIT). ``also`` is for
+        transactions and adds nothing here."""
         return [table.from_row(r) for r in self.db.read(f"{table.select} {where}", list(params))]
 
     def wait_change(self, seen: int, timeout_s: float) -> int:

@@ -1,0 +1,231 @@
+"""Branches: create, move, delete; closures of provenance; triggers (reference §1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.model.ids import Branch, Commit, CommitId, check_name
+from pachybox.model.pfs import BranchRecord, CommitRecord, Trigger
+from pachybox.model.units import parse_decimal_size
+from pachybox.pfs.change import Change, View, names
+
+
+def create_branch(
+    ch: Change,
+    branch: Branch,
+    head: CommitId | None,
+    provenance: tuple[Branch, ...],
+    trigger: Trigger | None = None,
+) -> None:
+    """Create or move a branch: head, direct provenance and trigger are all replaced.
+
+    ``head`` must be a commit of the same repo. Provenance branches that do not exist are
+    made without a head; their repos must exist. Raises InvalidArgument for a loop.
+    """
+    check_name("branch", branch.name)
+    ch.repo(branch.repo)
+    if head is not None:
+        ch.commit(branch.repo, head)
+    if trigger is not None:
+        _check_trigger(ch, branch, trigger)
+    for source in provenance:
+        if source == branch or branch in closure(ch.tx, [source]):
+            raise InvalidArgument(
+                f"branch {branch} cannot be in its own provenance",
+                "name only branches that do not depend on it",
+            )
+        if ch.tx.get(BRANCHES, source) is None:
+            ch.repo(source.repo)
+            check_name("branch", source.name)
+            ch.tx.put(BRANCHES, BranchRecord(source, None, (), ch.now, ch.now))
+            ch.tx.event("branch.created", **names(source.repo), branch=source.name)
+    old = ch.tx.get(BRANCHES, branch)
+    if old is None:
+        record = BranchRecord(branch, head, provenance, ch.now, ch.now, trigger)
+        ch.tx.event("branch.created", **names(branch.repo), branch=branch.name)
+    else:
+        record = replace(
+            old, head=head, direct_provenance=provenance, trigger=trigger, updated=ch.now
+        )
+        ch.tx.event("branch.moved", **names(branch.repo), branch=branch.name, head=head)
+    if old is None or old.direct_provenance != provenance:
+        ch.graph.stale = True
+    ch.tx.put(BRANCHES, record)
+    ch.touch(branch)
+
+
+def ensure_branch(ch: Change, branch: Branch) -> BranchRecord:
+    """The branch, made without a head when it is missing (its repo must exist)."""
+    ch.repo(branch.repo)
+    found = ch.tx.get(BRANCHES, branch)
+    if found is None:
+        check_name("branch", branch.name)
+        found = BranchRecord(branch, None, (), ch.now, ch.now)
+        ch.tx.put(BRANCHES, found)
+        ch.tx.event("branch.created", **names(branch.repo), branch=branch.name)
+    return found
+
+
+def delete_branch(ch: Change, branch: Branch, *, force: bool = False) -> None:
+    """Remove the pointer; commits stay. Refused while others depend on it, unless ``force``
+    (which takes it out of their provenance)."""
+    ch.branch(branch)
+    for other in ch.tx.all(BRANCHES):
+        if branch in other.direct_provenance:
+            if not force:
+                raise Refused(
+                    f"branch {branch} is in the provenance of {other.branch}",
+                    "delete that first, or use --force",
+                )
+            left = tuple(b for b in other.direct_provenance if b != branch)
+            ch.tx.put(BRANCHES, replace(other, direct_provenance=left))
+        if other.trigger and other.branch.repo == branch.repo:
+            if other.trigger.branch == branch.name and not force:
+                raise Refused(
+                    f"branch {branch} triggers {other.branch}", "delete that first, or use --force"
+                )
+    ch.tx.remove(BRANCHES, branch)
+    ch.graph.stale = True
+    ch.tx.event("branch.deleted", **names(branch.repo), branch=branch.name)
+
+
+def closure(view: View, branches: Iterable[Branch]) -> list[Branch]:
+    """The branches and everything they are provenant on, transitively."""
+    found: dict[Branch, None] = {}
+    stack = list(branches)
+    while stack:
+        branch = stack.pop()
+        if branch in found:
+            continue
+        found[branch] = None
+        record = view.get(BRANCHES, branch)
+        if record is not None:
+            stack.extend(record.direct_provenance)
+    return sorted(found)
+
+
+def subvenance(view: View, branch: Branch) -> list[Branch]:
+    """Every branch that is, directly or not, provenant on ``branch``."""
+    down: dict[Branch, list[Branch]] = {}
+    for record in view.all(BRANCHES):
+        for source in record.direct_provenance:
+            down.setdefault(source, []).append(record.branch)
+    found: set[Branch] = set()
+    stack = list(down.get(branch, ()))
+    while stack:
+        one = stack.pop()
+        if one not in found:
+            found.add(one)
+            stack.extend(down.get(one, ()))
+    return sorted(found)
+
+
+# ---- triggers
+
+
+def _check_trigger(ch: Change, branch: Branch, trigger: Trigger) -> None:
+    check_name("trigger branch", trigger.branch)
+    seen = {branch.name}
+    name = trigger.branch
+    while True:
+        if name in seen:
+            raise InvalidArgument(
+                f"trigger of {branch} loops through branch {name!r}",
+                "trigger on a branch that does not follow this one",
+            )
+        seen.add(name)
+        record = ch.tx.get(BRANCHES, Branch(branch.repo, name))
+        if record is None or record.trigger is None:
+            break
+        name = record.trigger.branch
+    if trigger.commits < 0:
+        raise InvalidArgument("trigger commits is negative", "give a count of 1 or more")
+    if trigger.size:
+        parse_decimal_size(trigger.size)
+    for spec in (trigger.rate_limit_spec, trigger.cron_spec):
+        if spec:
+            _check_cron(spec)
+
+
+def _check_cron(spec: str) -> None:
+    from croniter import croniter
+
+    if not croniter.is_valid(spec):
+        raise InvalidArgument(
+            f"cron spec {spec!r} is not valid", 'write five fields, such as "0 * * * *", or @hourly'
+        )
+
+
+def fire_triggers(ch: Change, name: str, finished: CommitRecord) -> None:
+    """Move every branch whose trigger on branch ``name``, now at ``finished``, is met."""
+    repo = finished.commit.repo
+    if finished.error:
+        return
+    for record in ch.tx.all(BRANCHES):
+        trigger = record.trigger
+        if trigger is None or record.branch.repo != repo or trigger.branch != name:
+            continue
+        source = ch.tx.get(BRANCHES, Branch(repo, trigger.branch))
+        if source is None or source.head != finished.commit.id:
+            continue
+        if _met(ch, trigger, record, finished):
+            ch.move(record, finished.commit.id)
+            ch.tx.event(
+                "branch.triggered", **names(repo), branch=record.branch.name, head=finished.commit.id
+            )
+            ch.arrived(record.branch.name, finished)
+
+
+def _met(ch: Change, trigger: Trigger, record: BranchRecord, new: CommitRecord) -> bool:
+    old = ch.head(record)
+    conditions: list[bool] = []
+    if trigger.size:
+        conditions.append(new.size - (old.size if old else 0) >= parse_decimal_size(trigger.size))
+    if trigger.commits:
+        conditions.append(_commits_between(ch, new, old, trigger.commits) >= trigger.commits)
+    if trigger.rate_limit_spec:
+        since = old.finished if old else None
+        conditions.append(since is None or _ticked(trigger.rate_limit_spec, since, ch.now))
+    if not conditions:
+        return not trigger.cron_spec  # a cron trigger alone moves by its timer, not by commits
+    return all(conditions) if trigger.all else any(conditions)
+
+
+def _commits_between(
+    ch: Change, new: CommitRecord, old: CommitRecord | None, enough: int
+) -> int:
+    count = 0
+    commit: CommitRecord | None = new
+    while commit is not None and count < enough:
+        if old is not None and commit.commit == old.commit:
+            break
+        count += 1
+        parent = commit.parent
+        commit = None if parent is None else ch.tx.get(COMMITS, Commit(new.commit.repo, parent))
+    return count
+
+
+def _ticked(spec: str, since: datetime, now: datetime) -> bool:
+    from croniter import croniter
+
+    tick: datetime = croniter(spec, since).get_next(datetime)
+    return tick <= now
+
+
+def require_branch(view: View, branch: Branch) -> BranchRecord:
+    """The branch's record; NotFound names the repo or the branch, whichever is missing."""
+    if view.get(REPOS, branch.repo) is None:
+        raise NotFound(
+            f"repo {branch.repo.full} not found", "list repo shows what there is"
+        )
+    found = view.get(BRANCHES, branch)
+    if found is None:
+        raise NotFound(
+            f'branch "{branch.name}" not found in repo {branch.repo.full}',
+            f"list branch {branch.repo} shows what there is",
+        )
+    return found

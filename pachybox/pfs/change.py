@@ -1,0 +1,264 @@
+"""One change to the metadata: what it touched, and what follows from it.
+
+Every operation that can move a branch runs inside a Change. At its end ``settle``
+fires triggers and opens, in topological order, the downstream commits that the moved
+heads call for (reference §1.6), all under the change's one global id, all in the same
+transaction as the operation itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from pachybox.errors import NotFound
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, Table
+from pachybox.meta.writer import Tx
+from pachybox.model.ids import SPEC, Branch, Commit, CommitId, Hash, Repo, new_commit_id
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
+from pachybox.store.trees import EMPTY
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class View(Protocol):
+    """What reading needs: a transaction (Tx) or the durable state (Meta) both have it."""
+
+    def get(self, table: Table[K, V], key: K) -> V | None: ...
+    def all(self, table: Table[K, V]) -> list[V]: ...
+    def select(
+        self,
+        table: Table[K, V],
+        where: str,
+        params: Iterable[object] = (),
+        also: Callable[[V], bool] | None = None,
+    ) -> list[V]: ...
+
+
+class Listener(Protocol):
+    """The layer above, told inside the transaction so that its records change with ours."""
+
+    def opened(self, change: Change, commit: CommitRecord) -> None:
+        """An AUTO commit was opened on a branch: work is due."""
+
+    def finished(self, change: Change, commit: CommitRecord) -> None:
+        """A commit was finished."""
+
+    def removed(self, change: Change, commit: CommitRecord) -> None:
+        """A commit is being deleted or squashed."""
+
+
+class Graph:
+    """What the writer thread keeps between changes: which branches follow which (the inverse
+    of direct provenance; ``stale`` is set by whatever alters it), and the last commit number.
+    """
+
+    def __init__(self, last_seq: int) -> None:
+        self.stale = True
+        self.seq = last_seq
+        self._down: dict[Branch, list[Branch]] = {}
+
+    def next_seq(self) -> int:
+        """The next number in the box-wide order of commits; gaps are harmless."""
+        self.seq += 1
+        return self.seq
+
+    def downstream(self, view: View) -> dict[Branch, list[Branch]]:
+        """Branch -> branches whose direct provenance names it."""
+        if self.stale:
+            down: dict[Branch, list[Branch]] = {}
+            for record in view.all(BRANCHES):
+                for source in record.direct_provenance:
+                    down.setdefault(source, []).append(record.branch)
+            self._down = down
+            self.stale = False
+        return self._down
+
+
+class Change:
+    """A transaction over pfs metadata with one global commit id."""
+
+    def __init__(
+        self, tx: Tx, graph: Graph, listener: Listener | None, commit_id: CommitId | None = None
+    ) -> None:
+        self.tx = tx
+        self.graph = graph
+        self.listener = listener
+        self.id: CommitId = commit_id or new_commit_id()
+        self.now: datetime = tx.now
+        self._moved: set[Branch] = set()
+        self._arrived: list[tuple[str, CommitRecord]] = []
+
+    # ---- records
+
+    def repo(self, repo: Repo) -> RepoRecord:
+        """The repo's record; NotFound otherwise."""
+        found = self.tx.get(REPOS, repo)
+        if found is None:
+            raise NotFound(f"repo {repo.full} not found", "list repo shows what there is")
+        return found
+
+    def branch(self, branch: Branch) -> BranchRecord:
+        """The branch's record; NotFound otherwise."""
+        self.repo(branch.repo)
+        found = self.tx.get(BRANCHES, branch)
+        if found is None:
+            raise NotFound(
+                f'branch "{branch.name}" not found in repo {branch.repo.full}',
+                f"list branch {branch.repo} shows what there is",
+            )
+        return found
+
+    def commit(self, repo: Repo, commit_id: CommitId) -> CommitRecord:
+        """The commit's record; NotFound otherwise."""
+        found = self.tx.get(COMMITS, Commit(repo, commit_id))
+        if found is None:
+            raise NotFound(f"commit {commit_id} not found in repo {repo.full}")
+        return found
+
+    def head(self, branch: BranchRecord) -> CommitRecord | None:
+        """The head's record, None for a branch without one."""
+        return None if branch.head is None else self.commit(branch.branch.repo, branch.head)
+
+    # ---- effects
+
+    def move(self, branch: BranchRecord, head: CommitId | None) -> None:
+        """Set a branch's head; what is downstream follows when the change settles."""
+        self.tx.put(BRANCHES, replace(branch, head=head, updated=self.now))
+        self._moved.add(branch.branch)
+
+    def touch(self, branch: Branch) -> None:
+        """Have ``branch`` and what follows it looked at when the change settles."""
+        self._moved.add(branch)
+
+    def arrived(self, branch: str, commit: CommitRecord) -> None:
+        """A finished commit is now the head of ``branch``: its triggers are due."""
+        self._arrived.append((branch, commit))
+
+    def closed(self, commit: CommitRecord) -> None:
+        """Note that a commit was finished: triggers are evaluated when the change settles."""
+        self.arrived(commit.branch, commit)
+        self.tx.event(
+            "commit.finished",
+            **names(commit.commit.repo),
+            branch=commit.branch,
+            id=commit.commit.id,
+            origin=commit.origin.value,
+            error=commit.error,
+        )
+        if self.listener:
+            self.listener.finished(self, commit)
+
+    def open_commit(
+        self,
+        branch: BranchRecord,
+        parent: CommitId | None,
+        root: Hash,
+        size: int,
+        files: int,
+        *,
+        origin: Origin = Origin.USER,
+        description: str = "",
+        provenance: tuple[tuple[Branch, CommitId], ...] = (),
+        move: bool = True,
+    ) -> CommitRecord:
+        """Stage a new open commit with this change's id; the branch moves to it at once."""
+        record = CommitRecord(
+            Commit(branch.branch.repo, self.id),
+            branch.branch.name,
+            parent,
+            origin,
+            description,
+            self.graph.next_seq(),
+            self.now,
+            None,
+            "",
+            root,
+            size,
+            files,
+            provenance,
+        )
+        self.tx.add(COMMITS, record)
+        if move:
+            self.move(branch, self.id)
+        self.tx.event(
+            "commit.started",
+            **names(branch.branch.repo),
+            branch=branch.branch.name,
+            id=self.id,
+            origin=origin.value,
+        )
+        return record
+
+    # ---- what follows
+
+    def settle(self, fire: Callable[[Change, str, CommitRecord], None]) -> None:
+        """Fire triggers for finished commits, then bring every branch downstream of a moved
+        one up to date. Idempotent; called once at the end of the change."""
+        while self._arrived:
+            fire(self, *self._arrived.pop(0))
+        if self._moved:
+            for branch in self._follow(self._moved):
+                self._update(branch)
+            self._moved.clear()
+
+    def _follow(self, moved: set[Branch]) -> list[Branch]:
+        """Everything downstream of ``moved`` (and the moved themselves), upstream first."""
+        down = self.graph.downstream(self.tx)
+        order: list[Branch] = []
+        seen: set[Branch] = set()
+        for start in sorted(moved):
+            stack: list[tuple[Branch, int]] = [(start, 0)]
+            while stack:
+                branch, i = stack.pop()
+                if i == 0:
+                    if branch in seen:
+                        continue
+                    seen.add(branch)
+                nexts = down.get(branch, [])
+                if i < len(nexts):
+                    stack.append((branch, i + 1))
+                    stack.append((nexts[i], 0))
+                else:
+                    order.append(branch)
+        order.reverse()
+        return order
+
+    def _update(self, branch: Branch) -> None:
+        record = self.tx.get(BRANCHES, branch)
+        if record is None or not record.direct_provenance:
+            return
+        wanted: list[tuple[Branch, CommitId]] = []
+        for source in record.direct_provenance:
+            upstream = self.tx.get(BRANCHES, source)
+            if upstream is not None and upstream.head is not None:
+                wanted.append((source, upstream.head))
+        if all(source.repo.type == SPEC for source, _ in wanted):
+            return
+        head = self.head(record)
+        if head is not None and set(head.direct_provenance) == set(wanted):
+            return
+        if head is not None and head.commit.id == self.id:
+            if head.finished is None:
+                updated = replace(head, direct_provenance=tuple(wanted))
+                self.tx.put(COMMITS, updated)
+            return
+        opened = self.open_commit(
+            record,
+            record.head,
+            EMPTY,
+            0,
+            0,
+            origin=Origin.AUTO,
+            provenance=tuple(wanted),
+        )
+        if self.listener:
+            self.listener.opened(self, opened)
+
+
+def names(repo: Repo) -> dict[str, str]:
+    """How events name a repo."""
+    return {"project": repo.project, "repo": repo.name, "type": repo.type}

@@ -1,0 +1,108 @@
+"""Projects and repos: create, update, delete. Functions over a Change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, PROJECTS, REPOS
+from pachybox.model.ids import DEFAULT_PROJECT, META, SPEC, USER, Pipeline, Repo, check_name
+from pachybox.model.pfs import BranchRecord, ProjectRecord, RepoRecord
+from pachybox.pfs.change import Change, View, names
+
+
+def create_project(ch: Change, name: str, description: str, *, update: bool = False) -> None:
+    """Make a project, or change its description with ``update``."""
+    check_name("project", name)
+    found = ch.tx.get(PROJECTS, name)
+    if found is not None:
+        if not update:
+            raise AlreadyExists(f"project {name} already exists")
+        ch.tx.put(PROJECTS, replace(found, description=description))
+        return
+    ch.tx.put(PROJECTS, ProjectRecord(name, description, ch.now))
+    ch.tx.event("project.created", project=name)
+
+
+def delete_project(ch: Change, name: str, *, force: bool = False) -> None:
+    """Remove a project; one that still has repos only with ``force``, with all of them."""
+    require_project(ch.tx, name)
+    if name == DEFAULT_PROJECT:
+        raise Refused('project "default" cannot be deleted', "delete its repos instead")
+    inside = [r.repo for r in ch.tx.all(REPOS) if r.repo.project == name]
+    if inside and not force:
+        raise Refused(
+            f"project {name} has {len(inside)} repos", "delete them first, or use --force"
+        )
+    for repo in inside:
+        if ch.tx.get(REPOS, repo) is not None:
+            delete_repo(ch, repo, force=True)
+    ch.tx.remove(PROJECTS, name)
+    ch.tx.event("project.deleted", project=name)
+
+
+def require_project(view: View, name: str) -> None:
+    """Raise NotFound unless the project exists."""
+    if view.get(PROJECTS, name) is None:
+        raise NotFound(f'project "{name}" not found', f"make it with: create project {name}")
+
+
+def create_repo(ch: Change, repo: Repo, description: str = "", *, update: bool = False) -> None:
+    """Make a repo (or change its description with ``update``)."""
+    if repo.type not in (USER, SPEC, META):
+        raise InvalidArgument(f"repo type {repo.type!r} is not known", "use user, spec or meta")
+    check_name("repo", repo.name)
+    require_project(ch.tx, repo.project)
+    found = ch.tx.get(REPOS, repo)
+    if found is not None:
+        if not update:
+            raise AlreadyExists(f"repo {repo.full} already exists")
+        ch.tx.put(REPOS, replace(found, description=description))
+        return
+    ch.tx.put(REPOS, RepoRecord(repo, description, ch.now))
+    ch.tx.event("repo.created", **names(repo))
+
+
+def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
+    """Remove a repo with its branches and commits; returns whether it existed.
+
+    Refused for a pipeline's output repo, and while a branch of another repo is
+    provenant on one of its branches, unless ``force``.
+    """
+    if ch.tx.get(REPOS, repo) is None:
+        return False
+    mine = branches_of(ch.tx, repo)
+    if not force:
+        if repo.type == USER and ch.tx.get(PIPELINES, Pipeline(repo.project, repo.name)):
+            raise Refused(
+                f"repo {repo} is the output of pipeline {repo.name}",
+                f"delete the pipeline: delete pipeline {repo.name}",
+            )
+        inside = {b.branch for b in mine}
+        for other in ch.tx.all(BRANCHES):
+            if other.branch.repo != repo and inside & set(other.direct_provenance):
+                raise Refused(
+                    f"repo {repo} has a branch that {other.branch} depends on",
+                    "delete what depends on it first, or use --force",
+                )
+    for commit in ch.tx.select(
+        COMMITS,
+        "WHERE project = ? AND repo = ? AND type = ?",
+        (repo.project, repo.name, repo.type),
+    ):
+        if ch.listener:
+            ch.listener.removed(ch, commit)
+        ch.tx.remove(COMMITS, commit.commit)
+    for record in mine:
+        ch.tx.remove(BRANCHES, record.branch)
+        ch.touch(record.branch)
+    ch.graph.stale = True
+    ch.tx.remove(REPOS, repo)
+    ch.tx.event("repo.deleted", **names(repo))
+    return True
+
+
+def branches_of(view: View, repo: Repo) -> list[BranchRecord]:
+    """The repo's branches, newest first."""
+    mine = [b for b in view.all(BRANCHES) if b.branch.repo == repo]
+    return sorted(mine, key=lambda b: (b.created, b.branch.name), reverse=True)

@@ -79,8 +79,8 @@ class Glob:
 
     pattern: str
     """The pattern, cleaned."""
-    literal: str | None
-    """The one path that matches, when the pattern is plain."""
+    literal: str
+    """The one path that matches, when the pattern is plain; else empty."""
     captures: int
     """How many captures there are."""
     components: tuple[Component, ...]
@@ -92,8 +92,7 @@ class Glob:
         syntax = parse(self.pattern)
         self.captures = syntax.captures
         nodes = syntax.nodes
-        plain = len(nodes) == 1 and isinstance(nodes[0], Text)
-        self.literal = nodes[0].text if plain and isinstance(nodes[0], Text) else None
+        self.literal = _prefix(nodes) if len(nodes) == 1 else ""
         parts, rest = _separate(nodes)
         self._matcher = _Matcher(nodes, syntax, parts, rest)
         components = [_component(part, syntax) for part in parts]
@@ -113,17 +112,17 @@ class Glob:
     @property
     def is_literal(self) -> bool:
         """Whether exactly one path can match: ``literal``."""
-        return self.literal is not None
+        return bool(self.literal)
 
     def matches(self, path: str) -> bool:
         """Whether the cleaned ``path`` matches."""
-        if self.literal is not None:
+        if self.literal:
             return path == self.literal
         return path != "/" and self._matcher.matches(path)
 
     def match(self, path: str) -> Match | None:
         """The match of the cleaned ``path`` with its captures, or None."""
-        if self.literal is not None:
+        if self.literal:
             return Match(path, ()) if path == self.literal else None
         groups = None if path == "/" else self._matcher.groups(path)
         return None if groups is None else Match(path, groups)

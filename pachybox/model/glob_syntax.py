@@ -133,14 +133,14 @@ class _Parser:
             c = pattern[self.at]
             if c in stops:
                 break
-            node = self.wild(c) if c in "*?" else None
-            if node is None:
-                node = self.construct(c, depth)
+            node: Node = (self.wild(c) if c in "*?" else None) or self.construct(c, depth)
             if isinstance(node, Text) or node in (Wild.STAR, Wild.GLOBSTAR):
                 self.open_negation = 0
-            if isinstance(node, Text) and nodes and isinstance(nodes[-1], Text):
-                node = Text(nodes.pop().text + node.text)  # type: ignore[union-attr]
-            nodes.append(node)
+            last = nodes[-1] if nodes else None
+            if isinstance(node, Text) and isinstance(last, Text):
+                nodes[-1] = Text(last.text + node.text)
+            else:
+                nodes.append(node)
         return tuple(nodes)
 
     def wild(self, c: str) -> Wild | None:

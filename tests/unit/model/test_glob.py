@@ -382,4 +382,4 @@ def test_any_text_is_a_pattern_or_a_refusal(text: str) -> None:
     except InvalidArgument:
         return
     assert Glob(glob.pattern).pattern == glob.pattern
-    assert glob.literal is None or glob.matches(glob.literal)
+    assert not glob.is_literal or glob.matches(glob.literal)

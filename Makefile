@@ -45,7 +45,8 @@ check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest tests/arch/test_docs.py
+	$(PY) -m pytest tests/arch/test_docs.py tests/arch/test_dependencies.py
+	@$(PY) -m tests.arch.sizes
 
 format: $(STAMP) ## let ruff mend format and imports
 	$(VENV)/bin/ruff format .

@@ -1,0 +1,134 @@
+"""The box itself: its state, events, checks, and transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from pachybox.client.base import BOX, PFS, PPS, TRANSACTIONS, Base, Stream
+from pachybox.client.pipeline_values import BoxStatus
+from pachybox.client.transport import current_scope
+from pachybox.client.values import Json, time_of
+from pachybox.errors import Unreachable
+from pachybox.model.events import Event
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Box(Base):
+    """Methods on the box."""
+
+    def status(self) -> BoxStatus:
+        """What runs where, and how much there is."""
+        return BoxStatus.from_json(self.call(BOX, "Status"))
+
+    def version(self) -> Json:
+        """The API version the box speaks (versionpb_v2.Version)."""
+        return self.call("versionpb_v2.API", "GetVersion")
+
+    def inspect_cluster(self) -> Json:
+        """The box's ids and warnings as Pachyderm's clients ask for them."""
+        return self.call("admin_v2.API", "InspectCluster")
+
+    def healthy(self) -> bool:
+        """Whether the box is up and serving. Raises Unreachable when nothing answers."""
+        with self.transport.request("GET", "/healthz") as response:
+            response.body()
+            return response.status == 200
+
+    def shutdown(self) -> None:
+        """Ask the box to end; it finishes what is being written first."""
+        self.call(BOX, "Shutdown")
+
+    def doctor(self) -> Stream[Json]:
+        """What the box's machine can do: records of check, level, detail, remedy."""
+        return self.stream(BOX, "Doctor")
+
+    def fsck(self, *, fix: bool = False) -> Stream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
+        return self.stream(BOX, "Fsck", fix=fix)
+
+    def collect_garbage(self) -> Json:
+        """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
+        return self.call(BOX, "CollectGarbage")
+
+    def delete_all(self) -> None:
+        """Remove every pipeline and every repo."""
+        self.call(PPS, "DeleteAll")
+        self.call(PFS, "DeleteAll")
+
+    def events(
+        self, *, after: int = 0, follow: bool = False, kinds: Iterable[str] = ()
+    ) -> Stream[Event]:
+        """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
+
+        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
+        made again and continues with the next number, so none is missed or seen twice; after
+        ``patience_s`` without an answer Unreachable is raised.
+        """
+        opened: list[Stream[Json]] = []
+        wanted = list(kinds)
+
+        def close() -> None:
+            items.close()
+            for stream in opened:
+                stream.close()
+
+        items = self._events(after, follow, wanted, opened)
+        return Stream(items, close)
+
+    def _events(
+        self, after: int, follow: bool, kinds: list[str], opened: list[Stream[Json]]
+    ) -> Generator[Event, None, None]:
+        last = after
+        while True:
+            ask = partial(self.stream, BOX, "SubscribeEvents", follow=follow, kinds=kinds)
+            stream = self._patiently(partial(ask, from_=str(last + 1)))
+            opened[:] = [stream]
+            try:
+                for record in stream:
+                    event = _event(record)
+                    if event.seq > last:
+                        last = event.seq
+                        yield event
+                if not follow:
+                    return
+            except Unreachable:
+                scope = current_scope()
+                if not follow or (scope and scope.cancelled):
+                    raise
+
+
+def _event(record: Json) -> Event:
+    return Event(
+        int(record.get("seq") or 0),
+        time_of(record.get("time")) or _EPOCH,
+        record.get("kind", ""),
+        record.get("data") or {},
+    )
+
+
+class Transactions(Base):
+    """Methods on transactions; set ``client.transaction`` to the id to queue into one."""
+
+    def start_transaction(self) -> str:
+        """Open a transaction, return its id."""
+        answer = self.call(TRANSACTIONS, "StartTransaction")
+        return str(answer.get("id", ""))
+
+    def finish_transaction(self, id: str) -> Json:
+        """Do all that was queued, atomically (transaction_v2.TransactionInfo)."""
+        return self.call(TRANSACTIONS, "FinishTransaction", transaction={"id": id})
+
+    def inspect_transaction(self, id: str) -> Json:
+        """What is queued (transaction_v2.TransactionInfo)."""
+        return self.call(TRANSACTIONS, "InspectTransaction", transaction={"id": id})
+
+    def list_transaction(self) -> list[Json]:
+        """All open transactions."""
+        return list(self.call(TRANSACTIONS, "ListTransaction").get("transactionInfo") or ())
+
+    def delete_transaction(self, id: str) -> None:
+        """Drop a transaction with all that was queued."""
+        self.call(TRANSACTIONS, "DeleteTransaction", transaction={"id": id})

@@ -1,0 +1,37 @@
+"""From the door's error objects to the exceptions of pachybox.errors, by their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pachybox.errors import BY_CODE, Internal, PachyboxError, Unreachable
+
+_BY_GRPC = {
+    cls.grpc_code: cls for cls in BY_CODE.values() if cls is not Internal
+}  # for doors which give only a number
+
+
+def from_json(error: Mapping[str, Any], status: int = 500) -> PachyboxError:
+    """The exception an error object stands for: by its reason, else its number, else the status."""
+    message = str(error.get("message") or f"the box answered with HTTP status {status}")
+    for detail in error.get("details") or ():
+        if isinstance(detail, dict) and detail.get("reason") in BY_CODE:
+            return BY_CODE[detail["reason"]](message, str(detail.get("hint") or ""))
+    by_status = {cls.http_status: cls for cls in reversed(BY_CODE.values())}
+    kind = _BY_GRPC.get(error.get("code") or 0) or by_status.get(status, Internal)
+    return kind(message)
+
+
+def unreachable(address: object, why: str = "") -> Unreachable:
+    """No box answers at ``address``."""
+    tail = f" ({why})" if why else ""
+    return Unreachable(f"no box answers at {address}{tail}", "start one with: pachybox up")
+
+
+def lost(address: object, during: str) -> Unreachable:
+    """The connection ended in the middle of something."""
+    return Unreachable(
+        f"the connection to the box at {address} ended during {during}",
+        "see the state of the box with: pachybox status",
+    )

@@ -1,0 +1,254 @@
+"""Files: put, get, list, compare, copy, delete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import BinaryIO
+from urllib.parse import quote
+
+from pachybox.client.base import BOX, PFS, Base, Stream
+from pachybox.client.download import ToDirectory, ToStream, receive
+from pachybox.client.frames import Readable, Sink
+from pachybox.client.names import absolute, commit_of, file_message, repo_message, split_file
+from pachybox.client.transport import Response
+from pachybox.client.upload import Progress, Put
+from pachybox.client.values import FileChange, FileInfo, PutResult
+
+
+class Writing(Base):
+    """Methods that change files. A file is written ``repo@ref:path``.
+
+    A put addressed to a branch makes one commit; addressed to an open commit it writes there.
+    """
+
+    def put(self, target: str, *, description: str = "", progress: Progress | None = None) -> Put:
+        """Begin an upload to ``repo@ref``: a ``with`` block whose content is one commit."""
+        repo, ref, _path = split_file(target)
+        query = {**self._place(repo, ref), "description": description}
+        return Put(self.transport, query, progress)
+
+    def put_file(
+        self,
+        target: str,
+        source: bytes | bytearray | memoryview | str | os.PathLike[str] | Readable,
+        *,
+        append: bool = False,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        """One file from bytes, from a file's name, or from anything with ``read``."""
+        path = absolute(split_file(target)[2])
+        with self.put(target, progress=progress) as put:
+            if isinstance(source, bytes | bytearray | memoryview):
+                put.data(path, memoryview(source), append=append)
+            elif isinstance(source, str | os.PathLike):
+                put.file(path, os.fspath(source), append=append)
+            else:
+                put.stream(path, source, append=append)
+        return _result(put)
+
+    def put_files(
+        self,
+        target: str,
+        directory: str | os.PathLike[str],
+        *,
+        append: bool = False,
+        keep: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        """Everything below ``directory`` to below the target's path, as one commit.
+
+        ``keep`` decides by relative path whether a file is taken. Links to files are followed;
+        other links and special files raise InvalidArgument, and nothing is committed.
+        """
+        with self.put(target, progress=progress) as put:
+            put.directory(
+                absolute(split_file(target)[2]), os.fspath(directory), append=append, keep=keep
+            )
+        return _result(put)
+
+    def put_url(
+        self, target: str, url: str, *, recursive: bool = False, append: bool = False
+    ) -> PutResult:
+        """A file the box fetches from ``url``; ``recursive`` takes all under a prefix."""
+        with self.put(target) as put:
+            put.url(absolute(split_file(target)[2]), url, recursive=recursive, append=append)
+        return _result(put)
+
+    def copy_file(self, source: str, target: str, *, append: bool = False) -> PutResult:
+        """Copy a file or directory; no bytes move."""
+        repo, ref, path = split_file(source)
+        what = {**self._place(repo, ref), "path": absolute(path)}
+        with self.put(target) as put:
+            put.copy(absolute(split_file(target)[2]), what, append=append)
+        return _result(put)
+
+    def delete_file(self, file: str) -> PutResult:
+        """Remove a file, a directory with all below it, or what a glob matches."""
+        with self.put(file) as put:
+            put.delete(absolute(split_file(file)[2]))
+        return _result(put)
+
+    def _place(self, repo: str, ref: str) -> dict[str, str]:
+        message = repo_message(repo, self.project)
+        kind = "" if message["type"] == "user" else f".{message['type']}"
+        return {
+            "project": message["project"]["name"],
+            "repo": message["name"] + kind,
+            "ref": ref,
+        }
+
+
+def _result(put: Put) -> PutResult:
+    assert put.result is not None  # set when the block ended without an error
+    return put.result
+
+
+class Reading(Base):
+    """Methods that read files. A file is written ``repo@ref:path``."""
+
+    def get_file(self, file: str, *, offset: int = 0) -> bytes:
+        """One file's content from ``offset`` on."""
+        from io import BytesIO
+
+        into = BytesIO()
+        self.save_file(file, into, offset=offset)
+        return into.getvalue()
+
+    def save_file(
+        self,
+        file: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        offset: int = 0,
+        glob: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """One file's content into a file or a binary stream; return the bytes written.
+
+        With ``glob`` the path is a pattern, and the content of all files it matches is joined. A
+        file of that name is replaced once all has arrived.
+        """
+        path = absolute(split_file(file)[2])
+        if isinstance(target, str | os.PathLike):
+            name = os.fspath(target)
+            temporary = f"{name}.part-{os.getpid()}"
+            try:
+                with open(temporary, "wb") as into:
+                    size = self.save_file(file, into, offset=offset, glob=glob, progress=progress)
+                os.replace(temporary, name)  # noqa: PTH105
+            except BaseException:
+                if os.path.exists(temporary):  # noqa: PTH110
+                    os.unlink(temporary)  # noqa: PTH108
+                raise
+            return size
+        with self._download(file, offset=offset, glob=glob, descriptors=True) as response:
+            sink: Sink = ToStream(target, "" if glob else path)
+            return receive(response, sink, progress)[1]
+
+    def get_files(
+        self,
+        source: str,
+        directory: str | os.PathLike[str],
+        *,
+        glob: bool = False,
+        progress: Progress | None = None,
+    ) -> tuple[int, int]:
+        """A directory with all below it, into ``directory``; return (files, bytes).
+
+        Names are relative to the source's path; with ``glob`` it is a pattern, and names are
+        relative to the last directory before its first special character.
+        """
+        path = absolute(split_file(source)[2])
+        base = path
+        if glob:
+            at = min((path.find(c) for c in "*?[]{}!()@+^\\|" if c in path), default=len(path))
+            base = path[: path.rfind("/", 0, at) + 1]
+        with (
+            self._download(source, glob=glob, descriptors=True) as response,
+            ToDirectory(os.fspath(directory), base) as sink,
+        ):
+            return receive(response, sink, progress)
+
+    def _download(
+        self, file: str, *, offset: int = 0, glob: bool = False, descriptors: bool = False
+    ) -> Response:
+        repo, ref, path = split_file(file)
+        message = repo_message(repo, self.project)
+        kind = "" if message["type"] == "user" else f".{message['type']}"
+        query = {
+            "project": message["project"]["name"],
+            "repo": message["name"] + kind,
+            "ref": ref,
+            "path": absolute(path),
+            "glob": "1" if glob else "",
+            "fds": "1" if descriptors and self.address.local else "",
+            "offset": str(offset) if offset else "",
+        }
+        text = "&".join(f"{k}={quote(v, safe='')}" for k, v in query.items() if v)
+        response = self._patiently(lambda: self.transport.request("GET", f"/files/get?{text}"))
+        try:
+            return response.checked()
+        except BaseException:
+            response.close()
+            raise
+
+    def inspect_file(self, file: str) -> FileInfo:
+        """One file or directory."""
+        return FileInfo.from_json(
+            self.call(PFS, "InspectFile", file=file_message(file, self.project))
+        )
+
+    def list_file(
+        self, directory: str, *, number: int | None = None, reverse: bool = False
+    ) -> Stream[FileInfo]:
+        """What is in a directory, by name."""
+        return self.stream(
+            PFS,
+            "ListFile",
+            file=file_message(directory, self.project),
+            number=number,
+            reverse=reverse or None,
+        ).map(FileInfo.from_json)
+
+    def walk_file(self, directory: str) -> Stream[FileInfo]:
+        """Everything below a directory, directories too, ordered by path."""
+        return self.stream(PFS, "WalkFile", file=file_message(directory, self.project)).map(
+            FileInfo.from_json
+        )
+
+    def glob_file(self, pattern: str) -> Stream[FileInfo]:
+        """Files and directories whose path matches ``repo@ref:pattern``."""
+        repo, ref, glob = split_file(pattern)
+        return self.stream(
+            PFS,
+            "GlobFile",
+            commit=commit_of(repo_message(repo, self.project), ref),
+            pattern=glob if glob.startswith("/") else f"/{glob}",
+        ).map(FileInfo.from_json)
+
+    def diff_file(
+        self, new: str, old: str | None = None, *, shallow: bool = False
+    ) -> Stream[FileChange]:
+        """What differs between two paths; ``old`` defaults to the same path one commit before."""
+        return self.stream(
+            PFS,
+            "DiffFile",
+            new_file=file_message(new, self.project),
+            old_file=file_message(old, self.project) if old else None,
+            shallow=shallow or None,
+        ).map(FileChange.from_json)
+
+    def list_history(self, file: str, *, depth: int = -1) -> Stream[FileInfo]:
+        """The distinct versions of a path, newest first; at most ``depth`` (-1: all)."""
+        repo, ref, path = split_file(file)
+        message = repo_message(repo, self.project)
+        return self.stream(
+            BOX,
+            "ListHistory",
+            project=message["project"]["name"],
+            repo=message["name"],
+            ref=ref,
+            path=absolute(path),
+            depth=depth,
+        ).map(FileInfo.from_json)

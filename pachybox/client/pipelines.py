@@ -1,0 +1,150 @@
+"""Pipelines: making, changing, starting, stopping, running."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pachybox.client.base import BOX, PPS, Base, Stream
+from pachybox.client.names import full_name, pipeline_message, project_message
+from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
+from pachybox.client.values import Json, job_name
+
+
+class Pipelines(Base):
+    """Methods on pipelines. A pipeline is written ``[project/]name``."""
+
+    def create_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+        runner: str = "",
+    ) -> tuple[list[CreatedPipeline], list[str]]:
+        """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
+
+        ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        """
+        answer = self.call(
+            BOX,
+            "CreatePipelines",
+            text=spec if isinstance(spec, str) else json.dumps(spec),
+            source=source,
+            update=update,
+            reprocess=reprocess,
+            dry_run=dry_run,
+            runner=runner,
+            project=self.project,
+        )
+        made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
+        return made, list(answer.get("warnings") or ())
+
+    def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
+        """One pipeline with its spec."""
+        return PipelineInfo.from_json(
+            self.call(
+                PPS,
+                "InspectPipeline",
+                pipeline=pipeline_message(pipeline, self.project),
+                details=True,
+            )
+        )
+
+    def list_pipeline(
+        self,
+        pipeline: str | None = None,
+        *,
+        history: int = 0,
+        commit_set: str | None = None,
+        all_projects: bool = False,
+    ) -> Stream[PipelineInfo]:
+        """The pipelines of the client's project, or of all.
+
+        ``history`` adds that many earlier versions (-1 all); ``commit_set`` shows them as they
+        were in that run.
+        """
+        return self.stream(
+            PPS,
+            "ListPipeline",
+            pipeline=pipeline_message(pipeline, self.project) if pipeline else None,
+            history=str(history) if history else None,
+            details=True,
+            commit_set={"id": commit_set} if commit_set else None,
+            projects=None if all_projects else [project_message(self.project)],
+        ).map(PipelineInfo.from_json)
+
+    def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
+        """The spec of a version (0: the newest) as JSON that can make it again."""
+        answer = self.call(
+            BOX,
+            "ExtractPipeline",
+            pipeline=pipeline_message(pipeline, self.project),
+            version=version or None,
+        )
+        return str(answer.get("specJson", ""))
+
+    def delete_pipeline(
+        self, pipeline: str, *, force: bool = False, keep_repo: bool = False
+    ) -> None:
+        """Remove a pipeline, its jobs, and unless ``keep_repo`` its output repo."""
+        self.call(
+            PPS,
+            "DeletePipeline",
+            pipeline=pipeline_message(pipeline, self.project),
+            force=force,
+            keep_repo=keep_repo,
+            must_exist=True,
+        )
+
+    def delete_pipelines(
+        self, *, all_projects: bool = False, force: bool = False, keep_repo: bool = False
+    ) -> list[Json]:
+        """Remove every pipeline of the client's project, or of all."""
+        answer = self.call(
+            PPS,
+            "DeletePipelines",
+            projects=None if all_projects else [project_message(self.project)],
+            all=all_projects or None,
+            force=force,
+            keep_repo=keep_repo,
+        )
+        return list(answer.get("pipelines") or ())
+
+    def start_pipeline(self, pipeline: str) -> None:
+        """Resume a stopped pipeline: one job for the present heads."""
+        self.call(PPS, "StartPipeline", pipeline=pipeline_message(pipeline, self.project))
+
+    def stop_pipeline(self, pipeline: str) -> None:
+        """Pause a pipeline: running jobs are killed, new commits make none."""
+        self.call(
+            PPS,
+            "StopPipeline",
+            pipeline=pipeline_message(pipeline, self.project),
+            must_exist=True,
+        )
+
+    def run_pipeline(self, pipeline: str, provenance: Iterable[str] = (), *, job: str = "") -> str:
+        """Run once on chosen commits (``repo@ref``), heads for the rest; returns the job.
+
+        ``job`` takes its commits from an earlier job.
+        """
+        answer = self.call(
+            BOX,
+            "RunPipeline",
+            pipeline=pipeline_message(pipeline, self.project),
+            provenance=[full_name(ref, self.project) for ref in provenance],
+            job=job,
+        )
+        return job_name(answer.get("job") or {})
+
+    def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
+        """A new job on the present heads; ``reprocess`` skips no datum."""
+        self.call(
+            PPS,
+            "RerunPipeline",
+            pipeline=pipeline_message(pipeline, self.project),
+            reprocess=reprocess,
+        )

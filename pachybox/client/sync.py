@@ -1,0 +1,27 @@
+"""The client for programs: one object, a method per operation, plain values out."""
+
+from __future__ import annotations
+
+from pachybox.client.box import Box, Transactions
+from pachybox.client.commits import Commits
+from pachybox.client.files import Reading, Writing
+from pachybox.client.jobs import Datums, Jobs
+from pachybox.client.pipelines import Pipelines
+from pachybox.client.repos import Branches, Projects, Repos
+
+
+class Client(
+    Projects, Repos, Branches, Commits, Writing, Reading, Pipelines, Jobs, Datums, Box, Transactions
+):
+    """A box, from Python.
+
+    >>> with Client() as box:
+    ...     box.create_repo("images")
+    ...     box.put_file("images@master:/a.png", "a.png")
+    """
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -51,7 +51,7 @@ def test_a_ref_is_a_name_and_its_ancestry(text: str, want: Ancestry) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["master^~", "master^^2", "master^2^", "master.1^", "master.", "master^x", "a^9999999999"],,
+    ["master^~", "master^^2", "master^2^", "master.1^", "master.", "master^x", "a^9999999999"],
 )
 def test_mixed_or_broken_ancestry_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidArgument, match="invalid ancestry syntax") as caught:

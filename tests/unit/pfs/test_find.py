@@ -144,7 +144,7 @@ PATTERNS = st.lists(PIECES, max_size=6).map("".join)
 @settings(max_examples=400, deadline=None)
 @given(TREES, PATTERNS)
 def test_finding_is_walking_everything_and_matching(files: list[str], pattern: str) -> None:
-    if "." in pattern.split("/"):
+    if {".", ".."} & set(pattern.split("/")):
         return
     trees = MemoryTrees(files)
     glob = Glob(pattern)

@@ -112,9 +112,7 @@ def _branch(row: Row) -> BranchRecord:
 
 def _commit_row(c: CommitRecord) -> Row:
     r = c.commit.repo
-    prov = [
-        [b.repo.project, b.repo.name, b.repo.type, b.name, i] for b, i in c.direct_provenance
-    ]
+    prov = [[b.repo.project, b.repo.name, b.repo.type, b.name, i] for b, i in c.direct_provenance]
     return (
         c.commit.id,
         r.project,

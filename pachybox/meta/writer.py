@@ -152,6 +152,7 @@ class Meta:
         self.last_event: int = newest
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
+        self.on_publish: Callable[[Staged], None] = lambda staged: None
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -352,6 +353,7 @@ class Meta:
             if last_event != self.last_event:
                 self.last_event = last_event
             self.changed.notify_all()
+        self.on_publish(staged)
 
     def close(self) -> None:
         """Finish what waits, then close the database. Later writes raise NotReady."""

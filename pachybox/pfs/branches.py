@@ -175,7 +175,10 @@ def fire_triggers(ch: Change, name: str, finished: CommitRecord) -> None:
         if _met(ch, trigger, record, finished):
             ch.move(record, finished.commit.id)
             ch.tx.event(
-                "branch.triggered", **names(repo), branch=record.branch.name, head=finished.commit.id
+                "branch.triggered",
+                **names(repo),
+                branch=record.branch.name,
+                head=finished.commit.id,
             )
             ch.arrived(record.branch.name, finished)
 
@@ -195,9 +198,7 @@ def _met(ch: Change, trigger: Trigger, record: BranchRecord, new: CommitRecord) 
     return all(conditions) if trigger.all else any(conditions)
 
 
-def _commits_between(
-    ch: Change, new: CommitRecord, old: CommitRecord | None, enough: int
-) -> int:
+def _commits_between(ch: Change, new: CommitRecord, old: CommitRecord | None, enough: int) -> int:
     count = 0
     commit: CommitRecord | None = new
     while commit is not None and count < enough:
@@ -219,9 +220,7 @@ def _ticked(spec: str, since: datetime, now: datetime) -> bool:
 def require_branch(view: View, branch: Branch) -> BranchRecord:
     """The branch's record; NotFound names the repo or the branch, whichever is missing."""
     if view.get(REPOS, branch.repo) is None:
-        raise NotFound(
-            f"repo {branch.repo.full} not found", "list repo shows what there is"
-        )
+        raise NotFound(f"repo {branch.repo.full} not found", "list repo shows what there is")
     found = view.get(BRANCHES, branch)
     if found is None:
         raise NotFound(

@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
-from pachybox.model.ids import SPEC, Branch, Commit, CommitId, Hash, Repo, is_commit_id
+from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, REPOS
+from pachybox.model.ids import (
+    SPEC,
+    USER,
+    Branch,
+    Commit,
+    CommitId,
+    Hash,
+    Pipeline,
+    Repo,
+    is_commit_id,
+)
 from pachybox.model.pfs import BranchRecord, CommitRecord
 from pachybox.model.refs import Ancestry, parse_ref
 from pachybox.pfs.branches import ensure_branch
@@ -34,7 +44,7 @@ def _base(view: View, repo: Repo, base: str) -> CommitRecord:
     if branch is not None:
         if branch.head is None:
             raise NotFound(
-                f'the branch "{base}" has no head (create one with \'start commit\')',
+                f"the branch \"{base}\" has no head (create one with 'start commit')",
                 f"or put a file: put file {repo}@{base}:/NAME -f FILE",
             )
         return _get(view, repo, branch.head)
@@ -124,7 +134,7 @@ def start_commit(
     parent is not finished.
     """
     record = ensure_branch(ch, branch)
-    require_input(record)
+    require_input(ch.tx, record)
     if record.head == ch.id:
         raise Refused(f"branch {branch} already has a commit in this transaction")
     if ch.tx.get(COMMITS, Commit(branch.repo, ch.id)) is not None:
@@ -138,14 +148,19 @@ def start_commit(
             f"parent commit {old.commit} has not been finished",
             f"finish it first: finish commit {old.commit}",
         )
-    return ch.open_commit(
-        record, base, old.root, old.size, old.files, description=description
+    return ch.open_commit(record, base, old.root, old.size, old.files, description=description)
+
+
+def require_input(view: View, branch: BranchRecord) -> None:
+    """Refuse branches that only jobs may write, also while their pipeline is stopped."""
+    repo = branch.branch.repo
+    pipeline = view.get(PIPELINES, Pipeline(repo.project, repo.name))
+    mine = (
+        pipeline is not None
+        and repo.type == USER
+        and pipeline.spec["output_branch"] == branch.branch.name
     )
-
-
-def require_input(branch: BranchRecord) -> None:
-    """Refuse branches that only jobs may write."""
-    if branch.direct_provenance:
+    if branch.direct_provenance or mine:
         raise Refused(
             f"cannot start a commit on an output branch ({branch.branch})",
             "write to one of its input branches instead",
@@ -169,7 +184,7 @@ def finish_commit(
     With ``error`` the commit is closed empty, as a failed job's is.
     """
     require_open(commit)
-    if commit.parent is not None:
+    if commit.parent is not None and not error:
         parent = ch.tx.get(COMMITS, Commit(commit.commit.repo, commit.parent))
         if parent is not None and parent.finished is None:
             raise Refused(f"parent commit {parent.commit} has not been finished")

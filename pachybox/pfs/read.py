@@ -65,9 +65,7 @@ class Reader:
             for where, entry in matches:
                 yield from self._inside(commit, where, entry, after)
 
-    def _inside(
-        self, commit: CommitRecord, where: str, found: Entry, after: str
-    ) -> Iterator[File]:
+    def _inside(self, commit: CommitRecord, where: str, found: Entry, after: str) -> Iterator[File]:
         if not found.is_dir:
             if where > after:
                 yield File(commit, where, found)

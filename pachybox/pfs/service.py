@@ -206,9 +206,7 @@ class Pfs:
     ) -> Commit:
         """Open a commit on ``branch``; ``parent`` is reference text in the same repo."""
         base = None if parent is None else self.resolve(branch.repo, parent).commit.id
-        return self.change(
-            lambda ch: commits.start_commit(ch, branch, base, description).commit
-        )
+        return self.change(lambda ch: commits.start_commit(ch, branch, base, description).commit)
 
     def finish_commit(
         self, repo: Repo, ref: str, *, description: str | None = None, error: str = ""
@@ -251,9 +249,7 @@ class Pfs:
                 return
             yield commit
 
-    def _walk_back(
-        self, repo: Repo, to: str | None, after: str | None
-    ) -> Iterator[CommitRecord]:
+    def _walk_back(self, repo: Repo, to: str | None, after: str | None) -> Iterator[CommitRecord]:
         stop = self.resolve(repo, after).commit if after is not None else None
         if to is None:
             to = "master"
@@ -366,7 +362,7 @@ class Pfs:
             raise NotFound(f"repo {repo.full} not found", f"make it with: create repo {repo}")
         branch = self.meta.get(BRANCHES, Branch(repo, ancestry.base))
         if branch is not None and not ancestry.steps:
-            commits.require_input(branch)
+            commits.require_input(self.meta, branch)
         elif branch is not None or not _may_be_branch(ref):
             commits.require_open(self.resolve(repo, ref))
 
@@ -428,7 +424,7 @@ class Pfs:
             ch.repo(repo)
             head = ch.head(branch) if branch is not None else None
             if branch is not None:
-                commits.require_input(branch)
+                commits.require_input(ch.tx, branch)
             one_shot = head is None or head.finished is not None
             base = head.root if head is not None else commits.EMPTY
         else:

@@ -26,9 +26,7 @@ def reached(pfs: Pfs, commit: CommitRecord, state: CommitState) -> bool:
     if state is CommitState.STARTED or commit.finished is not None:
         return True
     if state is CommitState.READY:
-        ups = [
-            pfs.meta.get(COMMITS, Commit(b.repo, i)) for b, i in commit.direct_provenance
-        ]
+        ups = [pfs.meta.get(COMMITS, Commit(b.repo, i)) for b, i in commit.direct_provenance]
         return all(u is None or u.finished is not None for u in ups)
     return False
 

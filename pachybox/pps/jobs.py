@@ -1,0 +1,117 @@
+"""Job records follow output commits, inside the same transactions. Functions over a Change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pachybox.errors import NotFound, Refused
+from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
+from pachybox.meta.writer import Tx
+from pachybox.model.ids import USER, Commit, Hash, Job, Pipeline
+from pachybox.model.pfs import CommitRecord
+from pachybox.model.pps import JobRecord, JobState, PipelineRecord
+from pachybox.pfs import commits
+from pachybox.pfs.change import Change
+
+
+class JobListener:
+    """Makes, ends and forgets jobs as their output commits come and go."""
+
+    def opened(self, change: Change, commit: CommitRecord) -> None:
+        """An AUTO commit on a pipeline's output branch is a job waiting to run."""
+        repo = commit.commit.repo
+        if repo.type != USER:
+            return
+        pipeline = change.tx.get(PIPELINES, Pipeline(repo.project, repo.name))
+        if pipeline is None or pipeline.spec["output_branch"] != commit.branch:
+            return
+        create(change, pipeline, commit)
+
+    def finished(self, change: Change, commit: CommitRecord) -> None:
+        """A user may finish an output commit by hand: its job is then over."""
+        job = job_of(change, commit)
+        if job is not None and not job.state.terminal:
+            end(change, job, JobState.KILLED, "its output commit was finished by hand")
+
+    def removed(self, change: Change, commit: CommitRecord) -> None:
+        """The job of a deleted commit is forgotten; results stay for later jobs to reuse."""
+        job = job_of(change, commit)
+        if job is not None:
+            change.tx.remove(JOBS, job.job)
+            _event(change, job, "job.deleted")
+
+
+def job_of(change: Change, commit: CommitRecord) -> JobRecord | None:
+    """The job whose output is ``commit``, if it is one."""
+    repo = commit.commit.repo
+    if repo.type != USER or not commit.direct_provenance:
+        return None
+    return change.tx.get(JOBS, Job(Pipeline(repo.project, repo.name), commit.commit.id))
+
+
+def create(change: Change, pipeline: PipelineRecord, commit: CommitRecord) -> None:
+    """Record the job whose output commit was just opened."""
+    job = Job(pipeline.pipeline, commit.commit.id)
+    record = JobRecord(job, pipeline.version, JobState.CREATED, "", change.now, None, None)
+    change.tx.add(JOBS, record)
+    _event(change, record, "job.created")
+
+
+def update(change: Change, job: Job, **changes: object) -> JobRecord:
+    """Change fields of a job that is not over; Refused when it is, NotFound when deleted."""
+    current = require(change.tx, job)
+    if current.state.terminal:
+        raise Refused(f"job {job} has already finished", "list job shows its state")
+    record = replace(current, **changes)  # type: ignore[arg-type]
+    change.tx.put(JOBS, record)
+    if record.state != current.state:
+        _event(change, record, "job.state")
+    return record
+
+
+def require(tx: Tx, job: Job) -> JobRecord:
+    """The job's record; NotFound otherwise."""
+    found = tx.get(JOBS, job)
+    if found is None:
+        raise NotFound(f"job {job} not found", "list job shows what there is")
+    return found
+
+
+def end(change: Change, job: JobRecord, state: JobState, reason: str) -> None:
+    """Set a terminal state."""
+    record = replace(job, state=state, reason=reason, finished=change.now)
+    change.tx.put(JOBS, record)
+    _event(change, record, "job.state")
+
+
+def fail(change: Change, job: Job, state: JobState, reason: str, **changes: object) -> None:
+    """End a job without output: its commit is finished empty, with the reason as its error."""
+    record = require(change.tx, job)
+    if record.state.terminal:
+        return
+    end(change, replace(record, **changes), state, reason)  # type: ignore[arg-type]
+    commit = change.tx.get(COMMITS, Commit(job.pipeline.repo, job.id))
+    if commit is not None and commit.finished is None:
+        commits.finish_commit(change, commit, error=reason or state.value)
+
+
+def succeed(change: Change, job: Job, root: Hash, size: int, files: int, **changes: object) -> None:
+    """End a job with its output: the commit gets the tree and is finished."""
+    record = require(change.tx, job)
+    if record.state.terminal:
+        return
+    end(change, replace(record, **changes), JobState.SUCCESS, "")  # type: ignore[arg-type]
+    commit = change.commit(job.pipeline.repo, job.id)
+    commit = commits.set_tree(change, commit, root, size, files)
+    commits.finish_commit(change, commit)
+
+
+def _event(change: Change, job: JobRecord, kind: str) -> None:
+    change.tx.event(
+        kind,
+        project=job.job.pipeline.project,
+        pipeline=job.job.pipeline.name,
+        id=job.job.id,
+        state=job.state.value,
+        reason=job.reason,
+    )

@@ -1,0 +1,325 @@
+"""Pipelines: create, update, stop, start, delete, run. Functions over a Change."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from pachybox.meta.tables import (
+    BRANCHES,
+    COMMITS,
+    JOBS,
+    PIPELINE_VERSIONS,
+    PIPELINES,
+    REPOS,
+    PipelineVersion,
+)
+from pachybox.model.ids import (
+    Branch,
+    Commit,
+    CommitId,
+    Job,
+    Pipeline,
+    Repo,
+    check_pipeline_name,
+)
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
+from pachybox.model.pps import JobState, PipelineRecord, PipelineState
+from pachybox.pfs import branches, commits, repos
+from pachybox.pfs.change import Change
+from pachybox.pps import jobs
+from pachybox.pps.planner import inputs_of
+from pachybox.store.trees import EMPTY
+
+
+def put_pipeline(
+    ch: Change,
+    pipeline: Pipeline,
+    spec: Mapping[str, Any],
+    user_spec: str,
+    *,
+    update: bool,
+    reprocess: bool,
+) -> PipelineRecord:
+    """Create a pipeline, or with ``update`` make its next version (or create it).
+
+    An update ends the jobs of the old version. ``reprocess`` gives it a new salt, so that no
+    earlier result is reused. A stopped pipeline stays stopped.
+    """
+    check_pipeline_name(pipeline.name)
+    repos.require_project(ch.tx, pipeline.project)
+    old = ch.tx.get(PIPELINES, pipeline)
+    if old is not None and not update:
+        raise AlreadyExists(
+            f'pipeline "{pipeline}" already exists', "change it with: update pipeline"
+        )
+    sources = _sources(ch, pipeline, spec)
+    if old is None:
+        _claim_output(ch, pipeline, spec)
+    else:
+        _end_jobs(ch, pipeline, "pipeline has been updated")
+    record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
+    ch.tx.put(PIPELINES, record)
+    ch.tx.put(
+        PIPELINE_VERSIONS,
+        PipelineVersion(
+            pipeline,
+            record.version,
+            dict(record.spec),
+            user_spec,
+            record.salt,
+            ch.now,
+            record.spec_commit,
+        ),
+    )
+    if old is not None and old.spec["output_branch"] != spec["output_branch"]:
+        _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), ())
+    if not record.stopped:
+        _set_provenance(ch, _output(record), sources)
+    ch.tx.event(
+        "pipeline.created" if old is None else "pipeline.updated",
+        project=pipeline.project,
+        pipeline=pipeline.name,
+        version=record.version,
+    )
+    return record
+
+
+def _next_version(
+    ch: Change,
+    pipeline: Pipeline,
+    spec: Mapping[str, Any],
+    user_spec: str,
+    old: PipelineRecord | None,
+    reprocess: bool,
+) -> PipelineRecord:
+    if spec.get("salt"):
+        salt = str(spec["salt"])
+    elif old is not None and not reprocess:
+        salt = old.salt
+    else:
+        salt = uuid.uuid4().hex
+    return PipelineRecord(
+        pipeline,
+        old.version + 1 if old else 1,
+        {**spec, "salt": salt},
+        user_spec,
+        salt,
+        PipelineState.PAUSED if old and old.stopped else PipelineState.RUNNING,
+        "",
+        old.stopped if old else False,
+        old.created if old else ch.now,
+        ch.now,
+        _spec_commit(ch, pipeline),
+    )
+
+
+def _sources(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> tuple[Branch, ...]:
+    """The input branches and the spec branch; the input repos must exist."""
+    found = []
+    for source in inputs_of(spec):
+        if ch.tx.get(REPOS, source.branch.repo) is None:
+            raise NotFound(
+                f"repo {source.branch.repo.full} not found (input {source.name!r} of pipeline "
+                f"{pipeline})",
+                f"make it with: create repo {source.branch.repo}",
+            )
+        if source.branch.repo == pipeline.repo:
+            raise InvalidArgument(
+                f"pipeline {pipeline} cannot read its own output", "choose another input repo"
+            )
+        found.append(source.branch)
+    return (*found, Branch(pipeline.spec_repo, "master"))
+
+
+def _claim_output(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> None:
+    """Make the output repo, or take over one left by a pipeline of the same name."""
+    if ch.tx.get(REPOS, pipeline.repo) is None:
+        ch.tx.put(REPOS, RepoRecord(pipeline.repo, f"Output repo for pipeline {pipeline}.", ch.now))
+        ch.tx.event(
+            "repo.created", project=pipeline.project, repo=pipeline.name, type=pipeline.repo.type
+        )
+        return
+    branch = ch.tx.get(BRANCHES, Branch(pipeline.repo, spec["output_branch"]))
+    head = None if branch is None else ch.head(branch)
+    if head is not None and head.origin is Origin.USER:
+        raise AlreadyExists(
+            f"repo {pipeline.repo.full} already exists and holds data of its own",
+            "give the pipeline another name",
+        )
+
+
+def _spec_commit(ch: Change, pipeline: Pipeline) -> CommitId:
+    """Mark the new version by a commit in the pipeline's spec repo."""
+    repo = pipeline.spec_repo
+    if ch.tx.get(REPOS, repo) is None:
+        ch.tx.put(REPOS, RepoRecord(repo, f"Versions of pipeline {pipeline}.", ch.now))
+    branch = branches.ensure_branch(ch, Branch(repo, "master"))
+    if branch.head == ch.id:
+        return ch.id
+    commit = ch.open_commit(branch, branch.head, EMPTY, 0, 0, origin=Origin.AUTO)
+    return commits.finish_commit(ch, commit).commit.id
+
+
+def _output(record: PipelineRecord) -> Branch:
+    return Branch(record.pipeline.repo, record.spec["output_branch"])
+
+
+def _set_provenance(ch: Change, branch: Branch, sources: tuple[Branch, ...]) -> None:
+    old = ch.tx.get(BRANCHES, branch)
+    branches.create_branch(ch, branch, old.head if old else None, sources, None)
+
+
+def _end_jobs(ch: Change, pipeline: Pipeline, reason: str) -> None:
+    """Kill every job that is not over, oldest first."""
+    open_jobs = ch.tx.select(
+        JOBS,
+        "WHERE project = ? AND pipeline = ? AND finished_us IS NULL",
+        (pipeline.project, pipeline.name),
+        also=lambda j: j.job.pipeline == pipeline and not j.state.terminal,
+    )
+    ordered = []
+    for job in open_jobs:
+        commit = ch.tx.get(COMMITS, Commit(pipeline.repo, job.job.id))
+        ordered.append((commit.seq if commit else 0, job))
+    for _, job in sorted(ordered, key=lambda pair: pair[0]):
+        jobs.fail(ch, job.job, JobState.KILLED, reason)
+
+
+def require(ch: Change, pipeline: Pipeline) -> PipelineRecord:
+    """The pipeline's record; NotFound otherwise."""
+    found = ch.tx.get(PIPELINES, pipeline)
+    if found is None:
+        raise NotFound(f'pipeline "{pipeline}" not found', "list pipeline shows what there is")
+    return found
+
+
+def stop_pipeline(ch: Change, pipeline: Pipeline) -> None:
+    """No new jobs; running ones are killed. Idempotent."""
+    record = require(ch, pipeline)
+    if record.stopped:
+        return
+    _end_jobs(ch, pipeline, "pipeline was stopped")
+    _set_provenance(ch, _output(record), ())
+    _save_state(ch, replace(record, stopped=True, state=PipelineState.PAUSED, reason=""))
+
+
+def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
+    """Undo a stop: one job for the present heads when they changed meanwhile. Idempotent."""
+    record = require(ch, pipeline)
+    if not record.stopped:
+        return
+    _save_state(ch, replace(record, stopped=False, state=PipelineState.RUNNING, reason=""))
+    sources = _sources(ch, pipeline, record.spec)
+    _set_provenance(ch, _output(record), sources)
+    head = ch.head(ch.branch(_output(record)))
+    heads = {(s, i) for s in sources if (i := _head(ch, s)) is not None}
+    if head is not None and head.error and set(head.direct_provenance) == heads:
+        run_pipeline(ch, pipeline, [])  # what the stop killed is still due
+
+
+def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str) -> None:
+    """Record a state found by the scheduler."""
+    record = ch.tx.get(PIPELINES, pipeline)
+    if record is not None and (record.state, record.reason) != (state, reason):
+        _save_state(ch, replace(record, state=state, reason=reason))
+
+
+def _save_state(ch: Change, record: PipelineRecord) -> None:
+    ch.tx.put(PIPELINES, record)
+    ch.tx.event(
+        "pipeline.state",
+        project=record.pipeline.project,
+        pipeline=record.pipeline.name,
+        state=record.state.value,
+        reason=record.reason,
+    )
+
+
+def delete_pipeline(
+    ch: Change, pipeline: Pipeline, *, keep_repo: bool = False, force: bool = False
+) -> None:
+    """Remove a pipeline with its jobs and (unless ``keep_repo``) its output repo.
+
+    Refused while another branch depends on its output, unless ``force``.
+    """
+    require(ch, pipeline)
+    if not force:
+        for other in ch.tx.all(BRANCHES):
+            if any(b.repo == pipeline.repo for b in other.direct_provenance):
+                raise Refused(
+                    f"pipeline {pipeline} has its output read by {other.branch.repo}",
+                    f"delete {other.branch.repo} first, or use --force",
+                )
+    _end_jobs(ch, pipeline, "pipeline was deleted")
+    key = (pipeline.project, pipeline.name)
+    mine = "WHERE project = ? AND pipeline = ?"
+    for job in ch.tx.select(JOBS, mine, key):
+        ch.tx.remove(JOBS, job.job)
+    for version in ch.tx.select(PIPELINE_VERSIONS, "WHERE project = ? AND name = ?", key):
+        ch.tx.remove(PIPELINE_VERSIONS, (pipeline, version.version))
+    ch.tx.remove(PIPELINES, pipeline)
+    ch.tx.event("pipeline.deleted", project=pipeline.project, pipeline=pipeline.name)
+    if keep_repo:
+        for branch in repos.branches_of(ch.tx, pipeline.repo):
+            if branch.direct_provenance:
+                _set_provenance(ch, branch.branch, ())
+    else:
+        repos.delete_repo(ch, pipeline.repo, force=True)
+    repos.delete_repo(ch, pipeline.spec_repo, force=True)
+
+
+def run_pipeline(
+    ch: Change, pipeline: Pipeline, chosen: Sequence[CommitRecord], *, reprocess: bool = False
+) -> Job:
+    """A job on ``chosen`` input commits, the rest filled from the heads.
+
+    Raises InvalidArgument when a chosen commit is of no input branch's repo or two are of
+    one, Refused when an input has no head yet or the pipeline is stopped.
+    """
+    record = require(ch, pipeline)
+    if record.stopped:
+        raise Refused(f"pipeline {pipeline} is stopped", f"start it: start pipeline {pipeline}")
+    if reprocess:
+        salt = uuid.uuid4().hex
+        record = replace(record, salt=salt, spec={**record.spec, "salt": salt})
+        ch.tx.put(PIPELINES, record)
+    provenance = _provenance(ch, pipeline, record, chosen)
+    branch = ch.branch(_output(record))
+    commit = ch.open_commit(
+        branch, branch.head, EMPTY, 0, 0, origin=Origin.AUTO, provenance=provenance
+    )
+    jobs.create(ch, record, commit)
+    return Job(pipeline, commit.commit.id)
+
+
+def _provenance(
+    ch: Change, pipeline: Pipeline, record: PipelineRecord, chosen: Sequence[CommitRecord]
+) -> tuple[tuple[Branch, CommitId], ...]:
+    sources = _sources(ch, pipeline, record.spec)
+    by_repo: dict[Repo, CommitRecord] = {}
+    for commit in chosen:
+        repo = commit.commit.repo
+        if all(b.repo != repo for b in sources):
+            raise InvalidArgument(
+                f"{commit.commit} is not an input of pipeline {pipeline}",
+                f"inputs: {', '.join(str(b) for b in sources[:-1])}",
+            )
+        if repo in by_repo:
+            raise InvalidArgument(f"two commits of one input branch: {commit.commit}")
+        by_repo[repo] = commit
+    made = []
+    for source in sources:
+        commit_id = by_repo[source.repo].commit.id if source.repo in by_repo else _head(ch, source)
+        if commit_id is None:
+            raise Refused(f"input branch {source} has no head yet", f"put data into {source}")
+        made.append((source, commit_id))
+    return tuple(made)
+
+
+def _head(ch: Change, branch: Branch) -> CommitId | None:
+    record: BranchRecord | None = ch.tx.get(BRANCHES, branch)
+    return None if record is None else record.head

@@ -1,0 +1,226 @@
+"""The scheduler: which jobs are due, and one thread for each that runs.
+
+It keeps no plan of its own: what is due follows from the open jobs and the finished
+commits, which it learns from the metadata (once at start, then from every published
+group). A restart after a crash is therefore the same as a normal start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pachybox.errors import NotReady, PachyboxError
+from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
+from pachybox.meta.writer import Staged
+from pachybox.model.ids import Commit, Job, Pipeline
+from pachybox.model.pps import JobRecord, JobState, PipelineState
+from pachybox.pfs.change import Change
+from pachybox.pfs.service import Pfs
+from pachybox.pps import jobs, pipelines
+from pachybox.pps.pool import WorkerPool
+from pachybox.pps.run import JobRun
+from pachybox.pps.runners.base import Runner
+
+log = logging.getLogger("pachybox.scheduler")
+
+_IDLE_S = 30.0  # a worker unused for so long is stopped
+
+
+@dataclass
+class _Running:
+    run: JobRun
+    thread: threading.Thread = field(repr=False)
+
+
+class Scheduler:
+    """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
+
+    def __init__(self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int) -> None:
+        """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
+        self._pfs = pfs
+        self._work = work
+        self._logs = logs
+        self._slots = threading.Semaphore(slots)
+        self.pool = WorkerPool(runner, work)
+        self._wake = threading.Condition()
+        self._open: dict[Job, JobRecord] = {}
+        self._running: dict[Pipeline, _Running] = {}
+        self._stopping = False
+        self._due = True
+        self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Load the open jobs and begin. Jobs that were running when the box died are run again;
+        datums they had finished are not."""
+        for record in self._pfs.meta.select(JOBS, "WHERE finished_us IS NULL"):
+            self._open[record.job] = record
+        self._pfs.meta.on_publish = self._published
+        self._thread.start()
+
+    def running(self) -> int:
+        """How many jobs run now."""
+        with self._wake:
+            return len(self._running)
+
+    def live(self, job: Job) -> JobRun | None:
+        """The run of ``job`` if it runs now."""
+        with self._wake:
+            found = self._running.get(job.pipeline)
+            return found.run if found is not None and found.run.job == job else None
+
+    def stop(self) -> None:
+        """Hand back what runs: datums are killed, their jobs stay open for the next start;
+        datums already finished are kept."""
+        with self._wake:
+            self._stopping = True
+            running = list(self._running.values())
+            self._wake.notify_all()
+        for one in running:
+            one.run.cancel()
+        for one in running:
+            one.thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.pool.close()
+
+    def _published(self, staged: Staged) -> None:
+        """Called by the metadata writer after each durable group; must be quick."""
+        changed: dict[Any, Any] = staged.get(JOBS, {})
+        if not changed and COMMITS not in staged and PIPELINES not in staged:
+            return
+        with self._wake:
+            for key, record in changed.items():
+                if isinstance(record, JobRecord) and not record.state.terminal:
+                    self._open[key] = record
+                    continue
+                self._open.pop(key, None)
+                one = self._running.get(key.pipeline)
+                if one is not None and one.run.job == key:
+                    one.run.cancel()
+            self._due = self._due or bool(self._open)
+            if self._due:
+                self._wake.notify_all()
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or self._due, timeout=self._timeout())
+                if self._stopping:
+                    return
+                self._due = False
+                waiting = self._next_jobs()
+            self.pool.reap(_IDLE_S)
+            for job in waiting:
+                try:
+                    self._consider(job)
+                except NotReady:
+                    return
+                except Exception:
+                    log.exception("scheduling failed job=%s", job)
+
+    def _timeout(self) -> float | None:
+        return _IDLE_S if self.pool.idle() else None
+
+    def _next_jobs(self) -> list[Job]:
+        """The oldest open job of each pipeline that runs none."""
+        oldest: dict[Pipeline, JobRecord] = {}
+        for record in self._open.values():
+            pipeline = record.job.pipeline
+            if pipeline in self._running:
+                continue
+            best = oldest.get(pipeline)
+            if best is None or record.created < best.created:
+                oldest[pipeline] = record
+        return [r.job for r in oldest.values()]
+
+    def _consider(self, job: Job) -> None:
+        """Start ``job`` if its inputs are finished; end it if they failed or are gone."""
+        meta = self._pfs.meta
+        commit = meta.get(COMMITS, Commit(job.pipeline.repo, job.id))
+        pipeline = meta.get(PIPELINES, job.pipeline)
+        record = meta.get(JOBS, job)
+        if commit is None or pipeline is None or record is None or record.state.terminal:
+            with self._wake:
+                self._open.pop(job, None)
+                self._due = True
+            return
+        if commit.parent is not None:
+            parent = meta.get(COMMITS, Commit(job.pipeline.repo, commit.parent))
+            if parent is not None and parent.finished is None:
+                return
+        failed = []
+        for branch, up in commit.direct_provenance:
+            upstream = meta.get(COMMITS, Commit(branch.repo, up))
+            if upstream is None:
+                failed.append(f"{branch.repo}@{up} was deleted")
+            elif upstream.finished is None:
+                if record.state is JobState.CREATED:
+                    self._pfs.change(lambda ch: _starting(ch, job))
+                return
+            elif upstream.error:
+                failed.append(f"{branch.repo}@{up}")
+        if failed:
+            reason = f"inputs failed: {', '.join(failed)}"
+            self._pfs.change(lambda ch: jobs.fail(ch, job, JobState.UNRUNNABLE, reason))
+            return
+        run = JobRun(self._pfs, self.pool, pipeline, record, commit, self._work, self._logs)
+        thread = threading.Thread(
+            target=self._run, args=(run,), name=f"job-{job.pipeline.name}", daemon=True
+        )
+        with self._wake:
+            if self._stopping:
+                return
+            self._running[job.pipeline] = _Running(run, thread)
+        thread.start()
+
+    def _run(self, run: JobRun) -> None:
+        job = run.job
+        began = time.monotonic()
+        log.info("job started job=%s", job)
+        try:
+            run.run(self._slots)
+        except NotReady:
+            log.info("job handed back job=%s", job)
+        except PachyboxError as e:
+            self._failed(run, str(e))
+        except Exception as e:
+            log.exception("job broke job=%s", job)
+            self._failed(run, f"internal error: {e!r}")
+        finally:
+            log.info("job ended job=%s seconds=%.3f", job, time.monotonic() - began)
+            with self._wake:
+                self._running.pop(job.pipeline, None)
+                self._due = True
+                self._wake.notify_all()
+
+    def _failed(self, run: JobRun, reason: str) -> None:
+        """The job itself could not go on (no runner, input content damaged, disk full)."""
+        state = PipelineState.FAILURE if run.unstartable else PipelineState.RUNNING
+
+        def change(ch: Change) -> None:
+            jobs.fail(ch, run.job, JobState.FAILURE, reason)
+            pipelines.set_state(ch, run.job.pipeline, state, reason if run.unstartable else "")
+
+        while True:
+            try:
+                self._pfs.change(change)
+                return
+            except NotReady:
+                return
+            except PachyboxError as e:
+                # disk full: the job cannot even be marked failed; keep the box alive and retry
+                log.error("cannot record failure job=%s error=%s", run.job, e)
+                with self._wake:
+                    if self._wake.wait_for(lambda: self._stopping, timeout=2.0):
+                        return
+
+
+def _starting(ch: Change, job: Job) -> None:
+    found = ch.tx.get(JOBS, job)
+    if found is not None and found.state is JobState.CREATED:
+        jobs.update(ch, job, state=JobState.STARTING)

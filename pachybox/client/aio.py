@@ -1,0 +1,661 @@
+"""The client for asyncio programs; written by pachybox.client.generate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO
+
+from pachybox.client.aio_base import AsyncBase, AsyncPutBase, AsyncStream
+from pachybox.client.frames import Readable
+from pachybox.client.pipeline_values import (
+    BoxStatus,
+    CreatedPipeline,
+    DatumInfo,
+    JobInfo,
+    JobSetInfo,
+    LogMessage,
+    PipelineInfo,
+)
+from pachybox.client.upload import Progress
+from pachybox.client.values import (
+    BranchInfo,
+    CommitInfo,
+    CommitSetInfo,
+    FileChange,
+    FileInfo,
+    Json,
+    ProjectInfo,
+    PutResult,
+    RepoInfo,
+)
+from pachybox.model.events import Event
+
+
+class AsyncPut(AsyncPutBase):
+    """One upload under way; see ``Put``. Use as ``async with box.put(...) as put``."""
+
+    async def __aenter__(self) -> AsyncPut:
+        await self._open()
+        return self
+
+    async def data(self, path: str, data: bytes | memoryview, *, append: bool = False) -> None:
+        """The content of ``path`` from memory."""
+        return await self._run(self._put.data, path, data, append=append)
+
+    async def file(self, path: str, name: str, *, append: bool = False) -> None:
+        """The content of ``path`` from a file of this machine (or a link to one)."""
+        return await self._run(self._put.file, path, name, append=append)
+
+    async def stream(self, path: str, stream: Readable, *, append: bool = False) -> None:
+        """The content of ``path`` from anything with ``read``, to its end."""
+        return await self._run(self._put.stream, path, stream, append=append)
+
+    async def directory(
+        self,
+        path: str,
+        name: str,
+        *,
+        append: bool = False,
+        keep: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Everything below directory ``name`` to below ``path``; see ``walk``.
+
+        ``keep`` decides by the path from ``name`` whether a file is taken.
+        """
+        return await self._run(self._put.directory, path, name, append=append, keep=keep)
+
+    async def split(self, path: str, stream: Readable, how: Mapping[str, object]) -> None:
+        """The records of ``stream`` as the files of directory ``path``.
+
+        ``how``: split (line, json, sql or csv), target_file_datums, target_file_bytes,
+        header_records, append.
+        """
+        return await self._run(self._put.split, path, stream, how)
+
+    async def url(
+        self, path: str, url: str, *, recursive: bool = False, append: bool = False
+    ) -> None:
+        """Have the box fetch ``url`` into ``path``."""
+        return await self._run(self._put.url, path, url, recursive=recursive, append=append)
+
+    async def delete(self, path: str) -> None:
+        """Remove ``path``: a file, a directory with all below it, or what a glob matches."""
+        return await self._run(self._put.delete, path)
+
+    async def copy(self, path: str, source: Mapping[str, str], *, append: bool = False) -> None:
+        """Copy to ``path`` from ``source``: project, repo, ref and path of a file or directory."""
+        return await self._run(self._put.copy, path, source, append=append)
+
+
+class AsyncClient(AsyncBase):
+    """A box, from asyncio: the methods of ``Client``, awaited; streams by ``async for``."""
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def put(self, target: str, *, description: str = "") -> AsyncPut:
+        """Begin an upload to ``repo@ref``: an ``async with`` block whose content is one commit."""
+        return AsyncPut(self, target, description)
+
+    async def create_project(
+        self, name: str, description: str = "", *, update: bool = False
+    ) -> None:
+        """Make a project, or with ``update`` change its description."""
+        return await self._run(self._sync.create_project, name, description, update=update)
+
+    async def inspect_project(self, name: str) -> ProjectInfo:
+        """One project."""
+        return await self._run(self._sync.inspect_project, name)
+
+    def list_project(self) -> AsyncStream[ProjectInfo]:
+        """All projects."""
+        return self._stream(lambda: self._sync.list_project())
+
+    async def delete_project(self, name: str, *, force: bool = False) -> None:
+        """Remove a project. Refused when it holds anything, unless ``force``."""
+        return await self._run(self._sync.delete_project, name, force=force)
+
+    async def create_repo(self, repo: str, description: str = "", *, update: bool = False) -> None:
+        """Make a repo, or with ``update`` change its description."""
+        return await self._run(self._sync.create_repo, repo, description, update=update)
+
+    async def inspect_repo(self, repo: str) -> RepoInfo:
+        """One repo."""
+        return await self._run(self._sync.inspect_repo, repo)
+
+    def list_repo(self, *, type: str = "user", all_projects: bool = False) -> AsyncStream[RepoInfo]:
+        """The repos of the client's project, or of all; ``type`` "" gives system repos too."""
+        return self._stream(lambda: self._sync.list_repo(type=type, all_projects=all_projects))
+
+    async def delete_repo(self, repo: str, *, force: bool = False) -> bool:
+        """Remove a repo with its history; False when there was none.
+
+        Refused when a pipeline reads it or writes it, unless ``force``.
+        """
+        return await self._run(self._sync.delete_repo, repo, force=force)
+
+    async def delete_repos(self, *, all_projects: bool = False, force: bool = False) -> list[Json]:
+        """Remove every repo of the client's project, or of all; returns their names' messages."""
+        return await self._run(self._sync.delete_repos, all_projects=all_projects, force=force)
+
+    async def create_branch(
+        self,
+        branch: str,
+        *,
+        head: str | None = None,
+        provenance: Iterable[str] | None = None,
+        trigger: Json | None = None,
+    ) -> None:
+        """Make or move a branch: head and provenance become exactly what is given.
+
+        ``head`` is a branch or commit of the same repo, or ``repo@ref``.
+        """
+        return await self._run(
+            self._sync.create_branch, branch, head=head, provenance=provenance, trigger=trigger
+        )
+
+    async def inspect_branch(self, branch: str) -> BranchInfo:
+        """One branch."""
+        return await self._run(self._sync.inspect_branch, branch)
+
+    def list_branch(self, repo: str) -> AsyncStream[BranchInfo]:
+        """The branches of a repo, newest first."""
+        return self._stream(lambda: self._sync.list_branch(repo))
+
+    async def delete_branch(self, branch: str, *, force: bool = False) -> None:
+        """Remove a branch; its commits stay. Refused when others depend on it, unless forced."""
+        return await self._run(self._sync.delete_branch, branch, force=force)
+
+    async def start_commit(
+        self, branch: str, *, parent: str | None = None, description: str = ""
+    ) -> str:
+        """Open a commit on ``repo@branch``; return its id.
+
+        ``parent`` is a branch or commit of the same repo (default: the branch's head).
+        """
+        return await self._run(
+            self._sync.start_commit, branch, parent=parent, description=description
+        )
+
+    async def finish_commit(
+        self, commit: str, *, description: str = "", error: str = "", force: bool = False
+    ) -> None:
+        """Close an open commit; ``description`` replaces the one given at its start."""
+        return await self._run(
+            self._sync.finish_commit, commit, description=description, error=error, force=force
+        )
+
+    async def inspect_commit(self, commit: str) -> CommitInfo:
+        """One commit."""
+        return await self._run(self._sync.inspect_commit, commit)
+
+    async def wait_commit(self, commit: str) -> CommitInfo:
+        """Wait until a commit is finished; look at ``error`` for how it went."""
+        return await self._run(self._sync.wait_commit, commit)
+
+    def list_commit(
+        self,
+        repo: str,
+        *,
+        start: str | None = None,
+        number: int | None = None,
+        all: bool = False,
+        origin: str | None = None,
+    ) -> AsyncStream[CommitInfo]:
+        """The commits of ``repo`` or of ``repo@ref`` backwards, newest first.
+
+        ``start`` is the ref to stop at, ``number`` bounds the count, ``all`` includes those made
+        by the box itself, ``origin`` is USER, AUTO or FSCK.
+        """
+        return self._stream(
+            lambda: self._sync.list_commit(repo, start=start, number=number, all=all, origin=origin)
+        )
+
+    def list_commit_set(self) -> AsyncStream[CommitSetInfo]:
+        """All runs of the client's project, newest first."""
+        return self._stream(lambda: self._sync.list_commit_set())
+
+    def inspect_commit_set(self, id: str, *, wait: bool = False) -> AsyncStream[CommitInfo]:
+        """The commits that share an id; with ``wait`` each as it finishes."""
+        return self._stream(lambda: self._sync.inspect_commit_set(id, wait=wait))
+
+    def subscribe_commit(
+        self,
+        branch: str,
+        *,
+        start: str | None = None,
+        state: str = "FINISHED",
+        all: bool = False,
+        origin: str | None = None,
+    ) -> AsyncStream[CommitInfo]:
+        """The commits of ``repo[@branch]`` that have reached ``state``, then new ones for ever.
+
+        ``start`` is the commit after which to begin.
+        """
+        return self._stream(
+            lambda: self._sync.subscribe_commit(
+                branch, start=start, state=state, all=all, origin=origin
+            )
+        )
+
+    def flush_commit(
+        self, commits: Iterable[str], repos: Iterable[str] = ()
+    ) -> AsyncStream[CommitInfo]:
+        """Wait for everything downstream of all of ``commits``: each commit as it finishes.
+
+        ``repos`` keeps only the commits of those repos.
+        """
+        return self._stream(lambda: self._sync.flush_commit(commits, repos))
+
+    async def delete_commit(self, commit: str) -> list[str]:
+        """Remove an input commit and all made from it (1.x); returns what went, as refs.
+
+        Data a child inherited stays in the child.
+        """
+        return await self._run(self._sync.delete_commit, commit)
+
+    async def drop_commit(self, commit: str, *, recursive: bool = False) -> None:
+        """Remove one head commit with its data; ``recursive`` takes what was made from it."""
+        return await self._run(self._sync.drop_commit, commit, recursive=recursive)
+
+    async def drop_commit_set(self, id: str) -> None:
+        """Remove all commits of a run; each must be a head."""
+        return await self._run(self._sync.drop_commit_set, id)
+
+    async def squash_commit(self, commit: str, *, recursive: bool = False) -> None:
+        """Remove one commit, leaving its data to its child."""
+        return await self._run(self._sync.squash_commit, commit, recursive=recursive)
+
+    async def squash_commit_set(self, id: str) -> None:
+        """Remove all commits of a run, leaving their data to their children."""
+        return await self._run(self._sync.squash_commit_set, id)
+
+    def find_commit(self, file: str, *, limit: int | None = None) -> AsyncStream[Json]:
+        """Walk back from ``repo@ref:path``: the commits in which the path changed.
+
+        Records are pfs_v2.FindCommitsResponse: ``foundCommit``, at the end
+        ``lastSearchedCommit`` and ``commitsSearched``.
+        """
+        return self._stream(lambda: self._sync.find_commit(file, limit=limit))
+
+    async def put_file(
+        self,
+        target: str,
+        source: bytes | bytearray | memoryview | str | os.PathLike[str] | Readable,
+        *,
+        append: bool = False,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        """One file from bytes, from a file's name, or from anything with ``read``."""
+        return await self._run(
+            self._sync.put_file, target, source, append=append, progress=progress
+        )
+
+    async def put_files(
+        self,
+        target: str,
+        directory: str | os.PathLike[str],
+        *,
+        append: bool = False,
+        keep: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        """Everything below ``directory`` to below the target's path, as one commit.
+
+        ``keep`` decides by relative path whether a file is taken. Links to files are followed;
+        other links and special files raise InvalidArgument, and nothing is committed.
+        """
+        return await self._run(
+            self._sync.put_files, target, directory, append=append, keep=keep, progress=progress
+        )
+
+    async def put_url(
+        self, target: str, url: str, *, recursive: bool = False, append: bool = False
+    ) -> PutResult:
+        """A file the box fetches from ``url``; ``recursive`` takes all under a prefix."""
+        return await self._run(self._sync.put_url, target, url, recursive=recursive, append=append)
+
+    async def copy_file(self, source: str, target: str, *, append: bool = False) -> PutResult:
+        """Copy a file or directory; no bytes move."""
+        return await self._run(self._sync.copy_file, source, target, append=append)
+
+    async def delete_file(self, file: str) -> PutResult:
+        """Remove a file, a directory with all below it, or what a glob matches."""
+        return await self._run(self._sync.delete_file, file)
+
+    async def get_file(self, file: str, *, offset: int = 0) -> bytes:
+        """One file's content from ``offset`` on."""
+        return await self._run(self._sync.get_file, file, offset=offset)
+
+    async def save_file(
+        self,
+        file: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        offset: int = 0,
+        glob: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """One file's content into a file or a binary stream; return the bytes written.
+
+        With ``glob`` the path is a pattern, and the content of all files it matches is joined. A
+        file of that name is replaced once all has arrived.
+        """
+        return await self._run(
+            self._sync.save_file, file, target, offset=offset, glob=glob, progress=progress
+        )
+
+    async def get_files(
+        self,
+        source: str,
+        directory: str | os.PathLike[str],
+        *,
+        glob: bool = False,
+        progress: Progress | None = None,
+    ) -> tuple[int, int]:
+        """A directory with all below it, into ``directory``; return (files, bytes).
+
+        Names are relative to the source's path; with ``glob`` it is a pattern, and names are
+        relative to the last directory before its first special character.
+        """
+        return await self._run(
+            self._sync.get_files, source, directory, glob=glob, progress=progress
+        )
+
+    async def inspect_file(self, file: str) -> FileInfo:
+        """One file or directory."""
+        return await self._run(self._sync.inspect_file, file)
+
+    def list_file(
+        self, directory: str, *, number: int | None = None, reverse: bool = False
+    ) -> AsyncStream[FileInfo]:
+        """What is in a directory, by name."""
+        return self._stream(lambda: self._sync.list_file(directory, number=number, reverse=reverse))
+
+    def walk_file(self, directory: str) -> AsyncStream[FileInfo]:
+        """Everything below a directory, directories too, ordered by path."""
+        return self._stream(lambda: self._sync.walk_file(directory))
+
+    def glob_file(self, pattern: str) -> AsyncStream[FileInfo]:
+        """Files and directories whose path matches ``repo@ref:pattern``."""
+        return self._stream(lambda: self._sync.glob_file(pattern))
+
+    def diff_file(
+        self, new: str, old: str | None = None, *, shallow: bool = False
+    ) -> AsyncStream[FileChange]:
+        """What differs between two paths; ``old`` defaults to the same path one commit before."""
+        return self._stream(lambda: self._sync.diff_file(new, old, shallow=shallow))
+
+    def list_history(self, file: str, *, depth: int = -1) -> AsyncStream[FileInfo]:
+        """The distinct versions of a path, newest first; at most ``depth`` (-1: all)."""
+        return self._stream(lambda: self._sync.list_history(file, depth=depth))
+
+    async def create_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+        runner: str = "",
+    ) -> tuple[list[CreatedPipeline], list[str]]:
+        """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
+
+        ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        """
+        return await self._run(
+            self._sync.create_pipelines,
+            spec,
+            source=source,
+            update=update,
+            reprocess=reprocess,
+            dry_run=dry_run,
+            runner=runner,
+        )
+
+    async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
+        """One pipeline with its spec."""
+        return await self._run(self._sync.inspect_pipeline, pipeline)
+
+    def list_pipeline(
+        self,
+        pipeline: str | None = None,
+        *,
+        history: int = 0,
+        commit_set: str | None = None,
+        all_projects: bool = False,
+    ) -> AsyncStream[PipelineInfo]:
+        """The pipelines of the client's project, or of all.
+
+        ``history`` adds that many earlier versions (-1 all); ``commit_set`` shows them as they
+        were in that run.
+        """
+        return self._stream(
+            lambda: self._sync.list_pipeline(
+                pipeline, history=history, commit_set=commit_set, all_projects=all_projects
+            )
+        )
+
+    async def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
+        """The spec of a version (0: the newest) as JSON that can make it again."""
+        return await self._run(self._sync.extract_pipeline, pipeline, version=version)
+
+    async def delete_pipeline(
+        self, pipeline: str, *, force: bool = False, keep_repo: bool = False
+    ) -> None:
+        """Remove a pipeline, its jobs, and unless ``keep_repo`` its output repo."""
+        return await self._run(
+            self._sync.delete_pipeline, pipeline, force=force, keep_repo=keep_repo
+        )
+
+    async def delete_pipelines(
+        self, *, all_projects: bool = False, force: bool = False, keep_repo: bool = False
+    ) -> list[Json]:
+        """Remove every pipeline of the client's project, or of all."""
+        return await self._run(
+            self._sync.delete_pipelines, all_projects=all_projects, force=force, keep_repo=keep_repo
+        )
+
+    async def start_pipeline(self, pipeline: str) -> None:
+        """Resume a stopped pipeline: one job for the present heads."""
+        return await self._run(self._sync.start_pipeline, pipeline)
+
+    async def stop_pipeline(self, pipeline: str) -> None:
+        """Pause a pipeline: running jobs are killed, new commits make none."""
+        return await self._run(self._sync.stop_pipeline, pipeline)
+
+    async def run_pipeline(
+        self, pipeline: str, provenance: Iterable[str] = (), *, job: str = ""
+    ) -> str:
+        """Run once on chosen commits (``repo@ref``), heads for the rest; returns the job.
+
+        ``job`` takes its commits from an earlier job.
+        """
+        return await self._run(self._sync.run_pipeline, pipeline, provenance, job=job)
+
+    async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
+        """A new job on the present heads; ``reprocess`` skips no datum."""
+        return await self._run(self._sync.rerun_pipeline, pipeline, reprocess=reprocess)
+
+    async def inspect_job(self, job: str) -> JobInfo:
+        """One job."""
+        return await self._run(self._sync.inspect_job, job)
+
+    async def wait_job(self, job: str) -> JobInfo:
+        """Wait until a job has ended; look at ``state`` for how it went."""
+        return await self._run(self._sync.wait_job, job)
+
+    def inspect_job_set(self, id: str, *, wait: bool = False) -> AsyncStream[JobInfo]:
+        """The jobs that share an id; with ``wait`` each as it ends."""
+        return self._stream(lambda: self._sync.inspect_job_set(id, wait=wait))
+
+    def list_job(
+        self,
+        pipeline: str | None = None,
+        *,
+        inputs: Iterable[str] = (),
+        history: int = 0,
+        number: int | None = None,
+        all_projects: bool = False,
+    ) -> AsyncStream[JobInfo]:
+        """Jobs, newest first: of a pipeline, or of the client's project, or of all.
+
+        ``inputs`` (``repo@ref``) keeps jobs that read those commits; ``history`` adds jobs of
+        that many earlier pipeline versions (-1 all).
+        """
+        return self._stream(
+            lambda: self._sync.list_job(
+                pipeline, inputs=inputs, history=history, number=number, all_projects=all_projects
+            )
+        )
+
+    def list_job_set(self, *, number: int | None = None) -> AsyncStream[JobSetInfo]:
+        """Runs of the client's project, newest first."""
+        return self._stream(lambda: self._sync.list_job_set(number=number))
+
+    def subscribe_job(self, pipeline: str) -> AsyncStream[JobInfo]:
+        """Every job of a pipeline whenever it changes, for ever."""
+        return self._stream(lambda: self._sync.subscribe_job(pipeline))
+
+    def flush_job(
+        self, commits: Iterable[str], pipelines: Iterable[str] = ()
+    ) -> AsyncStream[JobInfo]:
+        """Wait for every job downstream of all of ``commits``: each as it ends."""
+        return self._stream(lambda: self._sync.flush_job(commits, pipelines))
+
+    async def stop_job(self, job: str, *, reason: str = "") -> None:
+        """Kill a job; its output commit is closed empty."""
+        return await self._run(self._sync.stop_job, job, reason=reason)
+
+    async def delete_job(self, job: str) -> None:
+        """Stop a job and remove its record; the output commit stays."""
+        return await self._run(self._sync.delete_job, job)
+
+    def list_datum(
+        self,
+        job: str | None = None,
+        *,
+        input: Json | None = None,
+        states: Iterable[str] = (),
+        after: str | None = None,
+        number: int | None = None,
+    ) -> AsyncStream[DatumInfo]:
+        """The datums of a job, or those that a spec's ``input`` would make now.
+
+        ``states`` keeps FAILED, SUCCESS, SKIPPED, STARTING, RECOVERED; ``after`` is the id of
+        the last datum of the page before.
+        """
+        return self._stream(
+            lambda: self._sync.list_datum(
+                job, input=input, states=states, after=after, number=number
+            )
+        )
+
+    async def inspect_datum(self, job: str, datum: str) -> DatumInfo:
+        """One datum of a job."""
+        return await self._run(self._sync.inspect_datum, job, datum)
+
+    async def restart_datum(self, job: str, filters: Iterable[str]) -> None:
+        """Have the running datum whose inputs match all ``filters`` (paths, hashes) tried again."""
+        return await self._run(self._sync.restart_datum, job, filters)
+
+    def logs(
+        self,
+        pipeline: str | None = None,
+        job: str | None = None,
+        *,
+        datum: str | None = None,
+        inputs: Iterable[str] = (),
+        master: bool = False,
+        follow: bool = False,
+        tail: int | None = None,
+        since_s: float | None = None,
+    ) -> AsyncStream[LogMessage]:
+        """Log lines of a pipeline, a job or a datum; with ``follow`` new ones too.
+
+        ``inputs`` are paths or hashes: a line is kept when its datum has all of them.
+        """
+        return self._stream(
+            lambda: self._sync.logs(
+                pipeline,
+                job,
+                datum=datum,
+                inputs=inputs,
+                master=master,
+                follow=follow,
+                tail=tail,
+                since_s=since_s,
+            )
+        )
+
+    async def status(self) -> BoxStatus:
+        """What runs where, and how much there is."""
+        return await self._run(self._sync.status)
+
+    async def version(self) -> Json:
+        """The API version the box speaks (versionpb_v2.Version)."""
+        return await self._run(self._sync.version)
+
+    async def inspect_cluster(self) -> Json:
+        """The box's ids and warnings as Pachyderm's clients ask for them."""
+        return await self._run(self._sync.inspect_cluster)
+
+    async def healthy(self) -> bool:
+        """Whether the box is up and serving. Raises Unreachable when nothing answers."""
+        return await self._run(self._sync.healthy)
+
+    async def shutdown(self) -> None:
+        """Ask the box to end; it finishes what is being written first."""
+        return await self._run(self._sync.shutdown)
+
+    def doctor(self) -> AsyncStream[Json]:
+        """What the box's machine can do: records of check, level, detail, remedy."""
+        return self._stream(lambda: self._sync.doctor())
+
+    def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
+        return self._stream(lambda: self._sync.fsck(fix=fix))
+
+    async def collect_garbage(self) -> Json:
+        """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
+        return await self._run(self._sync.collect_garbage)
+
+    async def delete_all(self) -> None:
+        """Remove every pipeline and every repo."""
+        return await self._run(self._sync.delete_all)
+
+    def events(
+        self, *, after: int = 0, follow: bool = False, kinds: Iterable[str] = ()
+    ) -> AsyncStream[Event]:
+        """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
+
+        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
+        made again and continues with the next number, so none is missed or seen twice; after
+        ``patience_s`` without an answer Unreachable is raised.
+        """
+        return self._stream(lambda: self._sync.events(after=after, follow=follow, kinds=kinds))
+
+    async def start_transaction(self) -> str:
+        """Open a transaction, return its id."""
+        return await self._run(self._sync.start_transaction)
+
+    async def finish_transaction(self, id: str) -> Json:
+        """Do all that was queued, atomically (transaction_v2.TransactionInfo)."""
+        return await self._run(self._sync.finish_transaction, id)
+
+    async def inspect_transaction(self, id: str) -> Json:
+        """What is queued (transaction_v2.TransactionInfo)."""
+        return await self._run(self._sync.inspect_transaction, id)
+
+    async def list_transaction(self) -> list[Json]:
+        """All open transactions."""
+        return await self._run(self._sync.list_transaction)
+
+    async def delete_transaction(self, id: str) -> None:
+        """Drop a transaction with all that was queued."""
+        return await self._run(self._sync.delete_transaction, id)

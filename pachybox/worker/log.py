@@ -1,0 +1,91 @@
+"""User code's output as bounded JSON lines: {"ts": RFC3339, "user": true, "message": ...}.
+
+Whatever a program prints, the log of one datum stays below ``cap`` bytes and each line
+below ``LINE`` bytes of output; what did not fit is counted and named in one last line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from json.encoder import encode_basestring as quoted
+
+CAP = 16 << 20
+LINE = 64 << 10
+
+
+def stamp(seconds: float) -> str:
+    """A point in time as RFC 3339 in UTC with microseconds."""
+    whole, micro = divmod(int(seconds * 1_000_000), 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
+
+
+class LogWriter:
+    """Appends to one datum's log; ``feed`` takes output as it comes, ``close`` ends it.
+
+    A log that can no longer be written (a full disk) loses lines, never the datum.
+    """
+
+    def __init__(self, path: str, cap: int = CAP) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._cap = cap
+        self._room = cap
+        self._rest = b""
+        self._dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of output; whole lines are in the file on return."""
+        if self._room <= 0:
+            self._dropped += len(data)
+            return
+        lines = (self._rest + data).split(b"\n")
+        rest = lines.pop()
+        # One byte too many is kept, so that the line is seen to be too long when it ends.
+        self._rest = rest[: LINE + 1]
+        self._dropped += len(rest) - len(self._rest)
+        if lines:
+            self._write(lines)
+
+    def close(self) -> None:
+        """Write what is left and, when some output was dropped, how much."""
+        if self._rest:
+            self._write([self._rest])
+        if self._dropped:
+            message = (
+                f"{self._dropped} bytes of output were dropped: the log of one datum holds "
+                f"{self._cap} bytes, a line {LINE}"
+            )
+            self._append(self._record(stamp(time.time()), message.encode()))
+        os.close(self._fd)
+
+    def _record(self, ts: str, line: bytes) -> bytes:
+        text = quoted(line.decode("utf-8", "replace"))
+        return f'{{"ts": "{ts}", "user": true, "message": {text}}}\n'.encode()
+
+    def _write(self, lines: list[bytes]) -> None:
+        ts = stamp(time.time())
+        records: list[bytes] = []
+        for line in lines:
+            if self._room <= 0:
+                self._dropped += len(line) + 1
+                continue
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            if len(line) > LINE:
+                self._dropped += len(line) - LINE
+                line = line[:LINE]
+            record = self._record(ts, line)
+            if len(record) > self._room:
+                self._dropped += len(line) + 1
+                self._room = 0
+                continue
+            self._room -= len(record)
+            records.append(record)
+        self._append(b"".join(records))
+
+    def _append(self, records: bytes) -> None:
+        try:
+            while records:
+                records = records[os.write(self._fd, records) :]
+        except OSError:
+            self._dropped += len(records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.harness import Box, below, fill, grows, label, median, note, running, scaled, timed
 from pachybox.client import Client
@@ -30,9 +31,8 @@ def one_file_commit(box: Box, repo: str, path: str) -> float:
     seconds = []
     for number in range(TIMES):
         data = f"change {number}".encode()
-        seconds.append(
-            timed(lambda d=data: box.cli("put", "file", f"{repo}@master:{path}", stdin=d))
-        )
+        command = partial(box.cli, "put", "file", f"{repo}@master:{path}", stdin=data)
+        seconds.append(timed(command))
     return statistics.median(seconds)
 
 

@@ -1,0 +1,78 @@
+"""The README's tour works when it is pasted into a shell, line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.arch.repo import ROOT
+
+TOUR = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
+MARK = "--- line "
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """A user who has nothing but the checkout's command on the PATH; the box goes down after."""
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        home = Path(folder) / "box"
+        home.mkdir()
+        (home / "box.toml").write_text("http_port = 0\n")
+        programs = Path(sys.executable).parent
+        env = {
+            "HOME": folder,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PACHYBOX_HOME": str(home),
+        }
+        yield env
+        subprocess.run([programs / "pachybox", "down"], env=env, capture_output=True, check=False)
+
+
+def walk(lines: list[str], env: dict[str, str]) -> dict[str, str]:
+    """Run the lines in one shell from the checkout; what each printed. A failing line ends it."""
+    script = "\n".join(f"echo '{MARK}{n}'\n{line}" for n, line in enumerate(lines))
+    done = subprocess.run(
+        ["sh", "-e", "-c", script],
+        env=env,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+    )
+    printed = {}
+    for part in done.stdout.split(MARK)[1:]:
+        number, _, text = part.partition("\n")
+        printed[lines[int(number)]] = text
+    assert done.returncode == 0, "\n$ ".join(
+        ["the tour stopped:", *map("\n".join, printed.items())]
+    )
+    return printed
+
+
+def test_the_tour_does_what_the_readme_says(environment: dict[str, str]) -> None:
+    block = TOUR.search((ROOT / "README.md").read_text())
+    assert block
+    lines = [line for line in block[1].splitlines() if line.strip()]
+    said = walk(lines, environment)
+
+    assert said["pachybox get file words@master:/hamlet"].split() == (
+        ["2", "be", "1", "not", "1", "or", "2", "to"]
+    )
+    assert said["pachybox get file total@master:/total | grep not"].split() == ["2", "not"]
+    assert said["pachybox get file total@master^:/total | wc -l"].strip() == "10"
+    jobs = said["pachybox list job -p words"].splitlines()[1:]
+    assert any("1 + 2 / 3" in line for line in jobs), jobs
+    for text in ("hamlet", "merchant", "romeo"):
+        assert text in said["pachybox list file words@master"]
+    assert "romeo" in said["pachybox diff file texts@master:/"]
+    assert "words@" in said["pachybox inspect commit total@master"]
+    assert not (Path(environment["PACHYBOX_HOME"]) / "run" / "box.sock").exists()

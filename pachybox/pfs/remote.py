@@ -1,0 +1,405 @@
+"""Content from outside: what the URLs of a put file name, as bounded streams.
+
+``http(s)`` goes over the standard library, so that every address, also that of a
+redirect, is checked and then connected to, without a second look-up in between.
+``s3`` and ``gs`` go over obstore (one GET an object); their credentials and
+endpoint are those of the box: its environment, or ``config``.
+
+A caller who is not ``trusted`` (not a user of this machine) may not make the box
+fetch from the machine itself or its private network. Proxies are not used.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES = ("http", "https", "s3", "gs")
+MAX_REDIRECTS = 10
+TIMEOUT_S = 60.0
+
+_SAFE = "/%:@!$&'()*+,;=~-._"  # left alone in a URL's path; a % is taken for an escape
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+@dataclass(slots=True)
+class Remote:
+    """An open source. ``size`` is None when the server does not say."""
+
+    url: str
+    size: int | None
+    readinto: Callable[[memoryview], int]
+    """Fill (a part of) the buffer; 0 at the end. NotReady when the source ends too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object under a prefix. ``suffix`` is its key after the prefix and its slash."""
+
+    url: str
+    suffix: str
+    size: int
+
+
+@contextlib.contextmanager
+def open_url(
+    url: str,
+    *,
+    trusted: bool,
+    config: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Iterator[Remote]:
+    """Open what ``url`` names for one reading.
+
+    ``timeout_s`` bounds connecting and each wait for data, not the whole. ``config`` are
+    obstore's settings for the bucket (``endpoint``, ``access_key_id``, ...).
+
+    Raises InvalidArgument on a URL that is not one or of another scheme, NotFound when
+    there is nothing (404, 410), Refused for other refusals and forbidden targets,
+    NotReady when the server does not answer.
+    """
+    if _scheme(url) in ("http", "https"):
+        with _open_http(url, trusted, timeout_s) as remote:
+            yield remote
+    else:
+        yield _open_object(url, config, timeout_s)
+
+
+def list_prefix(
+    url: str,
+    *,
+    warn: Callable[[str], None],
+    config: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Iterator[Listed]:
+    """The objects below the directory-like prefix ``url`` (s3, gs), in key order.
+
+    Keys that end in ``/``, which make folders in some tools, are left out and told to
+    ``warn``. Raises as :func:`open_url`; NotFound when nothing is below.
+    """
+    if _scheme(url) in ("http", "https"):
+        raise InvalidArgument(
+            f"{_public(url)} cannot be walked", "-r needs an s3:// or gs:// URL; name each file"
+        )
+    scheme, bucket, key = _split_object(url)
+    store = _store(scheme, bucket, _frozen(config), timeout_s)
+    prefix = key.rstrip("/")
+    skip = len(prefix) + 1 if prefix else 0
+    count = 0
+    for path, size in _real_objects(store, url, prefix, warn):
+        count += 1
+        yield Listed(f"{scheme}://{bucket}/{path}", path[skip:], size)
+    if not count:
+        raise NotFound(f"nothing is under {url}", "check bucket and prefix")
+
+
+# schemes and names
+
+
+def _scheme(url: str) -> str:
+    scheme, colon, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not colon and url.lower().startswith("file:"):
+        scheme = "file"
+    if scheme == "file":
+        raise InvalidArgument(
+            "the box does not read file: URLs", "send the file itself: put file ... -f PATH"
+        )
+    if not colon or not rest or scheme not in SCHEMES:
+        raise InvalidArgument(
+            f"{_public(url)!r} is no URL the box fetches", f"it takes {', '.join(SCHEMES)}"
+        )
+    return scheme
+
+
+def _public(url: str) -> str:
+    """The URL for messages: without user, password and query, which may hold secrets."""
+    head, mark, rest = url.partition("://")
+    where, slash, path = rest.partition("/")
+    path, query, _ = path.partition("?")
+    return f"{head}{mark}{where.rpartition('@')[2]}{slash}{path}{'?...' if query else ''}"
+
+
+# http
+
+
+@contextlib.contextmanager
+def _open_http(url: str, trusted: bool, timeout_s: float) -> Iterator[Remote]:
+    with contextlib.ExitStack() as stack:
+        target, sender = url, ""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = _request(stack, target, trusted, timeout_s, sender)
+            where = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or not where:
+                break
+            sender = sender or urlsplit(url).netloc
+            target = urljoin(target, where)
+            stack.close()
+            if urlsplit(target).scheme not in ("http", "https"):
+                raise Refused(f"{_public(url)} leads to {_public(target)}", "give its own URL")
+        else:
+            raise Refused(f"{_public(url)} redirects without end", "give the final URL")
+        _check_status(target, response)
+        yield Remote(url, response.length, _reader(target, response))
+
+
+def _request(
+    stack: contextlib.ExitStack, url: str, trusted: bool, timeout_s: float, sender: str
+) -> http.client.HTTPResponse:
+    """Send a GET; ``sender`` is the host the user named, when this is a redirect."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidArgument(f"{_public(url)} is not a URL: {error}", "check it") from None
+    if not host:
+        raise InvalidArgument(f"{_public(url)} names no host", "check it")
+    port = port or (443 if parts.scheme == "https" else 80)
+    addresses = _resolve(host, port, url)
+    if not trusted:
+        _check_public(addresses, url)
+    try:
+        connection = _connect(parts.scheme, host, port, addresses, timeout_s)
+        stack.callback(connection.close)
+        path = quote(parts.path or "/", safe=_SAFE)
+        query = "?" + quote(parts.query, safe=_SAFE + "?") if parts.query else ""
+        connection.request("GET", path + query, headers=_headers(parts, sender))
+        response = connection.getresponse()
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        raise _unanswered(url, error) from error
+    stack.callback(response.close)
+    return response
+
+
+def _headers(parts: SplitResult, sender: str) -> dict[str, str]:
+    headers = {"User-Agent": "pachybox", "Accept": "*/*", "Accept-Encoding": "identity"}
+    # a redirect may not pick up the password for another host
+    if parts.username and (not sender or sender == parts.netloc):
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+    return headers
+
+
+def _resolve(host: str, port: int, url: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _unanswered(url, error) from error
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def _check_public(addresses: list[str], url: str) -> None:
+    for address in addresses:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(ip, ipaddress.IPv6Address):
+            inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+            if ip in _NAT64:
+                inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+            if inner:
+                ip = inner
+        if not ip.is_global or ip.is_multicast:
+            raise Refused(
+                f"{_public(url)} is at {address}, inside the box's own network",
+                "fetch it yourself and put the file, or ask on the machine itself",
+            )
+
+
+def _connect(
+    scheme: str, host: str, port: int, addresses: list[str], timeout_s: float
+) -> http.client.HTTPConnection:
+    """A connection to one of the very addresses that were checked, under the host's name."""
+    failure: OSError = OSError(f"{host} has no address")
+    for address in addresses:
+        try:
+            raw = socket.create_connection((address, port), timeout_s)
+        except OSError as error:
+            failure = error
+            continue
+        if scheme == "http":
+            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+            connection.sock = raw
+            return connection
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+        try:
+            connection.sock = context.wrap_socket(raw, server_hostname=host)
+        except BaseException:
+            raw.close()
+            raise
+        return connection
+    raise failure
+
+
+def _check_status(url: str, response: http.client.HTTPResponse) -> None:
+    status = f"{response.status} {response.reason}".strip()
+    if response.status in (404, 410):
+        raise NotFound(f"{_public(url)} answers {status}", "check the URL")
+    if response.status >= 500:
+        raise NotReady(f"{_public(url)} answers {status}", "try again later")
+    if response.status != 200:
+        raise Refused(f"{_public(url)} answers {status}", "check the URL and its permissions")
+
+
+def _reader(url: str, response: http.client.HTTPResponse) -> Callable[[memoryview], int]:
+    size, done = response.length, 0
+
+    def readinto(view: memoryview) -> int:
+        nonlocal done
+        try:
+            n = response.readinto(view)
+        except (OSError, http.client.HTTPException) as error:
+            raise _unanswered(url, error) from error
+        done += n
+        # http.client takes a closed connection for the end of the body
+        if n == 0 and len(view) and size is not None and done < size:
+            raise NotReady(f"{_public(url)} ended after {done} of {size} bytes", "try again")
+        return n
+
+    return readinto
+
+
+def _unanswered(url: str, error: Exception) -> NotReady:
+    return NotReady(
+        f"{_public(url)} does not answer: {error or type(error).__name__}",
+        "check the address and the network, then try again",
+    )
+
+
+# object stores
+
+
+def _split_object(url: str) -> tuple[str, str, str]:
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidArgument(f"{url} names no bucket", f"write {scheme}://BUCKET/KEY")
+    return scheme.lower(), bucket, key
+
+
+def _frozen(config: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((config or {}).items()))
+
+
+@lru_cache(maxsize=32)
+def _store(
+    scheme: str, bucket: str, config: tuple[tuple[str, str], ...], timeout_s: float
+) -> ObjectStore:
+    """One store, with its connections and credentials, for all objects of a bucket."""
+    from obstore.store import from_url
+
+    settings: dict[str, Any] = dict(config)
+    wait = timedelta(seconds=timeout_s)
+    endpoint = settings.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), "")
+    make: Any = from_url  # its overloads want each provider's settings by name
+    store: ObjectStore = make(
+        f"{scheme}://{bucket}",
+        config=settings,
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": wait,
+            "read_timeout": wait,
+            "timeout": timedelta(days=7),  # of a whole object; 30 s unless said otherwise
+        },
+        retry_config={"max_retries": 3, "retry_timeout": wait},
+    )
+    return store
+
+
+def _open_object(url: str, config: Mapping[str, str] | None, timeout_s: float) -> Remote:
+    scheme, bucket, key = _split_object(url)
+    if not key or key.endswith("/"):
+        raise InvalidArgument(f"{url} names no object", "walk a prefix with -r")
+    try:
+        result = _store(scheme, bucket, _frozen(config), timeout_s).get(key)
+        stream = iter(result.stream(min_chunk_size=1 << 20))
+    except Exception as error:
+        raise _object_error(url, error) from error
+    rest = memoryview(b"")
+
+    def readinto(view: memoryview) -> int:
+        nonlocal rest
+        while not rest:
+            try:
+                rest = memoryview(next(stream))
+            except StopIteration:
+                return 0
+            except Exception as error:
+                raise _object_error(url, error) from error
+        n = min(len(view), len(rest))
+        view[:n] = rest[:n]
+        rest = rest[n:]
+        return n
+
+    return Remote(url, result.meta["size"], readinto)
+
+
+def _real_objects(
+    store: ObjectStore, url: str, prefix: str, warn: Callable[[str], None]
+) -> Iterator[tuple[str, int]]:
+    """Keys and sizes below ``prefix``, without the keys that end in a slash.
+
+    obstore drops that slash. Such a key betrays itself by being empty or a directory of
+    the next one, and by not being there when asked for without the slash.
+    """
+    try:
+        batches = store.list(prefix=f"{prefix}/" if prefix else None)
+        items = ((meta["path"], meta["size"]) for batch in batches for meta in batch)
+        pending: tuple[str, int] | None = None
+        for item in chain(items, [("", 0)]):
+            if pending is not None:
+                path, size = pending
+                doubtful = size == 0 or item[0].startswith(path + "/")
+                if path == prefix or (doubtful and not _exists(store, path)):
+                    warn(f"{path}/ ends in a slash: a folder marker, not stored")
+                else:
+                    yield path, size
+            pending = item
+    except PachyboxError:
+        raise
+    except Exception as error:
+        raise _object_error(url, error) from error
+
+
+def _exists(store: ObjectStore, path: str) -> bool:
+    try:
+        store.head(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _object_error(url: str, error: Exception) -> PachyboxError:
+    """The error of obstore in ours; its own text has many lines, the first says it."""
+    from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
+
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{url} does not exist", "check bucket and key")
+    text = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return Refused(
+            f"{url} may not be read: {text}",
+            "give the box credentials (AWS_... or GOOGLE_... in its environment)",
+        )
+    if isinstance(error, InvalidPathError | ValueError):
+        return InvalidArgument(f"{url} has a key that is no path: {text}", "rename the object")
+    return NotReady(f"{url} cannot be read: {text}", "check the address, then try again")

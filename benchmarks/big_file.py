@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import (
@@ -51,13 +52,11 @@ def main() -> None:
         for number, source in enumerate(sources):
             settle()
             target = fresh("cp") / "file"
-            copies.append(
-                timed(lambda s=source, t=target: subprocess.run(["cp", s, t], check=True))
-            )
+            copies.append(timed(partial(subprocess.run, ["cp", source, target], check=True)))
             settle()
             target = fresh("get") / "file"
-            file = f"big@master:/f{number}"
-            gets.append(timed(lambda f=file, t=target: box.cli("get", "file", f, "-o", str(t))))
+            command = ("get", "file", f"big@master:/f{number}", "-o", str(target))
+            gets.append(timed(partial(box.cli, *command)))
             assert target.stat().st_size == size
         faster("get file, 1 GiB", statistics.median(gets), "cp", statistics.median(copies), 0.7)
 

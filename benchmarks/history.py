@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 from benchmarks.harness import (
     Box,
@@ -26,14 +27,11 @@ FILES = 1_000
 def commits(client: Client, count: int) -> list[float]:
     """Seconds of each of ``count`` commits, one file of a thousand each."""
     paths = list(tree(FILES))
-    return [
-        timed(
-            lambda n=number: client.put_file(
-                f"chain@master:{paths[n % FILES]}", f"{n:0{CONTENT}d}".encode()
-            )
-        )
-        for number in range(count)
-    ]
+    seconds = []
+    for number in range(count):
+        file = f"chain@master:{paths[number % FILES]}"
+        seconds.append(timed(partial(client.put_file, file, f"{number:0{CONTENT}d}".encode())))
+    return seconds
 
 
 def measure(box: Box, count: int) -> None:

@@ -3,11 +3,13 @@
 The pipeline's glob is "/*", so a datum is one photograph and a run of this script sees one.
 """
 
+import os
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-INPUT, OUTPUT = Path("/pfs/images"), Path("/pfs/out")
+# /pfs, except on machines where pachybox may not mount anything there.
+PFS = Path(os.environ.get("PFS", "/pfs"))
 LONGEST_SIDE = 640
 AXES = ((-1, 0, 1, -2, 0, 2, -1, 0, 1), (-1, -2, -1, 0, 0, 0, 1, 2, 1))
 
@@ -28,8 +30,8 @@ def edges(photo: Image.Image) -> Image.Image:
     return ImageOps.invert(ImageOps.autocontrast(strength, cutoff=(0, 1)))
 
 
-for path in sorted(INPUT.rglob("*")):
+for path in sorted((PFS / "images").rglob("*")):
     if path.is_file():
         with Image.open(path) as photo:
-            edges(photo).save(OUTPUT / f"{path.stem}.png")
+            edges(photo).save(PFS / "out" / f"{path.stem}.png")
         print(f"drew the edges of {path.name}")

@@ -4,11 +4,13 @@ The input is a cross of both repos with the glob "/", so there is one datum that
 when anything changes, the sheet is made anew.
 """
 
+import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-IMAGES, EDGES, OUTPUT = Path("/pfs/images"), Path("/pfs/edges"), Path("/pfs/out")
+# /pfs, except on machines where pachybox may not mount anything there.
+PFS = Path(os.environ.get("PFS", "/pfs"))
 CELL, GAP, TITLE = (220, 165), 12, 18
 PAPER, INK = "#f4f1ea", "#3a3a3a"
 
@@ -30,7 +32,9 @@ def sheet(pairs: list[tuple[Path, Path]]) -> Image.Image:
     return page
 
 
-drawn = {path.stem: path for path in EDGES.rglob("*.png")}
-photos = sorted(path for path in IMAGES.rglob("*") if path.is_file() and path.stem in drawn)
-sheet([(photo, drawn[photo.stem]) for photo in photos]).save(OUTPUT / "montage.png")
+drawn = {path.stem: path for path in (PFS / "edges").rglob("*.png")}
+photos = sorted(
+    path for path in (PFS / "images").rglob("*") if path.is_file() and path.stem in drawn
+)
+sheet([(photo, drawn[photo.stem]) for photo in photos]).save(PFS / "out" / "montage.png")
 print(f"a montage of {len(photos)} photographs")

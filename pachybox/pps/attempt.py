@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pachybox.errors import Corrupt, InvalidArgument, NotFound, Refused
+from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.model.pps import Datum, DatumState, Stats
@@ -19,6 +20,7 @@ from pachybox.model.units import parse_duration
 from pachybox.pps import planner
 from pachybox.pps.collect import Collector
 from pachybox.pps.layout import lay_out
+from pachybox.pps.logs import mark
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
@@ -160,13 +162,16 @@ class Attempt:
         job = self._job
         job.logs.mkdir(parents=True, exist_ok=True)
         limit = job.pipeline.spec.get("datum_timeout")
+        log_file = job.logs / f"{self._number}.jsonl"
+        what = "err_cmd of datum" if err_cmd else "datum"
+        mark(log_file, datum.id, f"{what} started", utc_now())
         task = DatumTask(
             id=datum.id,
             inputs=inputs,
             out=out,
             env=self._env(datum),
             timeout_s=parse_duration(limit) if limit else None,
-            log=job.logs / f"{self._number}.jsonl",
+            log=log_file,
             err_cmd=err_cmd,
         )
         for _ in range(2):

@@ -40,6 +40,7 @@ from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.attempt import Attempt, Outcome
+from pachybox.pps.logs import directory
 from pachybox.pps.pool import WorkerPool
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
@@ -76,8 +77,7 @@ class JobRun:
         self.job: Job = record.job
         self.commit = commit
         self.work = work / f"{record.job.id}-{record.job.pipeline.name}"
-        name = record.job.pipeline
-        self.logs = logs / name.project / name.name / record.job.id
+        self.logs = directory(logs, record.job)
         self.unstartable = False
         self.cancelled = threading.Event()
         self.timed_out = False
@@ -104,7 +104,7 @@ class JobRun:
 
     def run(self, slots: threading.Semaphore) -> None:
         """Plan, run, merge, finish. Raises NotReady when cancelled without being over."""
-        with self.pfs.blobs.session() as session, self.pfs.reading(EMPTY):
+        with self.pfs.blobs.session() as session:
             datums = self._plan()
             base = self._base()
             self._begin(len(datums))

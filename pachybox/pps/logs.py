@@ -1,0 +1,96 @@
+"""Logs of jobs: one file per worker of a job, ``logs/<project>/<pipeline>/<job>/<n>.jsonl``.
+
+Lines of user code are written by the worker; before each attempt the box writes a marker
+line that names the datum, so whatever follows belongs to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pachybox.model.ids import CommitId, Job, Pipeline
+from pachybox.model.units import format_time, parse_time
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line. ``user`` is False for what the box says about the datum."""
+
+    job: Job
+    worker: str
+    datum: str
+    time: datetime
+    user: bool
+    message: str
+
+
+@dataclass
+class _Tail:
+    """How far one file was read, and which datum its next line belongs to."""
+
+    offset: int = 0
+    datum: str = ""
+
+
+def mark(path: Path, datum: str, message: str, now: datetime) -> None:
+    """Append a line of the box's own: from here on the file is about ``datum``."""
+    line = json.dumps({"ts": format_time(now), "user": False, "datum": datum, "message": message})
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line.encode() + b"\n")
+    finally:
+        os.close(fd)
+
+
+class JobLog:
+    """Reads the log of one job, from the start and again for what was added since."""
+
+    def __init__(self, directory: Path, job: Job) -> None:
+        self._directory = directory
+        self._job = job
+        self._tails: dict[Path, _Tail] = {}
+
+    def new_lines(self) -> list[LogLine]:
+        """Lines not returned before, by time. A line still being written waits."""
+        found: list[LogLine] = []
+        if self._directory.is_dir():
+            for path in sorted(self._directory.glob("*.jsonl")):
+                found += self._read(path, self._tails.setdefault(path, _Tail()))
+        return sorted(found, key=lambda line: line.time)
+
+    def _read(self, path: Path, tail: _Tail) -> Iterator[LogLine]:
+        with open(path, "rb") as f:
+            f.seek(tail.offset)
+            for raw in f:
+                if not raw.endswith(b"\n"):
+                    return
+                tail.offset += len(raw)
+                try:
+                    line = json.loads(raw)
+                    when = parse_time(line["ts"])
+                except (ValueError, KeyError):
+                    continue  # torn by a crash in mid-write
+                tail.datum = line.get("datum") or tail.datum
+                yield LogLine(self._job, path.stem, tail.datum, when, line["user"], line["message"])
+
+
+def directory(logs: Path, job: Job) -> Path:
+    """Where the logs of ``job`` are."""
+    return logs / job.pipeline.project / job.pipeline.name / job.id
+
+
+def jobs_with_logs(logs: Path, pipeline: Pipeline) -> list[Job]:
+    """The jobs of a pipeline that left logs, oldest first."""
+    top = logs / pipeline.project / pipeline.name
+    if not top.is_dir():
+        return []
+    found = sorted(top.iterdir(), key=lambda p: p.stat().st_mtime)
+    return [Job(pipeline, CommitId(p.name)) for p in found]
+
+
+Matches = Callable[[LogLine], bool]

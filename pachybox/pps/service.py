@@ -1,0 +1,576 @@
+"""The face of pps: pipelines, jobs, datums, logs. Doors call this; it calls pfs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
+from pachybox.meta.tables import (
+    COMMITS,
+    DATUMS,
+    JOBS,
+    PIPELINE_VERSIONS,
+    PIPELINES,
+    DatumRecord,
+    PipelineVersion,
+)
+from pachybox.meta.writer import utc_now
+from pachybox.model.files import Entry
+from pachybox.model.glob import Glob
+from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline, is_commit_id
+from pachybox.model.pfs import CommitRecord
+from pachybox.model.pps import (
+    Datum,
+    DatumInput,
+    DatumState,
+    JobRecord,
+    JobState,
+    PipelineRecord,
+    Stats,
+)
+from pachybox.model.refs import Ancestry
+from pachybox.pfs.change import Change
+from pachybox.pfs.find import find
+from pachybox.pfs.service import Pfs
+from pachybox.pfs.wait import Cancelled, pause
+from pachybox.pps import jobs, logs, pipelines, planner
+from pachybox.pps.attempt import Attempt
+from pachybox.pps.runners.base import Runner
+from pachybox.pps.scheduler import Scheduler
+from pachybox.pps.spec import Spec
+from pachybox.pps.spec import load as load_specs
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a create or update did to one pipeline."""
+
+    pipeline: Pipeline
+    version: int
+    created: bool
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DatumInfo:
+    """A datum of a job as shown to users."""
+
+    job: Job
+    id: str
+    state: DatumState
+    reason: str
+    stats: Stats
+    inputs: tuple[DatumInput, ...]
+    ran_in: CommitId | None
+
+
+class Pps:
+    """Pipelines and jobs over one Pfs and one runner."""
+
+    def __init__(
+        self, pfs: Pfs, runner: Runner, work: Path, log_dir: Path, slots: int, *, images: bool
+    ) -> None:
+        """``images`` says whether the runner can run ``transform.image``; when it cannot and
+        was not chosen explicitly, a spec that names one is refused."""
+        self.pfs = pfs
+        self.logs = log_dir
+        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots)
+        self._images = images
+        pfs.listener = jobs.JobListener()
+
+    # ---- pipelines
+
+    def create(
+        self,
+        text: str,
+        source: str,
+        *,
+        project: str,
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+        runner: str = "",
+    ) -> tuple[list[Made], list[str]]:
+        """Create (or update) every pipeline of a text; returns what was made and warnings.
+
+        All are checked before the first is made; then they are made one after the other, in
+        order. Raises InvalidArgument naming source, line and field.
+        """
+        specs = load_specs(text, source, default_project=project)
+        for spec in specs:
+            self._check_image(spec, runner)
+        made = []
+        warnings: list[str] = []
+        for spec in specs:
+            warnings += spec.warnings
+            made.append(self.put(spec, update=update, reprocess=reprocess, dry_run=dry_run))
+        return made, warnings
+
+    def _check_image(self, spec: Spec, runner: str) -> None:
+        if runner not in ("", "process", "auto"):
+            raise InvalidArgument(
+                f"runner {runner!r} is not available in this version of pachybox",
+                "use --runner process",
+            )
+        if spec.image and not self._images and runner != "process":
+            raise Refused(
+                f"pipeline {spec.pipeline} wants the image {spec.image!r}, and this box runs "
+                "pipelines as processes",
+                "leave transform.image out, or add --runner process to run its cmd on this "
+                "machine without the image",
+            )
+
+    def put(
+        self,
+        spec: Spec,
+        *,
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+    ) -> Made:
+        """Create or update one pipeline from a checked spec."""
+        update = update or spec.update
+        reprocess = reprocess or spec.reprocess
+        pipeline = spec.pipeline
+
+        def change(ch: Change) -> Made:
+            old = ch.tx.get(PIPELINES, pipeline)
+            record = pipelines.put_pipeline(
+                ch,
+                pipeline,
+                spec.canonical,
+                spec.user_text,
+                update=update,
+                reprocess=reprocess,
+            )
+            if dry_run or spec.dry_run:
+                raise _DryRun(Made(pipeline, record.version, old is None, dict(record.spec)))
+            return Made(pipeline, record.version, old is None, dict(record.spec))
+
+        try:
+            return self.pfs.change(change, solo=True)
+        except _DryRun as dry:
+            return dry.made
+
+    def pipeline(self, pipeline: Pipeline, ancestry: Ancestry | None = None) -> PipelineRecord:
+        """A pipeline, or an earlier version of it (``edges^``, ``edges.1``)."""
+        record = self.pfs.meta.get(PIPELINES, pipeline)
+        if record is None:
+            raise NotFound(f'pipeline "{pipeline}" not found', "list pipeline shows what there is")
+        if ancestry is None or not ancestry.steps:
+            return record
+        number = ancestry.steps if ancestry.from_root else record.version - ancestry.steps
+        return self.at_version(record, self.version(pipeline, number))
+
+    def version(self, pipeline: Pipeline, number: int) -> PipelineVersion:
+        """One version of a pipeline as it was created."""
+        found = self.pfs.meta.get(PIPELINE_VERSIONS, (pipeline, number))
+        if found is None:
+            raise NotFound(f"pipeline {pipeline} has no version {number}")
+        return found
+
+    def versions(self, pipeline: Pipeline) -> list[PipelineVersion]:
+        """Every version, newest first."""
+        return self.pfs.meta.select(
+            PIPELINE_VERSIONS,
+            "WHERE project = ? AND name = ? ORDER BY version DESC",
+            (pipeline.project, pipeline.name),
+        )
+
+    @staticmethod
+    def at_version(record: PipelineRecord, version: PipelineVersion) -> PipelineRecord:
+        """``record`` as it was at ``version``."""
+        return PipelineRecord(
+            record.pipeline,
+            version.version,
+            version.spec,
+            version.user_spec,
+            version.salt,
+            record.state,
+            record.reason,
+            record.stopped,
+            record.created,
+            version.created,
+            version.spec_commit,
+        )
+
+    def list_pipelines(self, projects: Sequence[str] = ()) -> list[PipelineRecord]:
+        """Pipelines of the projects named (none: all), newest first."""
+        found = [
+            p
+            for p in self.pfs.meta.all(PIPELINES)
+            if not projects or p.pipeline.project in projects
+        ]
+        return sorted(found, key=lambda p: (p.created, p.pipeline), reverse=True)
+
+    def last_job(self, pipeline: Pipeline) -> JobRecord | None:
+        """The newest job of a pipeline."""
+        found = self.pfs.meta.select(
+            JOBS,
+            "WHERE project = ? AND pipeline = ? ORDER BY created_us DESC LIMIT 1",
+            (pipeline.project, pipeline.name),
+        )
+        return found[0] if found else None
+
+    def start(self, pipeline: Pipeline) -> None:
+        """See pipelines.start_pipeline."""
+        self.pfs.change(lambda ch: pipelines.start_pipeline(ch, pipeline), solo=True)
+
+    def stop(self, pipeline: Pipeline) -> None:
+        """See pipelines.stop_pipeline."""
+        self.pfs.change(lambda ch: pipelines.stop_pipeline(ch, pipeline), solo=True)
+
+    def delete(self, pipeline: Pipeline, *, keep_repo: bool = False, force: bool = False) -> None:
+        """See pipelines.delete_pipeline."""
+        self.pfs.change(
+            lambda ch: pipelines.delete_pipeline(ch, pipeline, keep_repo=keep_repo, force=force),
+            solo=True,
+        )
+
+    def run(self, pipeline: Pipeline, chosen: Sequence[CommitRecord], job: str = "") -> Job:
+        """A job on chosen input commits. With ``job``: on the inputs that job had."""
+        picked = list(chosen)
+        if job:
+            old = self.job(Job(pipeline, CommitId(job)))
+            commit = self.pfs.meta.get(COMMITS, Commit(pipeline.repo, old.job.id))
+            for branch, id_ in commit.direct_provenance if commit else ():
+                if branch.repo.type == "user":
+                    picked.append(self.pfs.resolve(branch.repo, id_))
+        return self.pfs.change(lambda ch: pipelines.run_pipeline(ch, pipeline, picked), solo=True)
+
+    def rerun(self, pipeline: Pipeline, *, reprocess: bool = False) -> Job:
+        """A job on the present heads; ``reprocess`` reuses no earlier result."""
+        return self.pfs.change(
+            lambda ch: pipelines.run_pipeline(ch, pipeline, [], reprocess=reprocess), solo=True
+        )
+
+    # ---- jobs
+
+    def job(self, job: Job) -> JobRecord:
+        """A job by its id or by the first 8 or more digits of it; NotFound otherwise."""
+        found = self.pfs.meta.get(JOBS, job)
+        if found is not None:
+            return found
+        if not is_commit_id(job.id) and len(job.id) >= 8:
+            near = self.pfs.meta.select(
+                JOBS,
+                "WHERE project = ? AND pipeline = ? AND starts_with(id, ?) LIMIT 2",
+                (job.pipeline.project, job.pipeline.name, job.id),
+            )
+            if len(near) == 1:
+                return near[0]
+        self.pipeline(job.pipeline)
+        raise NotFound(f"job {job} not found", "list job shows what there is")
+
+    def find_job(self, job_id: str) -> JobRecord:
+        """The one job with this id, whatever its pipeline; InvalidArgument when several have."""
+        found = self.job_set(job_id)
+        if len(found) > 1:
+            names = ", ".join(str(j.job) for j in found)
+            raise InvalidArgument(f"job {job_id} is of several pipelines", f"name one: {names}")
+        return found[0]
+
+    def job_set(self, job_id: str) -> list[JobRecord]:
+        """Every job with this id; NotFound when there is none."""
+        column = "id = ?" if is_commit_id(job_id) else "starts_with(id, ?)"
+        if len(job_id) < 8:
+            raise NotFound(f"job {job_id} not found", "give 8 or more digits of the id")
+        found = self.pfs.meta.select(
+            JOBS, f"WHERE {column} ORDER BY created_us, pipeline", (job_id,)
+        )
+        if not found or len({j.job.id for j in found}) > 1:
+            raise NotFound(f"job {job_id} not found", "list job shows what there is")
+        return found
+
+    def list_jobs(
+        self,
+        pipeline: Pipeline | None = None,
+        *,
+        projects: Sequence[str] = (),
+        inputs: Sequence[CommitRecord] = (),
+        number: int = 0,
+        reverse: bool = False,
+        history: int = -1,
+    ) -> Iterator[JobRecord]:
+        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``
+        0 keeps to the newest version of the pipeline."""
+        where, params = ["TRUE"], []
+        if pipeline is not None:
+            self.pipeline(pipeline)
+            where.append("project = ? AND pipeline = ?")
+            params += [pipeline.project, pipeline.name]
+        order = "ASC" if reverse else "DESC"
+        page_size, offset, shown = 500, 0, 0
+        while True:
+            page = self.pfs.meta.select(
+                JOBS,
+                f"WHERE {' AND '.join(where)} ORDER BY created_us {order}, pipeline "
+                f"LIMIT {page_size} OFFSET {offset}",
+                params,
+            )
+            for record in page:
+                if projects and record.job.pipeline.project not in projects:
+                    continue
+                if history == 0 and not self._newest(record):
+                    continue
+                if inputs and not self._reads(record, inputs):
+                    continue
+                yield record
+                shown += 1
+                if number and shown >= number:
+                    return
+            if len(page) < page_size:
+                return
+            offset += page_size
+
+    def _newest(self, record: JobRecord) -> bool:
+        pipeline = self.pfs.meta.get(PIPELINES, record.job.pipeline)
+        return pipeline is not None and pipeline.version == record.pipeline_version
+
+    def _reads(self, record: JobRecord, inputs: Sequence[CommitRecord]) -> bool:
+        commit = self.pfs.meta.get(COMMITS, Commit(record.job.pipeline.repo, record.job.id))
+        if commit is None:
+            return False
+        have = {(b.repo, i) for b, i in commit.direct_provenance}
+        return all((c.commit.repo, c.commit.id) in have for c in inputs)
+
+    def wait_job(self, job: Job, cancelled: Cancelled) -> JobRecord:
+        """Block until the job is over."""
+        while True:
+            seen = self.pfs.meta.last_event
+            record = self.job(job)
+            if record.state.terminal:
+                return record
+            pause(self.pfs, seen, cancelled)
+
+    def stop_job(self, job: Job, reason: str = "") -> None:
+        """Kill a job: its output commit is finished empty. Refused when it is over."""
+
+        def change(ch: Change) -> None:
+            record = jobs.require(ch.tx, job)
+            if record.state.terminal:
+                raise Refused(f"job {job} has already finished", "list job shows its state")
+            jobs.fail(ch, job, JobState.KILLED, reason or "job was stopped")
+
+        self.pfs.change(change)
+
+    def delete_job(self, job: Job) -> None:
+        """Stop a job if it runs, then forget it; its output commit stays."""
+
+        def change(ch: Change) -> None:
+            record = jobs.require(ch.tx, job)
+            if not record.state.terminal:
+                jobs.fail(ch, job, JobState.KILLED, "job was deleted")
+            ch.tx.remove(JOBS, job)
+
+        self.pfs.change(change)
+
+    def restart_datum(self, job: Job, filters: Sequence[str]) -> None:
+        """Kill the datum running now whose inputs match all filters; it is tried again."""
+        run = self.scheduler.live(job)
+        hit = False
+        for attempt in run.current() if run else ():
+            datum = attempt.datum
+            if datum is not None and _matches(datum.inputs, datum.id, filters):
+                attempt.restart()
+                hit = True
+        if not hit:
+            raise NotFound(
+                f"datum matching filter [{', '.join(filters)}] could not be found for job ID "
+                f"{job.id}",
+                "only a datum that runs now can be restarted",
+            )
+
+    def running(self, job: Job) -> list[Attempt]:
+        """The datums of a job that run now."""
+        run = self.scheduler.live(job)
+        return [a for a in run.current() if a.datum is not None] if run else []
+
+    # ---- datums
+
+    def list_datums(self, job: Job) -> Iterator[DatumInfo]:
+        """Every datum of a job known so far: failed first, then those running, then the rest."""
+        record = self.job(job)
+        mine = {d.id: d for d in self._records(record.job)}
+        for state in (DatumState.FAILED, DatumState.RECOVERED):
+            for d in mine.values():
+                if d.state is state:
+                    yield self._from_record(d)
+        running = {a.datum.id: a.datum for a in self.running(record.job) if a.datum}
+        for datum in running.values():
+            if datum.id not in mine:
+                yield DatumInfo(
+                    record.job, datum.id, DatumState.STARTING, "", Stats(), datum.inputs, None
+                )
+        shown = set(mine) | set(running)
+        for d in mine.values():
+            if d.state is DatumState.SUCCESS:
+                yield self._from_record(d)
+        if record.datums is not None:
+            for entry in self.pfs.trees.list(record.datums):
+                if entry.name not in shown:
+                    yield self._from_tree(record.job, entry)
+
+    def inspect_datum(self, job: Job, datum_id: str) -> DatumInfo:
+        """One datum of a job; NotFound otherwise."""
+        record = self.job(job)
+        found = self.pfs.meta.get(DATUMS, (record.job, datum_id))
+        if found is not None:
+            return self._from_record(found)
+        if record.datums is not None:
+            entry = self.pfs.trees.get(record.datums, f"/{datum_id}")
+            if entry is not None:
+                return self._from_tree(record.job, entry)
+        for info in self.list_datums(record.job):
+            if info.id == datum_id or (len(datum_id) >= 8 and info.id.startswith(datum_id)):
+                return info
+        raise NotFound(f"datum {datum_id} not found in job {record.job}")
+
+    def _records(self, job: Job) -> list[DatumRecord]:
+        return self.pfs.meta.select(
+            DATUMS,
+            "WHERE project = ? AND pipeline = ? AND job = ? ORDER BY finished_us",
+            (job.pipeline.project, job.pipeline.name, job.id),
+        )
+
+    def _from_record(self, record: DatumRecord) -> DatumInfo:
+        meta = self._meta(record.dir)
+        return DatumInfo(
+            record.job,
+            record.id,
+            record.state,
+            record.reason,
+            record.stats,
+            _inputs(meta),
+            record.job.id,
+        )
+
+    def _from_tree(self, job: Job, entry: Entry) -> DatumInfo:
+        meta = self._meta(entry.hash)
+        ran_in = CommitId(meta["job"])
+        state = DatumState(meta["state"]) if ran_in == job.id else DatumState.SKIPPED
+        return DatumInfo(
+            job, entry.name, state, meta["reason"], Stats(**meta["stats"]), _inputs(meta), ran_in
+        )
+
+    def _meta(self, directory: Hash) -> dict[str, Any]:
+        entry = self.pfs.trees.get(directory, "/meta")
+        if entry is None:
+            raise NotFound("the datum's record is missing from the store", "run fsck")
+        found: dict[str, Any] = json.loads(b"".join(self.pfs.content.read(entry)))
+        return found
+
+    def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
+        """The datums a spec's input would make of the present heads."""
+        for source in planner.inputs_of(spec):
+            branch = self.pfs.inspect_branch(source.branch)
+            if branch.head is None:
+                continue
+            commit = self.pfs.resolve(source.branch.repo, branch.head)
+            with self.pfs.reading(commit.root):
+                for path, entry in find(self.pfs.trees, commit.root, Glob(source.glob)):
+                    yield from planner.datums(source, branch.head, [(path, entry)], "")
+
+    # ---- logs
+
+    def read_logs(
+        self,
+        wanted: Sequence[Job] | Pipeline,
+        *,
+        datum: str = "",
+        filters: Sequence[str] = (),
+        everything: bool = False,
+        follow: bool = False,
+        tail: int = 0,
+        since: timedelta | None = None,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[logs.LogLine | None]:
+        """Lines of jobs (or of all jobs of a pipeline), by time; user lines only, unless
+        ``everything``. With ``follow`` it goes on until cancelled, or for named jobs until
+        they are over; None means "nothing yet"."""
+        open_logs: dict[Job, logs.JobLog] = {}
+        edge = utc_now() - since if since else None
+        matching: dict[str, bool] = {}
+
+        def keep(line: logs.LogLine) -> bool:
+            if not everything and not line.user:
+                return False
+            if edge is not None and line.time < edge:
+                return False
+            if datum and not line.datum.startswith(datum):
+                return False
+            if filters:
+                if line.datum not in matching:
+                    matching[line.datum] = self._datum_matches(line, filters)
+                return matching[line.datum]
+            return True
+
+        first = True
+        while True:
+            seen = self.pfs.meta.last_event
+            targets = self._log_jobs(wanted)
+            over = not isinstance(wanted, Pipeline) and all(self._over(j) for j in targets)
+            found: list[logs.LogLine] = []
+            for job in targets:
+                if job not in open_logs:
+                    open_logs[job] = logs.JobLog(logs.directory(self.logs, job), job)
+                found += [line for line in open_logs[job].new_lines() if keep(line)]
+            found.sort(key=lambda line: line.time)
+            yield from found[-tail:] if tail and first else found
+            first = False
+            if not follow or over:
+                return
+            yield None
+            try:
+                pause(self.pfs, seen, cancelled)
+            except NotReady:
+                if cancelled():
+                    return
+                raise
+
+    def _log_jobs(self, wanted: Sequence[Job] | Pipeline) -> list[Job]:
+        if isinstance(wanted, Pipeline):
+            return logs.jobs_with_logs(self.logs, wanted)
+        return list(wanted)
+
+    def _over(self, job: Job) -> bool:
+        record = self.pfs.meta.get(JOBS, job)
+        return record is None or record.state.terminal
+
+    def _datum_matches(self, line: logs.LogLine, filters: Sequence[str]) -> bool:
+        run = self.scheduler.live(line.job)
+        for attempt in run.current() if run else ():
+            if attempt.datum is not None and attempt.datum.id == line.datum:
+                return _matches(attempt.datum.inputs, line.datum, filters)
+        try:
+            return _matches(self.inspect_datum(line.job, line.datum).inputs, line.datum, filters)
+        except NotFound:
+            return False
+
+
+class _DryRun(Exception):
+    """Carries the result out of a transaction that must leave nothing."""
+
+    def __init__(self, made: Made) -> None:
+        super().__init__("dry run")
+        self.made = made
+
+
+def _inputs(meta: Mapping[str, Any]) -> tuple[DatumInput, ...]:
+    return tuple(
+        DatumInput(**{**one, "hash": Hash(bytes.fromhex(one["hash"]))}) for one in meta["inputs"]
+    )
+
+
+def _matches(inputs: Sequence[DatumInput], datum_id: str, filters: Sequence[str]) -> bool:
+    """Whether every filter is a path, a hex hash or the id of the datum (reference §3.10)."""
+    names = {datum_id}
+    for one in inputs:
+        names |= {one.path, one.hash.hex(), base64.b64encode(one.hash).decode()}
+    return all(f in names for f in filters)

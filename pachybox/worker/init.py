@@ -6,13 +6,14 @@ report (a JSON object on a pipe user code has no end of) goes to the worker.
 """
 
 # Bare system calls on strings, since this runs for every datum.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import resource  # noqa: F401  os.wait4 imports it, and a datum's root may lack the library
 import select
 import signal
 import time

@@ -5,7 +5,7 @@ listens to the box. When ``run`` returns (or raises), no process of the datum li
 """
 
 # Bare system calls on strings, since this runs for every datum.
-# ruff: noqa: PTH
+# ruff: noqa: PTH108, PTH114, PTH118
 
 from __future__ import annotations
 
@@ -49,9 +49,13 @@ class _Watch:
     stdin: int
     unfed: memoryview
     log: LogWriter
+    started: float
     timed_out: bool = False
     cancelled: bool = False
     said: bytes = b""
+    wall: float = 0.0
+    cpu: float = 0.0
+    rss: int = 0
 
 
 def run(bench: Bench, task: DatumTask, number: int, control: Control) -> DatumResult:
@@ -139,7 +143,7 @@ def _begin(
     finally:
         for fd in (their_output, their_report, their_stdin):
             os.close(fd)
-    return _Watch(pid, output, report, feed, memoryview(stdin), log)
+    return _Watch(pid, output, report, feed, memoryview(stdin), log, time.monotonic())
 
 
 def _attend(watch: _Watch, control: Control, number: int, timeout_s: float | None) -> None:
@@ -149,11 +153,13 @@ def _attend(watch: _Watch, control: Control, number: int, timeout_s: float | Non
         poll.register(fd, select.POLLIN)
     if watch.stdin >= 0:
         poll.register(watch.stdin, select.POLLOUT)
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    if _told_to_stop(control, number):  # it may have come along with the run
+        watch.cancelled = True
+        _kill(watch)
     while True:
         wait_ms = None
-        if deadline is not None and not watch.timed_out:
-            left = deadline - time.monotonic()
+        if timeout_s is not None and not watch.timed_out:
+            left = watch.started + timeout_s - time.monotonic()
             if left <= 0:
                 watch.timed_out = True
                 _kill(watch)
@@ -175,11 +181,13 @@ def _attend(watch: _Watch, control: Control, number: int, timeout_s: float | Non
                     poll.unregister(fd)
                     os.close(fd)
                     watch.stdin = -1
-            elif _told_to_stop(control, number) and not watch.cancelled:
-                watch.cancelled = True
-                _kill(watch)
+            else:
+                control.read()
                 if control.closed:
-                    poll.unregister(control.fd)
+                    poll.unregister(fd)
+                if _told_to_stop(control, number) and not watch.cancelled:
+                    watch.cancelled = True
+                    _kill(watch)
 
 
 def _feed(watch: _Watch) -> bool:
@@ -194,7 +202,6 @@ def _feed(watch: _Watch) -> bool:
 
 
 def _told_to_stop(control: Control, number: int) -> bool:
-    control.read()
     while (message := control.next()) is not None:
         if message["op"] == "cancel" and message["run"] == number:
             return True
@@ -208,7 +215,10 @@ def _kill(watch: _Watch) -> None:
 def _finish(watch: _Watch) -> None:
     """Wait until all of the datum is dead, take its last output, close the log."""
     _kill(watch)
-    os.waitpid(watch.pid, 0)  # in a PID namespace returns once every process in it is gone
+    # In a PID namespace this returns once every process in it is gone.
+    _, _, usage = os.wait4(watch.pid, 0)
+    watch.wall = time.monotonic() - watch.started
+    watch.cpu, watch.rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
     kill_family()  # elsewhere: what the first process, killed, left to us
     os.set_blocking(watch.output, False)
     taken = 0
@@ -250,7 +260,7 @@ def _judge(watch: _Watch, accepted: Sequence[int], task: DatumTask) -> DatumResu
     elif number is not None:
         reason = f"killed by signal {number}{_signal_name(number)}"
     else:
-        reason = "the datum's processes were killed from outside"
+        reason = "killed: the first process of the datum was ended from outside"
     return DatumResult(
         ok,
         code,
@@ -258,9 +268,9 @@ def _judge(watch: _Watch, accepted: Sequence[int], task: DatumTask) -> DatumResu
         reason,
         timed_out,
         cancelled,
-        said.get("wall", 0.0),
-        said.get("cpu", 0.0),
-        said.get("rss", 0),
+        said.get("wall", watch.wall),
+        said.get("cpu", watch.cpu),
+        said.get("rss", watch.rss),
     )
 
 

@@ -8,7 +8,6 @@ so inputs that are links into the store never meet a sandbox that would let them
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -161,7 +160,9 @@ class ProcessWorker:
     def greet(self, spec: WorkerSpec, seal: Mapping[str, object]) -> None:
         """Hand the worker its pipeline and wait until it is ready. Raises Refused otherwise."""
         self._send({"op": "start", "spec": wire.pack(spec), "seal": seal})
-        if not select.select([self._from], [], [], _START_S)[0]:
+        ready = select.poll()  # not select.select: a busy daemon has descriptors above 1023
+        ready.register(self._from, select.POLLIN)
+        if not ready.poll(_START_S * 1000):
             raise Refused(f"the worker of {self._pipeline} does not start", "see its worker.log")
         answer = self._receive()
         if "refused" in answer:
@@ -249,9 +250,3 @@ class ProcessWorker:
         return WorkerLost(
             f"the worker of {self._pipeline} ended ({why})", "the datum will be run again"
         )
-
-
-@functools.cache
-def default() -> ProcessRunner:
-    """A runner that hides nothing, for trying things out."""
-    return ProcessRunner()

@@ -163,7 +163,10 @@ def _json_end(buffer: _Buffer) -> int:
     return buffer.at + len(token)
 
 
-_QUOTED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
+_QUOTED_TEXT = r'"[^"]*+(?:""[^"]*+)*+"'
+_QUOTED = re.compile(_QUOTED_TEXT)
+_FIELD = rf'(?:{_QUOTED_TEXT}|[^",\r\n]*+)'
+_WHOLE = re.compile(rf"{_FIELD}(?:,{_FIELD})*+(\r?\n)")  # a record like nearly all
 _BARE = re.compile(r'[^",\n]*')
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
@@ -182,13 +185,27 @@ def csv_records(chunks: Iterable[bytes]) -> Iterator[Part]:
         line = buffer.text[buffer.at : end].rstrip("\n").removesuffix("\r")
         if not line:
             buffer.at = end  # an empty line is no record
-        elif '"' in line or "\r" in line:
-            fields, end = _csv_fields(buffer)
-            yield _csv_line(fields).encode("latin-1"), True
-            buffer.take(end)
-        else:
-            yield f"{line}\n".encode("latin-1"), True
-            buffer.take(end)
+            continue
+        if '"' in line or "\r" in line:
+            line, end = _csv_quoted(buffer)
+        yield f"{line}\n".encode("latin-1"), True
+        buffer.take(end)
+
+
+def _csv_quoted(buffer: _Buffer) -> tuple[str, int]:
+    """A record with quotes, written anew without its newline, and where it ends."""
+    whole = _WHOLE.match(buffer.text, buffer.at)
+    if whole is None:  # malformed, or at an end: look closely
+        fields, end = _csv_fields(buffer)
+        return ",".join(map(_csv_field, fields)) if fields != [""] else '""', end
+    line = buffer.text[buffer.at : whole.start(1)]
+    if line != '""':  # an empty line would be no record
+        line = _QUOTED.sub(_csv_unquote, line)
+    return line, whole.end()
+
+
+def _csv_unquote(found: re.Match[str]) -> str:
+    return found[0] if _NEEDS_QUOTES.search(inner := found[0][1:-1]) else inner
 
 
 def _csv_fields(buffer: _Buffer) -> tuple[list[str], int]:
@@ -220,12 +237,6 @@ def _csv_fields(buffer: _Buffer) -> tuple[list[str], int]:
             what = "text behind a closing quote" if quoted else "a quote inside an unquoted field"
             buffer.bad(f"{what} ({end - buffer.at} bytes on)", 'quote the field and double its "')
         at = end + 1
-
-
-def _csv_line(fields: list[str]) -> str:
-    if fields == [""]:
-        return '""\n'  # an empty line would be no record
-    return ",".join(map(_csv_field, fields)) + "\n"
 
 
 def _csv_field(field: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import BinaryIO
-from urllib.parse import quote
 
 from pachybox.client.base import BOX, PFS, Base, Stream
 from pachybox.client.download import ToDirectory, ToStream, receive
 from pachybox.client.frames import Readable, Sink
 from pachybox.client.names import absolute, commit_of, file_message, repo_message, split_file
 from pachybox.client.transport import Response
+from pachybox.client.transport import target as url_target
 from pachybox.client.upload import Progress, Put
 from pachybox.client.values import FileChange, FileInfo, PutResult
 
@@ -185,8 +185,8 @@ class Reading(Base):
             "fds": "1" if descriptors and self.address.local else "",
             "offset": str(offset) if offset else "",
         }
-        text = "&".join(f"{k}={quote(v, safe='')}" for k, v in query.items() if v)
-        response = self._patiently(lambda: self.transport.request("GET", f"/files/get?{text}"))
+        where = url_target("/files/get", query)
+        response = self._patiently(lambda: self.transport.request("GET", where))
         try:
             return response.checked()
         except BaseException:

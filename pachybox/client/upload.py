@@ -12,10 +12,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from urllib.parse import quote as _quote
 
 from pachybox.client.frames import FrameWriter, Readable
-from pachybox.client.transport import Buffer, Transport
+from pachybox.client.transport import Buffer, Transport, target
 from pachybox.client.values import PutResult
 from pachybox.errors import InvalidArgument
 
@@ -93,11 +92,10 @@ class Put:
     def __init__(
         self, transport: Transport, query: Mapping[str, str], progress: Progress | None = None
     ) -> None:
-        text = "&".join(f"{k}={_quote(v, safe='')}" for k, v in query.items() if v)
         self._progress = progress
         self._paths: set[str] | None = None
         self._upload = transport.upload(
-            f"/files/put?{text}", {"Content-Type": "application/x-pachybox-frames"}
+            target("/files/put", query), {"Content-Type": "application/x-pachybox-frames"}
         )
         self._frames = FrameWriter(self._send, descriptors=transport.address.local)
         self.result: PutResult | None = None

@@ -1,0 +1,232 @@
+"""Every command by name: what it is, which module has it, and which are known but not built.
+
+The only thing ``pachybox --help`` needs. A test holds it against the modules.
+"""
+
+from __future__ import annotations
+
+# section -> (module, {command: summary})
+SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
+    "The box": (
+        (
+            "box",
+            {
+                "up": "start the box",
+                "down": "stop the box",
+                "status": "show what runs where, and how much there is",
+                "doctor": "say what this machine can and cannot do, and the remedy",
+                "version": "show the versions of this command and of the box",
+                "inspect cluster": "show the box's id",
+                "fsck": "check that nothing is missing or inconsistent",
+                "garbage-collect": "free the space of deleted data now",
+                "delete all": "delete every pipeline and repo",
+            },
+        ),
+        ("events", {"events": "list what happened, and follow what happens"}),
+    ),
+    "Data": (
+        (
+            "project",
+            {
+                "create project": "make a project",
+                "update project": "change a project's description",
+                "inspect project": "show a project",
+                "list project": "list the projects",
+                "delete project": "delete a project",
+            },
+        ),
+        (
+            "repo",
+            {
+                "create repo": "make a repo",
+                "update repo": "change a repo's description",
+                "inspect repo": "show a repo",
+                "list repo": "list the repos",
+                "delete repo": "delete a repo with its history",
+            },
+        ),
+        (
+            "branch",
+            {
+                "create branch": "make or move a branch",
+                "inspect branch": "show a branch",
+                "list branch": "list a repo's branches",
+                "delete branch": "delete a branch; its commits stay",
+            },
+        ),
+        (
+            "commit",
+            {
+                "start commit": "open a commit",
+                "finish commit": "close an open commit",
+                "inspect commit": "show a commit",
+                "list commit": "list commits",
+                "find commit": "list the commits in which a path changed",
+                "wait commit": "wait until a commit is finished",
+                "flush commit": "wait for all that follows from commits",
+                "subscribe commit": "list a branch's commits, and new ones as they come",
+            },
+        ),
+        (
+            "uncommit",
+            {
+                "delete commit": "delete a commit and what was made from it",
+                "delete commitV2": "delete one head commit",
+                "squash commit": "delete a run's commits, leaving their data to their children",
+                "squash commitV2": "delete one commit, leaving its data to its child",
+            },
+        ),
+        ("put", {"put file": "write files, as one commit"}),
+        (
+            "file",
+            {
+                "get file": "read files",
+                "copy file": "copy a file or directory; no bytes move",
+                "delete file": "delete files",
+                "inspect file": "show a file",
+                "list file": "list a directory",
+                "glob file": "list the files and directories that match a pattern",
+                "walk file": "list everything below a directory",
+            },
+        ),
+        ("diff", {"diff file": "show what changed between two commits"}),
+    ),
+    "Pipelines": (
+        (
+            "pipeline",
+            {
+                "create pipeline": "make pipelines from a spec",
+                "update pipeline": "change pipelines, or make them",
+                "edit pipeline": "change a pipeline's spec in an editor",
+                "validate pipeline": "check a spec without making anything",
+                "extract pipeline": "print the spec that makes a pipeline again",
+                "inspect pipeline": "show a pipeline",
+                "list pipeline": "list the pipelines",
+                "check status": "list pipelines that need attention",
+                "draw pipeline": "draw the graph of pipelines",
+            },
+        ),
+        (
+            "run",
+            {
+                "run pipeline": "run a pipeline on chosen commits",
+                "rerun pipeline": "run a pipeline on the present heads",
+                "start pipeline": "resume a stopped pipeline",
+                "stop pipeline": "pause a pipeline",
+                "delete pipeline": "delete a pipeline",
+            },
+        ),
+        (
+            "job",
+            {
+                "list job": "list jobs",
+                "inspect job": "show a job",
+                "wait job": "wait until a job has ended",
+                "flush job": "wait for all jobs that follow from commits",
+                "stop job": "kill a job",
+                "delete job": "delete a job's record",
+            },
+        ),
+        (
+            "datum",
+            {
+                "list datum": "list a job's datums, or those of a spec",
+                "inspect datum": "show a datum",
+                "restart datum": "try a stuck datum again",
+            },
+        ),
+        ("logs", {"logs": "print logs"}),
+    ),
+    "Transactions": (
+        (
+            "transaction",
+            {
+                "start transaction": "queue what follows instead of doing it",
+                "finish transaction": "do all that was queued, atomically",
+                "stop transaction": "leave the transaction open and queue no more",
+                "resume transaction": "queue into an open transaction again",
+                "inspect transaction": "show what is queued",
+                "list transaction": "list the open transactions",
+                "delete transaction": "drop a transaction with all that was queued",
+            },
+        ),
+    ),
+    "This command": (
+        (
+            "config",
+            {
+                "config get active-context": "print the context in use",
+                "config set active-context": "choose the context in use",
+                "config get context": "print a context",
+                "config set context": "make a context from JSON on stdin",
+                "config update context": "change a context",
+                "config list context": "list the contexts",
+                "config delete context": "delete a context",
+                "config get metrics": "print whether usage is reported: never",
+                "config set metrics": "accepted for scripts; usage is never reported",
+                "connect": "use the box at an address from now on",
+            },
+        ),
+        ("completion", {"completion": "print the completion script of a shell"}),
+        ("help", {"help": "show a command's help, or a topic"}),
+    ),
+}
+
+# Known from Pachyderm, not built: what it is, and what to do instead.
+NOT_BUILT: dict[str, tuple[str, str]] = {
+    "mount": ("mounting commits", "copy them out with: pachybox get file -r"),
+    "unmount": ("mounting commits", "copy them out with: pachybox get file -r"),
+    "shell": ("the interactive shell", "use: pachybox completion bash"),
+    "exit": ("the interactive shell", "use: pachybox completion bash"),
+    "extract": ("extracting a whole box", "stop the box and copy its data directory"),
+    "restore": ("restoring a whole box", "stop the box and copy its data directory back"),
+    "create snapshot": ("snapshots", "stop the box and copy its data directory"),
+    "list snapshot": ("snapshots", "stop the box and copy its data directory"),
+    "inspect snapshot": ("snapshots", "stop the box and copy its data directory"),
+    "delete snapshot": ("snapshots", "stop the box and copy its data directory"),
+    "create secret": ("secrets", "set variables in the spec's transform.env"),
+    "list secret": ("secrets", "set variables in the spec's transform.env"),
+    "inspect secret": ("secrets", "set variables in the spec's transform.env"),
+    "delete secret": ("secrets", "set variables in the spec's transform.env"),
+    "create defaults": ("spec defaults", "write the fields in each spec"),
+    "update defaults": ("spec defaults", "write the fields in each spec"),
+    "inspect defaults": ("spec defaults", "write the fields in each spec"),
+    "delete defaults": ("spec defaults", "write the fields in each spec"),
+    "edit metadata": ("user metadata", "use descriptions: pachybox update repo -d"),
+    "run cron": ("running a cron input by hand", "use: pachybox rerun pipeline"),
+    "next datum": ("datum batching", "leave datum_batching out of the spec"),
+    "get object": ("raw storage access", "use: pachybox get file"),
+    "get tag": ("raw storage access", "use: pachybox get file"),
+    "run pfs-load-test": ("load tests", ""),
+    "run pps-load-test": ("load tests", ""),
+    "list task": ("the list of storage tasks", "use: pachybox events -f"),
+    "restart cluster": ("restarting from a client", "use: pachybox down, then pachybox up"),
+    "auth": ("access control", "the box's socket is open to its owner only"),
+    "enterprise": ("enterprise licences", "there is nothing to license"),
+    "license": ("enterprise licences", "there is nothing to license"),
+    "idp": ("identity providers", "the box's socket is open to its owner only"),
+    "debug": ("debug dumps", "see run/box.log in the data directory"),
+    "kube-events": ("Kubernetes events", "use: pachybox events"),
+    "loki": ("queries to Loki", "use: pachybox logs"),
+    "port-forward": ("port forwarding", "the box listens on this machine"),
+    "deploy": ("deploying to a cluster", "start a box with: pachybox up"),
+    "undeploy": ("deploying to a cluster", "stop the box with: pachybox down"),
+    "update-dash": ("the dashboard", "use: pachybox status"),
+    "config import-kube": ("importing Kubernetes contexts", "use: pachybox connect ADDRESS"),
+}
+
+# Other names of the same commands; a noun may also be written in the plural.
+ALIASES: dict[str, str] = {
+    "garbage collect": "garbage-collect",
+    "subscribe branch": "subscribe commit",
+}
+
+
+def commands() -> dict[str, tuple[str, str]]:
+    """Every command: name -> (module, summary)."""
+    return {
+        name: (module, summary)
+        for parts in SECTIONS.values()
+        for module, found in parts
+        for name, summary in found.items()
+    }

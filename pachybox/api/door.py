@@ -1,0 +1,252 @@
+"""One request to one answer: who may ask, which route it is, how errors are said.
+
+guard (host, origin) -> authenticate -> route -> JSON door | files door | a page
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+
+from pachybox.api import metrics as metrics_page
+from pachybox.api import openapi
+from pachybox.api.failures import as_error
+from pachybox.api.files_door import FilesDoor, Routes
+from pachybox.api.http import Rejected, Request, rejected
+from pachybox.api.json_door import JsonDoor
+from pachybox.api.response import JSON, Response, error_json
+from pachybox.api.table import Call, Cancel, Table
+from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
+from pachybox.errors import (
+    InvalidArgument,
+    NotFound,
+    PachyboxError,
+    Unauthenticated,
+)
+
+log = logging.getLogger("pachybox.api")
+
+Authenticate = Callable[[Mapping[str, str], bool], str]
+"""(headers by lower-case name, by the unix socket) -> principal; raises Unauthenticated."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HTML = "text/html; charset=utf-8"
+_PAGE_HEADERS = (
+    ("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
+# What a form on a foreign page can send without asking first.
+_SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
+_Served = tuple[str, PachyboxError | None]
+
+
+def open_to_all(headers: Mapping[str, str], local: bool) -> str:
+    """The rule on loopback without tokens: everyone on this machine is the owner."""
+    return "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask. ``hosts`` are the names a TCP client may call this server by, None = any
+    (sensible only when ``authenticate`` wants a token)."""
+
+    authenticate: Authenticate = open_to_all
+    hosts: frozenset[str] | None = LOOPBACK_NAMES
+
+
+class Door:
+    """Answers requests. Shared by all connections; keeps no state of any."""
+
+    def __init__(
+        self,
+        table: Table,
+        routes: Routes,
+        attendant: Attendant,
+        *,
+        access: Access,
+        limits: Limits,
+        metrics: metrics_page.Metrics,
+        version: str,
+    ) -> None:
+        self._table = table
+        self._json = JsonDoor(table, attendant, limits)
+        self._files = FilesDoor(routes)
+        self._access = access
+        self._metrics = metrics
+        self._version = version
+
+    def answer(self, request: Request, response: Response) -> None:
+        """Answer one request, with an error if need be.
+
+        Raises Gone when the client left; then nothing more can be said to it.
+        """
+        began = monotonic()
+        name, code = "other", "ok"
+        try:
+            name, error = self._serve(request, response)
+            if error is not None:
+                code = error.code
+        except Gone:
+            code = "cancelled"
+            raise
+        except TimedOut:
+            code = "timeout"
+            refusal = rejected(408, "the request's body came too slowly")
+            self._refuse(request, response, 408, refusal.error)
+        except Rejected as e:
+            code = e.error.code
+            self._refuse(request, response, e.status, e.error, e.headers)
+        except Exception as e:
+            error = as_error(e, f"{request.method} {request.path}")
+            code = error.code
+            self._refuse(request, response, error.http_status, error)
+        finally:
+            if name == "other":
+                name = self._label(request)
+            self._metrics.observe(name, code, monotonic() - began)
+
+    def _serve(self, request: Request, response: Response) -> _Served:
+        if not request.local:
+            self._guard(request)
+        path = request.path
+        if path == "/healthz":
+            _allow(request, "GET", "HEAD")
+            response.send(200, "text/plain", b"ok\n")
+            return "GET /healthz", None
+        headers = request.headers
+        principal = self._access.authenticate(headers, request.local)
+        if path.startswith("/api/"):
+            _allow(request, "POST")
+            method = self._table.find(path[5:])
+            call = _call(method.full_name, request, response, principal)
+            return method.full_name, self._json.serve(method, request, response, call)
+        if path == "/files/put":
+            _allow(request, "POST")
+            name = "POST /files/put"
+            self._files.put(request, response, _call(name, request, response, principal))
+            return name, None
+        if path == "/files/get":
+            _allow(request, "GET")
+            name = "GET /files/get"
+            call = _call(name, request, response, principal)
+            return name, self._files.get(request, response, call)
+        if path.startswith("/pfs/"):
+            _allow(request, "GET", "HEAD")
+            name = "GET /pfs"
+            self._files.download(request, response, _call(name, request, response, principal))
+            return name, None
+        return self._page(path, request, response), None
+
+    def _page(self, path: str, request: Request, response: Response) -> str:
+        if path == "/metrics":
+            _allow(request, "GET", "HEAD")
+            response.send(200, metrics_page.CONTENT_TYPE, self._metrics.text().encode())
+        elif path == "/openapi.json":
+            _allow(request, "GET", "HEAD")
+            response.send(200, JSON, self._openapi)
+        elif path in ("/docs", "/docs/"):
+            _allow(request, "GET", "HEAD")
+            page = Path(__file__).with_name("docs.html").read_bytes()
+            response.send(200, _HTML, page, _PAGE_HEADERS)
+        else:
+            raise NotFound(f"nothing is at {path[:200]}", "see /docs for what there is")
+        return f"GET {path}"
+
+    @cached_property
+    def _openapi(self) -> bytes:
+        return json.dumps(openapi.document(self._table, self._version)).encode()
+
+    def _label(self, request: Request) -> str:
+        """A metric's label for a request that failed: never a text the client invents."""
+        if request.path.startswith("/api/"):
+            try:
+                return self._table.find(request.path[5:]).full_name
+            except NotFound:
+                return "other"
+        if request.path in ("/files/put", "/files/get"):
+            return f"{'POST' if request.path == '/files/put' else 'GET'} {request.path}"
+        return "GET /pfs" if request.path.startswith("/pfs/") else "other"
+
+    def _guard(self, request: Request) -> None:
+        """Keep web pages of others away from a server on the user's own machine.
+
+        A page whose name was rebound to 127.0.0.1 gives itself away by Host, one that
+        sends requests across by Origin or Sec-Fetch-Site.
+        """
+        headers = request.headers
+        host = headers.get("host", "")
+        match = _HOST.fullmatch(host)
+        hosts = self._access.hosts
+        if match is None or (hosts is not None and match[1].lower() not in hosts):
+            raise Rejected(
+                403,
+                InvalidArgument(
+                    f"host {host[:80]!r} is not a name of this box",
+                    "use localhost or 127.0.0.1, or configure the name",
+                ),
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+            raise rejected(403, "requests from other sites' pages are refused")
+        site = headers.get("sec-fetch-site")
+        if site in ("cross-site", "same-site") and not (
+            request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        ):
+            raise rejected(403, "requests from other sites' pages are refused")
+        browser = origin is not None or site is not None or "referer" in headers
+        if browser and request.method == "POST":
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind in _SIMPLE_TYPES and not request.body.finished:
+                raise rejected(
+                    415, "a page must say what it sends", "use content-type application/json"
+                )
+
+    def _refuse(
+        self,
+        request: Request,
+        response: Response,
+        status: int,
+        error: PachyboxError,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Answer with an error; too late for that, cut the answer short."""
+        if response.started:
+            response.keep_alive = False
+            raise Gone from error
+        if not request.body.small() or not request.body.drain():
+            response.keep_alive = False
+        if isinstance(error, Unauthenticated):
+            headers = (*headers, ("WWW-Authenticate", "Bearer"))
+        response.send(status, JSON, error_json(error).encode(), headers)
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        error = InvalidArgument(
+            f"{request.method} is not for {request.path[:200]}", f"use {methods[0]}"
+        )
+        raise Rejected(405, error, (("Allow", ", ".join(methods)),))
+
+
+def _call(name: str, request: Request, response: Response, principal: str) -> Call:
+    headers = request.headers
+    token = headers.get("authn-token", "")
+    bearer = headers.get("authorization", "")
+    if not token and bearer[:7].lower() == "bearer ":
+        token = bearer[7:].strip()
+    call = Call(
+        name, Cancel(), principal, token, headers.get("pach-transaction", ""), headers,
+        request.local,
+    )  # fmt: skip
+    wire = response.wire
+    wire.on_gone = call.cancel.set
+    if wire.gone:
+        call.cancel.set()
+    return call

@@ -1,0 +1,31 @@
+"""Any exception to the one error a client may see. Tracebacks go to the log only."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+
+from pachybox.api.http import Rejected
+from pachybox.errors import Exhausted, Internal, PachyboxError
+
+log = logging.getLogger("pachybox.api")
+
+
+def as_error(error: BaseException, method: str) -> PachyboxError:
+    """The error to answer with. Unexpected ones are logged under an id the client is told."""
+    if isinstance(error, PachyboxError):
+        return error
+    if isinstance(error, Rejected):
+        return error.error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Exhausted("no space is left on the disk", "free some space or run collect garbage")
+    if isinstance(error, MemoryError):
+        return Exhausted("the box ran out of memory", "ask for less at once")
+    number = secrets.token_hex(4)
+    log.error(
+        "internal error id=%s method=%s error=%r", number, method, error, exc_info=error
+    )  # fmt: skip
+    return Internal(
+        f"internal error in {method}", f"the box's log has the details under id={number}"
+    )

@@ -1,0 +1,384 @@
+"""Bytes and descriptors over one client's socket, and the thread that attends to all of them.
+
+Sockets stay blocking, with short kernel time-outs (SO_RCVTIMEO): each wait is cut into
+ticks, and every phase (idle, request head, body, sending) has its own deadline checked at
+the ticks. That costs no system call a request and lets one socket be written by the
+attendant without waiting (MSG_DONTWAIT) while its own thread is busy elsewhere.
+"""
+
+from __future__ import annotations
+
+import array
+import heapq
+import itertools
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pachybox.errors import InvalidArgument
+
+BUFFER_BYTES = 64 << 10
+MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
+MAX_FDS_WAITING = 1024
+_INT = struct.calcsize("i")
+_ANCILLARY = socket.CMSG_SPACE(MAX_FDS_A_MESSAGE * _INT)
+Buffer = bytes | bytearray | memoryview
+
+
+class Gone(Exception):
+    """The client closed the connection, or it broke."""
+
+
+class TimedOut(Exception):
+    """The client was slower than the phase's deadline allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may cost. Times in seconds, sizes in bytes.
+
+    ``idle_s`` between requests, ``head_s`` for a whole request head once its first byte
+    came, ``body_s`` between two pieces of a body, ``send_s`` for a client that takes none
+    of its answer (someone reading in a pager), ``message_bytes`` one JSON message.
+    """
+
+    idle_s: float = 120.0
+    head_s: float = 10.0
+    body_s: float = 120.0
+    send_s: float = 900.0
+    tick_s: float = 5.0
+    line_bytes: int = 16 << 10
+    head_bytes: int = 48 << 10
+    message_bytes: int = 32 << 20
+    connections: int = 512
+
+
+class Wire:
+    """One connected socket: buffered reading, whole writing, descriptors both ways."""
+
+    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+        self.sock = sock
+        self.local = sock.family == socket.AF_UNIX
+        self.fds: deque[int] = deque()
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None  # cancels the present call
+        self._limits = limits
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0
+        self._unsent = b""  # left over by try_send; goes before anything else
+        tick = struct.pack("ll", int(limits.tick_s), int(limits.tick_s % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, tick)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, tick)
+        if not self.local:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    # reading
+
+    def head(self) -> bytes | None:
+        """The next request head without its empty line; None when the client left or idled.
+
+        Raises TimedOut when a begun head takes too long, OverflowError when it is too long.
+        """
+        begun = self._end > self._start
+        deadline = time.monotonic() + (self._limits.head_s if begun else self._limits.idle_s)
+        searched = 0  # bytes after the start that cannot begin the end any more
+        while (found := self._buffer.find(b"\r\n\r\n", self._start + searched, self._end)) < 0:
+            held = self._end - self._start
+            if held > self._limits.head_bytes:
+                raise OverflowError
+            searched = max(0, held - 3)
+            try:
+                if not self._fill(deadline):
+                    return None
+            except TimedOut:
+                if begun:
+                    raise
+                return None
+            if not begun:
+                begun, deadline = True, time.monotonic() + self._limits.head_s
+            elif time.monotonic() > deadline:
+                raise TimedOut
+        head = bytes(self._view[self._start : found])
+        self._start = found + 4
+        return head
+
+    def line(self, limit: int) -> bytes:
+        """One line without its CR LF. Raises Gone, TimedOut, OverflowError past ``limit``."""
+        deadline = time.monotonic() + self._limits.body_s
+        while (found := self._buffer.find(b"\r\n", self._start, self._end)) < 0:
+            if self._end - self._start > limit:
+                raise OverflowError
+            if not self._fill(deadline):
+                raise Gone
+        line = bytes(self._view[self._start : found])
+        self._start = found + 2
+        return line
+
+    def readinto(self, target: memoryview) -> int:
+        """Some bytes into ``target`` (not empty). Raises Gone at the end of the connection."""
+        held = self._end - self._start
+        if held:
+            n = min(held, len(target))
+            target[:n] = self._view[self._start : self._start + n]
+            self._start += n
+            return n
+        deadline = time.monotonic() + self._limits.body_s
+        if len(target) >= BUFFER_BYTES:
+            n = self._receive(target, deadline)
+            if not n:
+                raise Gone
+            return n
+        if not self._fill(deadline):
+            raise Gone
+        return self.readinto(target)
+
+    def _fill(self, deadline: float) -> int:
+        """More bytes into the buffer; 0 at the end of the connection."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._end == len(self._buffer):
+            held = self._end - self._start
+            self._buffer[:held] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, held
+        n = self._receive(self._view[self._end :], deadline)
+        self._end += n
+        return n
+
+    def _receive(self, target: memoryview, deadline: float) -> int:
+        while True:
+            try:
+                if not self.local:
+                    return self.sock.recv_into(target)
+                n, ancillary, flags, _ = self.sock.recvmsg_into(
+                    [target], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimedOut from None
+                continue
+            except OSError as e:
+                self.gone = True
+                raise Gone from e
+            if ancillary:
+                self._take(ancillary, flags)
+            return n
+
+    def _take(self, ancillary: list[tuple[int, int, bytes]], flags: int) -> None:
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self.fds.extend(array.array("i", data[: len(data) // _INT * _INT]))
+        if flags & socket.MSG_CTRUNC or len(self.fds) > MAX_FDS_WAITING:
+            self.close_fds()
+            raise InvalidArgument(
+                "too many descriptors were sent at once",
+                f"send at most {MAX_FDS_A_MESSAGE} with one message and "
+                f"{MAX_FDS_WAITING} before the frames that name them",
+            )
+
+    def close_fds(self) -> None:
+        """Close the descriptors that came and were not taken."""
+        while self.fds:
+            os.close(self.fds.popleft())
+
+    # writing
+
+    def send(self, data: Buffer) -> None:
+        """Write all of ``data``. Raises Gone, or TimedOut when the client takes nothing."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self.send(unsent)
+        self._send_all(data)
+
+    def send_with_fds(self, data: Buffer, fds: Sequence[int]) -> None:
+        """Write ``data`` with descriptors attached to its first byte (a unix socket only)."""
+        self.send(b"")
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        sent = self._try(lambda: self.sock.sendmsg([data], rights, socket.MSG_NOSIGNAL))
+        self._send_all(memoryview(data)[sent:])
+
+    def send_file(self, fd: int, offset: int, length: int) -> None:
+        """Write ``length`` bytes of a file without copying them through this process."""
+        self.send(b"")
+        end = offset + length
+        while offset < end:
+            at = offset
+            count = min(end - offset, 1 << 30)
+            sent = self._try(lambda: os.sendfile(self.sock.fileno(), fd, at, count))  # noqa: B023
+            if not sent:
+                raise Gone  # the file is shorter than said: the client must not take it as whole
+            offset += sent
+
+    @property
+    def unsent(self) -> bool:
+        """Whether ``try_send`` left something over."""
+        return bool(self._unsent)
+
+    def try_send(self, data: Buffer) -> bool:
+        """Write without waiting; what does not fit goes out before the next ``send``.
+
+        True when nothing is left over. The caller holds the lock of the stream's writer.
+        """
+        waiting = self._unsent + bytes(data)
+        try:
+            sent = self.sock.send(waiting, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.gone = True
+            return True
+        self._unsent = waiting[sent:]
+        return not self._unsent
+
+    def _send_all(self, data: Buffer) -> None:
+        if not data:
+            return
+        view = memoryview(data)
+        sent = self._try(lambda: self.sock.send(view, socket.MSG_NOSIGNAL))
+        while sent < len(view):
+            rest = view[sent:]
+            sent += self._try(lambda: self.sock.send(rest, socket.MSG_NOSIGNAL))  # noqa: B023
+
+    def _try(self, write: Callable[[], int]) -> int:
+        deadline = 0.0
+        while True:
+            try:
+                return write()
+            except BlockingIOError:
+                now = time.monotonic()
+                deadline = deadline or now + self._limits.send_s
+                if self.gone or now > deadline:
+                    raise Gone from None
+            except OSError as e:
+                self.gone = True
+                raise Gone from e
+
+    def linger(self, seconds: float = 2.0, limit: int = 256 << 20) -> None:
+        """Half-close, then swallow what the client still sends, within bounds.
+
+        Closing with unread input resets the connection, and the client would lose the
+        answer which says why its upload was refused.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            self.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000)
+            )
+            deadline = time.monotonic() + seconds
+            while limit > 0 and time.monotonic() < deadline:
+                n = self._receive(self._view, deadline)
+                self.close_fds()
+                if not n:
+                    return
+                limit -= n
+        except (OSError, Gone, TimedOut, InvalidArgument):
+            return
+
+    def left(self) -> None:
+        """The peer hung up: mark it and cancel the present call. From any thread."""
+        self.gone = True
+        if on_gone := self.on_gone:
+            on_gone()
+
+    def hang_up(self, how: int) -> None:
+        """Shut the socket down from another thread (SHUT_RD, SHUT_RDWR); cancels the call."""
+        try:
+            self.sock.shutdown(how)
+        except OSError:
+            pass  # closed meanwhile
+        self.left()
+
+    def close(self) -> None:
+        """Close the socket and every descriptor still held."""
+        self.close_fds()
+        self.sock.close()
+
+
+class Attendant:
+    """One thread for all connections: notices clients that leave, flushes what grew old.
+
+    It sleeps in epoll and wakes for nothing else, so an idle server costs no time.
+    """
+
+    FLUSH_AFTER_S = 0.02
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._lock = threading.Lock()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._due: list[tuple[float, int, Callable[[], float]]] = []
+        self._count = itertools.count()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="api-attendant", daemon=True)
+        self._thread.start()
+
+    def watch(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
+        """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up."""
+        fd = sock.fileno()
+        with self._lock:
+            self._watched[fd] = on_gone
+            self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Forget a socket, before it is closed."""
+        with self._lock:
+            if self._watched.pop(sock.fileno(), None) is not None:
+                self._epoll.unregister(sock.fileno())
+
+    def flush_later(self, flush: Callable[[], float]) -> None:
+        """Call ``flush`` in FLUSH_AFTER_S; it returns when to call again (0 = never)."""
+        self._schedule(time.monotonic() + self.FLUSH_AFTER_S, flush)
+
+    def _schedule(self, when: float, flush: Callable[[], float]) -> None:
+        with self._lock:
+            heapq.heappush(self._due, (when, next(self._count), flush))
+            first = self._due[0][2] is flush
+        if first:
+            os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """End the thread. Watched sockets are no longer watched."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            with self._lock:
+                wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+            for fd, _ in self._epoll.poll(wait):
+                if fd == self._wake:
+                    os.eventfd_read(self._wake)
+                else:
+                    self._hung_up(fd)
+            self._flush()
+
+    def _hung_up(self, fd: int) -> None:
+        with self._lock:
+            on_gone = self._watched.get(fd)
+            # race: the socket may have been closed and its number given to a new one
+            # since epoll answered, so ask again about the one that has it now.
+            ask = select.poll()
+            ask.register(fd, select.POLLRDHUP)
+            if on_gone is None or not ask.poll(0):
+                return
+        on_gone()
+
+    def _flush(self) -> None:
+        while True:
+            with self._lock:
+                if not self._due or self._due[0][0] > time.monotonic():
+                    return
+                _, _, flush = heapq.heappop(self._due)
+            if again := flush():
+                self._schedule(time.monotonic() + again, flush)

@@ -1,0 +1,188 @@
+"""The ``pachybox.v1.API`` service: what the box offers beyond Pachyderm's own API.
+
+Messages and methods are written down as the short texts below and turned into a protobuf
+file when the definitions load, so no compiler is needed. A field's number is its place in
+its message: new fields go to the end, and a field once released is never taken out.
+"""
+
+from __future__ import annotations
+
+from google.protobuf import descriptor_pb2 as pb
+
+PACKAGE = "pachybox.v1"
+
+# message -> one field per line: name, type, "*" when repeated.
+MESSAGES: dict[str, str] = {
+    "StatusRequest": "",
+    "StatusResponse": """
+        version string
+        home string
+        pid int32
+        started google.protobuf.Timestamp
+        address string
+        socket string
+        runner string
+        repos int64
+        commits int64
+        pipelines int64
+        jobs_running int64
+        store_bytes int64
+        disk_free_bytes int64
+        disk_total_bytes int64
+        warnings string *
+    """,
+    "ShutdownRequest": "",
+    "ShutdownResponse": "",
+    "DoctorRequest": "",
+    "Finding": """
+        check string
+        level string
+        detail string
+        remedy string
+    """,
+    "SubscribeEventsRequest": """
+        from int64
+        follow bool
+        kinds string *
+    """,
+    "Event": """
+        seq int64
+        time google.protobuf.Timestamp
+        kind string
+        data google.protobuf.Struct
+    """,
+    "FsckRequest": "fix bool",
+    "FsckResponse": """
+        level string
+        thing string
+        detail string
+    """,
+    "CollectGarbageRequest": "",
+    "CollectGarbageResponse": """
+        scanned int64
+        freed_bytes int64
+        packs_removed int64
+        objects_removed int64
+    """,
+    "CreatePipelinesRequest": """
+        text string
+        source string
+        update bool
+        reprocess bool
+        dry_run bool
+        runner string
+        project string
+    """,
+    "CreatedPipeline": """
+        project string
+        name string
+        version int64
+        created bool
+        effective_spec_json string
+    """,
+    "CreatePipelinesResponse": """
+        pipelines CreatedPipeline *
+        warnings string *
+    """,
+    "ExtractPipelineRequest": """
+        pipeline pps_v2.Pipeline
+        version int64
+    """,
+    "ExtractPipelineResponse": "spec_json string",
+    "RunPipelineRequest": """
+        pipeline pps_v2.Pipeline
+        provenance string *
+        job string
+    """,
+    "RunPipelineResponse": "job pps_v2.Job",
+    "FlushCommitRequest": """
+        commits string *
+        to_repos string *
+    """,
+    "FlushJobRequest": """
+        commits string *
+        to_pipelines string *
+    """,
+    "DeleteCommitRequest": "commit string",
+    "DeleteCommitResponse": "deleted string *",
+    "ListHistoryRequest": """
+        project string
+        repo string
+        ref string
+        path string
+        depth int64
+    """,
+    "ResolveCommitRequest": """
+        project string
+        repo string
+        ref string
+    """,
+}
+
+# method, request, response, "stream" when the server streams.
+METHODS = """
+    Status StatusRequest StatusResponse
+    Shutdown ShutdownRequest ShutdownResponse
+    Doctor DoctorRequest Finding stream
+    SubscribeEvents SubscribeEventsRequest Event stream
+    Fsck FsckRequest FsckResponse stream
+    CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
+    ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
+    RunPipeline RunPipelineRequest RunPipelineResponse
+    FlushCommit FlushCommitRequest pfs_v2.CommitInfo stream
+    FlushJob FlushJobRequest pps_v2.JobInfo stream
+    DeleteCommit DeleteCommitRequest DeleteCommitResponse
+    ListHistory ListHistoryRequest pfs_v2.FileInfo stream
+    ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
+"""
+
+_DEPENDENCIES = (
+    "google/protobuf/struct.proto",
+    "google/protobuf/timestamp.proto",
+    "pachyderm/pfs_v2.proto",
+    "pachyderm/pps_v2.proto",
+)
+_SCALARS = {
+    "bool": pb.FieldDescriptorProto.TYPE_BOOL,
+    "int32": pb.FieldDescriptorProto.TYPE_INT32,
+    "int64": pb.FieldDescriptorProto.TYPE_INT64,
+    "string": pb.FieldDescriptorProto.TYPE_STRING,
+}
+
+
+def file_descriptor() -> pb.FileDescriptorProto:
+    """The service as a protobuf file; it depends on Pachyderm's pfs and pps files."""
+    file = pb.FileDescriptorProto(
+        name="pachybox/v1.proto", package=PACKAGE, syntax="proto3", dependency=_DEPENDENCIES
+    )
+    for name, text in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        lines = [line.split() for line in text.splitlines() if line.strip()]
+        for number, (field, kind, *star) in enumerate(lines, 1):
+            out = message.field.add(name=field, number=number)
+            repeated = star == ["*"]
+            out.label = (
+                pb.FieldDescriptorProto.LABEL_REPEATED
+                if repeated
+                else pb.FieldDescriptorProto.LABEL_OPTIONAL
+            )
+            if kind in _SCALARS:
+                out.type = _SCALARS[kind]
+            else:
+                out.type = pb.FieldDescriptorProto.TYPE_MESSAGE
+                out.type_name = _absolute(kind)
+    service = file.service.add(name="API")
+    for line in METHODS.strip().splitlines():
+        name, request, response, *stream = line.split()
+        service.method.add(
+            name=name,
+            input_type=_absolute(request),
+            output_type=_absolute(response),
+            server_streaming=stream == ["stream"],
+        )
+    return file
+
+
+def _absolute(name: str) -> str:
+    return f".{name}" if "." in name else f".{PACKAGE}.{name}"

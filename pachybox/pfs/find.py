@@ -124,12 +124,12 @@ def _before(prefix: str) -> str:
 def _below(trees: TreeReader, directory: str, node: Hash, component: Component) -> Iterator[Found]:
     """All below one directory that matches the rest of the pattern."""
     base = "/" if directory == "/" else directory + "/"
-    matches = None if component.everything else component.matches
+    matches = component.matches
     if not component.prefix:
-        yield from _walked(trees, base, node, "", matches)
+        yield from _walked(trees, base, node, "", None if component.everything else matches)
         return
     for entry in _starting(trees, node, component.prefix):
-        if matches is None or matches(entry.name):
+        if matches(entry.name):
             yield base + entry.name, entry
         if entry.is_dir:
             yield from _walked(trees, base, entry.hash, entry.name + "/", matches)
@@ -139,9 +139,13 @@ def _walked(
     trees: TreeReader, base: str, node: Hash, ahead: str, matches: Callable[[str], bool] | None
 ) -> Iterator[Found]:
     """The walk of ``node``, whose paths continue ``base + ahead``."""
+    if matches is None:
+        for path, entry in trees.walk(node):
+            yield base + path[1:], entry
+        return
     for path, entry in trees.walk(node):
         rest = ahead + path[1:]
-        if matches is None or matches(rest):
+        if matches(rest):
             yield base + rest, entry
 
 

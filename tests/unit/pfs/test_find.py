@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pachybox.model.files import Entry, Kind
+from pachybox.model.files import Entry, Kind, Put
 from pachybox.model.glob import Glob
 from pachybox.model.ids import Hash
 from pachybox.pfs.find import find
+from pachybox.store.trees import EMPTY, Trees
 
 
 def key(entry: Entry) -> bytes:
@@ -151,6 +153,26 @@ def test_finding_is_walking_everything_and_matching(files: list[str], pattern: s
     everything = [("/", Entry("", Kind.DIR, trees.root, 0)), *trees.walk(trees.root)]
     want = [(path, entry) for path, entry in everything if glob.matches(path)]
     assert list(find(trees, trees.root, glob)) == want
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, PATTERNS)
+def test_the_trees_of_the_store_are_searched_alike(files: list[str], pattern: str) -> None:
+    if {".", ".."} & set(pattern.split("/")):
+        return
+    fake = MemoryTrees(files)
+    blobs: dict[Hash, bytes] = {}
+
+    def put(data: bytes) -> Hash:
+        name = Hash(blake3(data).digest())
+        blobs[name] = data
+        return name
+
+    trees = Trees(blobs.__getitem__)
+    leaves = [(path, entry) for path, entry in fake.walk(fake.root) if not entry.is_dir]
+    root = trees.edit(EMPTY, [Put(path, entry) for path, entry in leaves], put)
+    found = [(path, entry.is_dir) for path, entry in find(trees, root, Glob(pattern))]
+    assert found == [(p, e.is_dir) for p, e in find(fake, fake.root, Glob(pattern))]
 
 
 def test_a_deep_pattern_does_not_exhaust_the_stack() -> None:

@@ -1,0 +1,337 @@
+"""Tree nodes as bytes: encode, decode, cache. The lowest layer of the trees.
+
+A node is an ordinary blob named by its hash. It holds the rows of one chunk of one
+directory in key order, column by column, so that decoding is a handful of
+slices. ``docs/format.md`` has the layout byte by byte.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Literal
+
+from blake3 import blake3
+
+from pachybox.errors import Corrupt
+from pachybox.model.files import Entry, Kind
+from pachybox.model.ids import Hash
+
+Row = tuple[str, bytes, int, int, int, bytes]
+"""(key, hash, size, count, mark, attrs) of one child.
+
+The key of a file is its name, of a directory its name and ``/``, of a chunk the last
+key in it. ``mark`` is the Kind of an entry, and for a chunk the number of entries
+under it. ``count`` is the number of files, ``size`` their bytes.
+"""
+
+Get = Callable[[Hash], bytes]
+PutBlob = Callable[[bytes], Hash]
+
+MAGIC = b"pbTN"
+VERSION = 1
+MAX_LEVEL = 16
+_HEADER = struct.Struct("<4s5B3xIII")  # magic, version, level, 3 widths; rows, key and attr bytes
+_Code = Literal["B", "H", "I", "Q"]
+_CODES: dict[int, _Code] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_DIR = int(Kind.DIR)
+_DOTS = (".", "..", "./", "../")
+_KINDS: tuple[Kind | None, ...] = (None, Kind.FILE, Kind.DIR, Kind.SEGMENTS)
+_SWAP = sys.byteorder == "big"
+
+
+@dataclass(slots=True)
+class Node:
+    """A decoded node; treat as immutable, since the cache shares it.
+
+    Level 0 holds entries, level n chunks of level n - 1. The columns have one item
+    per row; ``hashes`` has 32 bytes per row, ``attrs`` only the rows that have any.
+    """
+
+    level: int
+    keys: list[str]
+    hashes: bytes
+    sizes: Sequence[int]
+    counts: Sequence[int]
+    marks: Sequence[int]
+    attrs: dict[int, bytes]
+
+    def hash(self, i: int) -> Hash:
+        """The hash of row ``i``."""
+        return Hash(self.hashes[32 * i : 32 * i + 32])
+
+    def row(self, i: int) -> Row:
+        """Row ``i``."""
+        return (
+            self.keys[i],
+            self.hashes[32 * i : 32 * i + 32],
+            self.sizes[i],
+            self.counts[i],
+            self.marks[i],
+            self.attrs.get(i, b""),
+        )
+
+    def rows(self) -> list[Row]:
+        """All rows in key order."""
+        attrs: Sequence[bytes] = (b"",) * len(self.keys)
+        if self.attrs:
+            attrs = [self.attrs.get(i, b"") for i in range(len(self.keys))]
+        return list(
+            zip(
+                self.keys,
+                self.split_hashes(),
+                self.sizes,
+                self.counts,
+                self.marks,
+                attrs,
+                strict=True,
+            )
+        )
+
+    def split_hashes(self) -> list[Hash]:
+        """The hash of every row."""
+        h = self.hashes
+        return [Hash(h[i : i + 32]) for i in range(0, len(h), 32)]
+
+    def entry(self, i: int) -> Entry:
+        """Row ``i`` of a leaf as an Entry."""
+        return entry_of(self.row(i))
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the directory lie in or under this node."""
+        return len(self.keys) if self.level == 0 else sum(self.marks)
+
+
+def entry_of(row: Row) -> Entry:
+    """The Entry that a leaf's row stands for."""
+    key, hash_, size, count, mark, attrs = row
+    name = key[:-1] if mark == _DIR else key
+    return Entry(name, Kind(mark), Hash(hash_), size, count, attrs)
+
+
+def row_of(name: str, entry: Entry) -> Row:
+    """The row of ``entry`` under ``name`` (the entry's own name does not matter)."""
+    if entry.kind is Kind.DIR:
+        return (name + "/", entry.hash, entry.size, entry.count, _DIR, entry.attrs)
+    return (name, entry.hash, entry.size, 1, int(entry.kind), entry.attrs)
+
+
+def _column(values: Sequence[int]) -> tuple[int, bytes]:
+    """The smallest width that holds all values, and the little-endian column."""
+    top = max(values, default=0)
+    if top < 256:
+        return 1, bytes(values)
+    width = 2 if top < 1 << 16 else 4 if top < 1 << 32 else 8
+    column = array(_CODES[width], values)
+    if _SWAP:
+        column.byteswap()
+    return width, column.tobytes()
+
+
+def encode(level: int, rows: Sequence[Row]) -> bytes:
+    """The bytes of a node. ``rows`` are in strictly rising key order.
+
+    Raises UnicodeEncodeError when a key has no UTF-8 form. The same rows always
+    give the same bytes.
+    """
+    if not rows:
+        return _HEADER.pack(MAGIC, VERSION, level, 1, 1, 1, 0, 0, 0)
+    keys, hashes, sizes, counts, marks, attrs = zip(*rows, strict=True)
+    names = "\0".join(keys).encode()
+    size_width, size_column = _column(sizes)
+    count_width, count_column = _column(counts)
+    mark_width, mark_column = _column(marks)
+    attr_block = _encode_attrs(attrs) if any(attrs) else b""
+    return b"".join(
+        (
+            _HEADER.pack(
+                MAGIC,
+                VERSION,
+                level,
+                size_width,
+                count_width,
+                mark_width,
+                len(rows),
+                len(names),
+                len(attr_block),
+            ),
+            names,
+            b"".join(hashes),
+            size_column,
+            count_column,
+            mark_column,
+            attr_block,
+        )
+    )
+
+
+def _encode_attrs(attrs: Sequence[bytes]) -> bytes:
+    """u32 n, n row numbers (u32), n lengths (u32), the bytes."""
+    have = [i for i, a in enumerate(attrs) if a]
+    n = len(have)
+    numbers = struct.pack(f"<I{2 * n}I", n, *have, *(len(attrs[i]) for i in have))
+    return numbers + b"".join(attrs[i] for i in have)
+
+
+def _decode_attrs(block: bytes, rows: int) -> dict[int, bytes]:
+    (n,) = struct.unpack_from("<I", block)
+    if not 0 < n <= rows:
+        raise ValueError("bad number of attrs")
+    numbers = struct.unpack_from(f"<{2 * n}I", block, 4)
+    at, lengths = numbers[:n], numbers[n:]
+    ends = list(accumulate(lengths, initial=4 + 8 * n))
+    if ends[-1] != len(block) or at[-1] >= rows or 0 in lengths:
+        raise ValueError("bad attrs")
+    if any(a >= b for a, b in pairwise(at)):
+        raise ValueError("attrs out of order")
+    return {i: block[a:b] for i, (a, b) in zip(at, pairwise(ends), strict=True)}
+
+
+def decode(data: bytes, name: Hash) -> Node:
+    """The node in ``data``; ``name`` is its hash, for the error.
+
+    Raises Corrupt when the bytes are no well-formed node of a known version.
+    """
+    try:
+        return _decode(data)
+    except (ValueError, struct.error, KeyError) as bad:
+        why = bad.args[0] if type(bad) is ValueError else "malformed"
+        raise Corrupt(
+            f"tree node {name.hex()} cannot be read: {why}",
+            "run fsck, and restore the store from a backup",
+        ) from bad
+
+
+def _decode(data: bytes) -> Node:
+    magic, version, level, *widths, n, names_len, attrs_len = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise ValueError("not a tree node")
+    if version != VERSION:
+        raise ValueError(f"format version {version} is newer than this program")
+    start = _HEADER.size + names_len
+    end = start + 32 * n
+    spans = list(accumulate((n * w for w in widths), initial=end))
+    if spans[-1] + attrs_len != len(data) or level > MAX_LEVEL:
+        raise ValueError("wrong length")
+    columns = [_take(data[a:b], w) for a, b, w in zip(spans, spans[1:], widths, strict=False)]
+    names = data[_HEADER.size : start].decode()
+    keys = names.split("\0") if n else []
+    if len(keys) != n or (not n and (level or names_len or attrs_len)):
+        raise ValueError("wrong number of keys")
+    _check_keys(level, keys, names, columns[2])
+    attrs = _decode_attrs(data[spans[-1] :], n) if attrs_len else {}
+    return Node(level, keys, data[start:end], columns[0], columns[1], columns[2], attrs)
+
+
+def _take(column: bytes, width: int) -> Sequence[int]:
+    if width == 1:
+        return column
+    out = array(_CODES[width], column)
+    if _SWAP:
+        out.byteswap()
+    return out
+
+
+def _check_keys(level: int, keys: list[str], names: str, marks: Sequence[int]) -> None:
+    """Keys rise strictly, are plain names, and end in ``/`` exactly for directories."""
+    n = len(keys)
+    if keys != sorted(keys) or len(set(keys)) != n:
+        raise ValueError("keys out of order")
+    if n and keys[0] in ("", "/"):
+        raise ValueError("empty key")
+    if (names.startswith(".") or "\0." in names) and any(_has(keys, dot) for dot in _DOTS):
+        raise ValueError("key is a dot name")
+    slashes = names.count("/")
+    if level:
+        if slashes and not all(k.find("/") in (-1, len(k) - 1) for k in keys):
+            raise ValueError("slash in a key")
+        return
+    if not isinstance(marks, bytes) or marks.translate(None, b"\1\2\3"):
+        raise ValueError("unknown kind")
+    if slashes or marks.count(_DIR):
+        if slashes != marks.count(_DIR):
+            raise ValueError("kinds do not match the keys")
+        if not all((k[-1] == "/") is (m == _DIR) for k, m in zip(keys, marks, strict=True)):
+            raise ValueError("kinds do not match the keys")
+
+
+def _has(keys: list[str], key: str) -> bool:
+    i = bisect_left(keys, key)
+    return i < len(keys) and keys[i] == key
+
+
+EMPTY: Hash = Hash(blake3(encode(0, ())).digest())
+"""The empty directory; valid without being stored."""
+
+_EMPTY_NODE = Node(0, [], b"", b"", b"", b"", {})
+
+
+class Nodes:
+    """Loads nodes through a cache bounded by an estimate of bytes. Thread-safe.
+
+    Two generations stand in for a strict LRU: a hit costs one dict look-up and no
+    lock, and what was not used while half the budget passed through is dropped.
+    """
+
+    def __init__(self, get: Get, cache_bytes: int) -> None:
+        self._get = get
+        self._half = cache_bytes // 2
+        self._young: dict[Hash, Node] = {}
+        self._old: dict[Hash, Node] = {}
+        self._young_bytes = 0
+        self._lock = threading.Lock()
+
+    def load(self, name: Hash) -> Node:
+        """The node called ``name``, kept for the next reader. Raises Corrupt when malformed."""
+        node = self._young.get(name)
+        if node is not None:
+            return node
+        node = self._old.get(name)
+        if node is None:
+            if name == EMPTY:
+                return _EMPTY_NODE
+            node = decode(self._get(name), name)
+        self.keep(name, node)
+        return node
+
+    def peek(self, name: Hash) -> Node:
+        """Like load, but leaves the cache as it is: for passes that read each node once."""
+        node = self._young.get(name) or self._old.get(name)
+        if node is not None:
+            return node
+        return _EMPTY_NODE if name == EMPTY else decode(self._get(name), name)
+
+    def child(self, parent: Node, i: int, *, once: bool = False) -> Node:
+        """The chunk under row ``i`` of an inner node. Raises Corrupt when it does not fit there."""
+        name = parent.hash(i)
+        node = self.peek(name) if once else self.load(name)
+        self.check(node, parent.level - 1, parent.keys[i], name)
+        return node
+
+    def check(self, node: Node, level: int, last: str, name: Hash) -> None:
+        """Raise Corrupt unless ``node`` is a chunk of ``level`` that ends at the key ``last``."""
+        if node.level != level or not node.keys or node.keys[-1] != last:
+            raise Corrupt(
+                f"tree node {name.hex()} does not belong under its parent",
+                "run fsck, and restore the store from a backup",
+            )
+
+    def keep(self, name: Hash, node: Node) -> None:
+        """Remember a node that was read or just written."""
+        # 120 bytes a row: the key's object, its place in the list, hash and numbers
+        cost = 600 + 120 * len(node.keys) + sum(map(len, node.attrs.values()))
+        if cost > self._half:
+            return
+        with self._lock:
+            if self._young_bytes + cost > self._half:
+                self._old, self._young, self._young_bytes = self._young, {}, 0
+            if name not in self._young:
+                self._young[name] = node
+                self._young_bytes += cost

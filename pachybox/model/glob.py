@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise, product
+from math import log
 
 from pachybox.model.glob_machine import Machine
 from pachybox.model.glob_syntax import (
@@ -33,7 +34,7 @@ from pachybox.model.glob_syntax import (
     parse,
 )
 
-_BUDGET = 1_000_000  # steps re may take on one path; about 10 ms
+_BUDGET = 4_000_000  # steps re may take on the unluckiest path of a length: milliseconds
 _MAX_NAMES = 64  # a component with at most so many possible names is looked up, not listed
 
 # a run of separators, also escaped ones, is one; other escapes stay
@@ -203,7 +204,7 @@ def _spans(node: Node, *, first: bool) -> bool:
 class _Matcher:
     """Matches a whole text against nodes; picks the engine by the text's length."""
 
-    __slots__ = ("_elementwise", "_hidden", "_limit", "_machine", "_nodes", "_re", "_syntax")
+    __slots__ = ("_costs", "_hidden", "_limit", "_machine", "_nodes", "_re", "_syntax")
 
     def __init__(
         self,
@@ -217,11 +218,11 @@ class _Matcher:
         self._machine: Machine | None = None
         # A component ends at a given place, so what it chose need not be tried again.
         atoms = [f"/(?>{_regex(part, syntax)}(?=/|\\Z))" for part in parts]
-        self._elementwise = bool(atoms) and rest is None
         if rest is not None:
             atoms.append("/" + _regex(rest, syntax))
         source = "".join(atoms) if atoms else _regex(nodes, syntax)
-        self._limit = min(map(_limit, [*parts, rest or ()] if atoms else [nodes]))
+        self._costs = [_cost(part) for part in ([*parts, rest or ()] if atoms else [nodes])]
+        self._limit = min(cost.limit for cost in self._costs)
         self._re = re.compile(source, re.DOTALL).fullmatch
         # re may leave captures made while a negation failed to apply
         self._hidden = [i - 1 for i in _hidden(nodes)]
@@ -247,8 +248,9 @@ class _Matcher:
         return self._re(text) is not None
 
     def _risky(self, text: str) -> bool:
-        """Whether re might not come to an end: some stretch it tries ways on is too long."""
-        return not self._elementwise or max(map(len, text.split("/"))) > self._limit
+        """Whether re might take longer than the budget allows."""
+        element = max(map(len, text.split("/")))
+        return any(cost.exceeds(len(text), element) for cost in self._costs)
 
 
 def _regex(nodes: Sequence, syntax: Syntax) -> str:
@@ -285,33 +287,52 @@ def _hidden(nodes: Sequence, inside: bool = False) -> list[int]:
     return found
 
 
-def _limit(nodes: Sequence) -> int:
-    """The longest text for which re stays within the budget, whatever the text."""
-    ways, degree = _cost(nodes)
-    if ways > _BUDGET:
-        return 0
-    if degree == 0:
-        return 1 << 30
-    return int((_BUDGET / ways) ** (1 / degree))
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Bound of the ways to match: a factor, and how many nodes take a run of any length.
+
+    ``across`` of them run on over slashes, ``within`` end at one.
+    """
+
+    ways: float
+    across: int
+    within: int
+
+    def exceeds(self, length: int, element: int) -> bool:
+        """Whether the ways to match a text are too many; ``element`` is its longest one's length."""
+        size = log(self.ways) + self.across * log(length) + self.within * log(max(element, 1))
+        return size > log(_BUDGET)  # as logarithms, since the numbers may be beyond a float
+
+    @property
+    def limit(self) -> int:
+        """A length up to which nothing need be computed."""
+        if self.ways > _BUDGET:
+            return 0
+        degree = self.across + self.within
+        return int((_BUDGET / self.ways) ** (1 / degree)) if degree else 1 << 30
 
 
-def _cost(nodes: Sequence) -> tuple[float, int]:
-    """Upper bound of the ways to match n characters, as (factor, power of n)."""
-    ways, degree = 1.0, 0
+_ENDLESS = _Cost(float("inf"), 0, 0)
+
+
+def _cost(nodes: Sequence) -> _Cost:
+    ways, across, within = 1.0, 0, 0
     for node in nodes:
         if isinstance(node, Wild):
-            degree += node is not Wild.SINGLE
+            across += node is Wild.GLOBSTAR
+            within += node is Wild.STAR
+        elif isinstance(node, Group) and node.op in "*+":
+            if not _unambiguous(node.choices):
+                return _ENDLESS
+            spans = _spans(node, first=False)
+            across, within = across + spans, within + (not spans)
         elif isinstance(node, Group):
             inner = [_cost(choice) for choice in node.choices]
-            if node.op in "*+":
-                if not _unambiguous(node.choices):
-                    return float("inf"), 0
-                degree += 1
-                continue
             if not (_prefix_free(node.choices) and node.op in "{@"):
-                ways *= sum(w for w, _ in inner) + (node.op == "?")
-            degree += max(d for _, d in inner) + (node.op == "!")
-    return ways, degree
+                ways *= sum(cost.ways for cost in inner) + (node.op == "?")
+            across += max(cost.across for cost in inner)
+            within += max(cost.within for cost in inner) + (node.op == "!")
+    return _Cost(ways, across, within)
 
 
 def _unambiguous(choices: tuple[Sequence, ...]) -> bool:

@@ -165,6 +165,7 @@ def test_a_replacement_template_takes_captures_by_number(template: str, want: st
     ("pattern", "path"),
     [
         ("/" + "*a" * 20 + "b", "/" + "a" * 250),
+        ("/" + "**a" * 200 + "b", "/" + "a/" * 400 + "c"),
         ("/*(*a)b", "/" + "a" * 250),
         ("/+(a|aa)b", "/" + "a" * 250),
         ("/*(a|[ab])c", "/" + "a" * 250),

@@ -1,0 +1,230 @@
+"""A place to run datums in, once for every runner and way of isolation this machine allows."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pachybox
+from pachybox.pps.runners.base import (
+    DatumResult,
+    DatumTask,
+    Runner,
+    Transform,
+    Worker,
+    WorkerSpec,
+)
+from pachybox.pps.runners.process import ProcessRunner
+
+NOBODY = 65534
+
+# A worker that gives up root before it begins. Everything is imported first, since the
+# interpreter may lie where nobody may read; the kernel resets "dumpable" on such a change.
+_AS_NOBODY = f"""
+import os, sys
+sys.path.append(sys.argv[1])
+from pachybox.worker import main, kernel, probe
+os.setgroups([])
+os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
+os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
+kernel.set_dumpable(True)
+main.main()
+"""
+
+
+@functools.cache
+def process_runner(isolation: str, rootless: bool) -> ProcessRunner:
+    """One runner a way: its probe is asked once. Skips what the machine does not allow."""
+    command = None
+    if rootless:
+        root = str(Path(pachybox.__file__).parent.parent)
+        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _AS_NOBODY, root]
+    return ProcessRunner(isolation=isolation, command=command)
+
+
+@dataclass
+class Lab:
+    """One runner with a box's directories around it, and hands to run datums with."""
+
+    runner: ProcessRunner
+    home: Path
+    rootless: bool
+    mark: str = field(default_factory=lambda: f"pachybox-test-{uuid.uuid4().hex}")
+    workers: list[Worker] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def may_switch_user(self) -> bool:
+        return os.geteuid() == 0 and not self.rootless
+
+    def own(self, path: Path) -> None:
+        """Give a tree to the user the worker runs as."""
+        if self.rootless:
+            for folder, dirs, files in os.walk(path):
+                for name in (".", *dirs, *files):
+                    os.chown(Path(folder) / name, NOBODY, NOBODY, follow_symlinks=False)
+
+    def worker(self, cmd: Sequence[str], **transform: Any) -> Worker:
+        self.count += 1
+        work = self.home / "work" / f"w{self.count}"
+        work.mkdir(parents=True)
+        self.own(work)
+        spec = WorkerSpec("edges", Transform(tuple(cmd), **transform), work, {"PPS_X": "pipeline"})
+        started = ProcessRunner(
+            [self.home], isolation=self.runner.level, command=self.runner._command
+        ).start(spec)
+        self.workers.append(started)
+        return started
+
+    def task(self, inputs: Mapping[str, bytes] | None = None, **more: Any) -> DatumTask:
+        """A datum with these files (paths below /pfs) and an empty out."""
+        self.count += 1
+        work = self.home / "work" / f"d{self.count}"
+        for name, content in {"data/a.txt": b"hello\n", **(inputs or {})}.items():
+            path = work / "in" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (work / "out").mkdir()
+        self.own(work)
+        env = {"MARK": self.mark, **more.pop("env", {})}
+        return DatumTask(
+            f"datum{self.count}", work / "in", work / "out", work / "log", env=env, **more
+        )
+
+    def sh(self, script: str, task: DatumTask | None = None, **more: Any) -> Ran:
+        """Run a shell script given on stdin as one datum of a new worker."""
+        task = task or self.task(**more)
+        worker = self.worker(["sh"], stdin=tuple(script.split("\n")))
+        result = worker.run(task)
+        worker.close()
+        return Ran(result, task)
+
+    @staticmethod
+    def until(condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition, at most 10 s."""
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, f"still not: {what}"
+            time.sleep(0.005)
+
+    def begin(self, worker: Worker, task: DatumTask) -> Callable[[], DatumResult]:
+        """Run a datum in a thread, until it has made /pfs/out/begun.
+
+        The answer joins the thread: it gives the result or raises what run() raised.
+        """
+        box: list[DatumResult | BaseException] = []
+
+        def body() -> None:
+            try:
+                box.append(worker.run(task))
+            except BaseException as e:
+                box.append(e)
+
+        def join() -> DatumResult:
+            thread.join(20)
+            assert not thread.is_alive(), "run() does not return"
+            if isinstance(box[0], BaseException):
+                raise box[0]
+            return box[0]
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        self.until(lambda: bool(box) or (task.out / "begun").exists(), "datum begun")
+        return join
+
+    def alive(self) -> list[str]:
+        """Command lines of processes of this lab's datums that live now."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+                if f"MARK={self.mark}".encode() in environ.split(b"\0"):
+                    found.append(Path(f"/proc/{name}/cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return found
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One datum that has ended."""
+
+    result: DatumResult
+    task: DatumTask
+
+    @property
+    def lines(self) -> list[str]:
+        """What it printed, by its log."""
+        text = self.task.log.read_text()
+        records = [json.loads(line) for line in text.split("\n") if line]
+        assert all(record["user"] is True and record["ts"].endswith("Z") for record in records)
+        return [record["message"] for record in records]
+
+    def out(self, name: str) -> bytes:
+        return (self.task.out / name).read_bytes()
+
+
+def make_lab(isolation: str, rootless: bool) -> Iterator[Lab]:
+    if rootless and os.geteuid() != 0:
+        pytest.skip("only root can also try the way without root; here it is the only way")
+    best = process_runner("auto", rootless)
+    order = ("none", "mount", "full")
+    if isolation != "auto" and order.index(isolation) > order.index(best.level):
+        pytest.skip(f"this machine allows {best.level} isolation at most")
+    folder = Path(tempfile.mkdtemp(prefix="pachybox-"))
+    folder.chmod(0o755)
+    home = folder / "home"
+    home.mkdir()
+    lab = Lab(process_runner(isolation, rootless), home, rootless)
+    lab.own(home)
+    try:
+        yield lab
+        for worker in lab.workers:
+            worker.close()
+        assert lab.alive() == []
+    finally:
+        for worker in lab.workers:
+            worker.close()
+        shutil.rmtree(folder)
+
+
+WAYS = {
+    "process": ("auto", False),
+    "process-mount": ("mount", False),
+    "process-none": ("none", False),
+    "process-rootless": ("auto", True),
+    "process-rootless-mount": ("mount", True),
+}
+
+
+@pytest.fixture(params=list(WAYS))
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Every runner the contract is tried on: a new runner adds its line to WAYS."""
+    yield from make_lab(*WAYS[request.param])
+
+
+@pytest.fixture(params=["process", "process-rootless"])
+def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The process runner at its strongest, as root and as another user."""
+    for made in make_lab(*WAYS[request.param]):
+        if made.runner.level != "full":
+            pytest.skip("this machine allows no PID namespace")
+        yield made
+
+
+def check_protocol(runner: ProcessRunner) -> Runner:
+    """The type checker's proof that ProcessRunner is a Runner."""
+    return runner

@@ -175,7 +175,7 @@ def test_csv_records_are_written_anew() -> None:
 FIELD = st.text(st.sampled_from('ab", \r\né'), max_size=4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.lists(FIELD, min_size=1, max_size=3), max_size=8),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
@@ -185,6 +185,8 @@ FIELD = st.text(st.sampled_from('ab", \r\né'), max_size=4)
 def test_csv_pieces_hold_the_same_records(
     rows: list[list[str]], quoting: Any, end: str, chunk: int
 ) -> None:
+    if quoting == csv.QUOTE_MINIMAL:  # Python's writer leaves a lone \r bare
+        rows = [[field.replace("\r", "") for field in row] for row in rows]
     sheet = io.StringIO()
     csv.writer(sheet, quoting=quoting, lineterminator=end).writerows(rows)
     found = files("csv", sheet.getvalue().encode(), chunk)

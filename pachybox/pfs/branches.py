@@ -83,11 +83,11 @@ def delete_branch(ch: Change, branch: Branch, *, force: bool = False) -> None:
                 )
             left = tuple(b for b in other.direct_provenance if b != branch)
             ch.tx.put(BRANCHES, replace(other, direct_provenance=left))
-        if other.trigger and other.branch.repo == branch.repo:
-            if other.trigger.branch == branch.name and not force:
-                raise Refused(
-                    f"branch {branch} triggers {other.branch}", "delete that first, or use --force"
-                )
+        source = other.trigger.branch if other.trigger is not None else None
+        if other.branch.repo == branch.repo and source == branch.name and not force:
+            raise Refused(
+                f"branch {branch} triggers {other.branch}", "delete that first, or use --force"
+            )
     ch.tx.remove(BRANCHES, branch)
     ch.graph.stale = True
     ch.tx.event("branch.deleted", **names(branch.repo), branch=branch.name)

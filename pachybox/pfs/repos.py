@@ -73,7 +73,8 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
         return False
     mine = branches_of(ch.tx, repo)
     if not force:
-        if repo.type == USER and ch.tx.get(PIPELINES, Pipeline(repo.project, repo.name)):
+        pipeline = ch.tx.get(PIPELINES, Pipeline(repo.project, repo.name))
+        if repo.type == USER and pipeline is not None:
             raise Refused(
                 f"repo {repo} is the output of pipeline {repo.name}",
                 f"delete the pipeline: delete pipeline {repo.name}",

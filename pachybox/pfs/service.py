@@ -25,7 +25,6 @@ from pachybox.model.ids import (
     Hash,
     Repo,
     is_commit_id,
-    new_commit_id,
 )
 from pachybox.model.pfs import (
     BranchRecord,
@@ -41,7 +40,7 @@ from pachybox.pfs.change import Change, Graph, Listener
 from pachybox.pfs.write import FileOp, Writer
 from pachybox.store.blobs import BlobStore, Session
 from pachybox.store.content import Content
-from pachybox.store.trees import Trees
+from pachybox.store.trees import EMPTY, Trees
 
 T = TypeVar("T")
 
@@ -346,7 +345,7 @@ class Pfs:
         def run(ch: Change) -> None:
             commit = ch.commit(target.repo, target.id)
             parent = None if commit.parent is None else ch.commit(target.repo, commit.parent)
-            root = parent.root if parent else commits.EMPTY
+            root = parent.root if parent else EMPTY
             commits.set_tree(
                 ch, commit, root, parent.size if parent else 0, parent.files if parent else 0
             )
@@ -401,9 +400,9 @@ class Pfs:
     def _base_root(self, repo: Repo, ref: str) -> Hash:
         branch = self.meta.get(BRANCHES, Branch(repo, ref))
         if branch is not None and branch.head is None:
-            return commits.EMPTY
+            return EMPTY
         if branch is None and _may_be_branch(ref):
-            return commits.EMPTY
+            return EMPTY
         return self.resolve(repo, ref).root
 
     def _write(
@@ -426,7 +425,7 @@ class Pfs:
             if branch is not None:
                 commits.require_input(ch.tx, branch)
             one_shot = head is None or head.finished is not None
-            base = head.root if head is not None else commits.EMPTY
+            base = head.root if head is not None else EMPTY
         else:
             head = commits.resolve(ch.tx, repo, ref)
             commits.require_open(head)
@@ -489,10 +488,18 @@ class Pfs:
 
         self.change(run)
 
-    @staticmethod
-    def new_id() -> CommitId:
-        """A fresh global id, for changes that must be known by it beforehand."""
-        return new_commit_id()
+    def edit_project_metadata(
+        self, change: Callable[[dict[str, str]], dict[str, str]], name: str
+    ) -> None:
+        """Replace the user metadata of a project by ``change`` of it."""
+
+        def run(ch: Change) -> None:
+            repos.require_project(ch.tx, name)
+            found = ch.tx.get(PROJECTS, name)
+            assert found is not None
+            ch.tx.put(PROJECTS, replace(found, metadata=change(dict(found.metadata))))
+
+        self.change(run)
 
 
 def _may_be_branch(ref: str) -> bool:

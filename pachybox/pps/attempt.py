@@ -16,7 +16,6 @@ from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.model.pps import Datum, DatumState, Stats
-from pachybox.model.units import parse_duration
 from pachybox.pps import planner
 from pachybox.pps.collect import Collector
 from pachybox.pps.layout import lay_out
@@ -48,7 +47,7 @@ class Attempt:
     def __init__(self, job: JobRun, session: Session, number: int) -> None:
         self._job = job
         self._session = session
-        self._number = number
+        self.number = number
         self._worker: Worker | None = None
         self._lock = threading.Lock()
         self._cancelled = False
@@ -162,7 +161,7 @@ class Attempt:
         job = self._job
         job.logs.mkdir(parents=True, exist_ok=True)
         limit = job.pipeline.spec.get("datum_timeout")
-        log_file = job.logs / f"{self._number}.jsonl"
+        log_file = job.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if err_cmd else "datum"
         mark(log_file, datum.id, f"{what} started", utc_now())
         task = DatumTask(
@@ -170,7 +169,7 @@ class Attempt:
             inputs=inputs,
             out=out,
             env=self._env(datum),
-            timeout_s=parse_duration(limit) if limit else None,
+            timeout_s=planner.seconds(limit) if limit else None,
             log=log_file,
             err_cmd=err_cmd,
         )
@@ -210,7 +209,7 @@ class Attempt:
             "PACH_JOB_ID": job.id,
             "PACH_OUTPUT_COMMIT_ID": job.id,
             "PACH_DATUM_ID": datum.id,
-            "PPS_POD_NAME": f"{job.pipeline.name}-{self._number}",
+            "PPS_POD_NAME": f"{job.pipeline.name}-{self.number}",
         }
         for one in datum.inputs:
             env[one.name] = f"/pfs/{one.name}" + ("" if one.path == "/" else one.path)

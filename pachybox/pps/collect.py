@@ -70,7 +70,7 @@ class Collector:
                 ) from None
             path = clean(f"{prefix}/{item.name}")
             if item.is_symlink():
-                self._links.append((path, os.readlink(item.path)))
+                self._links.append((path, str(Path(item.path).readlink())))
             elif item.is_dir(follow_symlinks=False):
                 self._walk(Path(item.path), path)
             else:

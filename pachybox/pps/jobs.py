@@ -95,6 +95,13 @@ def fail(change: Change, job: Job, state: JobState, reason: str, **changes: obje
         commits.finish_commit(change, commit, error=reason or state.value)
 
 
+def stop(change: Change, job: Job, reason: str = "") -> None:
+    """Kill a job: its output commit is finished empty. Refused when it is over."""
+    if require(change.tx, job).state.terminal:
+        raise Refused(f"job {job} has already finished", "list job shows its state")
+    fail(change, job, JobState.KILLED, reason or "job was stopped")
+
+
 def succeed(change: Change, job: Job, root: Hash, size: int, files: int, **changes: object) -> None:
     """End a job with its output: the commit gets the tree and is finished."""
     record = require(change.tx, job)

@@ -15,6 +15,7 @@ from typing import Any
 from pachybox.model.files import Entry
 from pachybox.model.ids import Branch, CommitId, Repo
 from pachybox.model.pps import Datum, DatumInput
+from pachybox.model.units import parse_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +95,8 @@ def workers_wanted(spec: Mapping[str, Any]) -> int:
     if coefficient := parallelism.get("coefficient"):
         return max(1, int(coefficient))
     return max(1, int(parallelism.get("constant") or 1))
+
+
+def seconds(value: object) -> float:
+    """A duration of a canonical spec in seconds: text ("5m", "300s"), or a number of seconds."""
+    return float(value) if isinstance(value, (int, float)) else parse_duration(str(value))

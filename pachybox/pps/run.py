@@ -34,7 +34,6 @@ from pachybox.model.pps import (
     PipelineState,
     Stats,
 )
-from pachybox.model.units import parse_duration
 from pachybox.pfs.change import Change
 from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
@@ -135,7 +134,7 @@ class JobRun:
         if not limit:
             return None
         began = self._record.started or datetime.now(UTC)
-        left = parse_duration(limit) - (datetime.now(UTC) - began).total_seconds()
+        left = planner.seconds(limit) - (datetime.now(UTC) - began).total_seconds()
 
         def expire() -> None:
             self.timed_out = True
@@ -362,12 +361,11 @@ class JobRun:
         counts = _counts(done)
         try:
             root = self._output(session, base, tree)
-        except InvalidArgument:
+        except InvalidArgument as e:
             # two datums wrote one path: the datums stand, the job has no output
+            reason = e.message
             self.pfs.change(
-                lambda ch: jobs.fail(
-                    ch, self.job, JobState.FAILURE, e.message, **counts, datums=tree
-                )
+                lambda ch: jobs.fail(ch, self.job, JobState.FAILURE, reason, **counts, datums=tree)
             )
             return
         whole = self.pfs.trees.entry(root)

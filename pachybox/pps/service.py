@@ -23,7 +23,7 @@ from pachybox.meta.tables import (
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Entry
 from pachybox.model.glob import Glob
-from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline, is_commit_id
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Hash, Job, Pipeline, is_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
@@ -104,7 +104,7 @@ class Pps:
         """
         specs = load_specs(text, source, default_project=project)
         for spec in specs:
-            self._check_image(spec, runner)
+            self.check_image(spec, runner)
         made = []
         warnings: list[str] = []
         for spec in specs:
@@ -112,7 +112,9 @@ class Pps:
             made.append(self.put(spec, update=update, reprocess=reprocess, dry_run=dry_run))
         return made, warnings
 
-    def _check_image(self, spec: Spec, runner: str) -> None:
+    def check_image(self, spec: Spec, runner: str = "") -> None:
+        """Refuse a spec that names an image this box cannot run, unless ``runner`` says that
+        its cmd is to run without."""
         if runner not in ("", "process", "auto"):
             raise InvalidArgument(
                 f"runner {runner!r} is not available in this version of pachybox",
@@ -352,13 +354,7 @@ class Pps:
     def stop_job(self, job: Job, reason: str = "") -> None:
         """Kill a job: its output commit is finished empty. Refused when it is over."""
 
-        def change(ch: Change) -> None:
-            record = jobs.require(ch.tx, job)
-            if record.state.terminal:
-                raise Refused(f"job {job} has already finished", "list job shows its state")
-            jobs.fail(ch, job, JobState.KILLED, reason or "job was stopped")
-
-        self.pfs.change(change)
+        self.pfs.change(lambda ch: jobs.stop(ch, job, reason))
 
     def delete_job(self, job: Job) -> None:
         """Stop a job if it runs, then forget it; its output commit stays."""
@@ -465,6 +461,16 @@ class Pps:
             raise NotFound("the datum's record is missing from the store", "run fsck")
         found: dict[str, Any] = json.loads(b"".join(self.pfs.content.read(entry)))
         return found
+
+    def complete_input(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """An input as a user gives it, checked and with its defaults filled in."""
+        whole = {
+            "pipeline": {"name": "preview"},
+            "transform": {"cmd": ["true"]},
+            "input": spec["input"],
+        }
+        made = load_specs(json.dumps(whole), "the input", default_project=DEFAULT_PROJECT)
+        return made[0].canonical
 
     def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
         """The datums a spec's input would make of the present heads."""

@@ -1,0 +1,1 @@
+"""Handlers: each translates a message, calls one service verb, translates the answer back."""

@@ -1,0 +1,315 @@
+"""Files: pfs_v2.API's reading and writing, and the bulk routes of the files door."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import BytesValue
+
+from pachybox.api.definitions import pfs
+from pachybox.api.files_door import Download, FilePart
+from pachybox.api.frame_writer import FrameWriter
+from pachybox.api.frames import Op
+from pachybox.api.handlers import messages as m
+from pachybox.api.handlers.upload import Upload
+from pachybox.api.table import Call, handles
+from pachybox.box import Box
+from pachybox.errors import InvalidArgument, Refused, Unimplemented
+from pachybox.model.files import Kind
+from pachybox.model.ids import DEFAULT_PROJECT, Repo
+from pachybox.model.paths import clean, escape
+from pachybox.pfs.read import File
+
+_SMALL = 128 << 10  # files of up to this many bytes travel together in one frame
+_BATCH = 1 << 20
+_MESSAGE = 2 << 20  # bytes of content in one response message
+
+
+class FileRoutes:
+    """What the files door calls."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    def put(
+        self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
+    ) -> dict[str, Any]:
+        """One upload as one commit; see the files door."""
+        target = Repo(project, repo)
+        self._box.pfs.check_target(target, ref)
+        with self._box.pfs.blobs.session() as session:
+            upload = Upload(self._box.reader, session, trusted=call.local)
+            made = upload.take(ops)
+            commit = self._box.pfs.write(session, target, ref, made, description)
+        return json_format.MessageToDict(m.commit_info(commit))
+
+    def get(
+        self, project: str, repo: str, ref: str, path: str, *, glob: bool, offset: int,
+        out: FrameWriter, call: Call,
+    ) -> None:  # fmt: skip
+        """A file, a directory's files, or all that a glob matches; see the files door."""
+        target = Repo(project, repo)
+        pattern = path if glob else escape(clean(path))
+        if offset:
+            file = self._box.reader.one_file(target, ref, path)
+            left = max(0, file.entry.size - offset)
+            out.put(file.path, left, self._box.reader.content(file, offset))
+            return
+        small: list[tuple[str, bytes]] = []
+        held = 0
+        for file in self._box.reader.files(target, ref, pattern):
+            if file.entry.size <= _SMALL:
+                data = b"".join(self._box.reader.content(file))
+                small.append((file.path, data))
+                held += len(data)
+                if held >= _BATCH or len(small) >= 4096:
+                    out.put_small(small)
+                    small, held = [], 0
+                continue
+            if small:
+                out.put_small(small)
+                small, held = [], 0
+            self._large(file, out)
+        if small:
+            out.put_small(small)
+
+    def _large(self, file: File, out: FrameWriter) -> None:
+        """Hand over the descriptor of a whole stored object where the client can take it; what
+        it reads was verified first."""
+        entry, blobs = file.entry, self._box.pfs.blobs
+        if entry.kind is Kind.FILE and out.fds:
+            where = blobs.locate(entry.hash)
+            if where.whole:
+                blobs.verify(entry.hash)
+                fd = os.open(where.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    out.object(file.path, entry.size, fd)
+                finally:
+                    os.close(fd)
+                return
+        out.put(file.path, entry.size, self._box.reader.content(file))
+
+    def download(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download:
+        """One file by its URL."""
+        file = self._box.reader.one_file(Repo(project, repo), ref, path)
+
+        def read(offset: int, length: int) -> Iterator[bytes | memoryview | FilePart]:
+            return self._box.reader.content(file, offset, length)
+
+        return Download(file.entry.size, file.entry.hash.hex(), read)
+
+
+# ---- writing
+
+
+@handles("pfs_v2.API/ModifyFile")
+def modify_file(box: Box, requests: Iterator[Any], call: Call) -> Any:
+    """Apply a stream of modifications as one commit, or into an open one."""
+    first = next(requests, None)
+    if first is None or not first.HasField("set_commit"):
+        raise InvalidArgument("the first message must set the commit", "send set_commit first")
+    repo, ref = m.to_ref(first.set_commit)
+    box.pfs.check_target(repo, ref)
+    with box.pfs.blobs.session() as session:
+        upload = Upload(box.reader, session, trusted=call.local)
+        _modify(upload, requests)
+        box.pfs.write(session, repo, ref, upload.ops)
+    return Empty()
+
+
+class _Raw:
+    """Consecutive add_file messages of one path, read as one stream."""
+
+    def __init__(self, first: Any, rest: Iterator[Any]) -> None:
+        self.path = first.add_file.path
+        self._data = memoryview(first.add_file.raw.value)
+        self._rest = rest
+        self.next: Any = None
+
+    def read(self, target: memoryview) -> int:
+        """Fill a part of ``target``; 0 at the end of the file."""
+        while not self._data:
+            self.next = next(self._rest, None)
+            more = self.next
+            same = (
+                more is not None and more.HasField("add_file") and not more.add_file.HasField("url")
+            )
+            if not same or more.add_file.path != self.path:
+                return 0
+            self._data = memoryview(more.add_file.raw.value)
+            if not self._data:
+                continue
+        count = min(len(self._data), len(target))
+        target[:count] = self._data[:count]
+        self._data = self._data[count:]
+        return count
+
+
+def _modify(upload: Upload, requests: Iterator[Any]) -> None:
+    """The raw API: add_file appends, and content of one path may span messages."""
+    request = next(requests, None)
+    while request is not None:
+        following: Any = None
+        if request.HasField("add_file"):
+            add = request.add_file
+            if add.HasField("url"):
+                upload.url(add.path, add.url.url, recursive=add.url.recursive, append=True)
+            else:
+                raw = _Raw(request, requests)
+                upload.put_stream(raw.path, raw.read, append=True)
+                following = raw.next
+                if following is not None:
+                    request = following
+                    continue
+        elif request.HasField("delete_file"):
+            upload.remove(escape(request.delete_file.path) if request.delete_file.path else "/")
+        elif request.HasField("copy_file"):
+            copy = request.copy_file
+            repo, ref = m.to_ref(copy.src.commit)
+            upload.copy(repo, ref, copy.src.path, copy.dst, append=copy.append)
+        elif request.HasField("set_commit"):
+            raise InvalidArgument("the commit is set twice", "send one stream per commit")
+        request = next(requests, None)
+
+
+# ---- reading
+
+
+def _file_ref(message: Any) -> tuple[Repo, str, str]:
+    repo, ref = m.to_ref(message.commit)
+    return repo, ref, message.path or "/"
+
+
+def _with_datum(message: Any) -> None:
+    if message.datum and message.datum != "default":
+        raise Unimplemented(
+            "files by the datum that wrote them are not built in this version of pachybox"
+        )
+
+
+@handles("pfs_v2.API/InspectFile")
+def inspect_file(box: Box, request: Any, call: Call) -> Any:
+    _with_datum(request.file)
+    return m.FileInfos()(box.reader.inspect(*_file_ref(request.file)))
+
+
+@handles("pfs_v2.API/ListFile")
+def list_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    _with_datum(request.file)
+    found = box.reader.list(*_file_ref(request.file), after=_marker(request))
+    return _page(found, request)
+
+
+@handles("pfs_v2.API/WalkFile")
+def walk_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    found = box.reader.walk(*_file_ref(request.file), after=_marker(request))
+    return _page(found, request)
+
+
+def _marker(request: Any) -> str:
+    return "" if request.reverse else request.pagination_marker.path.rstrip("/")
+
+
+def _page(found: Iterator[File], request: Any) -> Iterator[Any]:
+    """At most ``number`` records; reversed ones are held in memory first."""
+    if request.reverse:
+        everything = list(found)[::-1]
+        marker = request.pagination_marker.path.rstrip("/")
+        found = iter([f for f in everything if not marker or f.path < marker])
+    shown = islice(found, request.number) if request.number else found
+    return map(m.FileInfos(), shown)
+
+
+@handles("pfs_v2.API/GlobFile")
+def glob_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    repo, ref = m.to_ref(request.commit)
+    found = box.reader.glob(repo, ref, request.pattern)
+    lower, upper = request.path_range.lower, request.path_range.upper
+    kept = (f for f in found if f.path >= lower and (not upper or f.path < upper))
+    return map(m.FileInfos(), kept)
+
+
+@handles("pfs_v2.API/DiffFile")
+def diff_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    repo, ref, path = _file_ref(request.new_file)
+    old = None
+    if request.old_file.commit.id or request.old_file.commit.branch.name:
+        old = _file_ref(request.old_file)
+    infos = (m.FileInfos(), m.FileInfos())
+    for new_file, old_file in box.reader.diff(repo, ref, path, old, shallow=request.shallow):
+        made = pfs.DiffFileResponse()
+        if new_file is not None:
+            made.new_file.CopyFrom(infos[0](new_file))
+        if old_file is not None:
+            made.old_file.CopyFrom(infos[1](old_file))
+        yield made
+
+
+@handles("pachybox.v1.API/ListHistory")
+def list_history(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    repo = Repo(request.project or DEFAULT_PROJECT, request.repo)
+    found = box.reader.history(repo, request.ref, request.path or "/", request.depth or -1)
+    return map(m.FileInfos(), found)
+
+
+@handles("pfs_v2.API/FindCommits")
+def find_commits(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    repo, ref = m.to_ref(request.start)
+    searched = found = 0
+    commit: Any = None
+    for record, changed in box.reader.find_commits(repo, ref, request.file_path):
+        searched += 1
+        commit = m.commit(record.commit, record.branch)
+        if changed:
+            found += 1
+            yield pfs.FindCommitsResponse(found_commit=commit)
+            if request.limit and found >= request.limit:
+                break
+    yield pfs.FindCommitsResponse(last_searched_commit=commit, commits_searched=searched)
+
+
+@handles("pfs_v2.API/GetFile")
+def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    if request.url:
+        raise Unimplemented("pushing a file to a URL is not built in this version of pachybox")
+    repo, ref, path = _file_ref(request.file)
+    file = box.reader.one_file(repo, ref, path)
+    if request.offset > file.entry.size or request.offset < 0:
+        raise Refused(
+            f"offset {request.offset} is outside {file.path}, which has {file.entry.size} bytes"
+        )
+    for piece in box.reader.content(file, request.offset):
+        yield BytesValue(value=bytes(piece))
+
+
+@handles("pfs_v2.API/GetFileTAR")
+def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    if request.url:
+        raise Unimplemented("pushing files to a URL is not built in this version of pachybox")
+    repo, ref, path = _file_ref(request.file)
+    buffer = bytearray()
+    for file in box.reader.files(repo, ref, path):
+        buffer += _tar_header(file)
+        for piece in box.reader.content(file):
+            buffer += piece
+            if len(buffer) >= _MESSAGE:
+                yield BytesValue(value=bytes(buffer))
+                buffer.clear()
+        buffer += bytes(-file.entry.size % tarfile.BLOCKSIZE)
+    buffer += bytes(2 * tarfile.BLOCKSIZE)
+    yield BytesValue(value=bytes(buffer))
+
+
+def _tar_header(file: File) -> bytes:
+    info = tarfile.TarInfo(file.path)
+    info.size = file.entry.size
+    info.mode = 0o644
+    if file.commit.finished is not None:
+        info.mtime = int(file.commit.finished.timestamp())
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -1,0 +1,273 @@
+"""A box without doors: the data directory's lock, the store, metadata, pfs, pps, care.
+
+``daemon.py`` adds the doors and the signals; tests may use a Box as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pachybox import __version__
+from pachybox.config import Config
+from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.meta.tables import FACTS, PIPELINES, REPOS
+from pachybox.meta.writer import Meta
+from pachybox.model.events import Event
+from pachybox.model.units import format_size
+from pachybox.pfs import care
+from pachybox.pfs.read import Reader
+from pachybox.pfs.service import Pfs
+from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.service import Pps
+from pachybox.store.blobs import BlobStore
+from pachybox.store.gc import Collected
+
+log = logging.getLogger("pachybox.box")
+
+_FOLDERS = ("store", "work", "logs", "run")
+_RESERVE_MOST = 1 << 30
+_RESERVE_SHARE = 20  # a twentieth of the file system
+
+
+class Lock:
+    """The lock on a data directory: one daemon at a time. Freed by the kernel when the
+    process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock. Raises Refused naming the process that holds it."""
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._fd, 32).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise Refused(
+                f"another box (process {holder or 'unknown'}) is running on {path.parent.parent}",
+                "use it, stop it with: pachybox down, or choose another PACHYBOX_HOME",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock up."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+class Box:
+    """Everything a box is, in one process."""
+
+    def __init__(self, config: Config, runner: Runner | None = None) -> None:
+        """Open (or make) the data directory and recover what a crash left.
+
+        Raises Refused when another process runs a box there, or when the runner asked for
+        is not available; NotReady or Corrupt when the data cannot be opened.
+        """
+        self.config = config
+        self.started = datetime.now(UTC)
+        self.address = ""
+        self._stop = threading.Event()
+        home = config.home
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _FOLDERS:
+            (home / name).mkdir(exist_ok=True, mode=0o700)
+        self._lock = Lock(config.pid_file)
+        try:
+            self.runner = runner if runner is not None else _runner(config)
+            self.blobs = BlobStore.open(home / "store")
+            self.blobs.reserve = self.check_space
+            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.pfs = Pfs(self.meta, self.blobs)
+        self.reader = Reader(self.pfs)
+        slots = config.workers or os.cpu_count() or 1
+        _clear(home / "work")
+        self.pps = Pps(
+            self.pfs, self.runner, home / "work", home / "logs", max(slots, 1), images=False
+        )
+        self._space_checked = 0.0
+        self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to run jobs and to look after the store."""
+        self.pps.scheduler.start()
+        self._janitor.start()
+
+    def request_stop(self) -> None:
+        """Ask the daemon to stop; returns at once."""
+        self._stop.set()
+
+    def wait_stop(self) -> None:
+        """Block until somebody asked the daemon to stop."""
+        self._stop.wait()
+
+    def close(self) -> None:
+        """Hand back running datums, write what waits, close all files. Idempotent."""
+        self._stop.set()
+        self.pps.scheduler.stop()
+        if self._janitor.is_alive():
+            self._janitor.join()
+        self.meta.close()
+        self.blobs.close()
+        self._lock.release()
+
+    # ---- facts
+
+    def id(self) -> str:
+        """The box's own id, made at its first start."""
+        found = self.meta.get(FACTS, "box_id")
+        if found is not None:
+            return found[1]
+        made = uuid.uuid4().hex
+        self.meta.write(lambda tx: tx.put(FACTS, ("box_id", made)))
+        return made
+
+    def status(self) -> dict[str, Any]:
+        """What ``pachybox status`` shows; sizes in bytes."""
+        disk = os.statvfs(self.config.home)
+        free = disk.f_bavail * disk.f_frsize
+        warnings = []
+        if free <= self._reserve(disk):
+            warnings.append(
+                f"the disk is nearly full ({format_size(free)} left): writes are refused"
+            )
+        return {
+            "version": __version__,
+            "home": str(self.config.home),
+            "pid": os.getpid(),
+            "address": self.address,
+            "socket": str(self.config.socket),
+            "runner": self.runner.name,
+            "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
+            "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
+            "pipelines": len(self.meta.all(PIPELINES)),
+            "jobs_running": self.pps.scheduler.running(),
+            "store_bytes": self.blobs.usage().bytes,
+            "disk_free_bytes": free,
+            "disk_total_bytes": disk.f_blocks * disk.f_frsize,
+            "warnings": warnings,
+        }
+
+    def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
+        """Figures for /metrics."""
+        status = self.status()
+        for key, text in (
+            ("repos", "User repos."),
+            ("commits", "Commits in user repos."),
+            ("pipelines", "Pipelines."),
+            ("jobs_running", "Jobs running now."),
+            ("store_bytes", "Bytes of content stored."),
+            ("disk_free_bytes", "Bytes free on the data directory's file system."),
+            ("disk_total_bytes", "Bytes of the data directory's file system."),
+        ):
+            yield f"pachybox_{key}", text, "gauge", {}, float(status[key])
+        yield (
+            "pachybox_last_event",
+            "Number of the newest event.",
+            "counter",
+            {},
+            float(self.meta.last_event),
+        )
+        began = self.started.timestamp()
+        yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
+
+    def findings(self) -> list[Finding]:
+        """What doctor says about this machine and this box."""
+        from pachybox.doctor import findings
+
+        return findings(self.config, self.runner)
+
+    # ---- space
+
+    def _reserve(self, disk: os.statvfs_result) -> int:
+        if self.config.reserve_bytes:
+            return self.config.reserve_bytes
+        return min(_RESERVE_MOST, disk.f_blocks * disk.f_frsize // _RESERVE_SHARE)
+
+    def check_space(self) -> None:
+        """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
+        looks at the disk at most ten times a second."""
+        now = time.monotonic()
+        if now - self._space_checked < 0.1:
+            return
+        disk = os.statvfs(self.config.home)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve(disk):
+            raise Exhausted(
+                f"the disk is nearly full: {format_size(free)} free on the file system of "
+                f"{self.config.home}, {format_size(self._reserve(disk))} are kept in reserve",
+                "free some space, or delete old commits and run garbage-collect",
+            )
+        quota = self.config.quota_bytes
+        if quota and (used := self.blobs.usage().bytes) > quota:
+            raise Exhausted(
+                f"the quota is used up: {format_size(used)} of {format_size(quota)}",
+                "delete old commits and run garbage-collect, or raise quota_bytes in box.toml",
+            )
+        self._space_checked = now
+
+    # ---- care
+
+    def collect_garbage(self) -> Collected:
+        """Free content that nothing names."""
+        return care.collect_garbage(self.pfs)
+
+    def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
+        """See care.fsck."""
+        return care.fsck(self.pfs, fix=fix)
+
+    def events(self, after: int) -> list[Event]:
+        """Events numbered above ``after``."""
+        return self.meta.events(after)
+
+    def delete_all(self) -> None:
+        """Remove every pipeline, repo and project (but ``default``)."""
+        for pipeline in self.pps.list_pipelines():
+            self.pps.delete(pipeline.pipeline, force=True)
+        for info in self.pfs.list_repos(repo_type=None):
+            self.pfs.delete_repo(info.record.repo, force=True)
+        for project in self.pfs.list_projects():
+            if project.name != "default":
+                self.pfs.delete_project(project.name, force=True)
+
+    def _care(self) -> None:
+        """The janitor: collects garbage now and then."""
+        while not self._stop.wait(self.config.gc_interval_s):
+            try:
+                done = self.collect_garbage()
+                log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
+            except Corrupt as e:
+                log.error("garbage not collected: %s (run fsck)", e)
+            except PachyboxError as e:
+                log.warning("garbage not collected: %s", e)
+
+
+def _runner(config: Config) -> Runner:
+    if config.runner not in ("auto", "process"):
+        raise Refused(
+            f"runner {config.runner!r} is not available in this version of pachybox",
+            "use --runner process, or leave PACHYBOX_RUNNER unset",
+        )
+    from pachybox.pps.runners.process import ProcessRunner
+
+    return ProcessRunner(hide=(config.home,))
+
+
+def _clear(work: Path) -> None:
+    """Remove what a crash left of running datums: their jobs are run again."""
+    import shutil
+
+    for item in work.iterdir():
+        shutil.rmtree(item, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""The daemon: a box, its doors, and the signals that stop it. The composition root."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+from pachybox.api.handlers import files, pfs, pps, system
+from pachybox.api.server import Server
+from pachybox.api.table import Table, collect
+from pachybox.box import Box
+from pachybox.config import Config, load
+
+log = logging.getLogger("pachybox.daemon")
+
+_LOG_BYTES = 8 << 20
+_LOG_FILES = 4
+
+
+class KeyValueFormatter(logging.Formatter):
+    """One line a record: ``time=... level=... part=... message``; line breaks are escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, a traceback folded into it."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        text = record.getMessage()
+        if record.exc_info:
+            text += " traceback=" + repr(self.formatException(record.exc_info))
+        text = text.replace("\n", "\\n")
+        part = record.name.removeprefix("pachybox.")
+        level = record.levelname.lower()
+        return f"time={when}.{int(record.msecs):03d}Z level={level} part={part} {text}"
+
+
+def set_up_logging(path: Path, level: str) -> None:
+    """Log to ``path``, rotated, and to standard error when it is a terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
+    ]
+    if sys.stderr.isatty():
+        handlers.append(logging.StreamHandler())
+    top = logging.getLogger("pachybox")
+    top.setLevel(level.upper())
+    for handler in handlers:
+        handler.setFormatter(KeyValueFormatter())
+        top.addHandler(handler)
+    path.chmod(0o600)
+
+
+def serve(box: Box) -> Server:
+    """Open the doors of a box. Raises Refused when the port is taken."""
+    config = box.config
+    table = Table(collect(box, pfs, files, pps, system))
+    server = Server(table, files.FileRoutes(box), gauges=box.gauges)
+    try:
+        host, port = server.listen_tcp(config.http_host, config.http_port)
+        box.address = f"http://{host}:{port}"
+        server.listen_unix(config.socket)
+    except BaseException:
+        server.stop(0.0)
+        raise
+    return server
+
+
+def run(config: Config) -> None:
+    """Run a box until it is told to stop (SIGTERM, SIGINT, or a client's shutdown).
+
+    Raises what opening it raises (see Box); once it serves, it returns normally.
+    """
+    os.umask(0o077)
+    box = Box(config)
+    try:
+        set_up_logging(config.log_file, config.log_level)
+        server = serve(box)
+    except BaseException:
+        box.close()
+        raise
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        box.request_stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    box.start()
+    log.info("ready address=%s socket=%s pid=%d", box.address, config.socket, os.getpid())
+    try:
+        box.wait_stop()
+    finally:
+        log.info("stopping")
+        server.stop()
+        box.close()
+        log.info("stopped")
+
+
+def main(config: Config | None = None) -> None:
+    """What ``pachybox up`` runs."""
+    run(config if config is not None else load())

@@ -1,0 +1,226 @@
+"""Keeping the content true and tidy: the mark for the garbage collector, and fsck.
+
+Everything that is named hangs on a root: the tree of a commit, of a job's datums, of a
+finished datum, or one being read. The mark walks them once, whatever they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pachybox.errors import PachyboxError
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.model.ids import Commit, Hash, Repo
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
+from pachybox.pfs.change import Change
+from pachybox.pfs.service import Pfs
+from pachybox.store.check import check
+from pachybox.store.gc import Collected, collect
+from pachybox.store.trees import EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of fsck: ``error`` stands, ``fixed`` stood, ``info`` is for reading."""
+
+    level: Literal["info", "error", "fixed"]
+    thing: str
+    detail: str
+
+
+def named_roots(pfs: Pfs) -> set[Hash]:
+    """Every tree that the metadata or a reader names now."""
+    found = pfs.roots()
+    for sql in (
+        "SELECT DISTINCT datums FROM jobs WHERE datums IS NOT NULL",
+        "SELECT DISTINCT dir FROM datums",
+    ):
+        found.update(Hash(row[0]) for row in pfs.meta.db.read(sql))
+    found.discard(EMPTY)
+    return found
+
+
+def live(pfs: Pfs, roots: Iterable[Hash]) -> Iterator[Hash]:
+    """The hash of every node and blob reachable from ``roots``, nodes once each. Memory is 8
+    bytes of hash a node, as an int in a set. Raises Corrupt when a node cannot be read:
+    then nothing may be collected, since what hangs on it is not known."""
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        key = int.from_bytes(node[:8], "big")
+        if key in seen or node == EMPTY:
+            continue
+        seen.add(key)
+        yield node
+        nodes, blobs = pfs.trees.refs(node)
+        stack.extend(nodes)
+        yield from blobs
+
+
+def collect_garbage(pfs: Pfs) -> Collected:
+    """Free content that nothing names, while the box works."""
+    return collect(pfs.blobs, lambda: live(pfs, named_roots(pfs)))
+
+
+def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
+    """Prove that every commit is readable and every hash true; say what is not.
+
+    ``fix`` repairs what can be: branches whose head is missing go back to the nearest
+    commit that exists, missing commits named as parents or provenance get empty
+    placeholders, damaged indexes are rebuilt. Lost content cannot be made up: it stays
+    an error, named by commit and path.
+    """
+    errors = 0
+    for finding in (*_metadata(pfs, fix), *_store(pfs, fix), *_commits(pfs)):
+        errors += finding.level == "error"
+        yield finding
+    commits = pfs.meta.db.read("SELECT count(*) FROM commits")[0][0]
+    usage = pfs.blobs.usage()
+    yield Finding(
+        "info",
+        "store",
+        f"{commits} commits, {usage.packs} packs, {usage.objects} objects, "
+        f"{usage.bytes} bytes; {errors} errors",
+    )
+
+
+def _store(pfs: Pfs, fix: bool) -> Iterator[Finding]:
+    for problem in check(pfs.blobs, fix=fix):
+        yield Finding(problem.level, problem.thing, problem.detail)
+
+
+def _commits(pfs: Pfs) -> Iterator[Finding]:
+    """Walk every tree: nodes readable, sizes and counts right, content there at its size."""
+    proved: set[Hash] = set()
+    for repo, id_, root in pfs.meta.db.read(
+        "SELECT project || '/' || repo || CASE type WHEN 'user' THEN '' ELSE '.' || type END, "
+        "id, root FROM commits ORDER BY seq"
+    ):
+        name = f"commit {repo}@{id_}"
+        for path, detail in _tree(pfs, Hash(root), proved):
+            yield Finding("error", f"{name}:{path}", detail)
+    for pipeline, id_, root in pfs.meta.db.read(
+        "SELECT pipeline, id, datums FROM jobs WHERE datums IS NOT NULL"
+    ):
+        for path, detail in _tree(pfs, Hash(root), proved):
+            yield Finding("error", f"datums of job {pipeline}@{id_}:{path}", detail)
+
+
+def _tree(pfs: Pfs, root: Hash, proved: set[Hash]) -> Iterator[tuple[str, str]]:
+    """(path, trouble) of one tree; subtrees already proved are not walked again."""
+    stack: list[tuple[str, Hash, tuple[int, int] | None]] = [("/", root, None)]
+    while stack:
+        path, node, told = stack.pop()
+        if node == EMPTY:
+            continue
+        try:
+            whole = pfs.trees.entry(node)
+            if told is not None and told != (whole.size, whole.count):
+                yield path, f"says {told}, holds {(whole.size, whole.count)} bytes and files"
+            if node in proved:
+                continue
+            proved.add(node)
+            size = count = 0
+            base = "" if path == "/" else path
+            for entry in pfs.trees.list(node):
+                where = f"{base}/{entry.name}"
+                size += entry.size
+                count += entry.count
+                if entry.is_dir:
+                    stack.append((where, entry.hash, (entry.size, entry.count)))
+                    continue
+                held = sum(s.length for s in pfs.content.segments(entry))
+                if held != entry.size:
+                    yield where, f"says {entry.size} bytes, its segments hold {held}"
+                for segment in pfs.content.segments(entry):
+                    have = pfs.blobs.size(segment.hash)
+                    if have is None:
+                        yield where, f"content {segment.hash.hex()} is missing"
+                    elif have < segment.offset + segment.length:
+                        yield where, f"content {segment.hash.hex()} is too short"
+            if (size, count) != (whole.size, whole.count):
+                yield path, "the sums of sizes and counts do not add up"
+        except PachyboxError as e:
+            yield path, e.message
+
+
+def _metadata(pfs: Pfs, fix: bool) -> Iterator[Finding]:
+    """Heads, parents, provenance: every name must lead to a record."""
+    have = {
+        Commit(Repo(p, r, t), i)
+        for i, p, r, t in pfs.meta.db.read("SELECT id, project, repo, type FROM commits")
+    }
+    missing: dict[Commit, str] = {}
+    for commit in pfs.meta.select(COMMITS, "ORDER BY seq"):
+        if commit.parent is not None:
+            parent = Commit(commit.commit.repo, commit.parent)
+            if parent not in have:
+                missing[parent] = f"parent of {commit.commit}"
+        for branch, id_ in commit.direct_provenance:
+            if Commit(branch.repo, id_) not in have:
+                missing[Commit(branch.repo, id_)] = f"provenance of {commit.commit}"
+        if pfs.meta.get(REPOS, commit.commit.repo) is None:
+            yield Finding("error", f"commit {commit.commit}", "its repo does not exist")
+    for commit_name, why in missing.items():
+        yield from _placeholder(pfs, commit_name, why, fix)
+    for record in pfs.meta.all(BRANCHES):
+        yield from _branch(pfs, record, have, fix)
+
+
+def _placeholder(pfs: Pfs, commit: Commit, why: str, fix: bool) -> Iterator[Finding]:
+    thing = f"commit {commit}"
+    if pfs.meta.get(REPOS, commit.repo) is None:
+        if not fix:
+            yield Finding("error", thing, f"{why}: deleted with its repo")
+        return
+    if not fix:
+        yield Finding("error", thing, f"missing: {why}")
+        return
+
+    def make(ch: Change) -> None:
+        record = CommitRecord(
+            commit, "", None, Origin.FSCK, "placeholder made by fsck",
+            ch.graph.next_seq(), ch.now, ch.now, "", EMPTY, 0, 0, (),
+        )  # fmt: skip
+        ch.tx.put(COMMITS, record)
+
+    pfs.change(make)
+    yield Finding("fixed", thing, f"empty placeholder made: {why}")
+
+
+def _branch(pfs: Pfs, record: BranchRecord, have: set[Commit], fix: bool) -> Iterator[Finding]:
+    thing = f"branch {record.branch}"
+    repo = record.branch.repo
+    if record.head is not None and Commit(repo, record.head) not in have:
+        if not fix:
+            yield Finding("error", thing, f"its head {record.head} does not exist")
+        else:
+            newest = pfs.meta.select(
+                COMMITS,
+                "WHERE project = ? AND repo = ? AND type = ? AND branch = ? "
+                "ORDER BY seq DESC LIMIT 1",
+                (repo.project, repo.name, repo.type, record.branch.name),
+            )
+            head = newest[0].commit.id if newest else None
+            _save(pfs, replace(record, head=head))
+            yield Finding("fixed", thing, f"head {record.head} is lost; moved to {head}")
+    gone = [b for b in record.direct_provenance if pfs.meta.get(BRANCHES, b) is None]
+    if gone:
+        names = ", ".join(str(b) for b in gone)
+        if not fix:
+            yield Finding("error", thing, f"its provenance {names} does not exist")
+        else:
+            left = tuple(b for b in record.direct_provenance if b not in gone)
+            _save(pfs, replace(record, direct_provenance=left))
+            yield Finding("fixed", thing, f"{names} taken out of its provenance")
+
+
+def _save(pfs: Pfs, record: BranchRecord) -> None:
+    def change(ch: Change) -> None:
+        ch.tx.put(BRANCHES, record)
+        ch.graph.stale = True
+
+    pfs.change(change)

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -129,7 +130,10 @@ def _mounts_from(target: Path) -> list[bytes]:
     top = os.path.realpath(os.fsencode(target))
     with open("/proc/self/mountinfo", "rb") as info:
         # The kernel writes blanks and the like as \ooo.
-        points = [row.split(b" ", 5)[4].decode("unicode_escape").encode("latin-1") for row in info]
+        points = [
+            re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), row.split(b" ", 5)[4])
+            for row in info
+        ]
     return [point for point in points if point == top or point.startswith(top + b"/")]
 
 

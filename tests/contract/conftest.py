@@ -206,7 +206,6 @@ WAYS = {
     "process-mount": ("mount", False),
     "process-none": ("none", False),
     "process-rootless": ("auto", True),
-    "process-rootless-mount": ("mount", True),
 }
 
 

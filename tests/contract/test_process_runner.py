@@ -170,7 +170,9 @@ def test_a_worker_lives_on_when_the_thread_that_started_it_ends(lab: Lab) -> Non
 
 
 def test_a_gibibyte_of_output_harms_nothing(sealed: Lab) -> None:
-    ran = sealed.sh("head -c 1073741824 /dev/zero; echo; echo 'not seen'; exit 5")
+    if sealed.rootless and os.geteuid() == 0:
+        pytest.skip("once is enough")
+    ran = sealed.sh("head -c 1073741824 /dev/zero; exit 5")
     assert ran.result.exit_code == 5
     assert ran.task.log.stat().st_size < (16 << 20) + 1000
 
@@ -252,3 +254,17 @@ def test_a_sandbox_the_machine_refuses_is_never_replaced_by_a_weaker_one(tmp_pat
     runner = ProcessRunner(command=command)
     assert runner.level == "none"
     assert not runner.links_allowed
+
+
+def test_a_kernel_before_5_12_makes_inputs_read_only_one_mount_at_a_time(sealed: Lab) -> None:
+    lab = sealed
+    old = "kernel._SYS_MOUNT_SETATTR = 100000; main.main()"
+    *command, boot, root = lab.runner._command
+    boot = boot.replace("; main()", "").replace("main.main()", "")
+    boot += f"\nfrom pachybox.worker import kernel, main\n{old}"
+    lab.runner = ProcessRunner(isolation="full", command=[*command, boot, root])
+    task = lab.task({"da ta/b": b"b\n"})
+    (task.inputs / "data" / "a.txt").chmod(0o666)
+    ran = lab.sh("cat '/pfs/da ta/b'; echo x > /pfs/data/a.txt; rm -f '/pfs/da ta/b'", task)
+    assert ran.lines[:1] == ["b"], ran.result
+    assert sum("Read-only file system" in line for line in ran.lines) == 2

@@ -301,10 +301,10 @@ def test_closing_the_worker_kills_the_datum_under_way(lab: Lab) -> None:
 
 
 def test_a_flood_of_output_is_bounded_in_the_log(lab: Lab) -> None:
-    ran = lab.sh("yes | head -c 50000000\nhead -c 50000000 /dev/zero\necho; echo end")
+    ran = lab.sh("yes | head -c 20000000\nhead -c 20000000 /dev/zero\necho; echo end")
     assert ran.result.ok
     assert ran.task.log.stat().st_size <= (16 << 20) + 1000
-    assert "bytes of output were dropped" in ran.lines[-1]
+    assert b"bytes of output were dropped" in ran.task.log.read_bytes()[-200:]
 
 
 def test_output_is_text_line_by_line_whatever_it_is(lab: Lab) -> None:
@@ -328,11 +328,11 @@ def test_the_log_is_appended_to(lab: Lab) -> None:
 
 
 def test_what_a_datum_cost_is_measured(lab: Lab) -> None:
-    result = lab.sh("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 0.05").result
-    assert result.cpu_s > 0.02
+    result = lab.sh("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 0.05").result
+    assert result.cpu_s > 0.01
     assert result.process_s > 0.05
-    result = lab.sh("head -c 60000000 /dev/zero | tail -n 1 | wc -c").result
-    assert result.peak_rss_bytes > 55_000_000
+    result = lab.sh("head -c 30000000 /dev/zero | tail -n 1 | wc -c").result
+    assert result.peak_rss_bytes > 25_000_000
 
 
 def test_a_user_is_switched_to_or_refused_by_name(lab: Lab) -> None:

@@ -63,7 +63,11 @@ class Worker(Protocol):
         """
 
     def close(self) -> None:
-        """Kill and release everything; a ``run`` under way raises WorkerLost. Idempotent."""
+        """Kill and release everything; idempotent.
+
+        A ``run`` under way returns with ``cancelled``, or raises WorkerLost when the worker
+        did not end in good order; a later one raises WorkerLost.
+        """
 
 
 class Runner(Protocol):

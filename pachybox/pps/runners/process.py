@@ -181,6 +181,8 @@ class ProcessWorker:
         finally:
             with self._lock:
                 self._running = None
+                if self._closed:
+                    self._from.close()
 
     def cancel(self) -> None:
         """See Worker.cancel."""
@@ -207,8 +209,9 @@ class ProcessWorker:
         except subprocess.TimeoutExpired:
             self._process.kill()  # its datum dies with it
             self._process.wait()
-        if self._running is None:
-            self._from.close()
+        with self._lock:
+            if self._running is None:
+                self._from.close()
 
     def _send(self, message: Mapping[str, object], running: int | None = None) -> None:
         with self._lock:

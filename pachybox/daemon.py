@@ -102,3 +102,7 @@ def run(config: Config) -> None:
 def main(config: Config | None = None) -> None:
     """What ``pachybox up`` runs."""
     run(config if config is not None else load())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""From the arguments to one command run: look-up, errors, exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from pachybox.cli.table import ALIASES, NOT_BUILT, commands
+from pachybox.errors import InvalidArgument, PachyboxError
+
+if TYPE_CHECKING:
+    from pachybox.cli.command import Args, Command
+    from pachybox.cli.output import Output
+    from pachybox.cli.settings import Settings
+    from pachybox.client.base import Base
+
+    B = TypeVar("B", bound=Base)
+
+_GLOBAL = ("-v", "--verbose", "--no-color")
+TOPICS = ("repo", "branch", "commit", "file", "pipeline", "job", "datum", "project", "transaction")
+
+
+class App:
+    """One run of the command line: settings, the box, the output."""
+
+    def __init__(self, args: Args) -> None:
+        self.args = args
+        self._settings: Settings | None = None
+        self._output: Output | None = None
+        self._boxes: list[Base] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The user's settings file, read when first asked for."""
+        if self._settings is None:
+            from pachybox.cli.settings import Settings
+
+            self._settings = Settings.load()
+        return self._settings
+
+    @property
+    def project(self) -> str:
+        """--project, else the context's."""
+        return getattr(self.args, "project", None) or self.settings.context.get(
+            "project", "default"
+        )
+
+    def box(self, kind: type[B], *, project: str | None = None) -> B:
+        """The box by the part of the client that is needed: loading one part starts faster."""
+        from pachybox.client.address import resolve
+
+        address = resolve(self.settings.address())
+        box = kind(
+            address,
+            token=os.environ.get("PACHYBOX_TOKEN") or self.settings.context.get("token", ""),
+            project=project or self.project,
+            transaction=self.settings.transaction(address),
+        )
+        self._boxes.append(box)
+        return box
+
+    @property
+    def output(self) -> Output:
+        """Standard output, in the form the flags ask for."""
+        if self._output is None:
+            from pachybox.cli.output import Output, wants_colour
+
+            args = self.args
+            form = getattr(args, "output", None)
+            if form not in ("json", "yaml"):
+                form = "json" if getattr(args, "raw", False) else ""
+            self._output = Output(
+                sys.stdout,
+                colour=wants_colour(sys.stdout) and not args.no_color,
+                full=getattr(args, "full_timestamps", False),
+                form=form,
+            )
+        return self._output
+
+    def confirm(self, what: str) -> None:
+        """Ask before ``what``; a line "yes" on stdin or -y will do. Raises InvalidArgument."""
+        if getattr(self.args, "yes", False):
+            return
+        if sys.stdin.isatty():
+            sys.stderr.write(f"{what}? [y/N] ")
+            sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise InvalidArgument("not confirmed, nothing was deleted", "answer yes, or add -y")
+
+    def close(self) -> None:
+        """Close the connections."""
+        for box in self._boxes:
+            box.close()
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _silence()
+        return 0
+    except SystemExit as e:  # argparse: help is 0, usage is 2
+        return e.code if isinstance(e.code, int) else 1
+    except PachyboxError as e:
+        if "-v" in words or "--verbose" in words:
+            import traceback
+
+            traceback.print_exc()
+        return _fail(str(e))
+    except OSError as e:
+        if "-v" in words or "--verbose" in words:
+            import traceback
+
+            traceback.print_exc()
+        return _fail(f"{e.filename}: {e.strerror}" if e.filename else str(e))
+
+
+def _fail(message: str) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+    sys.stderr.write(f"pachybox: {' '.join(message.split())}\n")
+    return 1
+
+
+def _silence() -> None:
+    """Nobody reads stdout: what is left in its buffer must not fail at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def _run(words: list[str]) -> int:
+    first = 0
+    while first < len(words) and words[first] in _GLOBAL:
+        first += 1
+    leading, words = words[:first], words[first:]
+    if not words or words[0] in ("-h", "--help"):
+        from pachybox.cli.help import overview
+
+        sys.stdout.write(overview())
+        return 0
+    if words[0] == "__complete":
+        from pachybox.cli.candidates import complete
+
+        return complete(words[1:])
+    if words[0] == "--version":
+        words[0] = "version"
+    known = commands()
+    name, rest = find(words, known)
+    if name in known:
+        module, summary = known[name]
+        return _command(name, module, summary, [*rest, *leading])
+    return _unknown(words, known)
+
+
+def find(words: Sequence[str], known: dict[str, tuple[str, str]]) -> tuple[str, list[str]]:
+    """(the longest command that ``words`` begin with, the rest); ("", words) when none."""
+    for count in (3, 2, 1):
+        if len(words) < count:
+            continue
+        name = " ".join(words[:count])
+        for candidate in (name, ALIASES.get(name, ""), name.removesuffix("s")):
+            if candidate in known:
+                return candidate, list(words[count:])
+    return "", list(words)
+
+
+def _command(name: str, module: str, summary: str, rest: list[str]) -> int:
+    from importlib import import_module
+
+    from pachybox.cli.command import build
+
+    command: Command = import_module(f"pachybox.cli.{module}").COMMANDS[name]
+    args = build(name, summary, command).parse_args(rest)
+    app = App(args)
+    try:
+        return command.run(app, args) or 0
+    finally:
+        app.close()
+
+
+def _unknown(words: list[str], known: dict[str, tuple[str, str]]) -> int:
+    plain = [word for word in words if not word.startswith("-")]
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        for candidate in (name, name.removesuffix("s")):
+            if candidate in NOT_BUILT:
+                what, instead = NOT_BUILT[candidate]
+                tail = f"; {instead}" if instead else ""
+                sys.stderr.write(f"pachybox: {candidate}: {what} is not built{tail}\n")
+                return 1
+    if len(words) == 1 and words[0] in TOPICS:
+        from pachybox.cli.help import topic
+
+        sys.stdout.write(topic(words[0]))
+        return 0
+    below = [name for name in known if name.startswith(words[0] + " ")]
+    if below and len(plain) == 1:
+        what = f"{words[0]} what? " + ", ".join(sorted(below))
+    else:
+        import difflib
+
+        near = difflib.get_close_matches(" ".join(plain[:3]), known, 1, 0.5) or (
+            difflib.get_close_matches(" ".join(plain[:2]), known, 1, 0.5)
+        )
+        what = f"unknown command {' '.join(plain[:2])!r}"
+        what += f"; did you mean: pachybox {near[0]}" if near else "; see: pachybox --help"
+    sys.stderr.write(f"pachybox: {what}\n")
+    return 2

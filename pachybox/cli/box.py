@@ -1,0 +1,320 @@
+"""Commands on the box itself: starting, stopping, state, checks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pachybox.cli.app import App
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, records
+from pachybox.cli.output import Painted, note, size
+from pachybox.client.address import Address, socket_path
+from pachybox.client.box import Box
+from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
+
+_START_S = 60.0
+_STOP_S = 60.0
+_LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
+
+
+def _up(app: App, args: Args) -> None:
+    if args.home:
+        os.environ["PACHYBOX_HOME"] = str(Path(args.home).absolute())
+    if args.detach:
+        _detach(app, args)
+        return
+    from dataclasses import replace
+
+    from pachybox.config import load
+    from pachybox.daemon import main
+
+    config = load()
+    if args.port is not None:
+        config = replace(config, http_port=args.port)
+    if args.runner:
+        config = replace(config, runner=args.runner)
+    main(config)
+
+
+def _detach(app: App, args: Args) -> None:
+    socket = socket_path()
+    run = Path(socket).parent
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pachybox.cli", "up"]
+    if args.port is not None:
+        command += ["--port", str(args.port)]
+    if args.runner:
+        command += ["--runner", args.runner]
+    errors = run / "box.err"
+    with open(errors, "w") as said:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            cwd="/",
+        )
+    box = Box(Address(path=socket), timeout_s=5.0)
+    try:
+        _await_ready(box, child, errors)
+        status = box.status()
+    finally:
+        box.close()
+    app.output.line(f"pachybox is up: {status.address} and {status.socket or socket}")
+
+
+def _await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
+    """Return once the box serves; raise Refused with its last words when it ends before."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            words = errors.read_text(errors="replace").strip().splitlines()
+            last = words[-1].removeprefix("pachybox: ") if words else "it said nothing"
+            raise Refused(f"the box did not start: {last}")
+        try:
+            if box.healthy() and box.status().pid == child.pid:
+                return
+        except PachyboxError:
+            pass
+        time.sleep(0.02)
+    raise Refused(f"the box did not answer in {_START_S:.0f} s", f"see {errors.parent}/box.log")
+
+
+def _down(app: App, args: Args) -> None:
+    box = app.box(Box)
+    try:
+        home = Path(box.status().home)
+    except Unreachable:
+        note(f"no box answers at {box.address}")
+        return
+    box.shutdown()
+    box.close()
+    lock = home / "run" / "box.pid"
+    deadline = time.monotonic() + args.timeout
+    while not (_free(lock) if box.address.local else _silent(box)):
+        if time.monotonic() > deadline:
+            raise Refused(f"the box at {home} is still stopping", "wait, then try again")
+        time.sleep(0.01)
+
+
+def _free(lock: Path) -> bool:
+    """Whether nobody holds the data directory's lock."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _silent(box: Box) -> bool:
+    box.transport.answered = False  # no patience: its going is what we wait for
+    try:
+        return not box.healthy()
+    except Unreachable:
+        return True
+
+
+def _status(app: App, args: Args) -> None:
+    status = app.box(Box).status()
+    out = app.output
+    free, total = size(status.disk_free_bytes), size(status.disk_total_bytes)
+    out.fields(
+        status,
+        [
+            ("Version", status.version),
+            ("Home", status.home),
+            ("Process", str(status.pid)),
+            ("Started", out.time(status.started)),
+            ("Address", status.address),
+            ("Socket", status.socket),
+            ("Runner", status.runner),
+            ("Repos", str(status.repos)),
+            ("Commits", str(status.commits)),
+            ("Pipelines", str(status.pipelines)),
+            ("Running jobs", str(status.jobs_running)),
+            ("Stored", size(status.store_bytes)),
+            ("Disk", f"{free} free of {total}"),
+            *(("Warning", Painted.of(text, "yellow")) for text in status.warnings),
+        ],
+    )
+
+
+def _doctor(app: App, args: Args) -> int:
+    from pachybox.config import load
+    from pachybox.doctor import findings
+
+    out = app.output
+    worst = 0
+    for found in findings(load()):
+        worst |= found.level == "fail"
+        record = {
+            "check": found.check,
+            "level": found.level,
+            "detail": found.detail,
+            "remedy": found.remedy,
+        }
+        if out.form:
+            out.raw(record)
+            continue
+        level = Painted.of(found.level, _LEVELS.get(found.level, ""))
+        out.line(f"{out.paint(level, found.level.ljust(5))} {found.check}: {found.detail}")
+        if found.remedy and found.level != "ok":
+            out.line(f"      {found.remedy}")
+    return int(worst)
+
+
+def _version(app: App, args: Args) -> int:
+    import pachybox
+
+    out = app.output
+    mine = pachybox.__version__
+    if args.client_only:
+        out.line(mine)
+        return 0
+    box = app.box(Box)
+    box.transport.timeout_s = args.timeout
+    try:
+        api, version = box.version(), box.status().version
+    except PachyboxError:
+        if not out.form:
+            out.table([("pachybox", mine)], ("COMPONENT", "VERSION"))
+        raise
+    spoken = ".".join(str(api.get(part, 0)) for part in ("major", "minor", "micro"))
+    if out.form:
+        out.raw({"pachybox": mine, "box": version, "api": spoken})
+    else:
+        rows = [("pachybox", mine), ("box", version), ("Pachyderm API", spoken)]
+        out.table(rows, ("COMPONENT", "VERSION"))
+    return 0
+
+
+def _cluster(app: App, args: Args) -> None:
+    info = app.box(Box).inspect_cluster()
+    if app.output.form:
+        app.output.raw(info)
+    else:
+        app.output.line(str(info.get("id", "")))
+
+
+def _fsck(app: App, args: Args) -> int:
+    if args.zombie or args.zombie_all:
+        raise Unimplemented(
+            "fsck --zombie is not built", "results of vanished datums leave with their datum"
+        )
+    out, wrong = app.output, 0
+    for record in app.box(Box).fsck(fix=args.fix):
+        level = record.get("level", "info")
+        wrong |= level == "error"
+        if out.form:
+            out.raw(record)
+        else:
+            word = out.paint(Painted.of(level, _LEVELS.get(level, "")), level)
+            out.line(f"{word}: {record.get('thing', '')}: {record.get('detail', '')}")
+    return int(wrong)
+
+
+def _collect(app: App, args: Args) -> None:
+    freed = app.box(Box).collect_garbage()
+    if app.output.form:
+        app.output.raw(freed)
+        return
+    packs, objects = freed.get("packsRemoved", 0), freed.get("objectsRemoved", 0)
+    app.output.line(
+        f"freed {size(int(freed.get('freedBytes') or 0))}: {packs} packs, {objects} large objects"
+    )
+
+
+def _delete_all(app: App, args: Args) -> None:
+    app.confirm("Delete every pipeline, repo, commit, job and file of the box")
+    app.box(Box).delete_all()
+
+
+def _starting(parser: Parser) -> None:
+    flag(parser, "-d", "--detach", help="start it in the background, and return once it serves")
+    parser.add_argument("--home", metavar="DIR", help="the data directory (default $PACHYBOX_HOME)")
+    parser.add_argument("--port", type=int, metavar="N", help="the HTTP port; 0 is any free one")
+    parser.add_argument(
+        "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
+    )
+
+
+def _stopping(parser: Parser) -> None:
+    parser.add_argument(
+        "--timeout", type=float, default=_STOP_S, metavar="SECONDS", help="wait at most so long"
+    )
+
+
+def _machine(parser: Parser) -> None:
+    flag(parser, "--raw", help="one JSON object a line, as the API gives it")
+    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the same as JSON or YAML")
+
+
+def _versions(parser: Parser) -> None:
+    flag(parser, "--client-only", help="this command's version only")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="DURATION", help="wait at most so long"
+    )
+    _machine(parser)
+    ignored(parser, "--enterprise")
+
+
+def _seconds(text: str) -> float:
+    from argparse import ArgumentTypeError
+
+    from pachybox.model.units import parse_duration
+
+    try:
+        return float(text) if text.replace(".", "", 1).isdecimal() else parse_duration(text)
+    except PachyboxError as e:
+        raise ArgumentTypeError(str(e)) from e
+
+
+def _checking(parser: Parser) -> None:
+    flag(parser, "-f", "--fix", help="mend what can be mended")
+    parser.add_argument("--zombie", metavar="REPO@REF", help="not built")
+    flag(parser, "--zombie-all", help="not built")
+    _machine(parser)
+
+
+def _collecting(parser: Parser) -> None:
+    _machine(parser)
+    ignored(parser, "-m", "--memory", value=True)
+
+
+def _deleting(parser: Parser) -> None:
+    flag(parser, "-y", "--yes", help="do not ask")
+
+
+COMMANDS = {
+    "up": Command(
+        _starting,
+        _up,
+        ("up --detach", "up --home /srv/box --port 0"),
+        "In the foreground until Ctrl-C, unless --detach.",
+    ),
+    "down": Command(_stopping, _down, ("down",), "Returns once the data directory is free."),
+    "status": Command(records, _status, ("status", "status --raw")),
+    "doctor": Command(
+        _machine, _doctor, ("doctor",), "Works without a box. Exit status 1 when a check failed."
+    ),
+    "version": Command(_versions, _version, ("version", "version --client-only")),
+    "inspect cluster": Command(_machine, _cluster, ("inspect cluster --raw",)),
+    "fsck": Command(
+        _checking, _fsck, ("fsck", "fsck --fix"), "Exit status 1 when something is wrong."
+    ),
+    "garbage-collect": Command(
+        _collecting, _collect, ("garbage-collect",), "The box does this by itself now and then."
+    ),
+    "delete all": Command(_deleting, _delete_all, ("delete all -y", "yes | pachybox delete all")),
+}

@@ -1,0 +1,369 @@
+"""Commands that make, change and show pipelines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from pachybox.cli.app import App
+from pachybox.cli.command import (
+    Args,
+    Command,
+    Parser,
+    all_projects,
+    flag,
+    many,
+    project,
+    records,
+)
+from pachybox.cli.output import note, state
+from pachybox.cli.spec import input_text, read
+from pachybox.client.pipeline_values import PipelineInfo
+from pachybox.client.pipelines import Pipelines
+from pachybox.errors import InvalidArgument, NotFound, Unimplemented
+
+HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
+_VERSIONED = re.compile(
+    r"(?P<name>[^\^~.]+)(?:(?P<many>[\^]+|~+)|[\^~](?P<back>\d+)|\.(?P<at>\d+))?"
+)
+
+
+def _refuse_unbuilt(args: Args) -> None:
+    for name, what in (
+        ("jsonnet", "--jsonnet"),
+        ("arg", "--arg"),
+        ("build", "--build"),
+        ("push_images", "--push-images"),
+    ):
+        if getattr(args, name, None):
+            raise Unimplemented(
+                f"{what} is not built", "render the spec, or name a ready image in it"
+            )
+
+
+def _make(app: App, args: Args, *, update: bool) -> None:
+    _refuse_unbuilt(args)
+    made, warnings = app.box(Pipelines).create_pipelines(
+        read(args.file),
+        source="stdin" if args.file == "-" else args.file,
+        update=update,
+        reprocess=getattr(args, "reprocess", False),
+        dry_run=args.dry_run,
+        runner=args.runner or "",
+    )
+    for warning in warnings:
+        note(f"warning: {warning}")
+    if args.dry_run:
+        for pipeline in made:
+            app.output.raw(pipeline.effective_spec)
+
+
+def _create(app: App, args: Args) -> None:
+    _make(app, args, update=False)
+
+
+def _update(app: App, args: Args) -> None:
+    _make(app, args, update=True)
+
+
+def _validate(app: App, args: Args) -> None:
+    made, warnings = app.box(Pipelines).create_pipelines(
+        read(args.file), source=args.file, update=True, dry_run=True
+    )
+    for warning in warnings:
+        note(f"warning: {warning}")
+    for pipeline in made:
+        app.output.line(f"{pipeline.name}: valid")
+
+
+def version_of(box: Pipelines, text: str) -> tuple[str, int]:
+    """The name and version of ``edges``, ``edges^``, ``edges~2``, ``edges.1``; 0 is the newest."""
+    found = _VERSIONED.fullmatch(text)
+    if not found:
+        raise InvalidArgument(
+            f"{text!r} is not a pipeline", "write PIPELINE, PIPELINE^ or PIPELINE.1"
+        )
+    name = found["name"]
+    if found["at"]:
+        return name, int(found["at"])
+    back = len(found["many"] or "") + int(found["back"] or 0)
+    if not back:
+        return name, 0
+    version = box.inspect_pipeline(name).version - back
+    if version < 1:
+        raise NotFound(f"pipeline {name} has no version that far back")
+    return name, version
+
+
+def _extract(app: App, args: Args) -> None:
+    import json
+
+    box = app.box(Pipelines)
+    name, version = version_of(box, args.pipeline)
+    spec = box.extract_pipeline(name, version=version)
+    if args.output == "yaml":
+        app.output.raw(json.loads(spec))
+    else:
+        app.output.line(json.dumps(json.loads(spec), indent=2, ensure_ascii=False))
+
+
+def _edit(app: App, args: Args) -> int:
+    import json
+    import shlex
+    import subprocess
+    import tempfile
+
+    box = app.box(Pipelines)
+    spec = json.loads(box.extract_pipeline(args.pipeline))
+    if args.output == "yaml":
+        import yaml
+
+        text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+    else:
+        text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
+    editor = args.editor or os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vim"
+    suffix = ".yaml" if args.output == "yaml" else ".json"
+    with tempfile.NamedTemporaryFile("w+", suffix=suffix, encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        try:
+            status = subprocess.run([*shlex.split(editor), file.name], check=False).returncode
+        except OSError as e:
+            raise InvalidArgument(
+                f"cannot start the editor {editor!r}: {e.strerror}", "set EDITOR or add --editor"
+            ) from e
+        if status:
+            raise InvalidArgument(
+                f"the editor ended with exit status {status}; nothing was changed"
+            )
+        edited = read(file.name)  # by name: editors often replace the file
+    if edited == text:
+        note("unchanged")
+        return 0
+    _made, warnings = box.create_pipelines(
+        edited, source=args.pipeline, update=True, reprocess=args.reprocess
+    )
+    for warning in warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _inspect(app: App, args: Args) -> None:
+    import json
+
+    box, out = app.box(Pipelines), app.output
+    if args.spec:
+        out.raw(json.loads(box.extract_pipeline(args.pipeline)))
+        return
+    info = box.inspect_pipeline(args.pipeline)
+    details = info.raw.get("details") or {}
+    transform = details.get("transform") or {}
+    out.fields(
+        info,
+        [
+            ("Name", str(info)),
+            ("Version", str(info.version)),
+            ("Description", info.description),
+            ("Created", out.time(info.created)),
+            ("State", state(info.state)),
+            ("Reason", info.reason),
+            ("Stopped", str(info.stopped).lower()),
+            ("Last Job", state(info.last_job_state)),
+            ("Image", transform.get("image", "")),
+            ("Command", " ".join(transform.get("cmd") or ())),
+            ("Input", input_text(info.input)),
+            ("Output Branch", details.get("outputBranch", "")),
+            ("Workers", str(info.raw.get("parallelism") or "")),
+            ("Datum Timeout", details.get("datumTimeout") or ""),
+            ("Job Timeout", details.get("jobTimeout") or ""),
+        ],
+    )
+
+
+def history(text: str | None) -> int:
+    """--history: a number, ``all`` (-1) or ``none`` (0)."""
+    if text in (None, "none"):
+        return 0
+    if text == "all":
+        return -1
+    if not str(text).removeprefix("-").isdecimal():
+        raise InvalidArgument(f"--history {text!r} is not understood", "give a number, all or none")
+    return int(str(text))
+
+
+def chosen(app: App, args: Args, box: Pipelines) -> Iterator[PipelineInfo]:
+    """The pipelines that ``list pipeline``'s flags leave."""
+    found = box.list_pipeline(
+        args.pipeline,
+        history=history(args.history),
+        commit_set=args.commit,
+        all_projects=args.all_projects,
+    )
+    states = {s.upper().removeprefix("PIPELINE_") for s in args.state}
+    for info in found:
+        if args.pipeline and info.name != args.pipeline.rpartition("/")[2]:
+            continue
+        if not states or info.state.removeprefix("PIPELINE_") in states:
+            yield info
+
+
+def _list(app: App, args: Args) -> None:
+    import json
+
+    box, out = app.box(Pipelines), app.output
+    if args.spec:
+        for info in chosen(app, args, box):
+            out.raw(json.loads(box.extract_pipeline(str(info), version=info.version)))
+        return
+
+    def row(info: PipelineInfo) -> tuple[str, ...]:
+        last = state(info.last_job_state) if "UNKNOWN" not in info.last_job_state else ""
+        cells = (
+            info.name,
+            str(info.version),
+            input_text(info.input),
+            out.time(info.created),
+            f"{state(info.state)} / {last or '-'}",
+            info.description,
+        )
+        return (info.project, *cells) if args.all_projects else cells
+
+    header = ("PROJECT", *HEADER) if args.all_projects else HEADER
+    out.records(chosen(app, args, box), header, row)
+
+
+def alerts(info: PipelineInfo) -> list[str]:
+    """What is wrong with a pipeline."""
+    found = []
+    if info.state in ("PIPELINE_CRASHING", "PIPELINE_FAILURE", "PIPELINE_RESTARTING"):
+        found.append(f"pipeline is {state(info.state)}" + (f": {info.reason}" * bool(info.reason)))
+    if info.last_job_state in ("JOB_FAILURE", "JOB_KILLED", "JOB_UNRUNNABLE"):
+        found.append(f"last job: {state(info.last_job_state)}")
+    return found
+
+
+def _check(app: App, args: Args) -> None:
+    out = app.output
+    box = app.box(Pipelines)
+    wrong = (
+        (info, found)
+        for info in box.list_pipeline(all_projects=args.all_projects)
+        if (found := alerts(info))
+    )
+    if out.form:
+        for info, found in wrong:
+            out.raw({"pipeline": info.raw.get("pipeline"), "alerts": found})
+    else:
+        out.table(
+            ((info.project, info.name, "; ".join(found)) for info, found in wrong),
+            ("PROJECT", "PIPELINE", "ALERTS"),
+        )
+
+
+def _draw(app: App, args: Args) -> None:
+    from pachybox.cli.draw import draw, graph
+
+    infos = app.box(Pipelines).list_pipeline(commit_set=args.commit)
+    text = draw(graph(infos), width=args.box_width, gap=args.edge_height)
+    app.output.out.write(text)
+
+
+def _spec_file(parser: Parser) -> None:
+    parser.add_argument(
+        "-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
+    )
+    flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
+    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+    parser.add_argument("--jsonnet", metavar="FILE", help="not built")
+    many(parser, "--arg", metavar="KEY=VALUE", help="not built")
+    flag(parser, "-b", "--build", help="not built")
+    flag(parser, "-p", "--push-images", help="not built")
+    parser.add_argument("-r", "--registry", metavar="NAME", help="goes with --push-images")
+    parser.add_argument("-u", "--username", metavar="NAME", help="goes with --push-images")
+    project(parser)
+    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
+
+
+def _updated(parser: Parser) -> None:
+    _spec_file(parser)
+    flag(parser, "--reprocess", help="run all datums again")
+
+
+def _validated(parser: Parser) -> None:
+    parser.add_argument("-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or -")
+    project(parser)
+
+
+def _named(parser: Parser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE")
+    project(parser)
+
+
+def _edited(parser: Parser) -> None:
+    _named(parser)
+    parser.add_argument("--editor", metavar="CMD", help="default: $VISUAL, $EDITOR, vim")
+    flag(parser, "--reprocess", help="run all datums again")
+    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="edit in this form")
+
+
+def _extracted(parser: Parser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE[^N | .N]")
+    project(parser)
+    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="print in this form")
+
+
+def _shown(parser: Parser) -> None:
+    _named(parser)
+    flag(parser, "-s", "--spec", help="the spec that makes it again")
+    records(parser)
+
+
+def _listed(parser: Parser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE", nargs="?")
+    flag(parser, "-s", "--spec", help="the specs that make them again")
+    parser.add_argument("--history", metavar="N|all|none", help="earlier versions too")
+    many(parser, "--state", metavar="STATE", help="only those in this state")
+    parser.add_argument("-c", "--commit", metavar="ID", help="as they were in this run")
+    all_projects(parser)
+    records(parser)
+
+
+def _checked(parser: Parser) -> None:
+    all_projects(parser)
+    records(parser)
+
+
+def _drawn(parser: Parser) -> None:
+    parser.add_argument("-c", "--commit", metavar="ID", help="as they were in this run")
+    parser.add_argument("--box-width", type=int, default=0, metavar="N", help="cut names at N")
+    parser.add_argument(
+        "--edge-height", type=int, default=0, metavar="N", help="rows between boxes"
+    )
+    project(parser)
+
+
+COMMANDS = {
+    "create pipeline": Command(
+        _spec_file,
+        _create,
+        ("create pipeline -f edges.json", "create pipeline -f edges.yaml --dry-run"),
+    ),
+    "update pipeline": Command(
+        _updated,
+        _update,
+        ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
+        "Results of datums that did not change are kept, unless --reprocess.",
+    ),
+    "edit pipeline": Command(_edited, _edit, ("edit pipeline edges --editor nano",)),
+    "validate pipeline": Command(_validated, _validate, ("validate pipeline -f edges.json",)),
+    "extract pipeline": Command(
+        _extracted,
+        _extract,
+        ("extract pipeline edges", "extract pipeline edges^ | pachybox update pipeline"),
+    ),
+    "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
+    "list pipeline": Command(_listed, _list, ("list pipeline", "list pipeline --spec")),
+    "check status": Command(_checked, _check, ("check status -A",)),
+    "draw pipeline": Command(_drawn, _draw, ("draw pipeline",)),
+}

@@ -1,0 +1,69 @@
+"""Specs as the command line handles them: reading their text, telling inputs in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from pachybox.client.values import Json
+from pachybox.errors import InvalidArgument
+
+_SIGNS = {"cross": " ⨯ ", "join": " ⋈ ", "union": " ∪ ", "group": " group "}
+
+
+def read(source: str) -> str:
+    """The text of a spec: a file, a URL, or ``-`` for stdin. Raises InvalidArgument."""
+    if source == "-":
+        return sys.stdin.read()
+    if source.startswith(("http://", "https://")):
+        from pachybox.cli.fetch import fetch
+
+        return fetch(source)
+    try:
+        with open(source, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as e:
+        raise InvalidArgument(f"cannot read {source}: {getattr(e, 'strerror', None) or e}") from e
+
+
+def input_text(found: Json) -> str:
+    """Pachyderm's shorthand of an input: ``images:/*``, ``(a:/ ⨯ b:/*)``, ``none``."""
+    if pfs := found.get("pfs"):
+        return f"{pfs.get('repo', '')}:{pfs.get('glob', '')}"
+    if cron := found.get("cron"):
+        return f"{cron.get('name', '')}:{cron.get('spec', '')}"
+    for key, sign in _SIGNS.items():
+        if parts := found.get(key):
+            return f"({sign.join(map(input_text, parts))})"
+    return "none"
+
+
+def input_repos(found: Json) -> Iterator[tuple[str, str]]:
+    """(project, repo) of every input, in order; the project may be empty."""
+    if pfs := found.get("pfs"):
+        yield pfs.get("project", ""), pfs.get("repo", "")
+    if cron := found.get("cron"):
+        yield cron.get("project", ""), cron.get("repo") or cron.get("name", "")
+    for key in _SIGNS:
+        for part in found.get(key) or ():
+            yield from input_repos(part)
+
+
+def parse_one(text: str, source: str) -> Json:
+    """The first spec of a text, JSON or YAML, as a mapping. Raises InvalidArgument."""
+    import json
+
+    try:
+        spec = json.loads(text)
+    except ValueError:
+        import yaml
+
+        try:
+            spec = next(iter(yaml.safe_load_all(text)), None)
+        except yaml.YAMLError as e:
+            raise InvalidArgument(f"{source} is neither JSON nor YAML: {e}") from e
+    if isinstance(spec, list):
+        spec = spec[0] if spec else None
+    if not isinstance(spec, dict):
+        raise InvalidArgument(f"{source} holds no spec")
+    return spec

@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -77,6 +78,7 @@ def measure(files: int, flat: bool, shape: Shape) -> dict[str, float]:
     trees = Trees(memory.get, shape=shape)
     where = paths(files, flat)
     random.Random(1).shuffle(where)
+    where = ["/" + path[1:] for path in where]  # in memory as they arrive, like uploads
     puts: list[Edit] = [Put(path, entry(i)) for i, path in enumerate(where)]
     out: dict[str, float] = {}
     root = EMPTY
@@ -105,15 +107,15 @@ def measure(files: int, flat: bool, shape: Shape) -> dict[str, float]:
     out["diff of 100 changed files"] = timed(lambda: list(trees.diff(old, newer)), 5)
     more: list[Edit] = [Put(p, entry(1, "more")) for p in rng.sample(where, min(1000, files))]
     out["commit 1,000 files"] = timed(lambda: trees.edit(root, more, memory.put), 3)
-    parent = "/" if flat else picked[0].rpartition("/")[0]
-    out["list 100 from the middle"] = timed(
-        lambda: [e for e, _ in zip(trees.list(root, parent, after="file-05"), range(100))],
-        20,
+    parent = min(where).rpartition("/")[0]
+    siblings = sorted(p.rpartition("/")[2] for p in where if p.startswith(parent + "/"))
+    middle = siblings[len(siblings) // 2]
+    out["list 50 from the middle"] = timed(
+        lambda: list(islice(trees.list(root, parent or "/", after=middle), 50)), 20
     )
     out["look up a file"] = timed(lambda: [trees.get(root, p) for p in picked], 5) / len(picked)
     out["all rows"] = timed(lambda: sum(1 for _ in trees.rows(root)))
     out["walk"] = timed(lambda: sum(1 for _ in trees.walk(root)))
-    del puts
     return out
 
 

@@ -23,7 +23,7 @@ from pachybox.store.node import (
     PutBlob,
     Row,
     decode,
-    encode,
+    encode_columns,
 )
 
 Changes = Sequence[tuple[str, Row | None]]
@@ -83,13 +83,14 @@ def summary(node: Node, name: Hash) -> Summary:
 
 def _put_chunk(level: int, rows: Sequence[Row], put: PutBlob, nodes: Nodes | None = None) -> Row:
     """Store a node; its row for the level above."""
-    data = encode(level, rows)
+    columns = tuple(zip(*rows, strict=True))
+    data = encode_columns(level, *columns)
     name = put(data)
     if nodes is not None:
         nodes.keep(name, decode(data, name))
-    entries = sum([r[4] for r in rows]) if level else len(rows)
-    size, count = sum([r[2] for r in rows]), sum([r[3] for r in rows])
-    return (rows[-1][0], name, size, count, entries, b"")
+    _, _, sizes, counts, marks, _ = columns
+    entries = sum(marks) if level else len(rows)
+    return (rows[-1][0], name, sum(sizes), sum(counts), entries, b"")
 
 
 def build(rows: Sequence[Row], put: PutBlob, shape: Shape) -> Summary:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pachybox.errors import NotFound
 from pachybox.model.files import Change, Edit, Entry, Kind
 from pachybox.model.ids import Hash
-from pachybox.store.chunks import SHAPE, Finder, Shape, leaves, leaves_back
+from pachybox.store.chunks import SHAPE, Shape, leaves, leaves_back
 from pachybox.store.content import decode_segments
 from pachybox.store.diff import diff_trees
 from pachybox.store.edit import Editor
@@ -86,8 +86,7 @@ class Trees:
 
     def _listed(self, directory: Hash, after: str) -> Iterator[Entry]:
         for node, start in leaves(self._nodes, directory, after):
-            for i in range(start, len(node.keys)):
-                yield node.entry(i)
+            yield from node.iterate(start)
 
     def _listed_back(self, directory: Hash, before: str) -> Iterator[Entry]:
         for node, end in leaves_back(self._nodes, directory, before):
@@ -261,10 +260,6 @@ class Trees:
             if mark == _SEGMENTS:
                 blobs += [s.hash for s in decode_segments(self._get(hash_), hash_)]
         return nodes, blobs
-
-    def finder(self, directory: Hash) -> Finder:
-        """Look-ups of many keys in one directory; quick when they come in order."""
-        return Finder(self._nodes, directory)
 
 
 def _next_directory(node: Node, at: int) -> int:

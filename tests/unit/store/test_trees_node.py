@@ -11,7 +11,7 @@ from pachybox.errors import Corrupt
 from pachybox.model.files import Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.store.chunks import SHAPE, Shape
-from pachybox.store.node import Node, Row, decode, encode
+from pachybox.store.node import Row, decode, encode
 from pachybox.store.trees import EMPTY, Trees
 
 from .tree_model import TINY, Memory, file, fresh, write
@@ -75,10 +75,10 @@ def test_the_empty_directory_and_a_split_one_keep_their_hashes() -> None:
     assert root.hex() == SPLIT
 
 
-LEAF = "?"
-INNER = "?"
-NOTHING = "?"
-SPLIT = "?"
+LEAF = "9961db3e95eaa79b5bbd1f4a94a7deb7fd80b20b866591c814427145ab0d308f"
+INNER = "5d5dd36b96b9070820a73029037d5c685c5b78014ebb79975855c9d57dfcca00"
+NOTHING = "0fca55e34eb52c45213705d34f549c6ae80cd2e7235df62ab7effa4b5187bf4b"
+SPLIT = "a58650c0402162aa28d01fbfe4bf44139d3490bc303f9c96576aff282e016a8c"
 
 
 @given(leaf_rows())
@@ -92,11 +92,8 @@ def test_a_node_reads_back_as_it_was_written(rows: list[Row]) -> None:
 def _decodes_or_is_corrupt(data: bytes) -> None:
     try:
         node = decode(data, NAME)
-    except Corrupt as error:
-        assert NAME.hex() in error.message
-        assert error.hint
+    except Corrupt:
         return
-    assert isinstance(node, Node)
     assert len(node.rows()) == len(node.keys)
     assert encode(node.level, node.rows())
 
@@ -141,8 +138,10 @@ def test_mutated_nodes_are_corrupt_or_still_well_formed(
     ],
 )
 def test_rows_no_directory_can_have_are_corrupt(rows: list[Row]) -> None:
-    with pytest.raises(Corrupt):
+    with pytest.raises(Corrupt) as caught:
         decode(encode(0, rows), NAME)
+    assert NAME.hex() in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_newer_format_says_so() -> None:

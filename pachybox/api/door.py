@@ -220,7 +220,10 @@ class Door:
         if response.started:
             response.keep_alive = False
             raise Gone from error
-        if not request.body.small() or not request.body.drain():
+        try:
+            if not (request.body.small() and status != 408 and request.body.drain()):
+                response.keep_alive = False
+        except TimedOut:
             response.keep_alive = False
         if isinstance(error, Unauthenticated):
             headers = (*headers, ("WWW-Authenticate", "Bearer"))

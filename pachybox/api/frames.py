@@ -19,7 +19,7 @@ from pachybox.api.http import Body
 from pachybox.errors import InvalidArgument
 
 MAX_DATA_BYTES = 4 << 20  # of one frame
-MAX_HEADER_BYTES = 4 << 20
+MAX_HEADER_BYTES = 16 << 20
 _LENGTH = struct.Struct("<I")
 _FILES = ("p", "a")
 _DATA = ("p", "a", "s")  # the operations which have data bytes

@@ -83,7 +83,7 @@ def parse_head(head: bytes, limits: Limits) -> tuple[str, str, int, dict[str, st
         raise rejected(414, "the request line is too long")
     match = _REQUEST_LINE.fullmatch(first)
     if match is None:
-        if re.fullmatch(r"\S+ \S+ HTTP/[0-9.]+", first):
+        if re.fullmatch(r"[A-Z]+ [!-~]+ HTTP/(?!1\.[01]$)[0-9.]+", first):
             raise rejected(505, "only HTTP/1.1 and 1.0 are spoken here")
         raise rejected(400, "the request line is malformed")
     headers: dict[str, str] = {}

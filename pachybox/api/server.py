@@ -186,7 +186,12 @@ class Server:
         return False
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up."""
+        """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.
+
+        A second call does nothing.
+        """
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         for listener, thread in self._listeners:
             listener.shutdown(socket.SHUT_RDWR)  # wakes accept

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pachybox.client import Client
+from pachybox.errors import Unreachable
 
 T = TypeVar("T")
 
@@ -35,7 +36,9 @@ def eventually(look: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
 class RealBox:
     """One box: ``start``, ``kill``, ``stop``, and ``client`` while it runs."""
 
-    def __init__(self, home: Path, env: Mapping[str, str] | None = None, settings: str = "") -> None:
+    def __init__(
+        self, home: Path, env: Mapping[str, str] | None = None, settings: str = ""
+    ) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         (home / "box.toml").write_text(f"http_port = 0\n{settings}")
@@ -67,12 +70,22 @@ class RealBox:
     def start(self) -> RealBox:
         """Start the daemon and wait until it answers."""
         process = self.spawn()
+        try:
+            return self._ready(process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _ready(self, process: subprocess.Popen[bytes]) -> RealBox:
 
         def answers() -> bool:
             if process.poll() is not None:
                 assert process.stdout is not None
                 raise AssertionError(f"the box ended: {process.stdout.read().decode()}")
-            return self.client.healthy()
+            try:
+                return self.client.healthy()
+            except Unreachable:
+                return False
 
         eventually(answers, "the box answers", READY_S)
         return self

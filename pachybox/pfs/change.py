@@ -90,6 +90,7 @@ class Change:
         self.id: CommitId = commit_id or new_commit_id()
         self.now: datetime = tx.now
         self._moved: set[Branch] = set()
+        self._pinned: set[Branch] = set()
         self._arrived: list[tuple[str, CommitRecord]] = []
 
     # ---- records
@@ -129,6 +130,10 @@ class Change:
         """Set a branch's head; what is downstream follows when the change settles."""
         self.tx.put(BRANCHES, replace(branch, head=head, updated=self.now))
         self._moved.add(branch.branch)
+
+    def pin(self, branch: Branch) -> None:
+        """Leave the provenance of ``branch``'s new head as it was chosen, not as the heads are."""
+        self._pinned.add(branch)
 
     def touch(self, branch: Branch) -> None:
         """Have ``branch`` and what follows it looked at when the change settles."""
@@ -229,7 +234,7 @@ class Change:
 
     def _update(self, branch: Branch) -> None:
         record = self.tx.get(BRANCHES, branch)
-        if record is None or not record.direct_provenance:
+        if record is None or not record.direct_provenance or branch in self._pinned:
             return
         wanted: list[tuple[Branch, CommitId]] = []
         for source in record.direct_provenance:

@@ -52,18 +52,30 @@ class Reader:
         ``after`` leaves out entries up to that path.
         """
         commit = self.commit(repo, ref)
-        glob = Glob(path)
         with self.pfs.reading(commit.root):
-            if glob.is_literal:
-                where = clean(glob.literal)
-                found = self.pfs.trees.get(commit.root, where)
-                if found is None:
-                    raise _missing(commit, where)
-                yield from self._inside(commit, where, found, after)
-                return
-            matches = list(find(self.pfs.trees, commit.root, glob))
-            for where, entry in matches:
+            for where, entry in list(self._named(commit, path)):
                 yield from self._inside(commit, where, entry, after)
+
+    def _named(self, commit: CommitRecord, path: str) -> Iterator[tuple[str, Entry]]:
+        """The file or directory of that very name, else all that it matches as a glob.
+
+        A name may hold signs of the grammar (``/a (1).txt``); what is there comes first.
+        """
+        where, found = _plain(path), None
+        if where is not None:
+            found = self.pfs.trees.get(commit.root, where)
+        if where is not None and found is not None:
+            yield where, found
+            return
+        glob = Glob(path)
+        if glob.is_literal:
+            where = clean(glob.literal)
+            found = self.pfs.trees.get(commit.root, where)
+            if found is None:
+                raise _missing(commit, where)
+            yield where, found
+            return
+        yield from find(self.pfs.trees, commit.root, glob)
 
     def _inside(self, commit: CommitRecord, where: str, found: Entry, after: str) -> Iterator[File]:
         if not found.is_dir:
@@ -100,11 +112,10 @@ class Reader:
     def files(self, repo: Repo, ref: str, pattern: str) -> Iterator[File]:
         """Every file (no directories) at or below what ``pattern`` matches, each once."""
         commit = self.commit(repo, ref)
-        glob = Glob(pattern)
         with self.pfs.reading(commit.root):
             covered = ""
             none = True
-            for path, entry in find(self.pfs.trees, commit.root, glob):
+            for path, entry in self._named(commit, pattern):
                 none = False
                 if covered and (path.startswith(covered) or covered == "/"):
                     continue
@@ -243,6 +254,14 @@ class Reader:
             raise InvalidArgument(f"{file.path} is a directory", "name a file in it")
         with self.pfs.reading(file.commit.root):
             yield from self.pfs.content.read(file.entry, offset, length)
+
+
+def _plain(path: str) -> str | None:
+    """``path`` as a plain path, None when it cannot be one."""
+    try:
+        return clean(path)
+    except InvalidArgument:
+        return None
 
 
 def _pair(

@@ -15,7 +15,7 @@ from pachybox.errors import InvalidArgument, NotFound
 from pachybox.model.files import Delete, Edit, Entry, Kind, Put
 from pachybox.model.glob import Glob
 from pachybox.model.ids import Hash
-from pachybox.model.paths import clean, escape
+from pachybox.model.paths import clean
 from pachybox.pfs.find import find
 from pachybox.pfs.split import first_free, split_name
 from pachybox.store.content import Content
@@ -35,9 +35,13 @@ class PutFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFile:
-    """Remove what is at ``path``, which may be a glob. Missing is not an error."""
+    """Remove what is at ``path``. Missing is not an error.
+
+    A name that is there comes first; unless ``exact``, another is taken as a glob.
+    """
 
     path: str
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,9 @@ class Writer:
         return self._root
 
     def _remove(self, op: RemoveFile) -> None:
+        if op.exact or self._trees.get(self._settle(), clean(op.path)) is not None:
+            self._delete(clean(op.path))
+            return
         glob = Glob(op.path)
         if glob.is_literal:
             self._delete(clean(glob.literal))
@@ -240,8 +247,3 @@ def header_size(directory: Entry) -> int:
     """Bytes of the header that every file of a split directory begins with."""
     header = _frame(directory)[0]
     return header.size if header else 0
-
-
-def literal(path: str) -> str:
-    """``path`` as a glob that matches just it."""
-    return escape(path)

@@ -289,6 +289,7 @@ def run_pipeline(
         ch.tx.put(PIPELINES, record)
     provenance = _provenance(ch, pipeline, record, chosen)
     branch = ch.branch(_output(record))
+    ch.pin(branch.branch)
     commit = ch.open_commit(
         branch, branch.head, EMPTY, 0, 0, origin=Origin.AUTO, provenance=provenance
     )

@@ -47,8 +47,8 @@ def test_a_pipeline_runs_over_what_is_there_and_then_only_what_changed(box: Real
     c = box.client
     c.create_repo("in")
     with c.put("in@master") as put:
-        put.bytes("/a", b"one")
-        put.bytes("/b", b"two")
+        put.data("/a", b"one")
+        put.data("/b", b"two")
     c.create_pipelines(spec("up", "in", UPPER.format(repo="in")))
     job = last_job(box, "up")
     assert (job.state, job.processed, job.skipped, job.total) == ("JOB_SUCCESS", 2, 0, 2)
@@ -66,8 +66,8 @@ def test_what_leaves_the_input_leaves_the_output(box: RealBox) -> None:
     c = box.client
     c.create_repo("in")
     with c.put("in@master") as put:
-        put.bytes("/a", b"one")
-        put.bytes("/b", b"two")
+        put.data("/a", b"one")
+        put.data("/b", b"two")
     c.create_pipelines(spec("up", "in", UPPER.format(repo="in")))
     last_job(box, "up")
     c.delete_file("in@master:/a")
@@ -98,9 +98,9 @@ def test_a_failed_datum_fails_the_job_and_leaves_its_output_empty(box: RealBox) 
     c = box.client
     c.create_repo("in")
     with c.put("in@master") as put:
-        put.bytes("/good", b"good")
-        put.bytes("/bad", b"bad")
-    script = '! grep -q bad /pfs/in/* || { echo broken >&2; exit 3; }\ncp /pfs/in/* /pfs/out/'
+        put.data("/good", b"good")
+        put.data("/bad", b"bad")
+    script = "! grep -q bad /pfs/in/* || { echo broken >&2; exit 3; }\ncp /pfs/in/* /pfs/out/"
     c.create_pipelines(spec("p", "in", script, datum_tries=2))
     c.create_pipelines(spec("down", "p", UPPER.format(repo="p")))
     job = last_job(box, "p")
@@ -170,8 +170,8 @@ def test_two_datums_that_write_one_path_fail_the_job(box: RealBox) -> None:
     c = box.client
     c.create_repo("in")
     with c.put("in@master") as put:
-        put.bytes("/a", b"a")
-        put.bytes("/b", b"b")
+        put.data("/a", b"a")
+        put.data("/b", b"b")
     c.create_pipelines(spec("p", "in", "echo $PACH_DATUM_ID > /pfs/out/same"))
     job = last_job(box, "p")
     assert job.state == "JOB_FAILURE"
@@ -259,7 +259,7 @@ def test_refusals_name_the_thing(shared_box: RealBox) -> None:
     with pytest.raises(NotFound, match="repo default/nowhere not found"):
         c.create_pipelines(spec("p1", "nowhere", "true"))
     with pytest.raises(InvalidArgument, match="own output"):
-        c.create_pipelines(spec("src2", "src2", "true"))
+        c.create_pipelines(spec("src", "src", "true"))
     c.create_pipelines(spec("dup", "src", "true"))
     with pytest.raises(AlreadyExists, match="already exists"):
         c.create_pipelines(spec("dup", "src", "true"))

@@ -168,7 +168,7 @@ def _modify(upload: Upload, requests: Iterator[Any]) -> None:
                     request = following
                     continue
         elif request.HasField("delete_file"):
-            upload.remove(escape(request.delete_file.path) if request.delete_file.path else "/")
+            upload.remove(request.delete_file.path or "/", exact=True)
         elif request.HasField("copy_file"):
             copy = request.copy_file
             repo, ref = m.to_ref(copy.src.commit)

@@ -82,11 +82,12 @@ class Upload:
         """A whole file in memory."""
         self._put(path, Entry("", Kind.FILE, self._session.put(data), len(data)), append)
 
-    def remove(self, path: str) -> None:
-        """Delete a path or what a glob matches; a trailing slash means the directory."""
-        if Glob(path).is_literal:
-            clean(Glob(path).literal)
-        self.ops.append(RemoveFile(path))
+    def remove(self, path: str, *, exact: bool = False) -> None:
+        """Delete what is at a path, or (unless ``exact``) what it matches as a glob."""
+        clean(path)
+        if not exact:
+            Glob(path)
+        self.ops.append(RemoveFile(path, exact))
 
     def copy(self, repo: Repo, ref: str, source: str, path: str, *, append: bool) -> None:
         """Copy a file or subtree of a commit by reference."""

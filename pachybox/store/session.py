@@ -1,0 +1,291 @@
+"""A session: how content enters the store, and a lease on it until somebody names it.
+
+blobs.py hands sessions out; packs.py and objects.py take the content; leases.py remembers what
+the collector must leave alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from blake3 import blake3
+
+from pachybox.errors import InvalidArgument, Refused
+from pachybox.model.ids import Hash
+from pachybox.store import format as fmt
+from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, write_all, write_back
+from pachybox.store.format import PACK_LIMIT, digest
+from pachybox.store.objects import Upload
+from pachybox.store.transfer import CHUNK, STEP, Hasher, Sums, copy_in
+
+if TYPE_CHECKING:
+    from pachybox.store.blobs import BlobStore
+
+
+class Session:
+    """Content on its way in: all it put or found is kept from the collector until it ends.
+
+    Leaving the ``with`` block by an exception removes the large objects that nobody else has
+    found; call keep() before that once something durable names them.
+    """
+
+    def __init__(self, store: BlobStore, past_reserve: bool) -> None:
+        """Use BlobStore.session()."""
+        self._store = store
+        self._past_reserve = past_reserve
+        with store.lock:
+            self._lease = store.leases.begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end(undo=kind is not None)
+
+    def end(self, *, undo: bool = False) -> None:
+        """End the lease; ``undo`` removes the large objects only this session made."""
+        store = self._store
+        doomed: list[Path] = []
+        with store.lock:
+            for h in store.leases.end(self._lease):
+                if undo:
+                    size = store.objects.size(h)
+                    doomed += store.objects.withdraw(h)
+                    store.count_object(-1, -(size or 0))
+        for path in doomed:
+            remove(path)
+
+    def keep(self) -> None:
+        """What was put so far stays even if the session is left by an exception."""
+        with self._store.lock:
+            self._store.leases.keep(self._lease)
+
+    def hold(self, hashes: Iterable[Hash]) -> list[Hash]:
+        """Protect blobs that are in the store as if they had been put; returns the missing."""
+        hashes = list(hashes)
+        store = self._store
+        missing = []
+        with store.lock:
+            store.leases.touch(self._lease, hashes)
+            for h in hashes:
+                if store.packs.find(h) is None and not store.objects.there(h):
+                    missing.append(h)
+                else:
+                    store.leases.shared(self._lease, h)
+        return missing
+
+    def put(self, data: bytes | memoryview) -> Hash:
+        """Store ``data`` unless it is there; returns its address. Not durable until flush().
+
+        Raises Exhausted when the disk is full or the reserve would be touched.
+        """
+        if len(data) > PACK_LIMIT:
+            return self._put_long(memoryview(data))
+        blob = data if type(data) is bytes else bytes(data)
+        h = digest(blob)
+        self._admit((h,), (blob,))
+        return h
+
+    def put_many(self, blobs: Sequence[bytes | memoryview]) -> list[Hash]:
+        """put() for many at the price of few."""
+        hashes: list[Hash] = []
+        names: list[Hash] = []
+        short: list[bytes] = []
+        size = 0
+        for data in blobs:
+            if len(data) > PACK_LIMIT:
+                hashes.append(self._put_long(memoryview(data)))
+                continue
+            blob = data if type(data) is bytes else bytes(data)
+            h = digest(blob)
+            hashes.append(h)
+            names.append(h)
+            short.append(blob)
+            size += len(blob)
+            if size >= fmt.FRAME_BYTES or len(short) >= fmt.FRAME_RECORDS:
+                self._admit(names, short)
+                names, short, size = [], [], 0
+        if short:
+            self._admit(names, short)
+        return hashes
+
+    def _admit(self, hashes: Sequence[Hash], blobs: Sequence[bytes]) -> None:
+        store, packs = self._store, self._store.packs
+        if packs.empty:  # once a frame is often enough
+            self._ask_reserve()
+        with store.lock:
+            store.leases.touch(self._lease, hashes)
+            if packs.admit(hashes, blobs):
+                store.grown()
+        if packs.full:
+            packs.spill()
+
+    def _ask_reserve(self) -> None:
+        if self._store.reserve is not None and not self._past_reserve:
+            self._store.reserve()
+
+    def _put_long(self, data: memoryview) -> Hash:
+        h = Hash(blake3(data, max_threads=blake3.AUTO).digest())
+        if self._found(h):
+            return h
+        with self._upload() as upload:
+            at = 0
+            while at < len(data):
+                piece = data[at : at + STEP]
+                write_all(upload.fd, piece)
+                write_back(upload.fd, at, len(piece))
+                at += len(piece)
+            # Read back, so that what is named is what was stored.
+            stored, sums = upload.hasher.result(at)
+            if stored != h:
+                raise Refused("the content changed while it was put", "put it again")
+            self._stage(h, upload.path, at, sums)
+        return h
+
+    def put_fd(self, fd: int) -> tuple[Hash, int]:
+        """Store a regular file from its start; returns address and size.
+
+        Large content is copied inside the kernel and hashed meanwhile. The position of ``fd``
+        is of no matter. Raises InvalidArgument for what is no regular file, Refused when it
+        changes while it is read.
+        """
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise InvalidArgument("not a regular file", "send its content as a stream")
+        if before.st_size <= PACK_LIMIT:
+            data = pread_all(fd, PACK_LIMIT + 1, 0)
+            after = os.fstat(fd)
+            same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+            if not same or len(data) > PACK_LIMIT:
+                raise Refused(
+                    "the file changed while it was read", "put it again when nobody writes it"
+                )
+            return self.put(data), len(data)
+        with self._upload() as upload:
+            size = copy_in(fd, upload.fd, upload.hasher.follow)
+            h, sums = upload.hasher.result(size)
+            self._stage(h, upload.path, size, sums)
+        return h, size
+
+    def put_stream(self, readinto: Callable[[memoryview], int]) -> tuple[Hash, int]:
+        """Store what ``readinto`` delivers until it returns 0; returns address and size.
+
+        Memory is bounded whatever the length. An error of ``readinto`` leaves nothing behind.
+        """
+        buffer = memoryview(bytearray(CHUNK))
+        filled = _fill_from(readinto, buffer[: PACK_LIMIT + 1])
+        if filled <= PACK_LIMIT:
+            return self.put(buffer[:filled]), filled
+        with self._upload() as upload:
+            filled += _fill_from(readinto, buffer[filled:])
+            size = 0
+            while filled:
+                write_all(upload.fd, buffer[:filled])
+                size += filled
+                if size % STEP == 0:
+                    write_back(upload.fd, size - STEP, STEP)
+                upload.hasher.follow(size)
+                filled = _fill_from(readinto, buffer) if filled == CHUNK else 0
+            h, sums = upload.hasher.result(size)
+            self._stage(h, upload.path, size, sums)
+        return h, size
+
+    def adopt(self, path: Path) -> tuple[Hash, int]:
+        """Take over a finished file, which is gone from ``path`` on return.
+
+        The caller promises that nobody has it open for writing. Large files of the store's
+        own file system are renamed in and become read-only; others are copied. Raises
+        InvalidArgument for what is no regular file.
+        """
+        before = path.lstat()
+        if not stat.S_ISREG(before.st_mode):
+            raise InvalidArgument(f"{path} is not a regular file", "adopt plain files only")
+        large = before.st_size > PACK_LIMIT
+        if large and before.st_uid != os.geteuid() and os.geteuid() == 0:
+            os.chown(path, 0, 0, follow_symlinks=False)
+        mine = before.st_uid == os.geteuid() or os.geteuid() == 0
+        if mine and not before.st_mode & stat.S_IRUSR:
+            path.chmod(0o600)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not large or not mine or before.st_dev != self._store.root.stat().st_dev:
+                result = self.put_fd(fd)
+                remove(path)
+                return result
+            path.chmod(0o444)
+            return self._adopt_large(path, fd, before.st_size)
+        finally:
+            os.close(fd)
+
+    def _adopt_large(self, path: Path, fd: int, size: int) -> tuple[Hash, int]:
+        self._ask_reserve()
+        write_back(fd, 0, size)
+        h, sums = Hasher(fd, threads=blake3.AUTO).result(size)
+        if self._found(h):
+            remove(path)
+            return h, size
+        place = self._store.objects.reserve_name()
+        try:
+            path.rename(place)
+            self._stage(h, place, size, sums)
+        except BaseException:
+            self._store.objects.release(place)
+            raise
+        return h, size
+
+    @contextmanager
+    def _upload(self) -> Iterator[Upload]:
+        """A new upload, removed again when the block is left by an exception."""
+        self._ask_reserve()
+        objects = self._store.objects
+        with full_disk_is_exhausted(self._store.root):
+            upload = objects.begin()
+            try:
+                yield upload
+            except BaseException:
+                objects.release(upload.path)
+                raise
+            finally:
+                upload.close()
+
+    def _found(self, h: Hash) -> bool:
+        """Whether the object is in the store already; it is protected then."""
+        store = self._store
+        with store.lock:
+            if not store.objects.has(h):
+                return False
+            store.leases.touch(self._lease, (h,))
+            store.leases.shared(self._lease, h)
+            return True
+
+    def _stage(self, h: Hash, path: Path, size: int, sums: Sums[int]) -> None:
+        store = self._store
+        with store.lock:
+            store.leases.touch(self._lease, (h,))
+            if new := store.objects.stage(h, path, size, sums):
+                store.leases.made(self._lease, h)
+                store.count_object(1, size)
+                store.grown()
+            else:
+                store.leases.shared(self._lease, h)
+        if not new:
+            store.objects.release(path)
+
+
+def _fill_from(readinto: Callable[[memoryview], int], view: memoryview) -> int:
+    """Call ``readinto`` until ``view`` is full or it returns 0; the bytes read."""
+    filled = 0
+    while filled < len(view) and (n := readinto(view[filled:])):
+        filled += n
+    return filled

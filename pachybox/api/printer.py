@@ -3,7 +3,7 @@
 The JSON is that of the protobuf standard, the same as ``json_format.MessageToDict`` gives
 (lowerCamelCase names, defaults left out, 64-bit integers as strings, enums by name, bytes
 in base64), held equal by a property test. A listing prints one message per file, so the
-cost per message is what a listing costs: about a tenth of ``json_format``'s.
+cost per message is what a listing costs: 5 us a FileInfo, where ``json_format`` takes 28.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Printer = Callable[[Any], str]
 
 # Names of things, repeated in every record of a stream: their text is remembered by
-# their wire form. perf: 21 us -> 11 us a FileInfo.
+# their wire form. perf: 8.2 us -> 5.3 us a FileInfo.
 _REMEMBERED = {
     "pfs_v2.Branch",
     "pfs_v2.Commit",

@@ -16,7 +16,7 @@ from pachybox.model.ids import Commit, Hash, Repo
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.store.check import check
+from pachybox.store.check import check, repair
 from pachybox.store.gc import Collected, collect
 from pachybox.store.trees import EMPTY
 
@@ -88,8 +88,18 @@ def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
 
 
 def _store(pfs: Pfs, fix: bool) -> Iterator[Finding]:
-    for problem in check(pfs.blobs, fix=fix):
-        yield Finding(problem.level, problem.thing, problem.detail)
+    problems = list(check(pfs.blobs))
+    if fix and any(p.level == "error" for p in problems):
+        problems = [*repair(pfs.blobs), *check(pfs.blobs)]
+    for problem in problems:
+        yield Finding(_LEVELS[problem.level], problem.thing, problem.detail)
+
+
+_LEVELS: dict[str, Literal["info", "error", "fixed"]] = {
+    "info": "info",
+    "error": "error",
+    "fixed": "fixed",
+}
 
 
 def _commits(pfs: Pfs) -> Iterator[Finding]:

@@ -393,6 +393,7 @@ class Pfs:
                 )
             )
             if isinstance(outcome, CommitRecord):
+                session.keep()
                 return outcome
             guess = (outcome, writer.apply(outcome, ops))
         raise AssertionError("the last attempt always writes")

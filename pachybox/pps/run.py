@@ -299,7 +299,7 @@ class JobRun:
             try:
                 for outcome in batch:
                     done[outcome.datum.id] = outcome
-                self._save(batch, done)
+                self._save(session, batch, done)
             except BaseException as e:
                 self._error = self._error or e
                 self.cancel_quietly()
@@ -311,7 +311,7 @@ class JobRun:
             for attempt in self._attempts.values():
                 attempt.cancel()
 
-    def _save(self, batch: list[Outcome], done: dict[str, Outcome]) -> None:
+    def _save(self, session: Session, batch: list[Outcome], done: dict[str, Outcome]) -> None:
         counts = _counts(done)
 
         def change(ch: Change) -> None:
@@ -339,6 +339,7 @@ class JobRun:
             )
 
         self.pfs.change(change)
+        session.keep()  # named now: a job that breaks off later must not take it away
 
     # ---- the end
 
@@ -374,6 +375,7 @@ class JobRun:
                 ch, self.job, root, whole.size, whole.count, **counts, datums=tree
             )
         )
+        session.keep()
 
     def _output(self, session: Session, base: Base | None, tree: Hash) -> Hash:
         """The output tree: the base's, less what changed datums wrote there, plus what they

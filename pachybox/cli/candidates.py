@@ -106,13 +106,14 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
         source = _pipelines
     elif name in ("start commit", "put file"):
         source = _files_of if name == "put file" and ":" in current else _branches
-    elif (name == "run pipeline" and len([w for w in rest if not w.startswith("-")])) or name in ("flush commit", "flush job"):
+    elif name in ("flush commit", "flush job"):
+        source = _branches
+    elif name == "run pipeline" and any(not word.startswith("-") for word in rest):
         source = _branches
     if source is None or (rest and rest[-1] in ("-f", "--file", "-i", "-o", "--output")):
         return
     with _client() as box:
-        for word in islice((w for w in source(box, current) if w.startswith(current)), _MOST):
-            yield word
+        yield from islice((w for w in source(box, current) if w.startswith(current)), _MOST)
 
 
 def _repos(box: Client, current: str) -> Iterator[str]:

@@ -26,9 +26,9 @@ _ZSH = """\
 #compdef pachybox
 # pachybox completion for zsh: eval "$(pachybox completion zsh)"
 _pachybox() {
-    local -a found
-    found=("${(@f)$(pachybox __complete "${(@)words[2,CURRENT-1]}" -- "${words[CURRENT]}" 2>/dev/null)}")
-    found=(${found:#})
+    local -a found before
+    before=("${(@)words[2,CURRENT-1]}")
+    found=(${(f)"$(pachybox __complete "$before[@]" -- "$words[CURRENT]" 2>/dev/null)"})
     if (( ${#found} )); then compadd -Q -S '' -a found; else _files; fi
 }
 compdef _pachybox pachybox

@@ -68,7 +68,7 @@ class Scope:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a dropped stream may close within a lock
         self._open: set[Connection] = set()
         self._tokens: list[contextvars.Token[Scope | None]] = []
         self._ended = threading.Event()
@@ -241,8 +241,8 @@ class Response:
     """
 
     def __init__(self, transport: Transport, connection: Connection, during: str) -> None:
-        self._transport = transport
         self._connection: Connection | None = connection
+        self._transport = transport
         self._during = during
         self._left: int | None  # bytes left of the body or chunk; None = until the peer closes
         try:
@@ -273,6 +273,9 @@ class Response:
         connection, self._connection = self._connection, None
         if connection:
             self._transport.release(connection, keep=False)
+
+    def __del__(self) -> None:
+        self.close()  # a stream that was dropped instead of closed
 
     def _done(self) -> None:
         connection, self._connection = self._connection, None
@@ -401,7 +404,7 @@ class Transport:
         self.answered = False  # once true, a refused connection is a restart rather than no box
         self._token = token
         self._idle: list[Connection] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a dropped stream may close within a lock
         self._closed = False
 
     def close(self) -> None:

@@ -188,7 +188,9 @@ class Box:
         return True
 
     def _reply(self, conn: Conn, status: int, body: bytes) -> None:
-        conn.sock.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+        conn.sock.sendall(
+            b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+        )
 
     def _method(self, conn: Conn, asked: Asked) -> None:
         answer = self.answers.get(asked.method, NotFound(f"no answer for {asked.method}"))

@@ -17,7 +17,6 @@ from xxhash import xxh3_64_intdigest
 from pachybox.model.ids import Hash
 from pachybox.store.node import (
     EMPTY,
-    MAX_LEVEL,
     Node,
     Nodes,
     PutBlob,
@@ -40,12 +39,6 @@ class Shape:
 
     leaf: int = 256
     bits: int = 5
-
-    def level(self, key: str) -> int:
-        """On how many levels a chunk ends at ``key``."""
-        x = xxh3_64_intdigest(key.encode())
-        zeros = (x & -x).bit_length() - 1 if x else 64
-        return min(zeros // self.bits, MAX_LEVEL)
 
     def ends(self, level: int, rows: Sequence[Row]) -> list[int]:
         """The end (exclusive) of every chunk of level ``level`` that a key of ``rows`` ends."""

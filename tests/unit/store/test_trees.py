@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 import pytest
@@ -308,6 +309,23 @@ def test_refs_reach_every_node_and_blob() -> None:
     needed = Memory()
     needed.blobs = {h: memory.blobs[h] for h in seen}
     assert len(list(Trees(needed.get, shape=TINY).walk(root))) == 65
+
+
+def test_threads_read_and_edit_over_one_small_cache() -> None:
+    memory = Memory()
+    trees = Trees(memory.get, 60_000, TINY)
+    root = write(trees, memory, {f"/d{i % 3}/{i}": file(i) for i in range(300)})
+
+    def work(thread: int) -> Hash:
+        mine = root
+        for i in range(40):
+            mine = trees.edit(mine, [Put(f"/d1/new{thread}-{i}", file(i))], memory.put)
+            assert trees.get(mine, f"/d2/{3 * i + 2}") is not None
+            assert sum(1 for _ in trees.diff(root, mine)) == i + 2
+        return trees.edit(mine, [Delete(f"/d1/new{thread}-{i}") for i in range(40)], memory.put)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(work, range(4))) == {root}
 
 
 def test_the_cache_stays_within_its_bound_and_zero_means_none() -> None:

@@ -96,10 +96,9 @@ class Door:
         except Gone:
             code = "cancelled"
             raise
-        except TimedOut:
+        except TimedOut as e:
             code = "timeout"
-            refusal = rejected(408, "the request's body came too slowly")
-            self._refuse(request, response, 408, refusal.error)
+            self._refuse(request, response, 408, as_error(e, request.path))
         except Rejected as e:
             code = e.error.code
             self._refuse(request, response, e.status, e.error, e.headers)
@@ -110,7 +109,9 @@ class Door:
         finally:
             if name == "other":
                 name = self._label(request)
-            self._metrics.observe(name, code, monotonic() - began)
+            took = monotonic() - began
+            self._metrics.observe(name, code, took)
+            log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
 
     def _serve(self, request: Request, response: Response) -> _Served:
         if not request.local:
@@ -218,7 +219,7 @@ class Door:
     ) -> None:
         """Answer with an error; too late for that, cut the answer short."""
         if response.started:
-            response.keep_alive = False
+            log.warning("answer cut short path=%s error=%s", request.path, error)
             raise Gone from error
         try:
             if not (request.body.small() and status != 408 and request.body.drain()):

@@ -7,7 +7,8 @@ import logging
 import secrets
 
 from pachybox.api.http import Rejected
-from pachybox.errors import Exhausted, Internal, PachyboxError
+from pachybox.api.transport import TimedOut
+from pachybox.errors import Exhausted, Internal, InvalidArgument, PachyboxError
 
 log = logging.getLogger("pachybox.api")
 
@@ -18,6 +19,8 @@ def as_error(error: BaseException, method: str) -> PachyboxError:
         return error
     if isinstance(error, Rejected):
         return error.error
+    if isinstance(error, TimedOut):
+        return InvalidArgument("the request's body came too slowly", "send it again")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted("no space is left on the disk", "free some space or run collect garbage")
     if isinstance(error, MemoryError):

@@ -60,7 +60,8 @@ class Routes(Protocol):
     ) -> dict[str, Any]:
         """Apply one upload as one commit and return it in CommitInfo's JSON form.
 
-        An exception out of ``ops`` means: give up, nothing of it may be seen.
+        ``ops`` is to be read to its end before anything is committed: an exception out
+        of it (a malformed or truncated body, a client gone) means that nothing may be seen.
         """
         ...
 

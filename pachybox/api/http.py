@@ -1,8 +1,9 @@
 """HTTP/1.1 requests: a strict head, and a body read as it comes.
 
 Hand-made because it is part of every call: a whole small call takes 50 us, where an echo on
-``http.server`` that parses and prints nothing takes 95. What a request may not be is refused here (RFC 9112): folded or
-malformed headers, two lengths, a length beside chunks, unknown codings.
+``http.server`` that parses and prints nothing takes 95. What a request may not be is refused
+here (RFC 9112): folded or malformed headers, two lengths, a length beside chunks, unknown
+codings.
 """
 
 from __future__ import annotations

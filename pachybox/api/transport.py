@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import heapq
 import itertools
+import logging
 import os
 import select
 import socket
@@ -22,6 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pachybox.errors import InvalidArgument
+
+log = logging.getLogger("pachybox.api")
 
 BUFFER_BYTES = 64 << 10
 MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
@@ -78,6 +81,7 @@ class Wire:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, tick)
         if not self.local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers
 
     # reading
 
@@ -372,7 +376,10 @@ class Attendant:
             ask.register(fd, select.POLLRDHUP)
             if on_gone is None or not ask.poll(0):
                 return
-        on_gone()
+        try:
+            on_gone()
+        except Exception:
+            log.exception("a call-back of a cancelled call failed")
 
     def _flush(self) -> None:
         while True:

@@ -126,7 +126,7 @@ class House:
         for name, content in found.items():
             if len(content) < 1000:
                 continue
-            stored = self.folder / "stored"
+            stored = self.folder / f"stored{name.replace('/', '-')}"
             stored.write_bytes(content)
             with stored.open("rb") as file:
                 if out.fds:

@@ -115,7 +115,7 @@ def _before(prefix: str) -> str:
     """A name in front of all that begin with ``prefix``, and behind nearly all others."""
     last = ord(prefix[-1])
     if last <= 1:
-        return prefix[:-1]
+        return prefix[:-1] + "\0"  # no name has a NUL; a directory of the shorter name is behind it
     # the code points between U+D7FF and U+E000 are surrogates, which no name has
     lower = 0xD7FF if last == 0xE000 else last - 1
     return prefix[:-1] + chr(lower) + "\U0010ffff"

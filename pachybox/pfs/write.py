@@ -87,6 +87,7 @@ class Writer:
         self._root = root
         self._edits: list[Edit] = []
         self._pending: dict[str, Entry] = {}
+        self._removing = False
         for op in ops:
             if isinstance(op, PutFile):
                 self._put_file(op)
@@ -103,6 +104,7 @@ class Writer:
             self._root = self._trees.edit(self._root, self._edits, self._put)
             self._edits = []
             self._pending = {}
+            self._removing = False
         return self._root
 
     def _set(self, path: str, entry: Entry) -> None:
@@ -128,7 +130,7 @@ class Writer:
 
     def _settled_for(self, path: str) -> Hash:
         """The tree to look ``path`` up in: pending removals could have taken it away."""
-        if any(isinstance(e, Delete) for e in self._edits):
+        if self._removing:
             return self._settle()
         return self._root
 
@@ -144,6 +146,7 @@ class Writer:
             self._delete(path)
 
     def _delete(self, path: str) -> None:
+        self._removing = True
         if path == "/":
             for entry in self._trees.list(self._settle()):
                 self._edits.append(Delete(f"/{entry.name}"))
@@ -166,7 +169,7 @@ class Writer:
                     self._put_file(PutFile(base + path[strip:], entry, op.append))
             return
         self._settle()
-        self._edits.append(Delete(op.path))
+        self._delete(op.path)
         self._set(op.path, found)
 
     def _split(self, op: PutSplit) -> None:

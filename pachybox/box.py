@@ -55,8 +55,12 @@ class Lock:
                 f"another box (process {holder or 'unknown'}) is running on {path.parent.parent}",
                 "use it, stop it with: pachybox down, or choose another PACHYBOX_HOME",
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        text = f"{os.getpid()}\n".encode()
+        try:
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+        except OSError as e:  # a full disk must not keep a box from starting: it can still read
+            log.warning("%s does not name this process: %s", path, e)
 
     def release(self) -> None:
         """Give the lock up."""

@@ -16,6 +16,7 @@ from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
 from pachybox.config import Config, load
+from pachybox.errors import PachyboxError
 
 log = logging.getLogger("pachybox.daemon")
 
@@ -105,4 +106,7 @@ def main(config: Config | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PachyboxError as error:
+        sys.exit(f"pachybox: {error}")

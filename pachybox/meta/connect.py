@@ -7,6 +7,8 @@ in DuckDB 2 an open result owns its connection.
 
 from __future__ import annotations
 
+import errno
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,15 @@ from typing import Any
 
 import duckdb
 
-from pachybox.errors import Internal, Refused
+from pachybox.errors import Corrupt, Exhausted, Internal, PachyboxError, Refused
+
+log = logging.getLogger("pachybox.meta")
+
+FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
+INVALID = (duckdb.FatalException, duckdb.ConnectionException)
+"""What every call raises once DuckDB has given a database up, or it could not be reopened."""
+
+_REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the database afresh
 
 _CONFIG: dict[str, Any] = {
     "threads": 2,
@@ -42,27 +52,33 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open or create the database and bring its schema up to date.
 
-        Raises Refused when another process holds it or when a newer version wrote it.
+        Raises Refused when another process holds it or when a newer version wrote it, Corrupt
+        when it is damaged.
         """
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._pool: list[duckdb.DuckDBPyConnection] = []
+        self._lent = 0
         self._generation = 0
+        self._reopening = False
         self.writer = self._connect()
-        self._migrate()
+        try:
+            self._migrate()
+        except duckdb.Error as e:
+            raise told(path, e) from e
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         try:
             return duckdb.connect(
                 str(self.path), config={**_CONFIG, "temp_directory": f"{self.path}.tmp"}
             )
-        except duckdb.IOException as e:
-            if "lock" in str(e):
+        except duckdb.Error as e:
+            if "Could not set lock" in str(e):
                 raise Refused(
                     f"{self.path} is in use by another process",
                     "stop the other box, or choose another PACHYBOX_HOME",
                 ) from e
-            raise Internal(f"cannot open {self.path}: {e}") from e
+            raise told(self.path, e) from e
 
     def _migrate(self) -> None:
         con = self.writer
@@ -87,32 +103,75 @@ class Database:
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
         with self._lock:
+            self._lock.wait_for(lambda: not self._reopening)
             generation = self._generation
             con = self._pool.pop() if self._pool else self.writer.cursor()
+            self._lent += 1
         try:
             yield con
         finally:
             with self._lock:
-                if generation == self._generation and len(self._pool) < 8:
+                self._lent -= 1
+                if generation == self._generation and not self._reopening and len(self._pool) < 8:
                     self._pool.append(con)
                 else:
                     con.close()
+                self._lock.notify_all()
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one query."""
+        """All rows of one query. Waits while the database is opened afresh.
+
+        Raises Corrupt when the rows lie in a damaged part of the file.
+        """
+        generation = self._generation
+        try:
+            try:
+                return self._read(sql, params)
+            except INVALID:
+                with self._lock:
+                    self._lock.wait_for(lambda: self._generation != generation, _REOPEN_S)
+                return self._read(sql, params)
+        except duckdb.Error as e:
+            raise told(self.path, e) from e
+
+    def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
 
+    def recover(self, e: BaseException) -> None:
+        """After a transaction failed with ``e``: none is open, and the database can be used.
+
+        A commit that finds no room in the write-ahead log ends its transaction and no more.
+        One that was to checkpoint and could not makes DuckDB give the database up, with what
+        it committed before safe in the log: then it is opened afresh. Raises what forbids that.
+        """
+        try:
+            if not isinstance(e, INVALID):
+                self.writer.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            pass  # DuckDB has rolled it back
+        except duckdb.Error as worse:
+            e = worse
+        if isinstance(e, INVALID):
+            log.warning("database given up, opening it afresh: %s", first_line(e))
+            self.reopen()
+
     def reopen(self) -> None:
-        """After DuckDB declared the database invalid (disk full in mid-write): start afresh
-        from what is on disk."""
+        """Start afresh from what is on disk. Readers wait meanwhile."""
         with self._lock:
-            self._generation += 1
-            for con in self._pool:
-                con.close()
-            self._pool.clear()
-            self.writer.close()
-            self.writer = self._connect()
+            self._reopening = True
+            # DuckDB keeps the old instance, invalid as it is, while any cursor on it is open
+            self._lock.wait_for(lambda: self._lent == 0)
+            try:
+                for con in self._pool:
+                    con.close()
+                self._pool.clear()
+                self.writer.close()
+                self.writer = self._connect()
+            finally:
+                self._generation += 1
+                self._reopening = False
+                self._lock.notify_all()
 
     def close(self) -> None:
         """Checkpoint and close."""
@@ -121,3 +180,25 @@ class Database:
                 con.close()
             self._pool.clear()
             self.writer.close()
+
+
+def first_line(e: BaseException) -> str:
+    """The first line of an error's text."""
+    return (str(e).splitlines() or [repr(e)])[0]
+
+
+def is_full(e: BaseException) -> bool:
+    """Whether an error says that the disk has no room."""
+    if isinstance(e, OSError):
+        return e.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(e, duckdb.Error) and "No space left" in str(e)
+
+
+def told(path: Path, e: duckdb.Error) -> PachyboxError:
+    """What users are told of an error of DuckDB's."""
+    text = first_line(e)
+    if is_full(e):
+        return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
+    if "orrupt" in text or "WAL" in text:
+        return Corrupt(f"{path} is damaged: {text}", "restore the data directory from a backup")
+    return Internal(f"{path}: {text}")

@@ -10,7 +10,6 @@ them; after it, all are there.
 
 from __future__ import annotations
 
-import errno
 import logging
 import queue
 import threading
@@ -24,7 +23,7 @@ from typing import Any, Generic, TypeVar
 import duckdb
 
 from pachybox.errors import Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.connect import Database
+from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.tables import ALL, EVENTS, Row, Table
 from pachybox.model.events import Event
 
@@ -65,6 +64,10 @@ class Tx:
             if found is not None:
                 return None if found is _GONE else found
         return self._meta.get(table, key)
+
+    def has_staged(self, table: Table[K, V], key: K) -> bool:
+        """Whether this change itself staged a record of ``key``; asks no database."""
+        return self.staged.get(table, {}).get(key, _GONE) is not _GONE
 
     def put(self, table: Table[K, V], record: V) -> None:
         """Insert or replace the record of its key."""
@@ -288,8 +291,8 @@ class Meta:
 
     def _apply(self, staged: Staged, fresh: set[tuple[str, Any]]) -> None:
         con = self.db.writer
-        con.execute("BEGIN")
         try:
+            con.execute("BEGIN")
             for table, records in staged.items():
                 gone = [k for k, v in records.items() if v is _GONE]
                 new: list[Row] = []
@@ -311,26 +314,28 @@ class Meta:
                     appender.append_rows(changed)
                     appender.flush()
             con.execute("COMMIT")
-        except BaseException:
+        except BaseException as e:
             try:
-                con.execute("ROLLBACK")
-            except duckdb.Error as e:
-                log.warning("rollback failed, reopening: %s", e)
-                self.db.reopen()
+                self.db.recover(e)
+            except PachyboxError as worse:
+                log.error("database not open, every change tries again: %s", worse)
             raise
 
     def _translate(self, e: BaseException) -> BaseException:
         """What the callers of a failed group are told."""
         if isinstance(e, PachyboxError):
             return e
-        text = str(e)
-        full = "No space left" in text or "out of disk" in text.lower()
-        if full or (isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)):
+        if is_full(e):
+            where = self.db.path.parent
             return Exhausted(
-                "the disk is full: nothing was written", "free some space, then try again"
+                f"no space left on the file system of {where}: nothing was written", FREE_SPACE
             )
         log.error("metadata commit failed: %r", e)
-        return Internal(f"metadata could not be written: {text.splitlines()[0] if text else e!r}")
+        return (
+            told(self.db.path, e)
+            if isinstance(e, duckdb.Error)
+            else Internal(f"metadata could not be written: {first_line(e)}")
+        )
 
     def _publish(self, staged: Staged, last_event: int) -> None:
         with self.changed:

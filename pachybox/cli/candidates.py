@@ -106,14 +106,17 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
         source = _pipelines
     elif name in ("start commit", "put file"):
         source = _files_of if name == "put file" and ":" in current else _branches
-    elif name in ("flush commit", "flush job"):
-        source = _branches
-    elif name == "run pipeline" and any(not word.startswith("-") for word in rest):
+    elif name in ("flush commit", "flush job") or (name == "run pipeline" and _named(rest)):
         source = _branches
     if source is None or (rest and rest[-1] in ("-f", "--file", "-i", "-o", "--output")):
         return
     with _client() as box:
         yield from islice((w for w in source(box, current) if w.startswith(current)), _MOST)
+
+
+def _named(rest: Sequence[str]) -> bool:
+    """Whether the command's first name is there already."""
+    return any(not word.startswith("-") for word in rest)
 
 
 def _repos(box: Client, current: str) -> Iterator[str]:

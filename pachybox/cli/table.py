@@ -61,10 +61,10 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "finish commit": "close an open commit",
                 "inspect commit": "show a commit",
                 "list commit": "list commits",
-                "find commit": "list the commits in which a path changed",
                 "wait commit": "wait until a commit is finished",
                 "flush commit": "wait for all that follows from commits",
                 "subscribe commit": "list a branch's commits, and new ones as they come",
+                "find commit": "list the commits in which a path changed",
             },
         ),
         (

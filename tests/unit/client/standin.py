@@ -134,6 +134,9 @@ class Box:
             except OSError:
                 pass
 
+    def before_get(self, target: str) -> None:
+        """For tests to replace."""
+
     def last(self, method: str) -> Asked:
         return next(a for a in reversed(self.asked) if a.method == method)
 
@@ -269,6 +272,7 @@ class Box:
     def _get(self, conn: Conn, target: str) -> None:
         query = {k: v[0] for k, v in parse_qs(urlsplit(target).query).items()}
         path = query["path"]
+        self.before_get(target)
         inside = path.rstrip("/") + "/"
         chosen = {
             p: d for p, d in sorted(self.files.items()) if p == path or p.startswith(inside)

@@ -58,7 +58,9 @@ def run(script: Path, folder: Path) -> list[Record]:
         text=True,
         check=True,
     )
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = done.stdout.splitlines()
+    print(*(line for line in lines if not line.startswith("{")), sep="\n", file=sys.stderr)
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def describe() -> str:

@@ -34,6 +34,10 @@ class OpenFile:
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
         self.fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
 
+    def read(self, length: int, offset: int) -> bytes:
+        """Up to ``length`` bytes, the file being held open by the call."""
+        return pread_all(self.fd, length, offset)
+
     def __del__(self) -> None:
         if hasattr(self, "fd"):
             os.close(self.fd)

@@ -24,7 +24,6 @@ from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
 from pachybox.store.disk import (
     full_disk_is_exhausted,
-    pread_all,
     pwrite_all,
     redirty,
     sync_path,
@@ -112,7 +111,7 @@ class Packs:
                 if pack is None:
                     continue
                 try:
-                    data = pread_all(self._file(pack).fd, found.length, found.offset)
+                    data = self._file(pack).read(found.length, found.offset)
                 except FileNotFoundError:
                     if attempt == 1:
                         continue
@@ -131,7 +130,7 @@ class Packs:
             other = self.packs.get(place.pack)
             if other is not None and place.length <= fmt.PACK_LIMIT:
                 try:
-                    data = pread_all(self._file(other).fd, place.length, place.offset)
+                    data = self._file(other).read(place.length, place.offset)
                 except FileNotFoundError:
                     continue
                 if digest(data) == h:
@@ -222,13 +221,13 @@ class Packs:
         now = self._writable()
         pack = now.pack
         frame = fmt.encode(pack.number, pack.end, pack.synced, hashes, blobs)
-        fd = self._file(pack).fd
+        file = self._file(pack)
         try:
-            pwrite_all(fd, frame.data, pack.end)
+            pwrite_all(file.fd, frame.data, pack.end)
         except OSError:
-            os.ftruncate(fd, pack.end)  # a torn frame would be cut by the next opening too
+            os.ftruncate(file.fd, pack.end)  # a torn frame would be cut by the next opening too
             raise
-        write_back(fd, pack.end, frame.end - pack.end)
+        write_back(file.fd, pack.end, frame.end - pack.end)
         pack.end = frame.end
         pack.marked = pack.synced
         now.where.update(
@@ -270,13 +269,13 @@ class Packs:
         with self._syncing:
             if pack.synced >= end:
                 return
-            fd = self._file(pack).fd
+            file = self._file(pack)
             if pack.suspect:
-                redirty(fd, pack.synced, end)
+                redirty(file.fd, pack.synced, end)
                 verify_unsynced(pack)
                 pack.suspect = False
             try:
-                os.fdatasync(fd)
+                os.fdatasync(file.fd)
             except OSError:
                 pack.suspect = True
                 raise
@@ -309,11 +308,11 @@ class Packs:
         if pack.marked == pack.end:
             return
         frame = fmt.encode(pack.number, pack.end, pack.synced, [], [])
-        fd = self._file(pack).fd
+        file = self._file(pack)
         try:
-            pwrite_all(fd, frame.data, pack.end)
+            pwrite_all(file.fd, frame.data, pack.end)
         except OSError:  # no room for a mark: the next opening verifies more, that is all
-            os.ftruncate(fd, pack.end)
+            os.ftruncate(file.fd, pack.end)
             return
         pack.end = frame.end
         self._sync(pack, pack.end)

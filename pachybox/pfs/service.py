@@ -37,7 +37,7 @@ from pachybox.model.pfs import (
 from pachybox.model.refs import parse_ref
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change, Graph, Listener
-from pachybox.pfs.write import FileOp, Writer
+from pachybox.pfs.write import FileOp, PutTree, Writer
 from pachybox.store.blobs import BlobStore, Session
 from pachybox.store.content import Content
 from pachybox.store.trees import EMPTY, Trees
@@ -381,7 +381,7 @@ class Pfs:
         """
         writer = Writer(self.trees, self.content, session.put)
         guess: tuple[Hash, Hash] | None = None
-        small = len(ops) <= _INSIDE
+        small = len(ops) <= _INSIDE and not any(isinstance(op, PutTree) for op in ops)
         if not small:
             base = self._base_root(repo, ref)
             guess = (base, writer.apply(base, ops))

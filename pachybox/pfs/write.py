@@ -70,7 +70,16 @@ class PutSplit:
     append: bool
 
 
-FileOp = PutFile | RemoveFile | CopyFile | PutSplit
+@dataclass(frozen=True, slots=True)
+class PutTree:
+    """Put every file of the tree ``root``, of which there are ``count``: a long run of PutFile
+    folded into a tree as it arrived, so that an upload's memory does not grow with it."""
+
+    root: Hash
+    count: int
+
+
+FileOp = PutFile | RemoveFile | CopyFile | PutSplit | PutTree
 
 
 class Writer:
@@ -95,6 +104,9 @@ class Writer:
                 self._remove(op)
             elif isinstance(op, CopyFile):
                 self._copy(op)
+            elif isinstance(op, PutTree):
+                self._settle()
+                self._overlay(op.root, "")
             else:
                 self._split(op)
         return self._settle()
@@ -171,6 +183,16 @@ class Writer:
         self._settle()
         self._delete(op.path)
         self._set(op.path, found)
+
+    def _overlay(self, top: Hash, base: str) -> None:
+        """Put what is in ``top`` below ``base``: a directory that is new is taken whole."""
+        for entry in self._trees.list(top):
+            path = f"{base}/{entry.name}"
+            there = self._trees.get(self._root, path) if entry.is_dir else None
+            if there is not None and there.is_dir:
+                self._overlay(entry.hash, path)
+            else:
+                self._set(path, entry)
 
     def _split(self, op: PutSplit) -> None:
         self._settle()

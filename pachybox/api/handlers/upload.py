@@ -10,17 +10,19 @@ from collections.abc import Iterator
 
 from pachybox.api.frames import Copy, Op, PutBatch, PutData, PutFd, Read, Remove, Split, Url
 from pachybox.errors import InvalidArgument
-from pachybox.model.files import Entry, Kind
+from pachybox.model.files import Entry, Kind, Put
 from pachybox.model.glob import Glob
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.model.paths import clean
 from pachybox.pfs.read import Reader
 from pachybox.pfs.remote import list_prefix, open_url
 from pachybox.pfs.split import Piece, Role, split
-from pachybox.pfs.write import CopyFile, FileOp, PutFile, PutSplit, RemoveFile
+from pachybox.pfs.write import CopyFile, FileOp, PutFile, PutSplit, PutTree, RemoveFile
 from pachybox.store.blobs import Session
+from pachybox.store.trees import EMPTY
 
 _CHUNK = 1 << 20
+_FOLD = 32_768  # plain puts kept one by one before they become a tree
 
 
 class Upload:
@@ -34,6 +36,7 @@ class Upload:
         self._trusted = trusted
         self.ops: list[FileOp] = []
         self.warnings: list[str] = []
+        self._folded = 0  # operations at the beginning that are not to be folded again
 
     def take(self, ops: Iterator[Op]) -> list[FileOp]:
         """Store the content of every operation; raises what is wrong with the first bad one."""
@@ -67,6 +70,29 @@ class Upload:
             where = _file_path(path)
             entry = Entry(where[where.rfind("/") + 1 :], Kind.FILE, digest, size)
             self.ops.append(PutFile(where, entry, op.append))
+        if len(self.ops) - self._folded >= _FOLD:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Turn the run of plain puts at the end of the operations into a tree."""
+        start = len(self.ops)
+        while start > self._folded:
+            last = self.ops[start - 1]
+            if not isinstance(last, PutFile) or last.append:
+                break
+            start -= 1
+        run = self.ops[start:]
+        if not run:
+            self._folded = len(self.ops)
+            return
+        before = self.ops[start - 1] if start else None
+        root, count = EMPTY, 0
+        if isinstance(before, PutTree):
+            root, count, start = before.root, before.count, start - 1
+        edits = [Put(op.path, op.entry) for op in run if isinstance(op, PutFile)]
+        root = self._reader.pfs.trees.edit(root, edits, self._session.put)
+        self.ops[start:] = [PutTree(root, count + len(run))]
+        self._folded = len(self.ops)
 
     def put_stream(self, path: str, read: Read, *, append: bool) -> None:
         """A file of any size, read to its end."""

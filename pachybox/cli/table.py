@@ -89,6 +89,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "walk file": "list everything below a directory",
             },
         ),
+        ("metadata", {"edit metadata": "change the keys and values kept of a thing"}),
         ("diff", {"diff file": "show what changed between two commits"}),
     ),
     "Pipelines": (
@@ -192,7 +193,6 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "update defaults": ("spec defaults", "write the fields in each spec"),
     "inspect defaults": ("spec defaults", "write the fields in each spec"),
     "delete defaults": ("spec defaults", "write the fields in each spec"),
-    "edit metadata": ("user metadata", "use descriptions: pachybox update repo -d"),
     "run cron": ("running a cron input by hand", "use: pachybox rerun pipeline"),
     "next datum": ("datum batching", "leave datum_batching out of the spec"),
     "get object": ("raw storage access", "use: pachybox get file"),

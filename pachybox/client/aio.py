@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from pachybox.client.aio_base import AsyncBase, AsyncPutBase, AsyncStream
@@ -591,6 +591,25 @@ class AsyncClient(AsyncBase):
                 tail=tail,
                 since_s=since_s,
             )
+        )
+
+    async def edit_metadata(
+        self,
+        kind: str,
+        name: str,
+        *,
+        add: Mapping[str, str] | None = None,
+        edit: Mapping[str, str] | None = None,
+        delete: Sequence[str] = (),
+        replace: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change what is kept of a project, repo, branch or commit.
+
+        ``add`` refuses keys that exist, ``edit`` sets them in any case, ``delete`` refuses
+        missing ones; ``replace``, which comes first, sets all of it.
+        """
+        return await self._run(
+            self._sync.edit_metadata, kind, name, add=add, edit=edit, delete=delete, replace=replace
         )
 
     async def status(self) -> BoxStatus:

@@ -6,12 +6,24 @@ from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
 from pachybox.client.files import Reading, Writing
 from pachybox.client.jobs import Datums, Jobs
+from pachybox.client.metadata import Metadata
 from pachybox.client.pipelines import Pipelines
 from pachybox.client.repos import Branches, Projects, Repos
 
 
 class Client(
-    Projects, Repos, Branches, Commits, Writing, Reading, Pipelines, Jobs, Datums, Box, Transactions
+    Projects,
+    Repos,
+    Branches,
+    Commits,
+    Writing,
+    Reading,
+    Pipelines,
+    Jobs,
+    Datums,
+    Box,
+    Metadata,
+    Transactions,
 ):
     """A box, from Python.
 

@@ -90,6 +90,7 @@ inspect transaction ID
 list transaction
 delete transaction ID
 delete all
+edit metadata repo R add a=b edit c=d delete e replace {}
 inspect cluster
 version --client-only --raw --timeout 10s --enterprise
 config get active-context
@@ -106,7 +107,7 @@ completion bash
 """
 UNBUILT = """
 get object, get tag, mount, unmount, shell, next datum, create secret, list secret, inspect secret,
-delete secret, create defaults, update defaults, inspect defaults, delete defaults, edit metadata,
+delete secret, create defaults, update defaults, inspect defaults, delete defaults,
 create snapshot, list snapshot, inspect snapshot, delete snapshot, extract, restore, run cron,
 config import-kube, auth activate, auth login, auth logout, auth whoami, auth check repo,
 auth get-robot-token, enterprise activate, enterprise get-state, idp list-connector,

@@ -162,6 +162,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "start_transaction": (),
     "list_transaction": (),
     "delete_all": (),
+    "edit_metadata": ("commit", "r@b"),
 }
 OURS = {
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
@@ -207,6 +208,15 @@ def test_messages_hold_only_fields_of_the_api(box: Any) -> None:
             answer = getattr(client, name)(*arguments)
             if inspect.isgenerator(answer):
                 list(answer)
+        for kind, name in (
+            ("project", "p"),
+            ("repo", "r"),
+            ("branch", "r@b"),
+            ("commit", f"r@{ID}"),
+        ):
+            client.edit_metadata(
+                kind, name, add={"a": "b"}, edit={"c": "d"}, delete=["e"], replace={"f": "g"}
+            )
     assert len(box.asked) >= len(CALLS)
     for asked in box.asked:
         method = known[asked.target]

@@ -35,6 +35,8 @@ log = logging.getLogger("pachybox.box")
 
 _FOLDERS = ("store", "work", "logs", "run")
 _RESERVE_MOST = 1 << 30
+_LOGS_KEPT = 1 << 30
+_EVENTS_KEPT = 1_000_000
 _RESERVE_SHARE = 20  # a twentieth of the file system
 
 
@@ -247,15 +249,17 @@ class Box:
                 self.pfs.delete_project(project.name, force=True)
 
     def _care(self) -> None:
-        """The janitor: collects garbage now and then."""
+        """The janitor: collects garbage, bounds logs and events, now and then."""
         while not self._stop.wait(self.config.gc_interval_s):
             try:
+                self.pps.prune_logs(_LOGS_KEPT)
+                self.meta.prune_events(_EVENTS_KEPT)
                 done = self.collect_garbage()
                 log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
             except Corrupt as e:
                 log.error("garbage not collected: %s (run fsck)", e)
-            except PachyboxError as e:
-                log.warning("garbage not collected: %s", e)
+            except (PachyboxError, OSError) as e:
+                log.warning("janitor could not work: %s", e)
 
 
 def _runner(config: Config) -> Runner:

@@ -208,6 +208,22 @@ class Meta:
             self.changed.wait_for(lambda: self.last_event > seen or self._closed, timeout_s)
             return self.last_event
 
+    def first_event(self) -> int:
+        """The number of the oldest event kept."""
+        return int(self.db.read("SELECT coalesce(min(seq), 0) FROM events")[0][0])
+
+    def prune_events(self, keep: int) -> int:
+        """Forget all but the newest ``keep`` events; returns how many went."""
+        edge = self.last_event - keep
+
+        def run(tx: Tx) -> int:
+            rows = self.db.writer.execute(
+                "DELETE FROM events WHERE seq <= ? RETURNING 1", [edge]
+            ).fetchall()
+            return len(rows)
+
+        return self.write(run, solo=True) if edge > 0 else 0
+
     def events(self, after: int, limit: int = 1000) -> list[Event]:
         """Events numbered above ``after``, oldest first."""
         return self.select(EVENTS, "WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))

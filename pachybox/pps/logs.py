@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,6 +85,33 @@ def directory(logs: Path, job: Job) -> Path:
     return logs / job.pipeline.project / job.pipeline.name / job.id
 
 
+def prune(logs: Path, keep_bytes: int, wanted: Callable[[Job], bool]) -> int:
+    """Remove the logs of jobs that are gone, then the oldest until ``keep_bytes`` are left.
+
+    Returns the bytes freed. The newest job of a pipeline keeps its log.
+    """
+    found: list[tuple[float, int, Path]] = []
+    freed = 0
+    for pipeline in sorted(logs.glob("*/*")):
+        jobs = jobs_with_logs(logs, Pipeline(pipeline.parent.name, pipeline.name))
+        for job in jobs:
+            where = directory(logs, job)
+            size = sum(f.stat().st_size for f in where.iterdir())
+            if not wanted(job):
+                shutil.rmtree(where, ignore_errors=True)
+                freed += size
+            elif job is not jobs[-1]:
+                found.append((where.stat().st_mtime, size, where))
+    total = sum(size for _, size, _ in found)
+    for _, size, where in sorted(found):
+        if total <= keep_bytes:
+            break
+        shutil.rmtree(where, ignore_errors=True)
+        total -= size
+        freed += size
+    return freed
+
+
 def jobs_with_logs(logs: Path, pipeline: Pipeline) -> list[Job]:
     """The jobs of a pipeline that left logs, oldest first."""
     top = logs / pipeline.project / pipeline.name
@@ -91,6 +119,3 @@ def jobs_with_logs(logs: Path, pipeline: Pipeline) -> list[Job]:
         return []
     found = sorted(top.iterdir(), key=lambda p: p.stat().st_mtime)
     return [Job(pipeline, CommitId(p.name)) for p in found]
-
-
-Matches = Callable[[LogLine], bool]

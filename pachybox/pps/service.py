@@ -485,6 +485,12 @@ class Pps:
 
     # ---- logs
 
+    def prune_logs(self, keep_bytes: int) -> int:
+        """Bound the logs of jobs; see logs.prune."""
+        return logs.prune(
+            self.logs, keep_bytes, lambda job: self.pfs.meta.get(JOBS, job) is not None
+        )
+
     def read_logs(
         self,
         wanted: Sequence[Job] | Pipeline,

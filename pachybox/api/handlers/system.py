@@ -174,6 +174,9 @@ def doctor(box: Box, request: Any, call: Call) -> Iterator[Any]:
 def subscribe_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
     after = getattr(request, "from") - 1 if getattr(request, "from") > 0 else 0
     kinds = tuple(request.kinds)
+    first = box.meta.first_event()
+    if after and after + 1 < first:
+        raise NotFound(f"events before number {first} are no longer kept", f"resume from {first}")
     while True:
         seen = box.meta.last_event
         page = box.meta.events(after)

@@ -125,7 +125,7 @@ def demo(box: Box, folder: Path) -> None:
     box.show("create", "repo", "images")
     box.show("put", "file", "images@master", *(part for name in FIRST for part in ("-f", name)))
 
-    step("2. Two pipelines: edges of each photograph, then a montage of all")
+    step("2. Two pipelines: the edges of each photograph, then a montage of all")
     for name in ("edges.yaml", "montage.yaml"):
         box.show("create", "pipeline", "-f", spec(name, folder))
     box.show("wait", "commit", "montage@master")

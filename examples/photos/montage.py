@@ -1,7 +1,6 @@
-"""Lay all photographs over their edges on one sheet: /pfs/out/montage.png.
+"""Lay all drawings on one sheet: /pfs/edges/*.png -> /pfs/out/montage.png.
 
-The input is a cross of both repos with the glob "/", so there is one datum that holds everything:
-when anything changes, the sheet is made anew.
+The pipeline's glob is "/", so there is one datum and this script sees every drawing at once.
 """
 
 import os
@@ -11,30 +10,25 @@ from PIL import Image, ImageDraw, ImageOps
 
 # /pfs, except on machines where pachybox may not mount anything there.
 PFS = Path(os.environ.get("PFS", "/pfs"))
-CELL, GAP, TITLE = (220, 165), 12, 18
-PAPER, INK = "#f4f1ea", "#3a3a3a"
+COLUMNS, CELL, GAP, TITLE = 3, (320, 240), 16, 18
+PAPER, INK = "#f4f1ea", "#2b3a55"
 
 
-def sheet(pairs: list[tuple[Path, Path]]) -> Image.Image:
-    """One column a photograph: its name, itself, its edges."""
-    width, height = CELL
-    page = Image.new(
-        "RGB", (len(pairs) * (width + GAP) + GAP, 2 * (height + GAP) + TITLE + GAP), PAPER
-    )
+def sheet(drawings: list[Path]) -> Image.Image:
+    """Rows of drawings in one ink, each under its name."""
+    width, height = CELL[0] + GAP, CELL[1] + TITLE + GAP
+    rows = -(-len(drawings) // COLUMNS)
+    page = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), PAPER)
     draw = ImageDraw.Draw(page)
-    for column, pair in enumerate(pairs):
-        x, y = GAP + column * (width + GAP), GAP + TITLE
-        draw.text((x, GAP), pair[0].stem.replace("_", " "), fill=INK)
-        for path in pair:
-            with Image.open(path) as picture:
-                page.paste(ImageOps.fit(picture.convert("RGB"), CELL), (x, y))
-            y += height + GAP
+    for place, path in enumerate(drawings):
+        x, y = GAP + place % COLUMNS * width, GAP + place // COLUMNS * height
+        draw.text((x, y), path.stem.replace("_", " "), fill=INK)
+        with Image.open(path) as drawing:
+            fitted = ImageOps.fit(ImageOps.grayscale(drawing), CELL)
+        page.paste(ImageOps.colorize(fitted, INK, PAPER), (x, y + TITLE))
     return page
 
 
-drawn = {path.stem: path for path in (PFS / "edges").rglob("*.png")}
-photos = sorted(
-    path for path in (PFS / "images").rglob("*") if path.is_file() and path.stem in drawn
-)
-sheet([(photo, drawn[photo.stem]) for photo in photos]).save(PFS / "out" / "montage.png")
-print(f"a montage of {len(photos)} photographs")
+found = sorted((PFS / "edges").rglob("*.png"))
+sheet(found).save(PFS / "out" / "montage.png")
+print(f"a montage of {len(found)} drawings")

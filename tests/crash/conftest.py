@@ -1,0 +1,46 @@
+"""A box of a test's own, and small file systems that can be filled up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boxes import RealBox
+from tests.crash.disks import SmallDisk
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RealBox]:
+    """A running box."""
+    made = RealBox(tmp_path / "home").start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
+    """Makes one file system of so many bytes; skips where none can be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    mounted: list[Path] = []
+
+    def make(size: int) -> SmallDisk:
+        where = tmp_path / f"disk{len(mounted)}"
+        where.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+        mounted.append(where)
+        return SmallDisk(where)
+
+    yield make
+    for where in mounted:
+        subprocess.run(["umount", str(where)], check=True)

@@ -22,7 +22,7 @@ from pachybox.model.ids import (
     is_commit_id,
 )
 from pachybox.pps.spec.documents import Document, Problem, Unreadable, of_plain, read
-from pachybox.pps.spec.fields import INPUT_TYPES
+from pachybox.pps.spec.fields import FIELDS, INPUT_TYPES
 from pachybox.pps.spec.shape import Shape
 
 _FLAGS = ("update", "reprocess", "dry_run")  # about one request, not part of the spec
@@ -70,9 +70,9 @@ def from_message_dict(d: dict[str, Any]) -> Spec:
 
     Raises InvalidArgument as ``load`` does, without source and line.
     """
-    spec, found = _one(Document(of_plain(d), json.dumps(d)), "", DEFAULT_PROJECT)
-    if found:
-        raise _error(found[0], "")
+    spec, shape = _one(Document(of_plain(d), json.dumps(d)), "", DEFAULT_PROJECT)
+    if shape.problems:
+        raise _error(shape.problems[0], "")
     return spec
 
 
@@ -87,23 +87,13 @@ def _read(text: str, source: str, default_project: str) -> tuple[list[Spec], lis
     found: list[Problem] = []
     lines: dict[Pipeline, int] = {}
     for document in documents:
-        spec, wrong = _one(document, source, default_project)
-        found += wrong
-        if wrong:
-            continue
-        if spec.pipeline in lines:
-            message = f"{spec.pipeline} is in this text twice, first on line"
-            node = document.node
-            found.append(
-                Problem(
-                    node.line,
-                    node.column,
-                    "pipeline.name",
-                    f"{message} {lines[spec.pipeline]}",
-                    "rename one",
-                )
-            )
-        lines.setdefault(spec.pipeline, document.node.line)
+        spec, shape = _one(document, source, default_project)
+        if not shape.problems:
+            if first := lines.get(spec.pipeline):
+                message = f"{spec.pipeline} is here twice, first on line {first}"
+                shape.problem("pipeline.name", message, "rename one of them")
+            lines[spec.pipeline] = first or shape.line("pipeline.name")
+        found += shape.problems
         specs.append(spec)
     return specs, found
 
@@ -116,7 +106,7 @@ def _error(problem: Problem, source: str) -> InvalidArgument:
     return InvalidArgument(": ".join(parts), problem.hint)
 
 
-def _one(document: Document, source: str, default_project: str) -> tuple[Spec, list[Problem]]:
+def _one(document: Document, source: str, default_project: str) -> tuple[Spec, Shape]:
     shape = Shape(document.node)
     values = shape.read()
     if isinstance(document.node.value, dict):
@@ -143,7 +133,7 @@ def _one(document: Document, source: str, default_project: str) -> tuple[Spec, l
         reprocess=bool(values.get("reprocess")),
         dry_run=bool(values.get("dry_run")),
     )
-    return spec, shape.problems
+    return spec, shape
 
 
 # ---- rules: each looks at what was read and notes what is wrong
@@ -183,7 +173,7 @@ def _transform(shape: Shape, values: Mapping[str, Any]) -> None:
         if transform.get(name) and not transform[name][0]:
             shape.problem(f"transform.{name}", "its first string is empty", "name the program")
     for name in transform.get("env") or {}:
-        if not name or "=" in name or "\0" in name:
+        if not name or "=" in name:
             shape.problem(
                 "transform.env",
                 f"{name!r} cannot be the name of a variable",
@@ -200,8 +190,7 @@ def _numbers(shape: Shape, values: Mapping[str, Any]) -> None:
         shape.problem("parallelism_spec", "constant and coefficient are both set", "remove one")
     if values.get("datum_tries", 0) < 0:
         shape.problem("datum_tries", "may not be negative", "use 1 or more")
-    shards = values.get("hashtree_spec")
-    if shards is not None and shards.get("constant", 0) < 1:
+    if (values.get("hashtree_spec") or {}).get("constant", 1) < 1:
         shape.problem("hashtree_spec.constant", "must be 1 or more", "remove hashtree_spec")
 
 
@@ -223,9 +212,14 @@ def _check_branch(shape: Shape, path: str, name: str) -> None:
 
 def _input(shape: Shape, values: Mapping[str, Any]) -> None:
     source = values.get("input") or {}
-    kinds = [kind for kind in INPUT_TYPES if source.get(kind) is not None]
-    given = [kind for kind in kinds if kind == "pfs" or source[kind]]
-    if not given:
+    given = [
+        kind
+        for kind in INPUT_TYPES
+        if (kind == "pfs" and kind in source) or shape.given(f"input.{kind}")
+    ]
+    if len(given) > 1:
+        shape.problem("input", f"multiple input types set: {', '.join(given)}", "keep one of them")
+    if "pfs" not in source:
         shape.missing("input", "no input set", 'give it one, like {"pfs": {"repo": R, "glob": G}}')
         return
     pfs = source["pfs"]
@@ -266,6 +260,7 @@ def _check_own(shape: Shape, values: Mapping[str, Any], pipeline: Pipeline) -> N
         )
 
 
+_ORDER = [field.name for field in FIELDS if not field.parent]
 _RULES = (_pipeline, _transform, _input, _numbers, _words)
 
 
@@ -275,7 +270,7 @@ _RULES = (_pipeline, _transform, _input, _numbers, _words)
 def _canonical(values: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     parallelism = {k: v for k, v in (values.get("parallelism_spec") or {}).items() if v}
     pfs = values["input"]["pfs"]
-    return {
+    effective = {
         **{name: value for name, value in values.items() if name not in _FLAGS},
         "pipeline": {"name": pipeline.name, "project": {"name": pipeline.project}},
         "input": {
@@ -293,3 +288,4 @@ def _canonical(values: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
         "reprocess_spec": values.get("reprocess_spec") or "until_success",
         "parallelism_spec": parallelism or {"constant": 1},
     }
+    return {name: effective[name] for name in _ORDER if name in effective}

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
-MAX_CHARACTERS = 4 << 20  # a spec is a page or two; the YAML reader takes seconds per MiB
+MAX_CHARACTERS = 1 << 20  # a spec is a page or two; the YAML reader takes 20 s per MiB
 MAX_DEPTH = 100
 MAX_VALUES = 200_000  # YAML aliases may multiply: a short text can mean billions of values
 
@@ -80,7 +80,7 @@ def read(text: str) -> list[Document]:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(
-            Problem(1, 1, "", "the text is longer than 4 MiB", "split it into several files")
+            Problem(1, 1, "", "the text is longer than 1 MiB", "split it into several files")
         )
     if text.lstrip()[:1] in ("{", "["):
         return list(_Json(text).documents())
@@ -140,7 +140,7 @@ class Lines:
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_BETWEEN = re.compile(r"(?:[ \t\r\n]+|^---[ \t]*$)*", re.MULTILINE)
+_BETWEEN = re.compile(r"(?:[ \t\r\n]+|^---[ \t]*\r?$)*", re.MULTILINE)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"true": True, "false": False, "null": None}
@@ -182,7 +182,7 @@ class _Json:
     def _expected(self, at: int, what: str) -> NoReturn:
         if at >= len(self._text):
             self._fail(at, f"expected {what}, and the text ends", "close what is open")
-        self._fail(at, f"expected {what}, got {self._text[at]!r}")
+        self._fail(at, f"expected {what}, got {json.dumps(self._text[at])}")
 
     def _value(self, at: int, depth: int) -> tuple[Node, int]:
         if depth > MAX_DEPTH:
@@ -205,7 +205,8 @@ class _Json:
         try:
             value, end = _STRINGS.raw_decode(self._text, at)
         except json.JSONDecodeError as e:
-            self._fail(min(e.pos, len(self._text)), e.msg[0].lower() + e.msg[1:])
+            what = re.sub(r"( starting)? at$|:\s*$", "", e.msg)  # the position is ours to tell
+            self._fail(min(e.pos, len(self._text)), what[0].lower() + what[1:])
         if wrong := bad_text(value):
             self._fail(at, wrong)
         return value, end

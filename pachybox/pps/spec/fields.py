@@ -140,7 +140,7 @@ _TOP = (
     Field("update", _BOOL, "1 2", _BUILT, "change the pipeline if it exists"),
     Field("reprocess", _BOOL, "1 2", _BUILT, "with an update: reuse no earlier result"),
     Field("dry_run", _BOOL, "2.8+", _BUILT, "check only, change nothing"),
-    Field("enable_stats", _BOOL, "1", _BUILT, "statistics are always on"),
+    Field("enable_stats", _BOOL, "1", _BUILT, "nothing to turn on: statistics are always kept"),
     Field(
         "tf_job", _OBJECT, "1 2", _LATER, "TensorFlow job",
         refusal="embedding TFJobs is not supported", instead="run the program by transform.cmd",
@@ -199,7 +199,7 @@ _TOP = (
     ),
     Field("determined", _OBJECT, "2.7+", _STORED, "Determined integration"),
     Field("determined.workspaces", _STRS, "2.7+", _STORED, "its workspaces"),
-    Field("maximum_expected_uptime", _DURATION, "2.9+", _STORED, "alert on workers up longer"),
+    Field("maximum_expected_uptime", _DURATION, "2.9+", _STORED, "alert on workers up for longer"),
 )  # fmt: skip
 
 _TRANSFORM = (
@@ -210,7 +210,7 @@ _TRANSFORM = (
     Field("transform.err_stdin", _STRS, "1 2", _BUILT, "lines fed to err_cmd"),
     Field("transform.env", _MAP, "1 2", _BUILT, "further environment variables"),
     Field("transform.accept_return_code", Kind.INTS, "1 2", _BUILT, "exit codes that are success"),
-    Field("transform.debug", _BOOL, "1 2", _BUILT, "more in the log"),
+    Field("transform.debug", _BOOL, "1 2", _BUILT, "nothing to turn on: the log has all"),
     Field("transform.user", _STR, "1 2", _BUILT, "`name[:group]` or `uid[:gid]`"),
     Field("transform.working_dir", _STR, "1 2", _BUILT, "where cmd starts"),
     Field("transform.secrets", _OBJECTS, "1 2", _LATER, "secrets as files or variables"),

@@ -18,6 +18,7 @@ from pachybox.pps.spec.documents import Member, Node, Problem, bad_text, plain
 from pachybox.pps.spec.fields import FIELDS, Field, Kind, Status, children, warned_of
 
 _INT64 = 2**63 - 1
+_MOST_SUGGESTED = 100  # looking for near names takes longer than anything else here
 _FLOAT32 = 3.4e38  # cpu travels as a 32-bit float
 
 
@@ -69,8 +70,12 @@ class Shape:
                 return
         self.problem(path, message, hint)
 
+    def given(self, path: str) -> bool:
+        """Whether a field is there and asks for something, be it refused or not."""
+        return path in self._excused
+
     def line(self, path: str) -> int:
-        """The line of a field that was read, or of the object it would be in."""
+        """The line of a field that is there, or of the object it would be in."""
         while path not in self._where:
             path = path.rpartition(".")[0]
         return self._where[path][0]
@@ -141,6 +146,8 @@ class Shape:
 
     def _suggest(self, name: str, table: str, path: str) -> str:
         """A remedy for an unknown name: the near one, or the place where it belongs."""
+        if len(self.problems) >= _MOST_SUGGESTED:
+            return ""
         siblings = {f.name: f for f in children(table).values()}
         near = [n for n in siblings if _bare(n) == _bare(name)]
         if not near and (elsewhere := _elsewhere(name)):
@@ -186,7 +193,7 @@ def _is_idle(field: Field, node: Node) -> bool:
     if field.by_presence:
         return False
     if field.path == "max_queue_size" and not isinstance(value, bool):
-        return value == "1" or (isinstance(value, (int, float)) and value <= 1)
+        return value in ("0", "1") or (isinstance(value, (int, float)) and value <= 1)
     if field.path == "input.pfs.repo_type" and value == "user":
         return True
     return _is_empty(value)
@@ -195,7 +202,7 @@ def _is_idle(field: Field, node: Node) -> bool:
 def _is_empty(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(_is_empty, value.values()))
-    return not value or value == "0"
+    return not value
 
 
 def _called(node: Node) -> str:
@@ -217,6 +224,8 @@ def _unfit(kind: Kind, node: Node) -> tuple[str, str]:
     hint = ""
     if kind is Kind.STRING and isinstance(node.value, (bool, int, float)):
         hint = "put it in quotes"
+    elif kind is Kind.STRING and node.value is None:
+        hint = 'write "" for the empty string'
     elif kind in (Kind.STRINGS, Kind.INTS, Kind.OBJECTS, Kind.INPUTS) and not isinstance(
         node.value, tuple
     ):
@@ -311,6 +320,8 @@ def _map(node: Node) -> dict[str, str]:
         raise _Wrong(*_unfit(Kind.MAP, node))
     values = {}
     for name, member in node.value.items():
+        if wrong_name := bad_text(name):
+            raise _Wrong(wrong_name)
         try:
             values[name] = _string(member.node)
         except _Wrong as wrong:

@@ -73,15 +73,25 @@ def nodes(text: str) -> Iterator[Node]:
     except MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = ", ".join(part for part in (e.context, e.problem) if part)
-        raise _unreadable(line, column, what) from e
+        what = (e.problem or str(e)).replace("'\\x00'", "the end of the text")
+        raise _unreadable(line, column, what, _hint(e)) from e
     except ReaderError as e:
         line, column = Lines(text).at(e.position)
-        raise _unreadable(line, column, f"the character U+{e.character:04X}") from e
+        raise _unreadable(line, column, f"the character U+{e.character:04X}", "remove it") from e
     except (YAMLError, ValueError, OverflowError) as e:  # PyYAML's on escapes beyond Unicode
         raise _unreadable(1, 1, str(e)) from e
     except RecursionError:
         raise _unreadable(1, 1, f"nested deeper than {MAX_DEPTH}") from None
+
+
+def _hint(e: MarkedYAMLError) -> str:
+    """A remedy for the mistakes that specs invite."""
+    what = e.problem or ""
+    if "undefined alias" in what or "alias" in (e.context or ""):
+        return 'put what begins with "*" in quotes'
+    if "'\\t'" in what:
+        return "indent with spaces"
+    return "put text that holds special characters in quotes"
 
 
 def _unreadable(line: int, column: int, what: str, hint: str = "") -> Unreadable:
@@ -99,11 +109,7 @@ class _Convert:
         self._made = 0
 
     def node(self, node: YamlNode, depth: int) -> Node:
-        self._made += 1
-        if depth > MAX_DEPTH:
-            raise _fail(node, f"nested deeper than {MAX_DEPTH}, or an alias inside itself")
-        if self._made > MAX_VALUES:
-            raise _fail(node, "too many values", "use fewer aliases")
+        self._count(node, depth)
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if isinstance(node, ScalarNode):
             return Node(_scalar(node), line, column)
@@ -113,7 +119,15 @@ class _Convert:
             return Node(tuple(self.node(n, depth + 1) for n in node.value), line, column)
         return Node(self._members(node, depth), line, column)
 
+    def _count(self, node: YamlNode, depth: int) -> None:
+        self._made += 1
+        if depth > MAX_DEPTH:
+            raise _fail(node, f"nested deeper than {MAX_DEPTH}, or an alias inside itself")
+        if self._made > MAX_VALUES:
+            raise _fail(node, "too many values", "use fewer aliases")
+
     def _members(self, node: YamlNode, depth: int) -> dict[str, Member]:
+        """The members of a mapping, with those merged in by ``<<``; its own win."""
         assert isinstance(node, MappingNode)
         merged: dict[str, Member] = {}
         members: dict[str, Member] = {}
@@ -123,6 +137,7 @@ class _Convert:
                 for source in sources:
                     if not isinstance(source, MappingNode):
                         raise _fail(source, "<< takes a mapping, or a list of mappings")
+                    self._count(source, depth)
                     for name, member in self._members(source, depth + 1).items():
                         merged.setdefault(name, member)
                 continue

@@ -11,35 +11,43 @@ from pachybox.cli.output import Painted, note, size
 from pachybox.client.commits import Commits
 from pachybox.client.names import is_id
 from pachybox.client.values import CommitInfo
-from pachybox.errors import PachyboxError
+from pachybox.errors import NotFound
 
 HEADER = ("REPO", "BRANCH", "COMMIT", "FINISHED", "SIZE", "PROGRESS", "DESCRIPTION")
 _LOOKED_UP = 100  # rows whose PROGRESS is asked for; each costs a call
 
 
 class Progress:
-    """How many of the commits that follow from one are finished; asked once a run."""
+    """How many of the commits that follow from one are finished; a run is asked for once."""
 
     def __init__(self, box: Commits) -> None:
         self._box = box
-        self._sets: dict[str, list[CommitInfo]] = {}
+        self._runs: dict[str, list[CommitInfo]] = {}
 
     def of(self, info: CommitInfo) -> str:
         """``done/all`` of what follows; "-" when nothing does."""
         if info.error:
             return Painted.of("failed", "red")
-        if not info.direct_subvenance:
-            return "-"
-        if info.id not in self._sets:
-            if len(self._sets) >= _LOOKED_UP:
+        if info.id not in self._runs:
+            if len(self._runs) >= _LOOKED_UP:
                 return "-"
             try:
-                self._sets[info.id] = list(self._box.inspect_commit_set(info.id))
-            except PachyboxError:  # deleted meanwhile
-                self._sets[info.id] = []
-        later = [c for c in self._sets[info.id] if c.repo != info.repo and c.direct_provenance]
+                self._runs[info.id] = list(self._box.inspect_commit_set(info.id))
+            except NotFound:  # deleted meanwhile
+                self._runs[info.id] = []
+        later = following(info, self._runs[info.id])
         done = sum(1 for c in later if c.finished)
         return f"{done}/{len(later)}" if later else "-"
+
+
+def following(info: CommitInfo, run: Iterable[CommitInfo]) -> list[CommitInfo]:
+    """The commits of a run that were made from ``info``, directly or not."""
+    left, found, names = list(run), list[CommitInfo](), {str(info)}
+    while new := [c for c in left if names.intersection(c.direct_provenance)]:
+        found += new
+        names.update(map(str, new))
+        left = [c for c in left if c not in new]
+    return found
 
 
 def show(app: App, box: Commits, found: Iterable[CommitInfo], *, live: bool = False) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project
-from pachybox.cli.job import one
-from pachybox.client.jobs import Datums, Jobs
+from pachybox.client.jobs import Datums
 from pachybox.errors import InvalidArgument
 
 
@@ -17,8 +16,8 @@ def _run(app: App, args: Args) -> None:
 
         since = parse_duration(args.since)
     job = args.job
-    if job and "@" not in job:
-        job = f"{args.pipeline}@{job}" if args.pipeline else one(app.box(Jobs), job)
+    if job and "@" not in job and args.pipeline:
+        job = f"{args.pipeline}@{job}"
     if args.datum and not job:
         raise InvalidArgument("--datum needs a job", "add --job PIPELINE@ID")
     found = app.box(Datums).logs(
@@ -26,7 +25,7 @@ def _run(app: App, args: Args) -> None:
         job,
         datum=args.datum,
         inputs=listed(args.inputs),
-        master=args.master,
+        master=args.master or args.worker or bool(out.form),
         follow=args.follow,
         tail=args.tail,
         since_s=since,
@@ -34,7 +33,7 @@ def _run(app: App, args: Args) -> None:
     for message in found:
         if out.form:
             out.raw(message.raw)
-        elif args.master or message.user != args.worker:
+        elif message.user != (args.worker or args.master):
             out.line(message.message.rstrip("\n"))
         if args.follow:
             out.out.flush()
@@ -45,8 +44,8 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("-j", "--job", metavar="PIPELINE@ID | ID", help="of this job")
     parser.add_argument("--datum", metavar="ID", help="of this datum; needs --job")
     many(parser, "--inputs", metavar="PATH[,PATH ...]", help="of datums with these inputs")
-    flag(parser, "--master", help="what the box says of the pipeline")
-    flag(parser, "--worker", help="what the worker says, not the user's program")
+    flag(parser, "--master", help="what the box says, not the user's program")
+    flag(parser, "--worker", help="the same")
     flag(parser, "-f", "--follow", help="go on with new lines")
     parser.add_argument("-t", "--tail", type=int, metavar="N", help="only the last N lines")
     parser.add_argument("--since", metavar="DURATION", help="only lines this young (24h)")

@@ -578,7 +578,8 @@ class AsyncClient(AsyncBase):
     ) -> AsyncStream[LogMessage]:
         """Log lines of a pipeline, a job or a datum; with ``follow`` new ones too.
 
-        ``inputs`` are paths or hashes: a line is kept when its datum has all of them.
+        ``job`` may be an id alone: of all jobs of that run. ``inputs`` are paths or hashes: a
+        line is kept when its datum has all of them. ``master`` adds what the box says.
         """
         return self._stream(
             lambda: self._sync.logs(

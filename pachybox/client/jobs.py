@@ -159,9 +159,11 @@ class Datums(Base):
     ) -> Stream[LogMessage]:
         """Log lines of a pipeline, a job or a datum; with ``follow`` new ones too.
 
-        ``inputs`` are paths or hashes: a line is kept when its datum has all of them.
+        ``job`` may be an id alone: of all jobs of that run. ``inputs`` are paths or hashes: a
+        line is kept when its datum has all of them. ``master`` adds what the box says.
         """
-        where = job_message(job, self.project) if job else None
+        bare = {"id": job} if job and "@" not in job else None
+        where = bare or (job_message(job, self.project) if job else None)
         return self.stream(
             PPS,
             "GetLogs",

@@ -116,7 +116,7 @@ ANSWERS = {
     "ListRepo": REPOS,
     "InspectRepo": REPOS[0],
     "ListCommit": COMMITS,
-    "InspectCommitSet": SET,
+    "InspectCommitSet": lambda body: SET if body["commit_set"]["id"] == ID else COMMITS[1:],
     "InspectCommit": COMMITS[0],
     "ListCommitSet": [{"commitSet": {"id": ID}, "commits": SET}],
     "ListBranch": BRANCHES,
@@ -359,6 +359,8 @@ def test_logs_print_user_lines_worker_lines_or_all_raw(run: Any, box: Any) -> No
     assert body["tail"] == "5"
     assert body["datum"]["job"]["id"] == ID
     assert run("logs", "--datum", "d").status == 1
+    run("logs", "--job", ID)
+    assert box.last("GetLogs").body["job"] == {"id": ID}
 
 
 def test_colours_are_outside_the_padding() -> None:

@@ -150,7 +150,7 @@ class Base:
                 late = time.monotonic() + wait > deadline
                 if late or not self.transport.answered or (scope and scope.cancelled):
                     raise
-            _sleep(wait, scope)
+            pause(wait, scope)
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
     def _records(self, response: Response, method: str) -> Iterator[Json]:
@@ -165,7 +165,8 @@ class Base:
                 yield record["result"]
 
 
-def _sleep(seconds: float, scope: Scope | None) -> None:
+def pause(seconds: float, scope: Scope | None) -> None:
+    """Sleep, or until ``scope`` is cancelled."""
     if scope:
         scope.wait(seconds)
     else:

@@ -6,13 +6,14 @@ from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from functools import partial
 
-from pachybox.client.base import BOX, PFS, PPS, TRANSACTIONS, Base, Stream
+from pachybox.client.base import BOX, PFS, PPS, TRANSACTIONS, Base, Stream, pause
 from pachybox.client.pipeline_values import BoxStatus
 from pachybox.client.transport import current_scope
 from pachybox.client.values import Json, time_of
-from pachybox.errors import Unreachable
+from pachybox.errors import NotReady, Unreachable
 from pachybox.model.events import Event
 
+_AGAIN_S = 0.05  # between attempts to go on following
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -94,10 +95,11 @@ class Box(Base):
                         yield event
                 if not follow:
                     return
-            except Unreachable:
+            except (Unreachable, NotReady):  # NotReady: what a box that is stopping says
                 scope = current_scope()
                 if not follow or (scope and scope.cancelled):
                     raise
+                pause(_AGAIN_S, scope)
 
 
 def _event(record: Json) -> Event:

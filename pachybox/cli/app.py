@@ -120,7 +120,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc()
-        return _fail(f"{e.filename}: {e.strerror}" if e.filename else str(e))
+        return _fail(f"{e.filename}: {e.strerror}" if e.filename else e.strerror or str(e))
 
 
 def _fail(message: str) -> int:

@@ -58,6 +58,7 @@ def _detach(app: App, args: Args) -> None:
             stderr=said,
             start_new_session=True,
             cwd="/",
+            env={**os.environ, "PACHYBOX_HOME": str(run.parent)},  # absolute
         )
     box = Box(Address(path=socket), timeout_s=5.0)
     try:

@@ -172,7 +172,7 @@ class ToDirectory:
         try:
             self._file = os.open(name, _NEW_FILE, 0o666, dir_fd=self._folder)
         except FileExistsError:
-            self._temporary = f".pachybox-{os.getpid()}-{len(name)}"
+            self._temporary = f".pachybox-{os.getpid()}-{id(self):x}"
             self._unlink(self._temporary)
             self._file = os.open(self._temporary, _NEW_FILE, 0o666, dir_fd=self._folder)
 

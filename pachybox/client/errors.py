@@ -30,8 +30,17 @@ def unreachable(address: object, why: str = "") -> Unreachable:
 
 
 def lost(address: object, during: str) -> Unreachable:
-    """The connection ended in the middle of something."""
+    """The connection ended in the middle of a request to target ``during``."""
+    method = during.partition("?")[0].rpartition("/")[2]
     return Unreachable(
-        f"the connection to the box at {address} ended during {during}",
+        f"the connection to the box at {address} ended during {method}",
+        "see the state of the box with: pachybox status",
+    )
+
+
+def late(address: object, seconds: float | None) -> Unreachable:
+    """The box took longer than the client was told to wait."""
+    return Unreachable(
+        f"the box at {address} did not answer in {seconds} s",
         "see the state of the box with: pachybox status",
     )

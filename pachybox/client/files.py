@@ -1,9 +1,12 @@
 """Files: put, get, list, compare, copy, delete."""
 
+# names are given to the kernel as they are
+# ruff: noqa: PTH105, PTH108, PTH110, PTH113
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from pachybox.client.base import BOX, PFS, Base, Stream
@@ -99,6 +102,30 @@ class Writing(Base):
         }
 
 
+@contextmanager
+def _replacing(name: str) -> Iterator[BinaryIO]:
+    """A stream whose content becomes file ``name`` once the block has ended well.
+
+    A device or pipe of that name is written to as it is, a symbolic link is followed.
+    """
+    name = os.path.realpath(name)
+    if os.path.exists(name) and not os.path.isfile(name):
+        with open(name, "wb") as into:
+            yield into
+        return
+    temporary = f"{name}.part-{os.getpid()}"
+    try:
+        with open(temporary, "wb") as into:
+            yield into
+        os.replace(temporary, name)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+
+
 def _result(put: Put) -> PutResult:
     assert put.result is not None  # set when the block ended without an error
     return put.result
@@ -131,17 +158,8 @@ class Reading(Base):
         """
         path = absolute(split_file(file)[2])
         if isinstance(target, str | os.PathLike):
-            name = os.fspath(target)
-            temporary = f"{name}.part-{os.getpid()}"
-            try:
-                with open(temporary, "wb") as into:
-                    size = self.save_file(file, into, offset=offset, glob=glob, progress=progress)
-                os.replace(temporary, name)  # noqa: PTH105
-            except BaseException:
-                if os.path.exists(temporary):  # noqa: PTH110
-                    os.unlink(temporary)  # noqa: PTH108
-                raise
-            return size
+            with _replacing(os.fspath(target)) as into:
+                return self.save_file(file, into, offset=offset, glob=glob, progress=progress)
         with self._download(file, offset=offset, glob=glob, descriptors=True) as response:
             sink: Sink = ToStream(target, "" if glob else path)
             return receive(response, sink, progress)[1]

@@ -22,7 +22,7 @@ from typing import Any
 
 from pachybox import __version__
 from pachybox.client.address import Address, connectable
-from pachybox.client.errors import from_json, lost, unreachable
+from pachybox.client.errors import from_json, late, lost, unreachable
 from pachybox.errors import Internal, InvalidArgument, Unreachable
 
 Buffer = bytes | bytearray | memoryview
@@ -283,7 +283,11 @@ class Response:
             self._transport.release(connection, keep=self._keep and not connection.fds)
 
     def _cut(self, cause: BaseException) -> Unreachable:
-        error = lost(self._transport.address, self._during)
+        transport = self._transport
+        if isinstance(cause, TimeoutError):
+            error = late(transport.address, transport.timeout_s)
+        else:
+            error = lost(transport.address, self._during)
         error.__cause__ = cause
         return error
 
@@ -494,8 +498,8 @@ class Transport:
                 raise
             try:
                 response = Response(self, connection, target)
-            except Unreachable:
-                if idempotent and not fresh:
+            except Unreachable as e:
+                if idempotent and not fresh and not isinstance(e.__cause__, TimeoutError):
                     continue
                 raise
             self.answered = True

@@ -96,6 +96,30 @@ def test_one_file_comes_down_as_bytes_into_a_file_or_a_stream(
     assert (tmp_path / "g").read_bytes() == b"head" + data + b"tail"
 
 
+def test_a_download_follows_a_link_and_never_replaces_a_device(
+    box: Any, client: Client, tmp_path: Path
+) -> None:
+    box.files["/f"] = b"new"
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    client.save_file("r@b:/f", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    (tmp_path / "null").symlink_to("/dev/null")
+    client.save_file("r@b:/f", tmp_path / "null")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_download_that_fails_leaves_the_file_as_it_was(
+    box: Any, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+    with pytest.raises(NotFound):
+        client.save_file("r@b:/nothing", tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["f", "standin"]
+
+
 def test_an_offset_leaves_out_the_beginning(box: Any, client: Client) -> None:
     box.files["/f"] = b"0123456789"
     assert client.get_file("r@b:/f", offset=7) == b"789"

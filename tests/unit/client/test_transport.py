@@ -195,6 +195,21 @@ def test_a_cancelled_scope_ends_a_blocked_call(box: Any, client: Client) -> None
     answered.set()
 
 
+def test_a_box_that_takes_too_long_is_named_with_the_time(box: Any) -> None:
+    release = threading.Event()
+
+    def slow(body: object) -> dict[str, object]:
+        release.wait(10)
+        return {}
+
+    box.answers["InspectRepo"] = slow
+    with Client(box.path, timeout_s=0.05) as client:
+        with pytest.raises(Unreachable, match=r"did not answer in 0\.05 s"):
+            client.inspect_repo("a")
+        release.set()
+    assert len(box.asked) == 1
+
+
 def serve_once(reply: bytes) -> str:
     """A server that sends ``reply`` to whatever comes, then closes."""
     listener = socket.create_server(("127.0.0.1", 0))

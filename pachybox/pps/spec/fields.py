@@ -110,6 +110,16 @@ def _service(path: str, since: str, doc: str) -> tuple[Field, ...]:
     )
 
 
+def _repo(path: str) -> tuple[Field, ...]:
+    return (
+        Field(path, _OBJECT, "1 2", _LATER, "its repo"),
+        Field(f"{path}.name", _STR, "1 2", _LATER, "name"),
+        Field(f"{path}.type", _STR, "2", _LATER, "`user`, `spec` or `meta`"),
+        Field(f"{path}.project", _OBJECT, "2", _LATER, "its project"),
+        Field(f"{path}.project.name", _STR, "2", _LATER, "name"),
+    )
+
+
 _TOP = (
     Field("pipeline", _OBJECT, "1 2", _BUILT, "which pipeline", "required"),
     Field("pipeline.name", _STR, "1 2", _BUILT, "its name, and its output repo's", "required"),
@@ -197,6 +207,11 @@ _TOP = (
         refusal="may not be set by users",
         instead="remove it: the box makes that commit itself",
     ),
+    Field("spec_commit.id", _STR, "1 2", _LATER, "its id"),
+    *_repo("spec_commit.repo"),
+    Field("spec_commit.branch", _OBJECT, "2", _LATER, "its branch"),
+    Field("spec_commit.branch.name", _STR, "2", _LATER, "name"),
+    *_repo("spec_commit.branch.repo"),
     Field("determined", _OBJECT, "2.7+", _STORED, "Determined integration"),
     Field("determined.workspaces", _STRS, "2.7+", _STORED, "its workspaces"),
     Field("maximum_expected_uptime", _DURATION, "2.9+", _STORED, "alert on workers up for longer"),
@@ -301,7 +316,7 @@ def children(parent: str) -> Mapping[str, Field]:
     return _CHILDREN.get(parent, {})
 
 
-def warned_of(field: Field) -> bool:
-    """Whether a NO_MEANING field is warned of by its own name, not by its object's."""
+def inside(field: Field, status: Status) -> bool:
+    """Whether a field is in an object of that status, which then speaks for it."""
     above = _BY_PATH.get(field.parent.removesuffix("[]"))
-    return above is None or above.status is not Status.NO_MEANING
+    return above is not None and above.status is status

@@ -15,7 +15,7 @@ from typing import Any
 from pachybox.errors import InvalidArgument
 from pachybox.model.units import parse_duration, parse_quantity
 from pachybox.pps.spec.documents import Member, Node, Problem, bad_text, plain
-from pachybox.pps.spec.fields import FIELDS, Field, Kind, Status, children, warned_of
+from pachybox.pps.spec.fields import FIELDS, Field, Kind, Status, children, inside
 
 _INT64 = 2**63 - 1
 _MOST_SUGGESTED = 100  # looking for near names takes longer than anything else here
@@ -112,7 +112,7 @@ class Shape:
         value = self._value(field, node, path)
         if value is _UNUSABLE:
             self._excused.add(path)
-        elif field.status is Status.NO_MEANING and not idle and warned_of(field):
+        elif field.status is Status.NO_MEANING and not idle and not inside(field, field.status):
             text = "has no meaning on one machine; it is kept and has no effect"
             self.warnings.append((self._where[path][0], path, text))
         return value
@@ -175,7 +175,7 @@ def _shown(name: str) -> str:
 
 def _elsewhere(name: str) -> Field | None:
     """The field of that name at another place, the one users can have first."""
-    found = [f for f in FIELDS if name in f.spellings]
+    found = [f for f in FIELDS if name in f.spellings and not inside(f, Status.LATER)]
     return min(found, key=lambda f: list(Status).index(f.status), default=None)
 
 

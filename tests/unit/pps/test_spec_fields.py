@@ -1,0 +1,187 @@
+"""The table of fields: complete, true, and the same in the documents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pachybox.api.handlers.pps import pps as messages
+from pachybox.errors import InvalidArgument
+from pachybox.pps.spec import Spec, load
+from pachybox.pps.spec.fields import FIELDS, INPUT_TYPES, Field, Kind, Status, camel, children
+from pachybox.pps.spec.page import PAGE, renewed
+
+EDGES: dict[str, Any] = {
+    "pipeline": {"name": "edges"},
+    "input": {"pfs": {"repo": "images", "glob": "/*"}},
+    "transform": {"cmd": ["sh"]},
+}
+SAMPLE: dict[Kind, Any] = {
+    Kind.STRING: "word",
+    Kind.STRINGS: ["word"],
+    Kind.INT: 3,
+    Kind.INTS: [3],
+    Kind.NUMBER: 1.5,
+    Kind.BOOL: True,
+    Kind.DURATION: "5m",
+    Kind.QUANTITY: "64M",
+    Kind.JSON: "{}",
+    Kind.MAP: {"a": "b"},
+    Kind.INPUTS: [{"pfs": {"repo": "a", "glob": "/"}}],
+}
+NOTHING: dict[Kind, Any] = {
+    Kind.STRING: "",
+    Kind.STRINGS: [],
+    Kind.INT: 0,
+    Kind.INTS: [],
+    Kind.NUMBER: 0,
+    Kind.BOOL: False,
+    Kind.DURATION: None,
+    Kind.QUANTITY: "",
+    Kind.JSON: "",
+    Kind.MAP: {},
+    Kind.OBJECT: {},
+    Kind.OBJECTS: [],
+    Kind.INPUTS: [],
+}
+SPECIAL = {"reprocess_spec": "every_job", "parallelism_spec.coefficient": 2.0}
+REQUIRED = {"pipeline.name", "transform.cmd", "input.pfs.repo", "input.pfs.glob"}
+
+
+def by_path(field: Field) -> str:
+    return field.path
+
+
+def put(spec: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set a value deep in a spec; a step ending in [] is a list of one object."""
+    step = path[0]
+    name = step.removesuffix("[]")
+    if len(path) == 1:
+        spec[name] = value
+        return
+    inner = spec.setdefault(name, [{}] if step != name else {})
+    put(inner[0] if step != name else inner, path[1:], value)
+
+
+def with_field(field: Field, value: Any, spell: Any = str) -> str:
+    """The text of a small spec in which a field has a value."""
+    spec = json.loads(json.dumps(EDGES))
+    steps = field.path.split(".")
+    for depth in range(1, len(steps)):  # a sibling in the other spelling would be a duplicate
+        steps[depth - 1] = spell(steps[depth - 1])
+    steps[-1] = spell(steps[-1])
+    put(spec, steps, value)
+    return json.dumps(spec)
+
+
+def read(text: str) -> Spec:
+    (spec,) = load(text, "x", default_project="default")
+    return spec
+
+
+def sample(field: Field) -> Any:
+    """A value that asks for something."""
+    if field.path in SPECIAL:
+        return SPECIAL[field.path]
+    if field.kind in (Kind.OBJECT, Kind.OBJECTS):
+        inner = {
+            child.name: sample(child)
+            for child in children(
+                field.path + ("[]" if field.kind is Kind.OBJECTS else "")
+            ).values()
+        }
+        return [inner] if field.kind is Kind.OBJECTS else inner
+    return SAMPLE[field.kind]
+
+
+def outermost(field: Field) -> Field:
+    """The field at which a refusal or a warning about this one stands."""
+    path = ""
+    for step in field.path.split("."):
+        path = f"{path}.{step}" if path else step
+        found = next(f for f in FIELDS if f.path == path.removesuffix("[]"))
+        if found.status is field.status:
+            return found
+    raise AssertionError(field.path)
+
+
+@pytest.mark.parametrize("spell", [str, camel], ids=["snake", "camel"])
+@pytest.mark.parametrize("field", FIELDS, ids=by_path)
+def test_a_field_is_accepted_or_refused_as_its_status_says(field: Field, spell: Any) -> None:
+    if field.kind in (Kind.OBJECT, Kind.OBJECTS) and field.status is Status.BUILT:
+        return  # its children are tried one by one
+    text = with_field(field, sample(field), spell)
+    if field.status is Status.LATER:
+        with pytest.raises(InvalidArgument, match=rf"x:1: {outermost(field).path}: ") as caught:
+            read(text)
+        assert (outermost(field).refusal or "not built in this version") in caught.value.message
+        assert caught.value.hint
+        return
+    spec = read(text)
+    kept: Any = spec.canonical
+    if field.path in ("update", "reprocess", "dry_run"):
+        assert getattr(spec, field.path) is True
+        return
+    for step in field.path.split("."):
+        kept = kept[step.removesuffix("[]")]
+        kept = kept[0] if step.endswith("[]") else kept
+    assert kept == sample(field)
+    warned = [w for w in spec.warnings if w.startswith(f"x:1: {outermost(field).path}: ")]
+    assert len(warned) == len(spec.warnings) == (field.status is Status.NO_MEANING)
+
+
+@pytest.mark.parametrize("field", [f for f in FIELDS if f.path not in REQUIRED], ids=by_path)
+def test_a_value_that_asks_for_nothing_is_accepted_quietly(field: Field) -> None:
+    if field.path.startswith(("service", "spout")):
+        return  # there, an empty object asks for it
+    if "[]" in field.path:
+        return  # so does an item of a list
+    if field.kind is Kind.OBJECT and field.status is Status.BUILT:
+        return
+    value = {"hashtree_spec.constant": 1}.get(field.path, NOTHING[field.kind])
+    spec = read(with_field(field, value))
+    assert field.path == "hashtree_spec.constant" or spec.warnings == ()
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=by_path)
+def test_a_field_of_the_wrong_type_is_refused(field: Field) -> None:
+    wrong: Any = 3 if field.kind in (Kind.STRING, Kind.STRINGS, Kind.BOOL) else [[True]]
+    with pytest.raises(InvalidArgument, match=r"expected|not built|not supported|by users"):
+        read(with_field(field, wrong))
+
+
+def test_every_field_of_the_messages_is_in_the_table() -> None:
+    """Pachyderm 2.12's own description of a spec."""
+    missing = []
+
+    def walk(message: Any, path: str) -> None:
+        for field in message.fields:
+            here = f"{path}.{field.name}" if path else field.name
+            if field.name.lower() not in {n.lower() for n in children(path)}:
+                missing.append(here)
+                continue
+            known = children(path)[field.name if field.name in children(path) else field.json_name]
+            assert field.json_name in known.spellings, here
+            if known.kind is Kind.OBJECT:
+                walk(field.message_type, known.path)
+            elif known.kind is Kind.OBJECTS:
+                walk(field.message_type, f"{known.path}[]")
+
+    walk(messages.CreatePipelineRequest.DESCRIPTOR, "")
+    assert missing == []
+
+
+def test_every_parent_is_a_field_before_its_children() -> None:
+    seen: set[str] = set()
+    for field in FIELDS:
+        assert field.path not in seen, field.path
+        assert not field.parent or field.parent.removesuffix("[]") in seen, field.path
+        assert field.doc
+        seen.add(field.path)
+    assert {f"input.{kind}" for kind in INPUT_TYPES} <= seen
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    assert renewed(PAGE.read_text()) == PAGE.read_text()

@@ -96,21 +96,21 @@ class Pps:
         reprocess: bool = False,
         dry_run: bool = False,
         runner: str = "",
+        alone: bool = False,
     ) -> tuple[list[Made], list[str]]:
         """Create (or update) every pipeline of a text; returns what was made and warnings.
+        With ``alone`` the text must hold exactly one.
 
-        All are checked before the first is made; then they are made one after the other, in
-        order. Raises InvalidArgument naming source, line and field.
+        All or none: they are one change, in order, so that a spec may read the output of one
+        before it. Raises InvalidArgument naming source, line and field.
         """
         specs = load_specs(text, source, default_project=project)
+        if alone and len(specs) != 1:
+            raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
         for spec in specs:
             self.check_image(spec, runner)
-        made = []
-        warnings: list[str] = []
-        for spec in specs:
-            warnings += spec.warnings
-            made.append(self.put(spec, update=update, reprocess=reprocess, dry_run=dry_run))
-        return made, warnings
+        made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
+        return made, [warning for spec in specs for warning in spec.warnings]
 
     def check_image(self, spec: Spec, runner: str = "") -> None:
         """Refuse a spec that names an image this box cannot run, unless ``runner`` says that
@@ -137,23 +137,30 @@ class Pps:
         dry_run: bool = False,
     ) -> Made:
         """Create or update one pipeline from a checked spec."""
-        update = update or spec.update
-        reprocess = reprocess or spec.reprocess
-        pipeline = spec.pipeline
+        return self._put_all([spec], update=update, reprocess=reprocess, dry_run=dry_run)[0]
 
-        def change(ch: Change) -> Made:
-            old = ch.tx.get(PIPELINES, pipeline)
+    def _put_all(
+        self, specs: Sequence[Spec], *, update: bool, reprocess: bool, dry_run: bool
+    ) -> list[Made]:
+        """Create or update pipelines in one change; with a dry run among them, none."""
+
+        def one(ch: Change, spec: Spec) -> Made:
+            old = ch.tx.get(PIPELINES, spec.pipeline)
             record = pipelines.put_pipeline(
                 ch,
-                pipeline,
+                spec.pipeline,
                 spec.canonical,
                 spec.user_text,
-                update=update,
-                reprocess=reprocess,
+                update=update or spec.update,
+                reprocess=reprocess or spec.reprocess,
             )
-            if dry_run or spec.dry_run:
-                raise _DryRun(Made(pipeline, record.version, old is None, dict(record.spec)))
-            return Made(pipeline, record.version, old is None, dict(record.spec))
+            return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+        def change(ch: Change) -> list[Made]:
+            made = [one(ch, spec) for spec in specs]
+            if dry_run or any(spec.dry_run for spec in specs):
+                raise _DryRun(made)
+            return made
 
         try:
             return self.pfs.change(change, solo=True)
@@ -569,7 +576,7 @@ class Pps:
 class _DryRun(Exception):
     """Carries the result out of a transaction that must leave nothing."""
 
-    def __init__(self, made: Made) -> None:
+    def __init__(self, made: list[Made]) -> None:
         super().__init__("dry run")
         self.made = made
 

@@ -198,9 +198,8 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
         update=request.update,
         reprocess=request.reprocess,
         dry_run=request.dry_run,
+        alone=True,
     )
-    if len(made) != 1:
-        raise InvalidArgument(f"the request holds {len(made)} specs", "send one at a time")
     text = json.dumps(made[0].spec, sort_keys=True)
     return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=text)
 

@@ -114,7 +114,8 @@ COMMANDS = {
             "create branch images@master --head staging",
             "create branch images@nightly --trigger master --trigger-cron '@daily'",
         ),
-        "Head and provenance become exactly what is given; what is not given is cleared.",
+        "The provenance becomes exactly what is given, none when nothing is; without --head the\n"
+        "branch stays where it is.",
     ),
     "inspect branch": Command(_shown, _inspect, ("inspect branch images@master",)),
     "list branch": Command(_listed, _list, ("list branch images",)),

@@ -126,8 +126,8 @@ COMMANDS = {
         _start,
         ("start transaction",),
         "Until it is finished or stopped, these are queued instead of done: create and delete\n"
-        "repo, start and finish commit, create and delete branch, squash commit, stop job,\n"
-        "create pipeline. Files are never part of a transaction.",
+        "repo, start and finish commit, create and delete branch, squash commit, stop job.\n"
+        "Files and pipelines are never part of a transaction.",
     ),
     "finish transaction": Command(_optional, _finish, ("finish transaction",)),
     "stop transaction": Command(_nothing, _stop, ("stop transaction",)),

@@ -150,9 +150,10 @@ class AsyncClient(AsyncBase):
         provenance: Iterable[str] | None = None,
         trigger: Json | None = None,
     ) -> None:
-        """Make or move a branch: head and provenance become exactly what is given.
+        """Make or move a branch. Its provenance becomes exactly what is given.
 
-        ``head`` is a branch or commit of the same repo, or ``repo@ref``.
+        ``head`` is a branch or commit of the same repo, or ``repo@ref``; without it the branch
+        stays where it is.
         """
         return await self._run(
             self._sync.create_branch, branch, head=head, provenance=provenance, trigger=trigger

@@ -31,8 +31,6 @@ _BATCHABLE = frozenset(
         "CreateBranch",
         "DeleteBranch",
         "StopJob",
-        "CreatePipelineV2",
-        "CreatePipelines",
     }
 )
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0

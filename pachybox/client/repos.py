@@ -95,9 +95,10 @@ class Branches(Base):
         provenance: Iterable[str] | None = None,
         trigger: Json | None = None,
     ) -> None:
-        """Make or move a branch: head and provenance become exactly what is given.
+        """Make or move a branch. Its provenance becomes exactly what is given.
 
-        ``head`` is a branch or commit of the same repo, or ``repo@ref``.
+        ``head`` is a branch or commit of the same repo, or ``repo@ref``; without it the branch
+        stays where it is.
         """
         message = branch_message(branch, self.project)
         where = None

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
-from pachybox.model.ids import Branch, Commit, CommitId, check_name
+from pachybox.model.ids import Branch, Commit, CommitId, check_name, is_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Trigger
 from pachybox.model.units import parse_decimal_size
 from pachybox.pfs.change import Change, View, names
@@ -26,7 +26,7 @@ def create_branch(
     ``head`` must be a commit of the same repo. Provenance branches that do not exist are
     made without a head; their repos must exist. Raises InvalidArgument for a loop.
     """
-    check_name("branch", branch.name)
+    _check_branch_name(branch.name)
     ch.repo(branch.repo)
     if head is not None:
         ch.commit(branch.repo, head)
@@ -40,7 +40,7 @@ def create_branch(
             )
         if ch.tx.get(BRANCHES, source) is None:
             ch.repo(source.repo)
-            check_name("branch", source.name)
+            _check_branch_name(source.name)
             ch.tx.put(BRANCHES, BranchRecord(source, None, (), ch.now, ch.now))
             ch.tx.event("branch.created", **names(source.repo), branch=source.name)
     old = ch.tx.get(BRANCHES, branch)
@@ -63,11 +63,19 @@ def ensure_branch(ch: Change, branch: Branch) -> BranchRecord:
     ch.repo(branch.repo)
     found = ch.tx.get(BRANCHES, branch)
     if found is None:
-        check_name("branch", branch.name)
+        _check_branch_name(branch.name)
         found = BranchRecord(branch, None, (), ch.now, ch.now)
         ch.tx.put(BRANCHES, found)
         ch.tx.event("branch.created", **names(branch.repo), branch=branch.name)
     return found
+
+
+def _check_branch_name(name: str) -> None:
+    check_name("branch", name)
+    if is_commit_id(name):
+        raise InvalidArgument(
+            f"branch name {name} would be taken for a commit id", "choose another name"
+        )
 
 
 def delete_branch(ch: Change, branch: Branch, *, force: bool = False) -> None:

@@ -37,7 +37,7 @@ from pachybox.model.pfs import (
 from pachybox.model.refs import parse_ref
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change, Graph, Listener
-from pachybox.pfs.write import FileOp, PutTree, Writer
+from pachybox.pfs.write import FileOp, PutTree, RemoveFile, Writer
 from pachybox.store.blobs import BlobStore, Session
 from pachybox.store.content import Content
 from pachybox.store.trees import EMPTY, Trees
@@ -420,6 +420,8 @@ class Pfs:
         """In the writer thread: the commit, or the true base when the guess was wrong."""
         branch = ch.tx.get(BRANCHES, Branch(repo, ref))
         one_shot = True
+        if branch is None and ops and all(isinstance(op, RemoveFile) for op in ops):
+            commits.resolve(ch.tx, repo, ref)  # a branch to remove from is not made: say so
         if branch is not None or _may_be_branch(ref):
             ch.repo(repo)
             head = ch.head(branch) if branch is not None else None

@@ -64,6 +64,13 @@ def squash_commit_set(ch: Change, request: Any) -> None:
 def create_branch(ch: Change, request: Any) -> None:
     branch = m.to_branch(request.branch)
     head: CommitId | None = None
+    for named in (request.head.repo, request.head.branch.repo):
+        if named.name and m.to_repo(named) != branch.repo:
+            raise InvalidArgument(
+                f"branch {branch} and its head must belong to the same repo, not to "
+                f"{m.to_repo(named)}",
+                f"name a branch or commit of {branch.repo}",
+            )
     if request.head.id or request.head.branch.name:
         head = commits.resolve(
             ch.tx, branch.repo, request.head.id or request.head.branch.name

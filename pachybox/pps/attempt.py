@@ -22,6 +22,7 @@ from pachybox.pps.layout import lay_out
 from pachybox.pps.logs import mark
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.store.blobs import Session
+from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
 
 if TYPE_CHECKING:
@@ -128,10 +129,11 @@ class Attempt:
         down = 0
         try:
             if not err_cmd:
-                out.mkdir(parents=True)
-                inputs.mkdir()
                 links = job.pool.runner.links_allowed
-                down = lay_out(job.pfs, datum.inputs, inputs, links=links, empty=empty)
+                with full_disk_is_exhausted(job.work):
+                    out.mkdir(parents=True)
+                    inputs.mkdir()
+                    down = lay_out(job.pfs, datum.inputs, inputs, links=links, empty=empty)
         except (Corrupt, NotFound) as e:
             return None, str(e), Stats()
         except OSError as e:

@@ -25,6 +25,7 @@ from pachybox.pps import jobs, pipelines
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
+from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
 
@@ -183,7 +184,8 @@ class Scheduler:
         began = time.monotonic()
         log.info("job started job=%s", job)
         try:
-            run.run(self._slots)
+            with full_disk_is_exhausted(self._work):
+                run.run(self._slots)
         except NotReady:
             log.info("job handed back job=%s", job)
         except PachyboxError as e:

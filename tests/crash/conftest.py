@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.boxes import RealBox
+from tests.boxes import RealBox, eventually
 from tests.crash.disks import SmallDisk
 
 
@@ -19,6 +20,10 @@ def box(tmp_path: Path) -> Iterator[RealBox]:
     made = RealBox(tmp_path / "home").start()
     yield made
     made.kill()
+
+
+def _unmounted(where: Path) -> bool:
+    return subprocess.run(["umount", str(where)], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
@@ -43,4 +48,5 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
 
     yield make
     for where in mounted:
-        subprocess.run(["umount", str(where)], check=True)
+        # what a killed box ran is dying, and lets go of it in its own time
+        eventually(partial(_unmounted, where), f"{where} is unmounted", 10)

@@ -238,6 +238,7 @@ class Load:
             for path in paths:
                 assert client.get_file(f"open@{id_}:{path}") == content(path)
         self._nothing_half_done(client, seen)
+        self.watch(client, self._draw)
         return len(ledger.files)
 
     def _nothing_half_done(self, client: Client, seen: dict[str, set[str]]) -> None:
@@ -249,9 +250,9 @@ class Load:
                 assert commit.finished is not None, f"{commit}: a put left it open"
         open_ids = {c.id for c in client.list_commit("open") if c.finished is None}
         assert not open_ids & set(self.ledger.finished), "a finished commit is open again"
-        assert set(self.ledger.opened) - open_ids <= {
-            c.id for c in client.list_commit("open")
-        }, "an open commit is lost"
+        assert set(self.ledger.opened) - open_ids <= {c.id for c in client.list_commit("open")}, (
+            "an open commit is lost"
+        )
         if self.ledger.mark:
             head = client.inspect_branch("small@mark").head
             assert head in self.ledger.marks[-2:], "the branch is where nobody put it last"
@@ -271,12 +272,8 @@ class Load:
     def jobs_end_well(self) -> None:
         """All jobs succeed; no datum that was recorded as finished has run again."""
         client = self.box.client
-        jobs = eventually(
-            lambda: [j for j in client.list_job("twice") if j.done]
-            if all(j.done for j in client.list_job("twice"))
-            else None,
-            "all jobs end",
-        )
+        eventually(lambda: all(j.done for j in client.list_job("twice")), "all jobs end")
+        jobs = list(client.list_job("twice"))
         assert {j.state for j in jobs} <= {"JOB_SUCCESS"}, [(j.state, j.reason) for j in jobs]
         for datum, executions in self.ledger.done.items():
             assert self.executions(datum) == executions, f"datum {datum} ran again"

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pachybox.api.handlers.pps import pps as messages
+from pachybox.api.definitions import pps as messages
 from pachybox.errors import InvalidArgument
 from pachybox.model.ids import Pipeline
 from pachybox.pps.planner import inputs_of, seconds, workers_wanted
@@ -392,7 +392,13 @@ _json = st.recursive(
 _durations = st.sampled_from(["300s", "5m", "1h30m", "0.5s"])
 _words = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,20}", fullmatch=True)
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
-_specs = st.fixed_dictionaries(
+
+
+def _reads_another(spec: dict[str, Any]) -> bool:
+    return bool(spec["pipeline"]["name"] != spec["input"]["pfs"]["repo"])
+
+
+_specs: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "pipeline": st.fixed_dictionaries(
             {"name": _words}, optional={"project": st.fixed_dictionaries({"name": _words})}
@@ -436,7 +442,7 @@ _specs = st.fixed_dictionaries(
         "standby": st.just(False),
         "salt": _texts,
     },
-).filter(lambda s: s["pipeline"]["name"] != s["input"]["pfs"]["repo"])
+).filter(_reads_another)
 
 
 @given(_specs)

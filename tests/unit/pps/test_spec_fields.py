@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pachybox.api.handlers.pps import pps as messages
+from pachybox.api.definitions import pps as messages
 from pachybox.errors import InvalidArgument
 from pachybox.pps.spec import Spec, load
 from pachybox.pps.spec.fields import FIELDS, INPUT_TYPES, Field, Kind, Status, camel, children

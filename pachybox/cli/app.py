@@ -109,18 +109,21 @@ def run(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as e:  # argparse: help is 0, usage is 2
         return e.code if isinstance(e.code, int) else 1
-    except PachyboxError as e:
-        if "-v" in words or "--verbose" in words:
-            import traceback
+    except Exception as e:
+        return _failed(e, verbose="-v" in words or "--verbose" in words)
 
-            traceback.print_exc()
+
+def _failed(e: Exception, *, verbose: bool) -> int:
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+    if isinstance(e, PachyboxError):
         return _fail(str(e))
-    except OSError as e:
-        if "-v" in words or "--verbose" in words:
-            import traceback
-
-            traceback.print_exc()
+    if isinstance(e, OSError):
         return _fail(f"{e.filename}: {e.strerror}" if e.filename else e.strerror or str(e))
+    what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
+    return _fail(f"a defect of this command: {what}; add -v to see where, and report it")
 
 
 def _fail(message: str) -> int:
@@ -211,10 +214,17 @@ def _unknown(words: list[str], known: dict[str, tuple[str, str]]) -> int:
     else:
         import difflib
 
-        near = difflib.get_close_matches(" ".join(plain[:3]), known, 1, 0.5) or (
-            difflib.get_close_matches(" ".join(plain[:2]), known, 1, 0.5)
+        two = " ".join(plain[:2])
+        turned, _ = find(plain[1::-1], known) if len(plain) > 1 else ("", [])
+        near = (
+            [turned]
+            if turned
+            else (
+                difflib.get_close_matches(" ".join(plain[:3]), known, 1, 0.5)
+                or difflib.get_close_matches(two, known, 1, 0.5)
+            )
         )
-        what = f"unknown command {' '.join(plain[:2])!r}"
+        what = f"unknown command {two!r}" if plain else f"unknown flag {words[0]}"
         what += f"; did you mean: pachybox {near[0]}" if near else "; see: pachybox --help"
     sys.stderr.write(f"pachybox: {what}\n")
     return 2

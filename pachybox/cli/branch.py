@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records
+from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records, whole
 from pachybox.client.repos import Branches
 from pachybox.client.values import BranchInfo, Json
 from pachybox.errors import InvalidArgument
@@ -80,7 +80,7 @@ def _created(parser: Parser) -> None:
     parser.add_argument("--trigger", metavar="BRANCH", help="move to the head of BRANCH when ...")
     parser.add_argument("--trigger-size", metavar="SIZE", help="... that much data came (1MB)")
     parser.add_argument(
-        "--trigger-commits", metavar="N", type=int, help="... that many commits came"
+        "--trigger-commits", metavar="N", type=whole, help="... that many commits came"
     )
     parser.add_argument("--trigger-cron", metavar="SPEC", help="... on this schedule")
     parser.add_argument(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from pachybox.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from pachybox.cli.app import App
@@ -87,6 +89,24 @@ def ignored(parser: Parser, *names: str, value: bool = False) -> None:
         parser.add_argument(*names, help=argparse.SUPPRESS)
     else:
         parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
+
+
+def whole(text: str) -> int:
+    """A type of arguments: a number that is not negative."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def states(values: list[str], prefix: str, known: Iterable[str]) -> set[str]:
+    """The states that --state names, without ``prefix``. Raises InvalidArgument."""
+    names = [name.removeprefix(prefix) for name in known]
+    found = {value.upper().removeprefix(prefix) for value in listed(values)}
+    if wrong := sorted(found.difference(names)):
+        raise InvalidArgument(
+            f"state {wrong[0].lower()!r} is not known", f"use {', '.join(names).lower()}"
+        )
+    return found
 
 
 def listed(values: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records
+from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records, whole
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.commits import Commits
 from pachybox.client.names import is_id
@@ -229,7 +229,7 @@ def _origin(parser: Parser) -> None:
 def _listed(parser: Parser) -> None:
     parser.add_argument("repo", metavar="REPO[@REF] | ID", nargs="?")
     parser.add_argument("-f", "--from", dest="start", metavar="REF", help="stop before this one")
-    parser.add_argument("-n", "--number", type=int, metavar="N", help="at most N")
+    parser.add_argument("-n", "--number", type=whole, metavar="N", help="at most N")
     flag(parser, "-x", "--expand", help="without argument: the commits of each run")
     _origin(parser)
     project(parser)
@@ -262,7 +262,7 @@ def _subscribed(parser: Parser) -> None:
 
 def _found(parser: Parser) -> None:
     parser.add_argument("file", metavar="REPO@REF:PATH")
-    parser.add_argument("-n", "--number", "--limit", type=int, metavar="N", help="at most N")
+    parser.add_argument("-n", "--number", "--limit", type=whole, metavar="N", help="at most N")
     flag(parser, "--json", help="as JSON, with how far was searched")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
     project(parser)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from itertools import islice
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, ignored, listed, many, project, records
+from pachybox.cli.command import (
+    Args,
+    Command,
+    Parser,
+    ignored,
+    listed,
+    many,
+    project,
+    records,
+    states,
+    whole,
+)
 from pachybox.cli.job import one
 from pachybox.cli.output import size, span, state
 from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.pipeline_values import DatumInfo
 from pachybox.errors import InvalidArgument
+
+_STATES = ("FAILED", "SUCCESS", "SKIPPED", "RECOVERED", "STARTING", "UNKNOWN")
 
 
 def _time(datum: DatumInfo) -> str:
@@ -28,7 +41,7 @@ def _list(app: App, args: Args) -> None:
         found = box.list_datum(input=spec.get("input") or {})
     else:
         job = one(app.box(Jobs), args.job)
-        found = box.list_datum(job, states=[s.upper() for s in listed(args.state)])
+        found = box.list_datum(job, states=sorted(states(args.state, "", _STATES)))
     page = iter(found)
     if args.page_size:
         first = (max(args.page, 1) - 1) * args.page_size
@@ -80,9 +93,9 @@ def _listing(parser: Parser) -> None:
     parser.add_argument("job", metavar="PIPELINE@ID | ID", nargs="?")
     parser.add_argument("-f", "--file", metavar="SPEC", help="the datums this spec would make now")
     many(parser, "--state", metavar="STATE", help="failed, success, skipped, recovered, starting")
-    parser.add_argument("--page", type=int, default=1, metavar="N", help="the N-th page")
+    parser.add_argument("--page", type=whole, default=1, metavar="N", help="the N-th page")
     parser.add_argument(
-        "--pageSize", "--page-size", dest="page_size", type=int, metavar="N", help="datums a page"
+        "--pageSize", "--page-size", dest="page_size", type=whole, metavar="N", help="datums a page"
     )
     project(parser)
     records(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, many
+from pachybox.cli.command import Args, Command, Parser, flag, many, whole
 from pachybox.client.box import Box
 from pachybox.client.values import Json
 from pachybox.model.events import Event
@@ -35,7 +35,7 @@ def _short(value: object) -> str:
 def _arguments(parser: Parser) -> None:
     flag(parser, "-f", "--follow", help="go on with new events, also after the box was away")
     parser.add_argument(
-        "--after", type=int, default=0, metavar="SEQ", help="only events numbered above SEQ"
+        "--after", type=whole, default=0, metavar="SEQ", help="only events numbered above SEQ"
     )
     many(
         parser, "-k", "--kind", metavar="KIND", help="only kinds that begin so: commit., job.state"

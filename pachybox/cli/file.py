@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, project, records
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, project, records, whole
 from pachybox.cli.output import size
 from pachybox.cli.progress import Bar
 from pachybox.client.files import Reading, Writing
@@ -159,7 +159,7 @@ def _getting(parser: Parser) -> None:
     flag(parser, "-r", "--recursive", help="a directory with all below it; needs -o")
     parser.add_argument("-o", "--output", metavar="PATH", help="write there (default: stdout)")
     parser.add_argument(
-        "--offset", type=int, default=0, metavar="N", help="leave out the first N bytes"
+        "--offset", type=whole, default=0, metavar="N", help="leave out the first N bytes"
     )
     flag(parser, "--retry", help="append what is missing from the file given with -o")
     flag(parser, "--no-progress", help="no progress line on a terminal")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 from pachybox.cli.app import App
 from pachybox.cli.command import (
@@ -16,6 +17,8 @@ from pachybox.cli.command import (
     many,
     project,
     records,
+    states,
+    whole,
 )
 from pachybox.cli.output import Painted, note, size, span, state
 from pachybox.cli.pipeline import history
@@ -24,6 +27,10 @@ from pachybox.client.pipeline_values import JobInfo
 from pachybox.client.values import commit_name
 from pachybox.errors import InvalidArgument, NotFound
 
+_STATES = (
+    *("CREATED", "STARTING", "RUNNING", "FINISHING", "EGRESSING"),
+    *("SUCCESS", "FAILURE", "KILLED", "UNRUNNABLE"),
+)
 HEADER = ("ID", "PIPELINE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DL", "UL", "STATE")
 
 
@@ -95,6 +102,8 @@ def _report(failed: list[str]) -> int:
 
 def _list(app: App, args: Args) -> None:
     box = app.box(Jobs)
+    chosen = states(args.state, "JOB_", _STATES)
+    wanted = args.output if args.output not in (None, "json", "yaml") else ""
     if args.id:
         found: Iterable[JobInfo] = box.inspect_job_set(args.id)
     else:
@@ -102,16 +111,14 @@ def _list(app: App, args: Args) -> None:
             args.pipeline,
             inputs=args.input,
             history=history(args.history),
-            number=args.number,
+            number=None if args.state or wanted else args.number,
             all_projects=args.all_projects,
         )
-    states = {s.upper().removeprefix("JOB_") for s in args.state}
-    wanted = args.output if args.output not in (None, "json", "yaml") else ""
-    if states:
-        found = (job for job in found if job.state.removeprefix("JOB_") in states)
+    if chosen:
+        found = (job for job in found if job.state.removeprefix("JOB_") in chosen)
     if wanted:
         found = (job for job in found if _made(job, wanted))
-    show(app, found)
+    show(app, islice(found, args.number or None))
 
 
 def _made(job: JobInfo, wanted: str) -> bool:
@@ -219,7 +226,7 @@ def _listed(parser: Parser) -> None:
     )
     many(parser, "--state", metavar="STATE", help="in this state")
     parser.add_argument("--history", metavar="N|all|none", help="of earlier pipeline versions too")
-    parser.add_argument("-n", "--number", type=int, metavar="N", help="at most N")
+    parser.add_argument("-n", "--number", type=whole, metavar="N", help="at most N")
     all_projects(parser)
     parser.add_argument("--raw", action="store_true", help="one JSON object a line")
     parser.add_argument("--full-timestamps", action="store_true", help="times instead of ages")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project
+from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, whole
 from pachybox.client.jobs import Datums
 from pachybox.errors import InvalidArgument
 
@@ -47,7 +47,7 @@ def _arguments(parser: Parser) -> None:
     flag(parser, "--master", help="what the box says, not the user's program")
     flag(parser, "--worker", help="the same")
     flag(parser, "-f", "--follow", help="go on with new lines")
-    parser.add_argument("-t", "--tail", type=int, metavar="N", help="only the last N lines")
+    parser.add_argument("-t", "--tail", type=whole, metavar="N", help="only the last N lines")
     parser.add_argument("--since", metavar="DURATION", help="only lines this young (24h)")
     flag(parser, "--raw", help="one JSON object a line, as the API gives it")
     project(parser)

@@ -114,6 +114,7 @@ class Output:
             sample.append(cells)
             if len(sample) >= wanted:
                 break
+        sample = [[c if c.isprintable() else _visible(c) for c in cells] for cells in sample]
         widths = [max(map(len, column)) for column in zip(header, *sample, strict=True)]
         self._row(header, widths)
         for cells in sample:
@@ -127,6 +128,7 @@ class Output:
 
     def _row(self, cells: Sequence[str], widths: Sequence[int]) -> None:
         last = len(cells) - 1
+        cells = [cell if cell.isprintable() else _visible(cell) for cell in cells]
         self.out.write(
             " ".join(
                 self.paint(cell, cell if i == last else cell.ljust(width))
@@ -152,6 +154,12 @@ def state(name: str) -> str:
     for prefix in ("pipeline_", "job_"):
         text = text.removeprefix(prefix)
     return Painted.of(text, _STATES.get(text, ""))
+
+
+def _visible(text: str) -> str:
+    """``text`` with its control characters written out: a name must not steer the terminal."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return Painted.of(shown, text.colour) if isinstance(text, Painted) else shown
 
 
 def size(n: int) -> str:

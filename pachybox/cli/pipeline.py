@@ -16,6 +16,8 @@ from pachybox.cli.command import (
     many,
     project,
     records,
+    states,
+    whole,
 )
 from pachybox.cli.output import note, state
 from pachybox.cli.spec import input_text, read
@@ -24,6 +26,7 @@ from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument, NotFound, Unimplemented
 
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
+_STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
 _VERSIONED = re.compile(
     r"(?P<name>[^\^~.]+)(?:(?P<many>[\^]+|~+)|[\^~](?P<back>\d+)|\.(?P<at>\d+))?"
 )
@@ -197,17 +200,17 @@ def history(text: str | None) -> int:
 
 def chosen(app: App, args: Args, box: Pipelines) -> Iterator[PipelineInfo]:
     """The pipelines that ``list pipeline``'s flags leave."""
+    wanted = states(args.state, "PIPELINE_", _STATES)
     found = box.list_pipeline(
         args.pipeline,
         history=history(args.history),
         commit_set=args.commit,
         all_projects=args.all_projects,
     )
-    states = {s.upper().removeprefix("PIPELINE_") for s in args.state}
     for info in found:
         if args.pipeline and info.name != args.pipeline.rpartition("/")[2]:
             continue
-        if not states or info.state.removeprefix("PIPELINE_") in states:
+        if not wanted or info.state.removeprefix("PIPELINE_") in wanted:
             yield info
 
 
@@ -339,9 +342,9 @@ def _checked(parser: Parser) -> None:
 
 def _drawn(parser: Parser) -> None:
     parser.add_argument("-c", "--commit", metavar="ID", help="as they were in this run")
-    parser.add_argument("--box-width", type=int, default=0, metavar="N", help="cut names at N")
+    parser.add_argument("--box-width", type=whole, default=0, metavar="N", help="cut names at N")
     parser.add_argument(
-        "--edge-height", type=int, default=0, metavar="N", help="rows between boxes"
+        "--edge-height", type=whole, default=0, metavar="N", help="rows between boxes"
     )
     project(parser)
 

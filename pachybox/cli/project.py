@@ -12,7 +12,9 @@ def _create(app: App, args: Args) -> None:
 
 
 def _update(app: App, args: Args) -> None:
-    app.box(Projects).create_project(args.name, args.description or "", update=True)
+    box = app.box(Projects)
+    box.inspect_project(args.name)  # the API would make it: here a wrong name is an error
+    box.create_project(args.name, args.description or "", update=True)
 
 
 def _inspect(app: App, args: Args) -> None:

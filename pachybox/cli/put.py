@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, project
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, project, whole
 from pachybox.cli.progress import Bar
 from pachybox.client.files import Writing
 from pachybox.client.names import absolute, split_file
@@ -66,8 +66,10 @@ def _lines(listing: str) -> Iterable[str]:
     try:
         with open(listing, encoding="utf-8") as file:
             return file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise InvalidArgument(f"cannot read {listing}: {e}") from e
+    except OSError as e:
+        raise InvalidArgument(f"cannot read {listing}: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise InvalidArgument(f"{listing} is not UTF-8 text", "write one file or URL a line") from e
 
 
 def _split_how(args: Args) -> dict[str, object] | None:
@@ -232,10 +234,10 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument(
         "--split", choices=("line", "json", "csv", "sql"), help="a file per record, in a directory"
     )
-    parser.add_argument("--target-file-datums", type=int, metavar="N", help="records per file")
-    parser.add_argument("--target-file-bytes", type=int, metavar="N", help="bytes per file")
+    parser.add_argument("--target-file-datums", type=whole, metavar="N", help="records per file")
+    parser.add_argument("--target-file-bytes", type=whole, metavar="N", help="bytes per file")
     parser.add_argument(
-        "--header-records", type=int, metavar="N", help="the first N records go before every file"
+        "--header-records", type=whole, metavar="N", help="the first N records go before every file"
     )
     flag(parser, "--no-progress", help="no progress line on a terminal")
     project(parser)

@@ -24,7 +24,9 @@ def _create(app: App, args: Args) -> None:
 
 
 def _update(app: App, args: Args) -> None:
-    app.box(Repos).create_repo(args.repo, args.description or "", update=True)
+    box = app.box(Repos)
+    box.inspect_repo(args.repo)  # the API would make it: here a wrong name is an error
+    box.create_repo(args.repo, args.description or "", update=True)
 
 
 def _inspect(app: App, args: Args) -> None:

@@ -14,16 +14,28 @@ _SIGNS = {"cross": " ⨯ ", "join": " ⋈ ", "union": " ∪ ", "group": " group 
 def read(source: str) -> str:
     """The text of a spec: a file, a URL, or ``-`` for stdin. Raises InvalidArgument."""
     if source == "-":
-        return sys.stdin.read()
+        return _text(sys.stdin.buffer.read(), "stdin")
     if source.startswith(("http://", "https://")):
         from pachybox.cli.fetch import fetch
 
         return fetch(source)
+    if "://" in source:
+        raise InvalidArgument(f"cannot fetch {source}", "use http:// or https://, or a file")
     try:
-        with open(source, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as e:
-        raise InvalidArgument(f"cannot read {source}: {getattr(e, 'strerror', None) or e}") from e
+        with open(source, "rb") as file:
+            return _text(file.read(), source)
+    except OSError as e:
+        raise InvalidArgument(f"cannot read {source}: {e.strerror}") from e
+
+
+def _text(data: bytes, source: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as e:
+        raise InvalidArgument(
+            f"{source} is not text: byte {e.start + 1} is not UTF-8",
+            "give a spec in JSON or YAML",
+        ) from e
 
 
 def input_text(found: Json) -> str:

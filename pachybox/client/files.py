@@ -115,7 +115,12 @@ def _replacing(name: str) -> Iterator[BinaryIO]:
         return
     temporary = f"{name}.part-{os.getpid()}"
     try:
-        with open(temporary, "wb") as into:
+        try:
+            file = open(temporary, "wb")  # noqa: SIM115  # closed below
+        except OSError as e:
+            e.filename = name
+            raise
+        with file as into:
             yield into
         os.replace(temporary, name)
     except BaseException:

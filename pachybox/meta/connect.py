@@ -65,7 +65,11 @@ class Database:
         try:
             self._migrate()
         except duckdb.Error as e:
+            self.writer.close()
             raise told(path, e) from e
+        except BaseException:
+            self.writer.close()
+            raise
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         try:

@@ -386,3 +386,6 @@ class Meta:
             self.changed.notify_all()
         self._thread.join()
         self.db.close()
+        # the two point back at us: let go, so that the connection is freed with us
+        self._barrier = lambda: None
+        self.on_publish = lambda staged: None

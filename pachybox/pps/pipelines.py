@@ -96,12 +96,12 @@ def _next_version(
     old: PipelineRecord | None,
     reprocess: bool,
 ) -> PipelineRecord:
-    if spec.get("salt"):
+    if reprocess and old is not None:
+        salt = uuid.uuid4().hex  # also when the spec, extracted from the box, names the old one
+    elif spec.get("salt"):
         salt = str(spec["salt"])
-    elif old is not None and not reprocess:
-        salt = old.salt
     else:
-        salt = uuid.uuid4().hex
+        salt = old.salt if old is not None else uuid.uuid4().hex
     return PipelineRecord(
         pipeline,
         old.version + 1 if old else 1,

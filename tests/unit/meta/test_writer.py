@@ -1,0 +1,196 @@
+"""The metadata writer: transactions, groups, memory and database telling the same story."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pachybox.errors import NotReady, Refused
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.writer import Meta, Tx
+from pachybox.model.ids import Branch, Commit, Hash, Repo, new_commit_id
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord, Trigger
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
+
+
+def repo(name: str, description: str = "") -> RepoRecord:
+    return RepoRecord(Repo("default", name), description, NOW, {"k": "ü"})
+
+
+def commit(name: str, seq: int = 1) -> CommitRecord:
+    home = Repo("default", name)
+    return CommitRecord(
+        Commit(home, new_commit_id()), "master", None, Origin.USER, "", seq, NOW, None, "",
+        Hash(b"r" * 32), 5, 1, ((Branch(home, "up"), new_commit_id()),),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def meta(tmp_path: Path) -> Iterator[Meta]:
+    made = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    yield made
+    made.close()
+
+
+def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
+    """Records of every kind of column come back equal."""
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    one, two = repo("r"), commit("r")
+    branch = BranchRecord(
+        Branch(one.repo, "b"), two.commit.id, (Branch(one.repo, "up"),), NOW, NOW,
+        Trigger("up", size="1MB", commits=2, all=True),
+    )  # fmt: skip
+
+    def change(tx: Tx) -> None:
+        tx.put(REPOS, one)
+        tx.add(COMMITS, two)
+        tx.put(BRANCHES, branch)
+        tx.event("repo.created", repo="r")
+
+    meta.write(change)
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    assert meta.get(REPOS, one.repo) == one
+    assert meta.get(COMMITS, two.commit) == two
+    assert meta.get(BRANCHES, branch.branch) == branch
+    assert [(e.seq, e.kind, e.data) for e in meta.events(0)] == [(1, "repo.created", {"repo": "r"})]
+    meta.close()
+
+
+def test_a_change_that_raises_leaves_nothing_and_its_neighbours_alone(meta: Meta) -> None:
+    """Many changes in one group: the failing ones fail alone."""
+    gate = threading.Event()
+
+    def hold(tx: Tx) -> None:
+        gate.wait(10)
+
+    def change(n: int) -> str:
+        def run(tx: Tx) -> str:
+            tx.put(REPOS, repo(f"r{n}"))
+            if n % 3 == 0:
+                raise ValueError(f"no {n}")
+            return f"r{n}"
+
+        try:
+            return meta.write(run)
+        except ValueError as e:
+            return str(e)
+
+    with ThreadPoolExecutor(31) as pool:
+        first = pool.submit(meta.write, hold)
+        rest = [pool.submit(change, n) for n in range(30)]
+        gate.set()
+        first.result()
+        answers = [f.result() for f in rest]
+    assert answers == [f"no {n}" if n % 3 == 0 else f"r{n}" for n in range(30)]
+    names = {r.repo.name for r in meta.all(REPOS)}
+    assert names == {f"r{n}" for n in range(30) if n % 3}
+    assert {row[0] for row in meta.db.read("SELECT name FROM repos")} == names
+
+
+def test_changes_of_one_group_see_each_other(meta: Meta) -> None:
+    """A hundred threads count one record up: no update is lost."""
+
+    def count(tx: Tx) -> None:
+        old = tx.get(REPOS, Repo("default", "n"))
+        tx.put(REPOS, repo("n", str(int(old.description) + 1 if old else 1)))
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: meta.write(count), range(100)))
+    found = meta.get(REPOS, Repo("default", "n"))
+    assert found is not None
+    assert found.description == "100"
+
+
+def test_put_remove_and_put_again_in_one_change(meta: Meta) -> None:
+    def change(tx: Tx) -> None:
+        tx.put(REPOS, repo("a", "1"))
+        tx.remove(REPOS, Repo("default", "a"))
+        assert tx.get(REPOS, Repo("default", "a")) is None
+        tx.put(REPOS, repo("a", "2"))
+
+    meta.write(change)
+    assert meta.db.read("SELECT name, description FROM repos") == [("a", "2")]
+    meta.write(lambda tx: tx.remove(REPOS, Repo("default", "a")))
+    assert meta.all(REPOS) == []
+    assert meta.db.read("SELECT count(*) FROM repos") == [(0,)]
+
+
+def test_a_solo_change_selects_what_it_staged(meta: Meta) -> None:
+    """SQL sees the durable rows, ``also`` the staged ones; removed ones are left out."""
+    old, gone, new = commit("r", 1), commit("r", 2), commit("r", 3)
+
+    def fill(tx: Tx) -> None:
+        tx.add(COMMITS, old)
+        tx.add(COMMITS, gone)
+
+    meta.write(fill)
+
+    def change(tx: Tx) -> list[int]:
+        tx.remove(COMMITS, gone.commit)
+        tx.add(COMMITS, new)
+        found = tx.select(COMMITS, "WHERE repo = 'r'", also=lambda c: c.commit.repo.name == "r")
+        return sorted(c.seq for c in found)
+
+    assert meta.write(change, solo=True) == [1, 3]
+
+
+def test_content_is_durable_before_it_is_named(tmp_path: Path) -> None:
+    """The barrier runs before the commit; when it fails nothing is named."""
+    calls: list[int] = []
+    broken = False
+
+    def barrier() -> None:
+        calls.append(len(meta.all(REPOS)))
+        if broken:
+            raise OSError(28, "No space left on device")
+
+    meta = Meta(tmp_path / "m.duckdb", barrier=barrier)
+    meta.write(lambda tx: tx.put(REPOS, repo("a")))
+    assert calls == [0]
+    broken = True
+    with pytest.raises(Exception, match="disk is full"):
+        meta.write(lambda tx: tx.put(REPOS, repo("b")))
+    broken = False
+    assert [r.repo.name for r in meta.all(REPOS)] == ["a"]
+    meta.write(lambda tx: tx.put(REPOS, repo("c")))
+    assert [r.repo.name for r in meta.all(REPOS)] == ["a", "c"]
+    meta.close()
+
+
+def test_events_are_numbered_waited_for_and_pruned(meta: Meta) -> None:
+    seen = meta.last_event
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(meta.wait_change, seen, 30.0)
+        for i in range(20):
+            meta.write(lambda tx, i=i: tx.event("x.happened", i=i))  # type: ignore[misc]
+        assert waiting.result() > seen
+    assert [e.seq for e in meta.events(5, 3)] == [6, 7, 8]
+    assert meta.prune_events(4) == 16
+    assert meta.first_event() == 17
+    assert meta.last_event == 20
+
+
+def test_only_one_process_and_no_newer_schema(tmp_path: Path, meta: Meta) -> None:
+    newer = tmp_path / "newer.duckdb"
+    con = duckdb.connect(str(newer))
+    con.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+    con.execute("INSERT INTO schema_version VALUES (9999)")
+    con.close()
+    with pytest.raises(Refused, match="schema version 9999"):
+        Meta(newer)
+
+
+def test_a_closed_box_takes_no_changes(tmp_path: Path) -> None:
+    meta = Meta(tmp_path / "m.duckdb")
+    meta.close()
+    meta.close()
+    with pytest.raises(NotReady):
+        meta.write(lambda tx: None)

@@ -29,6 +29,29 @@ class Failed(Exception):
     """The demo did not show what it promises; the text says why."""
 
 
+class Signals:
+    """SIGINT and SIGTERM end the demo, but not while the box starts: it could not be stopped."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.came = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: object) -> None:
+        self.came = number
+        if not self.held:
+            sys.exit(128 + number)
+
+    def __enter__(self) -> None:
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+        if self.came:
+            sys.exit(128 + self.came)
+
+
 class Box:
     """A box in ``folder``, driven by the command line; nothing of the user's own box is touched."""
 
@@ -52,6 +75,7 @@ class Box:
                 capture_output=True,
                 text=True,
                 timeout=120,
+                start_new_session=True,  # Ctrl-C is the demo's to handle, and to end with "down"
             )
         except (OSError, subprocess.TimeoutExpired) as e:
             raise Failed(str(e)) from e
@@ -118,10 +142,11 @@ def take(box: Box, name: str) -> Path:
     return target
 
 
-def demo(box: Box, folder: Path) -> None:
+def demo(box: Box, folder: Path, signals: Signals) -> None:
     """The story, act by act."""
     step("1. Start a box, put photographs into a versioned repo")
-    box.show("up", "--detach")
+    with signals:
+        box.show("up", "--detach")
     box.show("create", "repo", "images")
     box.show("put", "file", "images@master", *(part for name in FIRST for part in ("-f", name)))
 
@@ -153,7 +178,7 @@ def demo(box: Box, folder: Path) -> None:
 
 def main() -> int:
     """Run the demo; 0 when everything held, 1 otherwise. The box is down either way."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the box goes down then too
+    signals = Signals()
     package = importlib.util.find_spec("skimage")  # located only: its import takes a second
     if package is None or package.origin is None:
         print("the photographs of scikit-image are missing: run make setup", file=sys.stderr)
@@ -168,11 +193,12 @@ def main() -> int:
             shutil.copy(Path(package.origin).parent / "data" / photo, photos)
         box = Box(folder, photos)
         try:
-            demo(box, photos)
+            demo(box, photos, signals)
         except Failed as e:
             print(f"\nThe demo failed: {e}", file=sys.stderr)
             return 1
         finally:
+            signals.held = True
             box.run("down", check=False)
     return 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pachybox.errors import NotReady, Refused
+from pachybox.errors import Exhausted, NotReady, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import Branch, Commit, Hash, Repo, new_commit_id
@@ -144,21 +144,21 @@ def test_a_solo_change_selects_what_it_staged(meta: Meta) -> None:
 
 def test_content_is_durable_before_it_is_named(tmp_path: Path) -> None:
     """The barrier runs before the commit; when it fails nothing is named."""
-    calls: list[int] = []
-    broken = False
+    calls: list[str] = []
+    full = threading.Event()
 
     def barrier() -> None:
-        calls.append(len(meta.all(REPOS)))
-        if broken:
+        calls.append("synced")
+        if full.is_set():
             raise OSError(28, "No space left on device")
 
     meta = Meta(tmp_path / "m.duckdb", barrier=barrier)
     meta.write(lambda tx: tx.put(REPOS, repo("a")))
-    assert calls == [0]
-    broken = True
-    with pytest.raises(Exception, match="disk is full"):
+    assert calls == ["synced"]
+    full.set()
+    with pytest.raises(Exhausted, match="no space left"):
         meta.write(lambda tx: tx.put(REPOS, repo("b")))
-    broken = False
+    full.clear()
     assert [r.repo.name for r in meta.all(REPOS)] == ["a"]
     meta.write(lambda tx: tx.put(REPOS, repo("c")))
     assert [r.repo.name for r in meta.all(REPOS)] == ["a", "c"]

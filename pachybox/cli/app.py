@@ -47,6 +47,13 @@ class App:
             "project", "default"
         )
 
+    def check_project(self) -> None:
+        """Raise NotFound when --project names none: a list of it would just be empty."""
+        if name := getattr(self.args, "project", None):
+            from pachybox.client.repos import Projects
+
+            self.box(Projects).inspect_project(name)
+
     def box(self, kind: type[B], *, project: str | None = None) -> B:
         """The box by the part of the client that is needed: loading one part starts faster."""
         from pachybox.client.address import resolve
@@ -99,8 +106,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        _open_standard()
         status = _run(words)
-        sys.stdout.flush()
+        _flush()
         return status
     except KeyboardInterrupt:
         return 130
@@ -129,10 +137,31 @@ def _failed(e: Exception, *, verbose: bool) -> int:
 def _fail(message: str) -> int:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # nobody reads it, or its disk is full: what went wrong is said anyway
         _silence()
-    sys.stderr.write(f"pachybox: {' '.join(message.split())}\n")
+    from pachybox.cli.output import visible
+
+    sys.stderr.write(f"pachybox: {visible(' '.join(message.split()))}\n")
     return 1
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as e:
+        e.filename = "standard output"
+        raise
+
+
+def _open_standard() -> None:
+    """Streams the caller closed become /dev/null: else a connection would take their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+            setattr(sys, name, open(number, mode))  # noqa: SIM115  # open until the end
 
 
 def _silence() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from pachybox.cli.app import App
@@ -123,7 +124,12 @@ def _run(app: App, args: Args) -> int:
     for file in (new, old):
         if file:
             split_file(file)
-    changes = box.diff_file(new, old, shallow=args.shallow)
+    changes = iter(box.diff_file(new, old, shallow=args.shallow))
+    first = next(changes, None)
+    if first is not None:
+        changes = chain([first], changes)
+    elif split_file(new)[2].strip("/"):
+        box.inspect_file(new)  # a wrong name is no empty difference
     if app.output.form:
         for change in changes:
             app.output.raw(change.raw)

@@ -61,9 +61,17 @@ def _get(app: App, args: Args) -> None:
                 target = os.path.join(target, base)  # noqa: PTH118
             box.save_file(args.file, target, offset=args.offset, glob=glob, progress=bar)
         else:
-            out = sys.stdout.buffer
-            box.save_file(args.file, out, offset=args.offset, glob=glob, progress=bar)
-            out.flush()
+            _to_stdout(box, args, bar, glob=glob)
+
+
+def _to_stdout(box: Reading, args: Args, bar: Bar, *, glob: bool) -> None:
+    out = sys.stdout.buffer
+    try:
+        box.save_file(args.file, out, offset=args.offset, glob=glob, progress=bar)
+        out.flush()
+    except OSError as e:
+        e.filename = e.filename or "standard output"
+        raise
 
 
 def _copy(app: App, args: Args) -> None:

@@ -101,6 +101,7 @@ def _report(failed: list[str]) -> int:
 
 
 def _list(app: App, args: Args) -> None:
+    app.check_project()
     box = app.box(Jobs)
     chosen = states(args.state, "JOB_", _STATES)
     wanted = args.output if args.output not in (None, "json", "yaml") else ""

@@ -114,7 +114,7 @@ class Output:
             sample.append(cells)
             if len(sample) >= wanted:
                 break
-        sample = [[c if c.isprintable() else _visible(c) for c in cells] for cells in sample]
+        sample = [list(map(visible, cells)) for cells in sample]
         widths = [max(map(len, column)) for column in zip(header, *sample, strict=True)]
         self._row(header, widths)
         for cells in sample:
@@ -128,7 +128,7 @@ class Output:
 
     def _row(self, cells: Sequence[str], widths: Sequence[int]) -> None:
         last = len(cells) - 1
-        cells = [cell if cell.isprintable() else _visible(cell) for cell in cells]
+        cells = list(map(visible, cells))
         self.out.write(
             " ".join(
                 self.paint(cell, cell if i == last else cell.ljust(width))
@@ -144,7 +144,7 @@ class Output:
             return
         for label, value in pairs:
             if value and value != "-":
-                text = value.replace("\n", "\n  ")
+                text = "\n  ".join(map(visible, value.split("\n")))
                 self.out.write(f"{label}: {self.paint(value, text)}\n")
 
 
@@ -156,8 +156,10 @@ def state(name: str) -> str:
     return Painted.of(text, _STATES.get(text, ""))
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """``text`` with its control characters written out: a name must not steer the terminal."""
+    if text.isprintable():
+        return text
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return Painted.of(shown, text.colour) if isinstance(text, Painted) else shown
 
@@ -185,4 +187,4 @@ def wants_colour(stream: TextIO) -> bool:
 
 def note(text: str) -> None:
     """A line of talk, on stderr."""
-    sys.stderr.write(f"pachybox: {text}\n")
+    sys.stderr.write(f"pachybox: {visible(text)}\n")

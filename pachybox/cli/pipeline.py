@@ -217,6 +217,7 @@ def chosen(app: App, args: Args, box: Pipelines) -> Iterator[PipelineInfo]:
 def _list(app: App, args: Args) -> None:
     import json
 
+    app.check_project()
     box, out = app.box(Pipelines), app.output
     if args.spec:
         for info in chosen(app, args, box):
@@ -250,6 +251,7 @@ def alerts(info: PipelineInfo) -> list[str]:
 
 
 def _check(app: App, args: Args) -> None:
+    app.check_project()
     out = app.output
     box = app.box(Pipelines)
     wrong = (
@@ -270,6 +272,7 @@ def _check(app: App, args: Args) -> None:
 def _draw(app: App, args: Args) -> None:
     from pachybox.cli.draw import draw, graph
 
+    app.check_project()
     infos = app.box(Pipelines).list_pipeline(commit_set=args.commit)
     text = draw(graph(infos), width=args.box_width, gap=args.edge_height)
     app.output.out.write(text)

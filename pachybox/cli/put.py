@@ -52,13 +52,17 @@ def sources(args: Args) -> list[str]:
     """What -f and -i name; stdin when they name nothing."""
     found = list(args.file)
     for listing in args.input_file:
-        found += [line for line in _lines(listing) if line]
+        for number, line in enumerate(_lines(listing), 1):
+            if "\0" in line:
+                raise InvalidArgument(f"{listing}:{number}: a NUL", "write one file or URL a line")
+            if line:
+                found.append(line)
     return found or ([] if args.input_file else ["-"])
 
 
 def _lines(listing: str) -> Iterable[str]:
     if listing == "-":
-        return sys.stdin.read().splitlines()
+        return sys.stdin.buffer.read().decode(errors="surrogateescape").splitlines()
     if is_url(listing) and not listing.startswith("file:"):
         from pachybox.cli.fetch import fetch
 

@@ -44,6 +44,7 @@ def _inspect(app: App, args: Args) -> None:
 
 
 def _list(app: App, args: Args) -> None:
+    app.check_project()
     out = app.output
     kind = "" if args.all else args.type
     repos = app.box(Repos).list_repo(type=kind, all_projects=args.all_projects)

@@ -48,17 +48,22 @@ def check_name(kind: str, name: str) -> str:
         raise InvalidArgument(f"{kind} name is empty", f"give the {kind} a name")
     if len(name) > MAX_NAME or not _NAME.match(name):
         raise InvalidArgument(
-            f"{kind} name {name!r} is not allowed",
+            f"{kind} name {_short(name)} is not allowed",
             f"use at most {MAX_NAME} letters, digits, underscores and dashes",
         )
     return name
+
+
+def _short(name: str) -> str:
+    """A name for a message: printable, and not pages long."""
+    return repr(name) if len(name) <= 80 else f"{name[:60]!r}... ({len(name)} characters)"
 
 
 def check_pipeline_name(name: str) -> str:
     """Return ``name`` when it is a legal pipeline name; raise InvalidArgument otherwise."""
     if not _PIPELINE.match(name or "") or len(name) > MAX_PIPELINE_NAME:
         raise InvalidArgument(
-            f"pipeline name {name!r} is not allowed",
+            f"pipeline name {_short(name)} is not allowed",
             f"begin with a letter or digit, then letters, digits, _ and -, "
             f"at most {MAX_PIPELINE_NAME} characters",
         )

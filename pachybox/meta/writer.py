@@ -23,8 +23,9 @@ from typing import Any, Generic, TypeVar
 import duckdb
 
 from pachybox.errors import Exhausted, Internal, NotReady, PachyboxError
+from pachybox.meta.apply import GONE, Staged, apply
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
-from pachybox.meta.tables import ALL, EVENTS, Row, Table
+from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.model.events import Event
 
 K = TypeVar("K")
@@ -35,9 +36,6 @@ log = logging.getLogger("pachybox.meta")
 
 _GROUP = 512  # changes a group may hold; what waits longer goes into the next
 _LRU = 4096  # records remembered of a table that is not resident
-_GONE = object()
-
-Staged = dict[Table[Any, Any], dict[Any, Any]]
 
 
 def utc_now() -> datetime:
@@ -62,12 +60,12 @@ class Tx:
         for overlay in (self.staged, self._under):
             found = overlay.get(table, {}).get(key)
             if found is not None:
-                return None if found is _GONE else found
+                return None if found is GONE else found
         return self._meta.get(table, key)
 
     def has_staged(self, table: Table[K, V], key: K) -> bool:
         """Whether this change itself staged a record of ``key``; asks no database."""
-        return self.staged.get(table, {}).get(key, _GONE) is not _GONE
+        return self.staged.get(table, {}).get(key, GONE) is not GONE
 
     def put(self, table: Table[K, V], record: V) -> None:
         """Insert or replace the record of its key."""
@@ -81,14 +79,14 @@ class Tx:
 
     def remove(self, table: Table[K, V], key: K) -> None:
         """Delete the record of ``key``, if any."""
-        self.staged.setdefault(table, {})[key] = _GONE
+        self.staged.setdefault(table, {})[key] = GONE
 
     def all(self, table: Table[K, V]) -> list[V]:
         """Every record of a resident table, as this transaction sees it."""
         merged = dict(self._meta.resident(table))
         for overlay in (self._under, self.staged):
             merged.update(overlay.get(table, {}))
-        return [v for v in merged.values() if v is not _GONE]
+        return [v for v in merged.values() if v is not GONE]
 
     def select(
         self,
@@ -105,7 +103,7 @@ class Tx:
         found = {table.key(v): v for v in self._meta.select(table, where, params)}
         if also:
             for key, record in self.staged.get(table, {}).items():
-                if record is not _GONE:
+                if record is not GONE:
                     found.setdefault(key, record)
         now = (self.get(table, key) for key in found)
         return [v for v in now if v is not None and (also is None or also(v))]
@@ -309,26 +307,7 @@ class Meta:
         con = self.db.writer
         try:
             con.execute("BEGIN")
-            for table, records in staged.items():
-                gone = [k for k, v in records.items() if v is _GONE]
-                new: list[Row] = []
-                changed: list[Row] = []
-                for key, record in records.items():
-                    if record is _GONE:
-                        continue
-                    row = table.to_row(record)
-                    (new if (table.name, key) in fresh else changed).append(row)
-                where = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
-                for key in gone:
-                    con.execute(f"DELETE FROM {table.name} WHERE {where}", table.key_row(key))
-                if new:
-                    appender = con.appender(table.name)
-                    appender.append_rows(new)
-                    appender.flush()
-                if changed:
-                    appender = con.appender(table.name, action="upsert")
-                    appender.append_rows(changed)
-                    appender.flush()
+            apply(con, staged, fresh, self._exists)
             con.execute("COMMIT")
         except BaseException as e:
             try:
@@ -336,6 +315,10 @@ class Meta:
             except PachyboxError as worse:
                 log.error("database not open, every change tries again: %s", worse)
             raise
+
+    def _exists(self, table: Table[Any, Any], key: Any) -> bool:
+        """Whether the row of ``key`` is known to be in the database."""
+        return key in (self._resident[table] if table.resident else self._lru[table])
 
     def _translate(self, e: BaseException) -> BaseException:
         """What the callers of a failed group are told."""
@@ -360,14 +343,14 @@ class Meta:
                     # readers iterate the old dict without the lock: replace, never mutate
                     merged = dict(self._resident[table])
                     for key, record in records.items():
-                        if record is _GONE:
+                        if record is GONE:
                             merged.pop(key, None)
                         else:
                             merged[key] = record
                     self._resident[table] = merged
                 elif table is not EVENTS:
                     for key, record in records.items():
-                        if record is _GONE:
+                        if record is GONE:
                             self._lru[table].pop(key, None)
                         else:
                             self._remember(table, key, record)

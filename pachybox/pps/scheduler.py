@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pachybox.errors import NotReady, PachyboxError
+from pachybox.meta.apply import Staged
 from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
-from pachybox.meta.writer import Staged
-from pachybox.model.ids import Commit, Job, Pipeline
+from pachybox.model.ids import Commit, CommitId, Job, Pipeline
 from pachybox.model.pps import JobRecord, JobState, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
@@ -49,7 +49,8 @@ class Scheduler:
         self._slots = threading.Semaphore(slots)
         self.pool = WorkerPool(runner, work)
         self._wake = threading.Condition()
-        self._open: dict[Job, JobRecord] = {}
+        # by pipeline in the order of their commits: no clock is asked which comes first
+        self._open: dict[Pipeline, dict[Job, None]] = {}
         self._running: dict[Pipeline, _Running] = {}
         self._stopping = False
         self._due = True
@@ -58,10 +59,26 @@ class Scheduler:
     def start(self) -> None:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
         datums they had finished are not."""
-        for record in self._pfs.meta.select(JOBS, "WHERE finished_us IS NULL"):
-            self._open[record.job] = record
-        self._pfs.meta.on_publish = self._published
+        meta = self._pfs.meta
+        with self._wake:  # what is published meanwhile waits until the older ones are known
+            meta.on_publish = self._published
+            found = meta.db.read(
+                "SELECT j.project, j.pipeline, j.id FROM jobs j JOIN commits c ON c.id = j.id "
+                "AND c.project = j.project AND c.repo = j.pipeline AND c.type = 'user' "
+                "WHERE j.finished_us IS NULL ORDER BY c.seq"
+            )
+            for project, pipeline, job_id in found:
+                self._add(Job(Pipeline(project, pipeline), CommitId(job_id)))
         self._thread.start()
+
+    def _add(self, job: Job) -> None:
+        self._open.setdefault(job.pipeline, {})[job] = None
+
+    def _forget(self, job: Job) -> None:
+        mine = self._open.get(job.pipeline, {})
+        mine.pop(job, None)
+        if not mine:
+            self._open.pop(job.pipeline, None)
 
     def running(self) -> int:
         """How many jobs run now."""
@@ -97,9 +114,9 @@ class Scheduler:
         with self._wake:
             for key, record in changed.items():
                 if isinstance(record, JobRecord) and not record.state.terminal:
-                    self._open[key] = record
+                    self._add(key)
                     continue
-                self._open.pop(key, None)
+                self._forget(key)
                 one = self._running.get(key.pipeline)
                 if one is not None and one.run.job == key:
                     one.run.cancel()
@@ -129,15 +146,7 @@ class Scheduler:
 
     def _next_jobs(self) -> list[Job]:
         """The oldest open job of each pipeline that runs none."""
-        oldest: dict[Pipeline, JobRecord] = {}
-        for record in self._open.values():
-            pipeline = record.job.pipeline
-            if pipeline in self._running:
-                continue
-            best = oldest.get(pipeline)
-            if best is None or record.created < best.created:
-                oldest[pipeline] = record
-        return [r.job for r in oldest.values()]
+        return [next(iter(jobs)) for p, jobs in self._open.items() if p not in self._running]
 
     def _consider(self, job: Job) -> None:
         """Start ``job`` if its inputs are finished; end it if they failed or are gone."""
@@ -147,7 +156,7 @@ class Scheduler:
         record = meta.get(JOBS, job)
         if commit is None or pipeline is None or record is None or record.state.terminal:
             with self._wake:
-                self._open.pop(job, None)
+                self._forget(job)
                 self._due = True
             return
         if commit.parent is not None:
@@ -205,6 +214,9 @@ class Scheduler:
         state = PipelineState.FAILURE if run.unstartable else PipelineState.RUNNING
 
         def change(ch: Change) -> None:
+            found = ch.tx.get(JOBS, run.job)
+            if found is None or found.state.terminal:
+                return  # deleted, stopped or updated meanwhile: that is why it could not go on
             jobs.fail(ch, run.job, JobState.FAILURE, reason)
             pipelines.set_state(ch, run.job.pipeline, state, reason if run.unstartable else "")
 

@@ -1,0 +1,75 @@
+"""Staged records to SQL: the statements of one group, inside its transaction.
+
+A few rows go by plain statements, many by DuckDB's appender: one row takes 1.2 ms by UPDATE
+where the appender's upsert takes 3.4, and 64 rows by appender what 3 take by statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+
+from pachybox.meta.tables import Row, Table
+
+GONE = object()
+"""In place of a record: its key is to be deleted."""
+
+Staged = dict[Table[Any, Any], dict[Any, Any]]
+
+_FEW = 4
+
+
+def apply(
+    con: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    fresh: set[tuple[str, Any]],
+    exists: Callable[[Table[Any, Any], Any], bool],
+) -> None:
+    """Write all that is staged. ``fresh`` are the (table name, key) of records known to be new;
+    ``exists`` says of a key whether its row is known to be there (False: not known)."""
+    for table, records in staged.items():
+        new: list[Row] = []
+        known: list[Row] = []
+        unknown: list[Row] = []
+        for key, record in records.items():
+            if record is GONE:
+                con.execute(f"DELETE FROM {table.name} WHERE {_keys(table)}", table.key_row(key))
+                continue
+            there = known if exists(table, key) else unknown
+            rows = new if (table.name, key) in fresh else there
+            rows.append(table.to_row(record))
+        if len(known) > _FEW:
+            unknown += known
+            known = []
+        _insert(con, table, new)
+        for row in known:
+            _update(con, table, row)
+        if unknown:
+            appender = con.appender(table.name, action="upsert")
+            appender.append_rows(unknown)
+            appender.flush()
+
+
+def _keys(table: Table[Any, Any]) -> str:
+    return " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], rows: list[Row]) -> None:
+    if len(rows) > _FEW:
+        appender = con.appender(table.name)
+        appender.append_rows(rows)
+        appender.flush()
+    elif rows:
+        one = f"({', '.join('?' * len(table.columns))})"
+        values = [value for row in rows for value in row]
+        con.execute(f"INSERT INTO {table.name} VALUES {', '.join([one] * len(rows))}", values)
+
+
+def _update(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], row: Row) -> None:
+    columns = ", ".join(f"{c} = ?" for c in table.columns[table.keys :])
+    con.execute(
+        f"UPDATE {table.name} SET {columns} WHERE {_keys(table)}",
+        [*row[table.keys :], *row[: table.keys]],
+    )

@@ -108,7 +108,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         _open_standard()
         status = _run(words)
-        _flush()
+        sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return 130
@@ -129,7 +129,10 @@ def _failed(e: Exception, *, verbose: bool) -> int:
     if isinstance(e, PachyboxError):
         return _fail(str(e))
     if isinstance(e, OSError):
-        return _fail(f"{e.filename}: {e.strerror}" if e.filename else e.strerror or str(e))
+        import errno
+
+        where = e.filename or ("standard output" if e.errno == errno.ENOSPC else "")
+        return _fail(f"{where}: {e.strerror}" if where else e.strerror or str(e))
     what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
     return _fail(f"a defect of this command: {what}; add -v to see where, and report it")
 
@@ -143,14 +146,6 @@ def _fail(message: str) -> int:
 
     sys.stderr.write(f"pachybox: {visible(' '.join(message.split()))}\n")
     return 1
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError as e:
-        e.filename = "standard output"
-        raise
 
 
 def _open_standard() -> None:

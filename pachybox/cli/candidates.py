@@ -16,6 +16,8 @@ from pachybox.cli.table import commands
 from pachybox.errors import PachyboxError
 
 if TYPE_CHECKING:
+    from argparse import Action
+
     from pachybox.client.sync import Client
 
 _TIMEOUT_S = 2.0
@@ -24,7 +26,7 @@ _MOST = 200  # words of one kind
 
 def complete(words: Sequence[str]) -> int:
     """``__complete WORDS -- CURRENT``: print the words that may stand there."""
-    before, _, last = _cut(list(words))
+    before, last = _cut(list(words))
     try:
         for word in candidates(before, last):
             sys.stdout.write(word + "\n")
@@ -33,11 +35,13 @@ def complete(words: Sequence[str]) -> int:
     return 0
 
 
-def _cut(words: list[str]) -> tuple[list[str], str, str]:
-    if "--" not in words:
-        return words[:-1], "--", words[-1] if words else ""
-    at = len(words) - 1 - words[::-1].index("--")
-    return words[:at], "--", "".join(words[at + 1 : at + 2])
+def _cut(words: list[str]) -> tuple[list[str], str]:
+    """What stands before, and the word being written, which may itself be ``--``."""
+    if words[-2:-1] == ["--"]:
+        return words[:-2], words[-1]
+    if words[-1:] == ["--"]:
+        return words[:-1], ""
+    return words[:-1], words[-1] if words else ""
 
 
 def candidates(before: Sequence[str], current: str) -> Iterator[str]:
@@ -50,10 +54,17 @@ def candidates(before: Sequence[str], current: str) -> Iterator[str]:
         yield from _command_words(before, current, known)
     if not name:
         return
-    if current.startswith("-"):
-        yield from (flag for flag in _flags(name, known) if flag.startswith(current))
+    if name == "help":
+        yield from _command_words(rest, current, known)
         return
-    yield from _names(name, rest, current)
+    actions = _actions(name, known)
+    if current.startswith("-"):
+        flags = (f for action in actions for f in action.option_strings if f.startswith("--"))
+        yield from (flag for flag in flags if flag.startswith(current))
+    elif (choices := _choices(actions, rest)) is not None:
+        yield from (choice for choice in choices if choice.startswith(current))
+    else:
+        yield from _names(name, rest, current)
 
 
 def _command_words(before: Sequence[str], current: str, known: Iterable[str]) -> Iterator[str]:
@@ -68,7 +79,8 @@ def _command_words(before: Sequence[str], current: str, known: Iterable[str]) ->
                 yield word
 
 
-def _flags(name: str, known: dict[str, tuple[str, str]]) -> list[str]:
+def _actions(name: str, known: dict[str, tuple[str, str]]) -> list[Action]:
+    """The arguments of a command that its help shows."""
     from argparse import SUPPRESS
     from importlib import import_module
 
@@ -76,13 +88,18 @@ def _flags(name: str, known: dict[str, tuple[str, str]]) -> list[str]:
 
     module, summary = known[name]
     parser = build(name, summary, import_module(f"pachybox.cli.{module}").COMMANDS[name])
-    return [
-        option
-        for action in parser._actions
-        if action.help != SUPPRESS
-        for option in action.option_strings
-        if option.startswith("--")
-    ]
+    return [action for action in parser._actions if action.help != SUPPRESS]
+
+
+def _choices(actions: Iterable[Action], rest: Sequence[str]) -> list[str] | None:
+    """The fixed words that may follow ``rest``; None when there are none."""
+    for action in actions:
+        if action.choices is None:
+            continue
+        asked = rest[-1] in action.option_strings if rest else not action.option_strings
+        if asked:
+            return [str(choice) for choice in action.choices]
+    return None
 
 
 def _client() -> Client:

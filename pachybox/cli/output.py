@@ -23,6 +23,7 @@ _STATES = {
     "skipped": "dim",
     "recovered": "yellow",
 }
+_ROOM = {"STARTED": 22, "FINISHED": 22, "PROGRESS": 9, "SIZE": 8, "DL": 8, "UL": 8}
 _SAMPLE = 500  # rows that settle the widths of a long table
 
 
@@ -116,6 +117,8 @@ class Output:
                 break
         sample = [list(map(visible, cells)) for cells in sample]
         widths = [max(map(len, column)) for column in zip(header, *sample, strict=True)]
+        if live:  # the rows to come are not known: room for the longest usual cell
+            widths = [max(w, _ROOM.get(h, 0)) for w, h in zip(widths, header, strict=True)]
         self._row(header, widths)
         for cells in sample:
             self._row(cells, widths)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
+from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import (
     COMMITS,
-    DATUMS,
     JOBS,
     PIPELINE_VERSIONS,
     PIPELINES,
-    DatumRecord,
     PipelineVersion,
 )
-from pachybox.meta.writer import utc_now
-from pachybox.model.files import Entry
 from pachybox.model.glob import Glob
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Hash, Job, Pipeline, is_commit_id
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, is_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
-    DatumInput,
-    DatumState,
     JobRecord,
     JobState,
     PipelineRecord,
-    Stats,
 )
 from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
@@ -41,6 +32,8 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import jobs, logs, pipelines, planner
 from pachybox.pps.attempt import Attempt
+from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.log_reader import LogReader
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.spec import Spec
@@ -57,19 +50,6 @@ class Made:
     spec: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class DatumInfo:
-    """A datum of a job as shown to users."""
-
-    job: Job
-    id: str
-    state: DatumState
-    reason: str
-    stats: Stats
-    inputs: tuple[DatumInput, ...]
-    ran_in: CommitId | None
-
-
 class Pps:
     """Pipelines and jobs over one Pfs and one runner."""
 
@@ -83,6 +63,8 @@ class Pps:
         self.scheduler = Scheduler(pfs, runner, work, log_dir, slots)
         self._images = images
         pfs.listener = jobs.JobListener()
+        self.datums = Datums(pfs, self.running)
+        self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
 
     # ---- pipelines
 
@@ -380,7 +362,7 @@ class Pps:
         hit = False
         for attempt in run.current() if run else ():
             datum = attempt.datum
-            if datum is not None and _matches(datum.inputs, datum.id, filters):
+            if datum is not None and matches(datum.inputs, datum.id, filters):
                 attempt.restart()
                 hit = True
         if not hit:
@@ -399,75 +381,11 @@ class Pps:
 
     def list_datums(self, job: Job) -> Iterator[DatumInfo]:
         """Every datum of a job known so far: failed first, then those running, then the rest."""
-        record = self.job(job)
-        mine = {d.id: d for d in self._records(record.job)}
-        for state in (DatumState.FAILED, DatumState.RECOVERED):
-            for d in mine.values():
-                if d.state is state:
-                    yield self._from_record(d)
-        running = {a.datum.id: a.datum for a in self.running(record.job) if a.datum}
-        for datum in running.values():
-            if datum.id not in mine:
-                yield DatumInfo(
-                    record.job, datum.id, DatumState.STARTING, "", Stats(), datum.inputs, None
-                )
-        shown = set(mine) | set(running)
-        for d in mine.values():
-            if d.state is DatumState.SUCCESS:
-                yield self._from_record(d)
-        if record.datums is not None:
-            for entry in self.pfs.trees.list(record.datums):
-                if entry.name not in shown:
-                    yield self._from_tree(record.job, entry)
+        return self.datums.all(self.job(job))
 
     def inspect_datum(self, job: Job, datum_id: str) -> DatumInfo:
-        """One datum of a job; NotFound otherwise."""
-        record = self.job(job)
-        found = self.pfs.meta.get(DATUMS, (record.job, datum_id))
-        if found is not None:
-            return self._from_record(found)
-        if record.datums is not None:
-            entry = self.pfs.trees.get(record.datums, f"/{datum_id}")
-            if entry is not None:
-                return self._from_tree(record.job, entry)
-        for info in self.list_datums(record.job):
-            if info.id == datum_id or (len(datum_id) >= 8 and info.id.startswith(datum_id)):
-                return info
-        raise NotFound(f"datum {datum_id} not found in job {record.job}")
-
-    def _records(self, job: Job) -> list[DatumRecord]:
-        return self.pfs.meta.select(
-            DATUMS,
-            "WHERE project = ? AND pipeline = ? AND job = ? ORDER BY finished_us",
-            (job.pipeline.project, job.pipeline.name, job.id),
-        )
-
-    def _from_record(self, record: DatumRecord) -> DatumInfo:
-        meta = self._meta(record.dir)
-        return DatumInfo(
-            record.job,
-            record.id,
-            record.state,
-            record.reason,
-            record.stats,
-            _inputs(meta),
-            record.job.id,
-        )
-
-    def _from_tree(self, job: Job, entry: Entry) -> DatumInfo:
-        meta = self._meta(entry.hash)
-        ran_in = CommitId(meta["job"])
-        state = DatumState(meta["state"]) if ran_in == job.id else DatumState.SKIPPED
-        return DatumInfo(
-            job, entry.name, state, meta["reason"], Stats(**meta["stats"]), _inputs(meta), ran_in
-        )
-
-    def _meta(self, directory: Hash) -> dict[str, Any]:
-        entry = self.pfs.trees.get(directory, "/meta")
-        if entry is None:
-            raise NotFound("the datum's record is missing from the store", "run fsck")
-        found: dict[str, Any] = json.loads(b"".join(self.pfs.content.read(entry)))
-        return found
+        """One datum of a job by its id or 8 or more digits of it; NotFound otherwise."""
+        return self.datums.inspect(self.job(job), datum_id)
 
     def complete_input(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """An input as a user gives it, checked and with its defaults filled in."""
@@ -498,80 +416,6 @@ class Pps:
             self.logs, keep_bytes, lambda job: self.pfs.meta.get(JOBS, job) is not None
         )
 
-    def read_logs(
-        self,
-        wanted: Sequence[Job] | Pipeline,
-        *,
-        datum: str = "",
-        filters: Sequence[str] = (),
-        everything: bool = False,
-        follow: bool = False,
-        tail: int = 0,
-        since: timedelta | None = None,
-        cancelled: Callable[[], bool],
-    ) -> Iterator[logs.LogLine | None]:
-        """Lines of jobs (or of all jobs of a pipeline), by time; user lines only, unless
-        ``everything``. With ``follow`` it goes on until cancelled, or for named jobs until
-        they are over; None means "nothing yet"."""
-        open_logs: dict[Job, logs.JobLog] = {}
-        edge = utc_now() - since if since else None
-        matching: dict[str, bool] = {}
-
-        def keep(line: logs.LogLine) -> bool:
-            if not everything and not line.user:
-                return False
-            if edge is not None and line.time < edge:
-                return False
-            if datum and not line.datum.startswith(datum):
-                return False
-            if filters:
-                if line.datum not in matching:
-                    matching[line.datum] = self._datum_matches(line, filters)
-                return matching[line.datum]
-            return True
-
-        first = True
-        while True:
-            seen = self.pfs.meta.last_event
-            targets = self._log_jobs(wanted)
-            over = not isinstance(wanted, Pipeline) and all(self._over(j) for j in targets)
-            found: list[logs.LogLine] = []
-            for job in targets:
-                if job not in open_logs:
-                    open_logs[job] = logs.JobLog(logs.directory(self.logs, job), job)
-                found += [line for line in open_logs[job].new_lines() if keep(line)]
-            found.sort(key=lambda line: line.time)
-            yield from found[-tail:] if tail and first else found
-            first = False
-            if not follow or over:
-                return
-            yield None
-            try:
-                pause(self.pfs, seen, cancelled)
-            except NotReady:
-                if cancelled():
-                    return
-                raise
-
-    def _log_jobs(self, wanted: Sequence[Job] | Pipeline) -> list[Job]:
-        if isinstance(wanted, Pipeline):
-            return logs.jobs_with_logs(self.logs, wanted)
-        return list(wanted)
-
-    def _over(self, job: Job) -> bool:
-        record = self.pfs.meta.get(JOBS, job)
-        return record is None or record.state.terminal
-
-    def _datum_matches(self, line: logs.LogLine, filters: Sequence[str]) -> bool:
-        run = self.scheduler.live(line.job)
-        for attempt in run.current() if run else ():
-            if attempt.datum is not None and attempt.datum.id == line.datum:
-                return _matches(attempt.datum.inputs, line.datum, filters)
-        try:
-            return _matches(self.inspect_datum(line.job, line.datum).inputs, line.datum, filters)
-        except NotFound:
-            return False
-
 
 class _DryRun(Exception):
     """Carries the result out of a transaction that must leave nothing."""
@@ -579,17 +423,3 @@ class _DryRun(Exception):
     def __init__(self, made: list[Made]) -> None:
         super().__init__("dry run")
         self.made = made
-
-
-def _inputs(meta: Mapping[str, Any]) -> tuple[DatumInput, ...]:
-    return tuple(
-        DatumInput(**{**one, "hash": Hash(bytes.fromhex(one["hash"]))}) for one in meta["inputs"]
-    )
-
-
-def _matches(inputs: Sequence[DatumInput], datum_id: str, filters: Sequence[str]) -> bool:
-    """Whether every filter is a path, a hex hash or the id of the datum (reference §3.10)."""
-    names = {datum_id}
-    for one in inputs:
-        names |= {one.path, one.hash.hex(), base64.b64encode(one.hash).decode()}
-    return all(f in names for f in filters)

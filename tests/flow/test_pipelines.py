@@ -291,3 +291,19 @@ def test_running_on_chosen_commits(box: RealBox) -> None:
     job = last_job(box, "p")
     assert job.skipped == 1
     assert contents(box, "p@master") == {"/a": b"FIRST"}
+
+
+def test_following_logs_shows_lines_while_the_datum_runs(box: RealBox) -> None:
+    """Lines come as they are printed, and the stream ends with the job."""
+    c = box.client
+    c.create_repo("in")
+    c.put_file("in@master:/a", b"a")
+    go = box.home.parent / "go"
+    script = f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; echo last"
+    c.create_pipelines(spec("p", "in", script))
+    job = next(iter(c.list_job("p")))
+    seen = []
+    for line in c.logs(job=f"p@{job.id}", follow=True):
+        seen.append(line.message)
+        go.touch()
+    assert seen == ["first", "last"]

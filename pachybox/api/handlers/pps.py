@@ -31,8 +31,8 @@ from pachybox.model.pps import (
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
 from pachybox.pfs import wait
 from pachybox.pps import planner
+from pachybox.pps.datums import DatumInfo
 from pachybox.pps.logs import LogLine
-from pachybox.pps.service import DatumInfo
 from pachybox.pps.spec import from_message_dict
 
 # ---- requests
@@ -539,7 +539,7 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
     since = None
     if request.HasField("since"):
         since = timedelta(seconds=request.since.ToTimedelta().total_seconds())
-    lines = box.pps.read_logs(
+    lines = box.pps.log_reader.read(
         wanted,
         datum=request.datum.id,
         filters=list(request.data_filters),

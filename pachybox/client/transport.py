@@ -176,6 +176,33 @@ class Connection:
                 self.socket.sendall(memoryview(buffer)[sent:])
                 sent = 0
 
+    def send_unless_answered(self, buffers: Sequence[Buffer], fds: Sequence[int]) -> bool:
+        """As ``send``, but stop and return False once the peer says something or closes.
+
+        A peer that has answered may never read the rest: a plain send would wait for ever.
+        """
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        left = [view for buffer in buffers if (view := memoryview(buffer).cast("B"))]
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN | select.POLLOUT)
+        timeout = self.socket.gettimeout()
+        while left:
+            ready = poll.poll(None if timeout is None else timeout * 1000)
+            if not ready:
+                raise TimeoutError("timed out")
+            if ready[0][1] & ~select.POLLOUT:
+                return False
+            try:
+                sent = self.socket.sendmsg(left, rights, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            rights = []
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if sent:
+                left[0] = left[0][sent:]
+        return True
+
     def _receive(self, into: memoryview) -> int:
         if not self._ancillary:
             return self.socket.recv_into(into)
@@ -240,7 +267,9 @@ class Response:
     gives the connection back for another request.
     """
 
-    def __init__(self, transport: Transport, connection: Connection, during: str) -> None:
+    def __init__(
+        self, transport: Transport, connection: Connection, during: str, *, reuse: bool = True
+    ) -> None:
         self._connection: Connection | None = connection
         self._transport = transport
         self._during = during
@@ -256,8 +285,10 @@ class Response:
         self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         length = self.headers.get("content-length")
         self._left = 0 if self._chunked else int(length) if length is not None else None
-        self._keep = self.headers.get("connection", "").lower() != "close" and (
-            self._chunked or length is not None
+        self._keep = (
+            reuse
+            and self.headers.get("connection", "").lower() != "close"
+            and (self._chunked or length is not None)
         )
         if self._left == 0 and not self._chunked:
             self._done()
@@ -485,9 +516,11 @@ class Transport:
         data = self.head(method, target, head)
         for fresh in (False, True):
             connection, _used = self.acquire(fresh)
+            whole = True
             try:
                 connection.send([data, body])
             except OSError as e:
+                whole = False
                 if not connection.readable:  # else: the box has said why
                     self.release(connection, keep=False)
                     if idempotent and not fresh:
@@ -497,7 +530,7 @@ class Transport:
                 self.release(connection, keep=False)
                 raise
             try:
-                response = Response(self, connection, target)
+                response = Response(self, connection, target, reuse=whole)
             except Unreachable as e:
                 if idempotent and not fresh and not isinstance(e.__cause__, TimeoutError):
                     continue
@@ -508,15 +541,18 @@ class Transport:
 
     def upload(self, target: str, headers: dict[str, str]) -> Upload:
         """Begin a POST whose body is sent in pieces."""
-        connection, _used = self.acquire()
-        upload = Upload(self, connection, target)
         head = self.head("POST", target, {"Transfer-Encoding": "chunked", **headers})
-        try:
-            connection.send([head])
-        except OSError as e:
-            upload.abort()
-            raise lost(self.address, target) from e
-        return upload
+        for fresh in (False, True):
+            connection, used = self.acquire(fresh)
+            try:
+                connection.send([head])
+            except OSError as e:
+                self.release(connection, keep=False)
+                if used:  # closed while idle; nothing was sent that could count
+                    continue
+                raise lost(self.address, target) from e
+            return Upload(self, connection, target)
+        raise lost(self.address, target)  # pragma: no cover  # the loop returns or raises
 
 
 class Upload:
@@ -534,23 +570,23 @@ class Upload:
             raise Internal("the upload has ended")
         size = sum(map(len, buffers))
         try:
-            if connection.readable:
+            pieces = [b"%x\r\n" % size, *buffers, b"\r\n"]
+            if not connection.send_unless_answered(pieces, fds):
                 self._early()
-            connection.send([b"%x\r\n" % size, *buffers, b"\r\n"], fds)
         except OSError as e:
             self._early(e)
 
     def _early(self, cause: OSError | None = None) -> None:
         """The box answered or vanished in mid-body: raise what it says."""
-        with self._answer() as response:
+        with self._answer(reuse=False) as response:
             response.checked().body()
         raise lost(self._transport.address, self._target) from cause
 
-    def _answer(self) -> Response:
+    def _answer(self, *, reuse: bool) -> Response:
         connection, self._connection = self._connection, None
         if connection is None:
             raise Internal("the upload has ended")
-        return Response(self._transport, connection, self._target)
+        return Response(self._transport, connection, self._target, reuse=reuse)
 
     def finish(self) -> dict[str, Any]:
         """End the body, return the box's answer; raises the error it carries."""
@@ -560,7 +596,7 @@ class Upload:
             self._connection.send([b"0\r\n\r\n"])
         except OSError as e:
             self._early(e)
-        with self._answer() as response:
+        with self._answer(reuse=True) as response:
             answer = json.loads(response.checked().body())
         self._transport.answered = True
         if not isinstance(answer, dict):

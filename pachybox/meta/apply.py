@@ -6,7 +6,7 @@ where the appender's upsert takes 3.4, and 64 rows by appender what 3 take by st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -17,6 +17,7 @@ GONE = object()
 """In place of a record: its key is to be deleted."""
 
 Staged = dict[Table[Any, Any], dict[Any, Any]]
+Purged = Sequence[tuple[Table[Any, Any], str, list[Any]]]
 
 _FEW = 4
 
@@ -26,9 +27,13 @@ def apply(
     staged: Staged,
     fresh: set[tuple[str, Any]],
     exists: Callable[[Table[Any, Any], Any], bool],
+    purged: Purged = (),
 ) -> None:
     """Write all that is staged. ``fresh`` are the (table name, key) of records known to be new;
-    ``exists`` says of a key whether its row is known to be there (False: not known)."""
+    ``exists`` says of a key whether its row is known to be there (False: not known).
+    ``purged`` goes first: tables with a condition on the rows to delete."""
+    for table, where, params in purged:
+        con.execute(f"DELETE FROM {table.name} WHERE {where}", params)
     for table, records in staged.items():
         new: list[Row] = []
         known: list[Row] = []

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 import duckdb
 
 from pachybox.errors import Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.apply import GONE, Staged, apply
+from pachybox.meta.apply import GONE, Purged, Staged, apply
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.model.events import Event
@@ -54,6 +54,7 @@ class Tx:
         self._next_event = next_event
         self.events = 0
         self.fresh: set[tuple[str, Any]] = set()
+        self.purged: list[tuple[Table[Any, Any], str, list[Any]]] = []
 
     def get(self, table: Table[K, V], key: K) -> V | None:
         """The record as this transaction sees it."""
@@ -80,6 +81,11 @@ class Tx:
     def remove(self, table: Table[K, V], key: K) -> None:
         """Delete the record of ``key``, if any."""
         self.staged.setdefault(table, {})[key] = GONE
+
+    def purge(self, table: Table[K, V], where: str, params: Iterable[Any]) -> None:
+        """Delete the durable records of a table that is not resident by SQL condition, before
+        what is staged is written: for more than one would name. ``get`` sees them until then."""
+        self.purged.append((table, where, list(params)))
 
     def all(self, table: Table[K, V]) -> list[V]:
         """Every record of a resident table, as this transaction sees it."""
@@ -154,6 +160,8 @@ class Meta:
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
         self.on_publish: Callable[[Staged], None] = lambda staged: None
+        self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
+        self._groups = 0
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -168,14 +176,14 @@ class Meta:
             if key in lru:
                 lru.move_to_end(key)
                 return lru[key]  # type: ignore[no-any-return]
-            before = self.last_event
+            before = self._groups  # not last_event: a change need not have one
         where = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
         rows = self.db.read(f"{table.select} WHERE {where}", table.key_row(key))
         record = table.from_row(rows[0]) if rows else None
         if record is not None:
             with self.lock:
                 # race: a commit between the read and here may have published a newer one
-                if self.last_event == before:
+                if self._groups == before:
                     self._remember(table, key, record)
         return record
 
@@ -275,6 +283,7 @@ class Meta:
     def _commit_group(self, group: list[_Job[Any]]) -> None:
         staged: Staged = {}
         fresh: set[tuple[str, Any]] = set()
+        purged: list[tuple[Table[Any, Any], str, list[Any]]] = []
         done: list[tuple[_Job[Any], Any]] = []
         next_event = self.last_event + 1
         now = self._clock()
@@ -283,9 +292,11 @@ class Meta:
             try:
                 result = job.fn(tx)
             except BaseException as e:
+                self.on_discard()
                 job.future.set_exception(e)
                 continue
             next_event += tx.events
+            purged += tx.purged
             for table, records in tx.staged.items():
                 staged.setdefault(table, {}).update(records)
             fresh |= tx.fresh
@@ -293,21 +304,22 @@ class Meta:
         try:
             if staged:
                 self._barrier()
-                self._apply(staged, fresh)
+                self._apply(staged, fresh, purged)
         except BaseException as e:
+            self.on_discard()
             error = self._translate(e)
             for job, _ in done:
                 job.future.set_exception(error)
             return
-        self._publish(staged, next_event - 1)
+        self._publish(staged, purged, next_event - 1)
         for job, result in done:
             job.future.set_result(result)
 
-    def _apply(self, staged: Staged, fresh: set[tuple[str, Any]]) -> None:
+    def _apply(self, staged: Staged, fresh: set[tuple[str, Any]], purged: Purged) -> None:
         con = self.db.writer
         try:
             con.execute("BEGIN")
-            apply(con, staged, fresh, self._exists)
+            apply(con, staged, fresh, self._exists, purged)
             con.execute("COMMIT")
         except BaseException as e:
             try:
@@ -336,8 +348,11 @@ class Meta:
             else Internal(f"metadata could not be written: {first_line(e)}")
         )
 
-    def _publish(self, staged: Staged, last_event: int) -> None:
+    def _publish(self, staged: Staged, purged: Purged, last_event: int) -> None:
         with self.changed:
+            self._groups += 1
+            for table, _, _ in purged:
+                self._lru[table].clear()
             for table, records in staged.items():
                 if table.resident:
                     # readers iterate the old dict without the lock: replace, never mutate
@@ -357,7 +372,10 @@ class Meta:
             if last_event != self.last_event:
                 self.last_event = last_event
             self.changed.notify_all()
-        self.on_publish(staged)
+        try:
+            self.on_publish(staged)
+        except Exception:  # the change stands, and the writer outlives its listeners
+            log.exception("a listener of the metadata failed")
 
     def close(self) -> None:
         """Finish what waits, then close the database. Later writes raise NotReady."""

@@ -161,9 +161,19 @@ def require_input(view: View, branch: BranchRecord) -> None:
         and repo.type == USER
         and pipeline.spec["output_branch"] == branch.branch.name
     )
-    if branch.direct_provenance or mine:
+    if branch.direct_provenance or mine or repo.type == SPEC:
         raise Refused(
             f"cannot start a commit on an output branch ({branch.branch})",
+            "write to one of its input branches instead",
+        )
+
+
+def require_writable(commit: CommitRecord) -> None:
+    """Refuse a commit that is finished, or that only a job may fill."""
+    require_open(commit)
+    if commit.direct_provenance or commit.commit.repo.type == SPEC:
+        raise Refused(
+            f"cannot write to an output commit ({commit.commit})",
             "write to one of its input branches instead",
         )
 

@@ -68,6 +68,7 @@ class Pfs:
         self.listener: Listener | None = None
         last = meta.db.read("SELECT coalesce(max(seq), 0) FROM commits")[0][0]
         self._graph = Graph(last)
+        meta.on_discard = self._discarded
         self._reading: dict[int, Hash] = {}
         self._reading_lock = threading.Lock()
         if meta.get(PROJECTS, DEFAULT_PROJECT) is None:
@@ -91,12 +92,12 @@ class Pfs:
             ch.settle(branches.fire_triggers)
             return result
 
-        try:
-            return self.meta.write(run, solo=solo)
-        except BaseException:
-            # the graph may hold edges of records that now never come to be
-            self._graph.stale = True
-            raise
+        return self.meta.write(run, solo=solo)
+
+    def _discarded(self) -> None:
+        """In the writer thread, before the next change runs: the graph may hold edges of records
+        that now never come to be."""
+        self._graph.stale = True
 
     # ---- projects and repos
 
@@ -344,6 +345,7 @@ class Pfs:
 
         def run(ch: Change) -> None:
             commit = ch.commit(target.repo, target.id)
+            commits.require_writable(commit)
             parent = None if commit.parent is None else ch.commit(target.repo, commit.parent)
             root = parent.root if parent else EMPTY
             commits.set_tree(
@@ -363,7 +365,7 @@ class Pfs:
         if branch is not None and not ancestry.steps:
             commits.require_input(self.meta, branch)
         elif branch is not None or not _may_be_branch(ref):
-            commits.require_open(self.resolve(repo, ref))
+            commits.require_writable(self.resolve(repo, ref))
 
     def write(
         self,
@@ -431,7 +433,7 @@ class Pfs:
             base = head.root if head is not None else EMPTY
         else:
             head = commits.resolve(ch.tx, repo, ref)
-            commits.require_open(head)
+            commits.require_writable(head)
             one_shot, base = False, head.root
         if guess is not None and guess[0] == base:
             root = guess[1]

@@ -87,6 +87,7 @@ class Attempt:
 
         Raises Refused when no worker can be started, Exhausted when the disk is full.
         """
+        self._retry = False  # asked for a datum that has ended since
         self.datum, self.since = datum, time.time()
         spec = self._job.pipeline.spec
         tries = max(1, int(spec.get("datum_tries") or 3))
@@ -176,16 +177,18 @@ class Attempt:
             err_cmd=err_cmd,
         )
         for _ in range(2):
-            worker = self._take()
-            if worker is None:
-                break
+            worker = None
             try:
-                return worker.run(task)
+                worker = self._take()
+                if worker is None:
+                    break
+                return worker.run(task, lambda: self._cancelled)
             except WorkerLost as e:
                 log.warning("worker lost job=%s datum=%s error=%s", job.job, datum.id, e)
                 with self._lock:
                     self._worker = None
-                worker.close()
+                if worker is not None:
+                    worker.close()
         reason = "cancelled" if self._cancelled else "the worker process died twice"
         return failed_result(reason, cancelled=self._cancelled)
 
@@ -202,7 +205,7 @@ class Attempt:
             raise
         with self._lock:
             self._worker = worker
-        return worker
+            return None if self._cancelled else worker
 
     def _env(self, datum: Datum) -> dict[str, str]:
         """What user code of this datum sees (reference §3.11)."""

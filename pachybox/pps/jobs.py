@@ -85,9 +85,10 @@ def end(change: Change, job: JobRecord, state: JobState, reason: str) -> None:
 
 
 def fail(change: Change, job: Job, state: JobState, reason: str, **changes: object) -> None:
-    """End a job without output: its commit is finished empty, with the reason as its error."""
-    record = require(change.tx, job)
-    if record.state.terminal:
+    """End a job without output: its commit is finished empty, with the reason as its error.
+    Nothing happens to one that is over or was deleted."""
+    record = change.tx.get(JOBS, job)
+    if record is None or record.state.terminal:
         return
     end(change, replace(record, **changes), state, reason)  # type: ignore[arg-type]
     commit = change.tx.get(COMMITS, Commit(job.pipeline.repo, job.id))
@@ -103,9 +104,10 @@ def stop(change: Change, job: Job, reason: str = "") -> None:
 
 
 def succeed(change: Change, job: Job, root: Hash, size: int, files: int, **changes: object) -> None:
-    """End a job with its output: the commit gets the tree and is finished."""
-    record = require(change.tx, job)
-    if record.state.terminal:
+    """End a job with its output: the commit gets the tree and is finished. Nothing happens to
+    one that is over or was deleted."""
+    record = change.tx.get(JOBS, job)
+    if record is None or record.state.terminal:
         return
     end(change, replace(record, **changes), JobState.SUCCESS, "")  # type: ignore[arg-type]
     commit = change.commit(job.pipeline.repo, job.id)

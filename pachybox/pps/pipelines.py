@@ -11,6 +11,7 @@ from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import (
     BRANCHES,
     COMMITS,
+    DATUMS,
     JOBS,
     PIPELINE_VERSIONS,
     PIPELINES,
@@ -224,7 +225,9 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
 def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str) -> None:
     """Record a state found by the scheduler."""
     record = ch.tx.get(PIPELINES, pipeline)
-    if record is not None and (record.state, record.reason) != (state, reason):
+    if record is None or record.stopped:
+        return  # a stopped one is paused, whatever its last job met
+    if (record.state, record.reason) != (state, reason):
         _save_state(ch, replace(record, state=state, reason=reason))
 
 
@@ -261,6 +264,7 @@ def delete_pipeline(
         ch.tx.remove(JOBS, job.job)
     for version in ch.tx.select(PIPELINE_VERSIONS, "WHERE project = ? AND name = ?", key):
         ch.tx.remove(PIPELINE_VERSIONS, (pipeline, version.version))
+    ch.tx.purge(DATUMS, "project = ? AND pipeline = ?", key)  # else no output were ever freed
     ch.tx.remove(PIPELINES, pipeline)
     ch.tx.event("pipeline.deleted", project=pipeline.project, pipeline=pipeline.name)
     if keep_repo:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pachybox.model.ids import Pipeline
+from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps.runners.base import Runner, Transform, Worker, WorkerSpec
 
@@ -19,17 +19,18 @@ class _Idle:
 
 
 class WorkerPool:
-    """Idle workers by pipeline version."""
+    """Idle workers by pipeline version: named by its spec commit, since a pipeline made anew
+    counts its versions from 1 again."""
 
     def __init__(self, runner: Runner, work: Path) -> None:
         self.runner = runner
         self._work = work
         self._lock = threading.Lock()
-        self._idle: dict[tuple[Pipeline, int], list[_Idle]] = {}
+        self._idle: dict[tuple[Pipeline, CommitId], list[_Idle]] = {}
 
     def take(self, pipeline: PipelineRecord) -> Worker:
         """An idle worker of this version, or a new one. Raises Refused when none can start."""
-        key = (pipeline.pipeline, pipeline.version)
+        key = (pipeline.pipeline, pipeline.spec_commit)
         with self._lock:
             waiting = self._idle.get(key)
             if waiting:
@@ -39,7 +40,7 @@ class WorkerPool:
     def give_back(self, pipeline: PipelineRecord, worker: Worker) -> None:
         """Keep a healthy worker for the next datum."""
         with self._lock:
-            idle = self._idle.setdefault((pipeline.pipeline, pipeline.version), [])
+            idle = self._idle.setdefault((pipeline.pipeline, pipeline.spec_commit), [])
             idle.append(_Idle(worker, time.monotonic()))
 
     def idle(self) -> bool:

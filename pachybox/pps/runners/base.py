@@ -10,6 +10,7 @@ says what every runner keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -45,8 +46,11 @@ class Finding:
 class Worker(Protocol):
     """Runs datums of one pipeline, one at a time."""
 
-    def run(self, task: DatumTask) -> DatumResult:
+    def run(self, task: DatumTask, cancelled: Callable[[], bool] = lambda: False) -> DatumResult:
         """Run one datum to its end, blocking.
+
+        ``cancelled`` is asked once the datum is under way: a caller that sets it before it calls
+        ``cancel`` is heard however early it was.
 
         Before: ``task.inputs`` holds the datum's inputs, ``task.out`` is empty, both freshly
         laid out for this attempt. After: no process of the datum lives, ``task.out`` is what

@@ -16,7 +16,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pachybox
@@ -172,10 +172,12 @@ class ProcessWorker:
                 "pipeline=%s not visible to user code: /%s", spec.pipeline, ", /".join(skipped)
             )
 
-    def run(self, task: DatumTask) -> DatumResult:
+    def run(self, task: DatumTask, cancelled: Callable[[], bool] = lambda: False) -> DatumResult:
         """See Worker.run."""
         self._runs += 1
         self._send({"op": "run", "run": self._runs, "task": wire.pack(task)}, running=self._runs)
+        if cancelled():
+            self.cancel()
         try:
             return wire.result(self._receive()["result"])
         finally:

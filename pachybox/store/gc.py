@@ -189,7 +189,7 @@ def _seal_if_mostly_dead(store: BlobStore, live: Prefixes) -> None:
         return
     with store.lock:
         rows = records_of(dict(store.packs.open_pack.where))
-    lengths = rows["length"].astype(np.int64)
+    lengths = rows["length"].astype(np.int64) + 1  # the empty blob weighs something too
     if not len(rows):
         return
     kept = contains(live, prefixes(rows["hash"].tobytes()))

@@ -161,14 +161,14 @@ class Packs:
         Returns how many were new. The caller calls spill() after it has let go of the lock
         when ``full``.
         """
-        batch, bad = self._batch, self.bad
-        new = 0
+        batch, bad, find = self._batch, self.bad, self.find
+        before, size = len(batch), 0
         for h, blob in zip(hashes, blobs, strict=True):
-            if self.find(h) is None or (bad and h in bad and h not in batch):
+            if find(h) is None or (bad and h in bad and h not in batch):
                 batch[h] = blob
-                self._batch_bytes += len(blob)
-                new += 1
-        return new
+                size += len(blob)
+        self._batch_bytes += size
+        return len(batch) - before
 
     @property
     def full(self) -> bool:

@@ -146,6 +146,7 @@ class Session:
                 write_all(upload.fd, piece)
                 write_back(upload.fd, at, len(piece))
                 at += len(piece)
+                upload.hasher.follow(at)
             # Read back, so that what is named is what was stored.
             stored, sums = upload.hasher.result(at)
             if stored != h:

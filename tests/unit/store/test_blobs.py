@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from pachybox.store.check import check
 SIZES = (0, 1, 255, 256, 511, 512, 513, 4096, fmt.PACK_LIMIT, fmt.PACK_LIMIT + 1, 1 << 20, 9 << 20)
 
 
+@lru_cache(64)
 def content(size: int, seed: int = 0) -> bytes:
     return random.Random(f"{size} {seed}").randbytes(size)
 
@@ -300,7 +302,9 @@ def test_many_threads_put_flush_and_get_at_once(
         draw = random.Random(n)
         with store.session() as s:
             for _ in range(20):
-                blobs = [content(draw.choice((10, 300, 5000)), draw.randrange(500)) for _ in "x" * 30]
+                blobs = [
+                    content(draw.choice((10, 300, 5000)), draw.randrange(500)) for _ in "x" * 30
+                ]
                 hashes = s.put_many(blobs)
                 if draw.random() < 0.3:
                     blobs.append(content(200_000, draw.randrange(20)))

@@ -47,7 +47,7 @@ def on_disk(store: BlobStore) -> int:
 def test_nothing_live_leaves_nothing(store: BlobStore) -> None:
     hashes = put_all(store, [*blobs_of(1), content(1 << 20), content(3 << 20)])
     before = on_disk(store)
-    done = collect(store, lambda: [])
+    done = collect(store, list)
     assert (done.packs_removed, done.objects_removed) == (1, 2)
     assert done.scanned == len(hashes)
     assert abs(before - done.freed_bytes) < 4096
@@ -96,7 +96,11 @@ def test_what_a_session_put_or_found_before_or_during_a_collection_is_kept(
     found = put_all(store, [b"found before", b"found during", content(1 << 20)])
     store.packs.seal()
     with store.session() as before:
-        kept = [before.put(b"found before"), before.put(content(2 << 20)), before.put(b"put before")]
+        kept = [
+            before.put(b"found before"),
+            before.put(content(2 << 20)),
+            before.put(b"put before"),
+        ]
         during = store.session()
 
         def roots() -> Iterator[Hash]:
@@ -112,7 +116,7 @@ def test_what_a_session_put_or_found_before_or_during_a_collection_is_kept(
         assert all(store.size(h) for h in kept)
         assert set(found) < set(kept)
         assert errors(store, kept) == []
-    collect(store, lambda: [])
+    collect(store, list)
     assert not any(store.size(h) for h in kept)
 
 
@@ -126,7 +130,7 @@ def test_when_the_roots_cannot_be_told_nothing_is_removed(store: BlobStore) -> N
     with pytest.raises(RuntimeError):
         collect(store, roots)
     assert all(store.size(h) for h in hashes)
-    assert collect(store, lambda: []).packs_removed == 1
+    assert collect(store, list).packs_removed == 1
 
 
 def test_a_pack_with_a_corrupt_live_blob_is_left_alone(store: BlobStore) -> None:
@@ -148,7 +152,7 @@ def test_left_over_uploads_go_and_those_under_way_stay(store: BlobStore) -> None
     def readinto(view: memoryview) -> int:
         nonlocal at
         if at > 1 << 20:
-            collect(store, lambda: [])
+            collect(store, list)
         n = min(len(view), 400_000, len(data) - at)
         view[:n] = data[at : at + n]
         at += n
@@ -157,7 +161,7 @@ def test_left_over_uploads_go_and_those_under_way_stay(store: BlobStore) -> None
     with store.session() as s:
         h, _ = s.put_stream(readinto)
         assert not (store.root / "tmp" / "900").exists()
-        collect(store, lambda: [])
+        collect(store, list)
         assert store.get(h) == data
 
 

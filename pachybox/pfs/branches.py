@@ -43,6 +43,8 @@ def create_branch(
             _check_branch_name(source.name)
             ch.tx.put(BRANCHES, BranchRecord(source, None, (), ch.now, ch.now))
             ch.tx.event("branch.created", **names(source.repo), branch=source.name)
+    if provenance:
+        _check_one_follower(ch, branch, provenance)
     old = ch.tx.get(BRANCHES, branch)
     if old is None:
         record = BranchRecord(branch, head, provenance, ch.now, ch.now, trigger)
@@ -56,6 +58,21 @@ def create_branch(
         ch.graph.stale = True
     ch.tx.put(BRANCHES, record)
     ch.touch(branch)
+
+
+def _check_one_follower(ch: Change, branch: Branch, provenance: tuple[Branch, ...]) -> None:
+    """A new commit in a source opens one of the same id on every branch that follows it, and a
+    repo can hold an id only once."""
+    above = set(closure(ch.tx, provenance))
+    for other in ch.tx.all(BRANCHES):
+        if other.branch.repo != branch.repo or other.branch == branch:
+            continue
+        if other.branch in above or not above.isdisjoint(closure(ch.tx, other.direct_provenance)):
+            raise Refused(
+                f"branch {branch} cannot follow {other.branch} or what that follows: each "
+                f"commit there would be two of one id in repo {branch.repo}",
+                "make the branch in another repo, or move it by a trigger",
+            )
 
 
 def ensure_branch(ch: Change, branch: Branch) -> BranchRecord:

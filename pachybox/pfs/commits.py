@@ -51,7 +51,7 @@ def _base(view: View, repo: Repo, base: str) -> CommitRecord:
     if is_commit_id(base):
         found = view.get(COMMITS, Commit(repo, CommitId(base)))
         return found if found is not None else _through_set(view, repo, CommitId(base))
-    if len(base) >= 8 and all(c in "0123456789abcdef" for c in base):
+    if _looks_short(base):
         return _short(view, repo, base)
     raise NotFound(
         f'branch "{base}" not found in repo {repo.full}',
@@ -64,6 +64,20 @@ def _get(view: View, repo: Repo, commit_id: CommitId) -> CommitRecord:
     if found is None:
         raise NotFound(f"commit {commit_id} not found in repo {repo.full}")
     return found
+
+
+def whole_ref(view: View, repo: Repo, ref: str) -> str:
+    """``ref``, or the id it is short for: a short id of a commit is no name for a new branch."""
+    if not _looks_short(ref) or view.get(BRANCHES, Branch(repo, ref)) is not None:
+        return ref
+    try:
+        return _short(view, repo, ref).commit.id
+    except NotFound:
+        return ref
+
+
+def _looks_short(base: str) -> bool:
+    return 8 <= len(base) < 32 and all(c in "0123456789abcdef" for c in base)
 
 
 def _short(view: View, repo: Repo, prefix: str) -> CommitRecord:
@@ -296,6 +310,10 @@ def drop_commit(ch: Change, commits: list[CommitRecord]) -> None:
     """Remove commits that have no children, data and all; branch heads move to the parents."""
     going = {c.commit for c in commits}
     for commit in commits:
+        if commit.commit.repo.type == SPEC:
+            raise Refused(
+                f"cannot drop {commit.commit}: it made a pipeline version", "delete the pipeline"
+            )
         left = [c for c in children_of(ch.tx, commit) if c.commit not in going]
         if left:
             raise Refused(

@@ -90,6 +90,7 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
         COMMITS,
         "WHERE project = ? AND repo = ? AND type = ?",
         (repo.project, repo.name, repo.type),
+        also=lambda c: c.commit.repo == repo,
     ):
         if ch.listener:
             ch.listener.removed(ch, commit)

@@ -358,6 +358,7 @@ class Pfs:
 
     def check_target(self, repo: Repo, ref: str) -> None:
         """Refuse early, before any content is received, what ``write`` would refuse."""
+        ref = commits.whole_ref(self.meta, repo, ref)
         ancestry = parse_ref(ref)
         if self.meta.get(REPOS, repo) is None:
             raise NotFound(f"repo {repo.full} not found", f"make it with: create repo {repo}")
@@ -381,6 +382,7 @@ class Pfs:
         whose head is finished, or that has none, or is missing: a commit of their own.
         ``session`` holds the content named by the ops until the commit names it.
         """
+        ref = commits.whole_ref(self.meta, repo, ref)
         writer = Writer(self.trees, self.content, session.put)
         guess: tuple[Hash, Hash] | None = None
         small = len(ops) <= _INSIDE and not any(isinstance(op, PutTree) for op in ops)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from google.protobuf import json_format
@@ -222,8 +221,7 @@ def _page(found: Iterator[File], request: Any) -> Iterator[Any]:
         everything = list(found)[::-1]
         marker = request.pagination_marker.path.rstrip("/")
         found = iter([f for f in everything if not marker or f.path < marker])
-    shown = islice(found, request.number) if request.number else found
-    return map(m.FileInfos(), shown)
+    return map(m.FileInfos(), m.at_most(found, request.number))
 
 
 @handles("pfs_v2.API/GlobFile")

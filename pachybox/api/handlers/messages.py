@@ -3,9 +3,10 @@ except to look up what a message shows beyond its record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,6 +27,8 @@ from pachybox.pfs import branches
 from pachybox.pfs.read import File
 from pachybox.pfs.service import Pfs, RepoInfo
 
+T = TypeVar("T")
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """A protobuf timestamp; None stays None (field unset)."""
@@ -44,6 +47,22 @@ def duration(seconds: float) -> Duration:
 
 
 # ---- requests
+
+
+def enum_name(enum: Any, number: int) -> str:
+    """The name of an enum's value; InvalidArgument for a number it has not."""
+    found = enum.DESCRIPTOR.values_by_number.get(number)
+    if found is None:
+        known = ", ".join(enum.keys())
+        raise InvalidArgument(f"{enum.DESCRIPTOR.name} has no value {number}", f"use {known}")
+    return str(found.name)
+
+
+def at_most(records: Iterator[T], number: int) -> Iterator[T]:
+    """The first ``number`` records, all of them for 0."""
+    if number < 0:
+        raise InvalidArgument(f"number is {number}", "give a count, or 0 for all")
+    return islice(records, number) if number else records
 
 
 def to_repo(message: Any) -> Repo:

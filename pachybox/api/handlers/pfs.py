@@ -172,7 +172,7 @@ def clear_commit(box: Box, request: Any, call: Call) -> Any:
 @handles("pfs_v2.API/InspectCommit")
 def inspect_commit(box: Box, request: Any, call: Call) -> Any:
     repo, ref = m.to_ref(request.commit)
-    state = _STATES[request.wait]
+    state = _state(request.wait)
     found = wait.wait_commit(box.pfs, repo, ref, state, call.cancel.is_set)
     return m.full_commit_info(box.pfs, found)
 
@@ -193,16 +193,20 @@ def list_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
         repo,
         to=to,
         after=since,
-        number=request.number,
         reverse=request.reverse,
         origins=_origins(request),
         everything=request.all,
     )
-    return (m.commit_info(c) for c in found)
+    return (m.commit_info(c) for c in m.at_most(found, request.number))
+
+
+def _state(number: int) -> CommitState:
+    m.enum_name(pfs.CommitState, number)
+    return _STATES[number]
 
 
 def _origins(request: Any) -> tuple[Origin, ...]:
-    name = pfs.OriginKind.Name(request.origin_kind)
+    name = m.enum_name(pfs.OriginKind, request.origin_kind)
     return () if name.endswith("UNKNOWN") else (Origin(name),)
 
 
@@ -214,7 +218,7 @@ def subscribe_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
         box.pfs,
         Branch(m.to_repo(request.repo), request.branch or "master"),
         after=since,
-        state=_STATES[request.state] if request.state else CommitState.FINISHED,
+        state=_state(request.state) if request.state else CommitState.FINISHED,
         origins=_origins(request),
         cancelled=call.cancel.is_set,
     )

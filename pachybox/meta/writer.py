@@ -22,10 +22,11 @@ from typing import Any, Generic, TypeVar
 
 import duckdb
 
-from pachybox.errors import Exhausted, Internal, NotReady, PachyboxError
+from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
 from pachybox.meta.apply import GONE, Purged, Staged, apply
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.tables import ALL, EVENTS, Table
+from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
 
 K = TypeVar("K")
@@ -141,7 +142,8 @@ class Meta:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Open ``path`` (see Database). ``barrier`` returns when all content written so far
-        is durable; it runs before every commit."""
+        is durable; it runs before every commit. Raises Corrupt when acknowledged changes are
+        missing."""
         self.db = Database(path)
         self._barrier = barrier
         self._clock = clock
@@ -157,6 +159,9 @@ class Meta:
                 self._lru[table] = OrderedDict()
         newest = self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0]
         self.last_event: int = newest
+        self._witness = Witness(path.with_name(f"{path.name}.seen"))
+        if newest < self._witness.number:
+            raise self._cut_short(newest)
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
         self.on_publish: Callable[[Staged], None] = lambda staged: None
@@ -311,6 +316,8 @@ class Meta:
             for job, _ in done:
                 job.future.set_exception(error)
             return
+        if next_event - 1 > self.last_event:
+            self._witness.note(next_event - 1)
         self._publish(staged, purged, next_event - 1)
         for job, result in done:
             job.future.set_result(result)
@@ -327,6 +334,17 @@ class Meta:
             except PachyboxError as worse:
                 log.error("database not open, every change tries again: %s", worse)
             raise
+
+    def _cut_short(self, newest: int) -> Corrupt:
+        """Close a database that lacks what it held; what its opener is told."""
+        seen = self._witness.number
+        self._witness.close()
+        self.db.close()
+        return Corrupt(
+            f"{self.db.path} is damaged: it ends with event {newest}, and event {seen} was in it",
+            "restore the data directory from a backup; to go on with what is left, remove "
+            f"{self._witness.path}",
+        )
 
     def _exists(self, table: Table[Any, Any], key: Any) -> bool:
         """Whether the row of ``key`` is known to be in the database."""
@@ -387,6 +405,7 @@ class Meta:
             self.changed.notify_all()
         self._thread.join()
         self.db.close()
+        self._witness.close()
         # the two point back at us: let go, so that the connection is freed with us
         self._barrier = lambda: None
         self.on_publish = lambda staged: None

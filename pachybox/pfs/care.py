@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pachybox.errors import PachyboxError
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.errors import Corrupt, PachyboxError
+from pachybox.meta.tables import ALL, BRANCHES, COMMITS, REPOS
 from pachybox.model.ids import Commit, Hash, Repo
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.store.check import check, repair
+from pachybox.store.check import Problem, check, repair
 from pachybox.store.gc import Collected, collect
 from pachybox.store.trees import EMPTY
 
@@ -74,9 +74,17 @@ def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
     an error, named by commit and path.
     """
     errors = 0
-    for finding in (*_metadata(pfs, fix), *_store(pfs, fix), *_commits(pfs)):
+    damaged = list(_tables(pfs))
+    problems = _store(pfs, fix)
+    found = [Finding(_LEVELS[p.level], p.thing, p.detail) for p in problems]
+    if not damaged:
+        bad = _unreadable(pfs, problems)
+        found = [*_metadata(pfs, fix), *found, *_commits(pfs, bad)]
+    for finding in (*damaged, *found):
         errors += finding.level == "error"
         yield finding
+    if damaged:
+        return
     commits = pfs.meta.db.read("SELECT count(*) FROM commits")[0][0]
     usage = pfs.blobs.usage()
     yield Finding(
@@ -87,12 +95,31 @@ def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
     )
 
 
-def _store(pfs: Pfs, fix: bool) -> Iterator[Finding]:
+def _tables(pfs: Pfs) -> Iterator[Finding]:
+    """Have every row of the metadata read: DuckDB proves the checksum of each block it loads."""
+    for table in ALL:
+        try:
+            pfs.meta.db.read(f"SELECT bit_xor(hash(t)) FROM {table.name} t")
+        except PachyboxError as e:
+            yield Finding("error", f"table {table.name}", str(e))
+
+
+def _store(pfs: Pfs, fix: bool) -> list[Problem]:
     problems = list(check(pfs.blobs))
     if fix and any(p.level == "error" for p in problems):
         problems = [*repair(pfs.blobs), *check(pfs.blobs)]
-    for problem in problems:
-        yield Finding(_LEVELS[problem.level], problem.thing, problem.detail)
+    return problems
+
+
+def _unreadable(pfs: Pfs, problems: Iterable[Problem]) -> set[Hash]:
+    """Content of which the store has no true copy."""
+    bad = set()
+    for blob in {p.blob for p in problems if p.blob is not None}:
+        try:
+            pfs.blobs.verify(blob)
+        except Corrupt:
+            bad.add(blob)
+    return bad
 
 
 _LEVELS: dict[str, Literal["info", "error", "fixed"]] = {
@@ -102,29 +129,33 @@ _LEVELS: dict[str, Literal["info", "error", "fixed"]] = {
 }
 
 
-def _commits(pfs: Pfs) -> Iterator[Finding]:
-    """Walk every tree: nodes readable, sizes and counts right, content there at its size."""
+def _commits(pfs: Pfs, bad: set[Hash]) -> Iterator[Finding]:
+    """Walk every tree: nodes readable, sizes and counts right, content there at its size and
+    not among the ``bad``. What several commits share is named with the oldest."""
     proved: set[Hash] = set()
     for repo, id_, root in pfs.meta.db.read(
         "SELECT project || '/' || repo || CASE type WHEN 'user' THEN '' ELSE '.' || type END, "
         "id, root FROM commits ORDER BY seq"
     ):
         name = f"commit {repo}@{id_}"
-        for path, detail in _tree(pfs, Hash(root), proved):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"{name}:{path}", detail)
     for pipeline, id_, root in pfs.meta.db.read(
         "SELECT pipeline, id, datums FROM jobs WHERE datums IS NOT NULL"
     ):
-        for path, detail in _tree(pfs, Hash(root), proved):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"datums of job {pipeline}@{id_}:{path}", detail)
 
 
-def _tree(pfs: Pfs, root: Hash, proved: set[Hash]) -> Iterator[tuple[str, str]]:
+def _tree(pfs: Pfs, root: Hash, proved: set[Hash], bad: set[Hash]) -> Iterator[tuple[str, str]]:
     """(path, trouble) of one tree; subtrees already proved are not walked again."""
     stack: list[tuple[str, Hash, tuple[int, int] | None]] = [("/", root, None)]
     while stack:
         path, node, told = stack.pop()
         if node == EMPTY:
+            continue
+        if node in bad:
+            yield path, f"the directory {node.hex()} is corrupt"
             continue
         try:
             whole = pfs.trees.entry(node)
@@ -147,7 +178,9 @@ def _tree(pfs: Pfs, root: Hash, proved: set[Hash]) -> Iterator[tuple[str, str]]:
                     yield where, f"says {entry.size} bytes, its segments hold {held}"
                 for segment in pfs.content.segments(entry):
                     have = pfs.blobs.size(segment.hash)
-                    if have is None:
+                    if segment.hash in bad:
+                        yield where, f"content {segment.hash.hex()} is corrupt"
+                    elif have is None:
                         yield where, f"content {segment.hash.hex()} is missing"
                     elif have < segment.offset + segment.length:
                         yield where, f"content {segment.hash.hex()} is too short"

@@ -27,11 +27,13 @@ from pachybox.store.transfer import CHUNK, Hasher
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. ``level`` is "error", "info" or "fixed"; ``thing`` a file or a blob."""
+    """One finding. ``level`` is "error", "info" or "fixed"; ``thing`` a file or a blob;
+    ``blob`` the content that cannot be read because of it."""
 
     level: str
     thing: str
     detail: str
+    blob: Hash | None = None
 
 
 def check(store: BlobStore, live: Iterable[Hash] | None = None) -> Iterator[Problem]:
@@ -116,7 +118,7 @@ def _check_pack(store: BlobStore, pack: Pack, seen: list[bytes]) -> Iterator[Pro
         seen.append(frame.records["hash"].tobytes())
         for h, offset, length in _entries(frame.records):
             if digest(pread_all(file.fd, length, offset)) != h:
-                yield Problem("error", str(pack.path), f"blob {h.hex()} at {offset} is corrupt")
+                yield Problem("error", str(pack.path), f"blob {h.hex()} at {offset} is corrupt", h)
             elif store.packs.find(h) is None and pack.number in store.packs.packs:
                 yield Problem("error", h.hex(), f"is in {pack.path} and not in the index")
 
@@ -154,8 +156,9 @@ def _entries(rows: Records) -> Iterator[tuple[Hash, int, int]]:
 
 
 def _check_objects(store: BlobStore, seen: list[bytes]) -> Iterator[Problem]:
-    for detail, _, path in _object_problems(store, seen):
-        yield Problem("error", str(path), detail)
+    for detail, h, path in _object_problems(store, seen):
+        lost = None if path.name.endswith(SUFFIX) else h
+        yield Problem("error", str(path), detail, lost)
 
 
 def _object_problems(store: BlobStore, seen: list[bytes]) -> Iterator[tuple[str, Hash, Path]]:
@@ -195,7 +198,8 @@ def _check_object(h: Hash, path: Path) -> Iterator[tuple[str, Hash, Path]]:
 def _set_aside(store: BlobStore, pack: Pack, problems: list[Problem]) -> Iterator[Problem]:
     """Copy every true blob out of a damaged pack and move its file to quarantine/."""
     packs = store.packs
-    if packs.open_pack is not None and packs.open_pack.pack is pack:
+    now = packs.open_pack
+    if now is not None and now.pack is pack:
         packs.seal()
     saved = lost = 0
     file = open_to_read(pack)

@@ -159,9 +159,9 @@ def _hash_of(name: str) -> Hash | None:
 def _sweep_packs(store: BlobStore, live: Prefixes, tally: _Tally) -> None:
     packs = store.packs
     _seal_if_mostly_dead(store, live)
-    open_pack = packs.open_pack.pack if packs.open_pack else None
-    with store.lock:
-        sealed = [p for p in packs.packs.values() if p is not open_pack]
+    with store.lock:  # race: a writer begins the next pack at any moment; it is not sealed
+        now = packs.open_pack
+        sealed = [p for p in packs.packs.values() if now is None or p is not now.pack]
     alive, whole = _weigh(store, live, tally)
     shares = sorted(
         (alive.get(p.number, 0) / (whole.get(p.number, 0) or 1), p.number, p) for p in sealed
@@ -185,10 +185,10 @@ def _sweep_packs(store: BlobStore, live: Prefixes, tally: _Tally) -> None:
 
 def _seal_if_mostly_dead(store: BlobStore, live: Prefixes) -> None:
     """The pack that grows cannot be collected; one worth collecting must stop growing."""
-    if store.packs.open_pack is None:
+    now = store.packs.open_pack
+    if now is None:
         return
-    with store.lock:
-        rows = records_of(dict(store.packs.open_pack.where))
+    rows = records_of(dict(now.where))
     lengths = rows["length"].astype(np.int64) + 1  # the empty blob weighs something too
     if not len(rows):
         return

@@ -341,7 +341,8 @@ class Objects:
         doomed = []
         if (item := self.pending.pop(h, None)) is not None:
             self._uploads.discard(item.path.name)
-            doomed.append(item.path)
+            if item.path.parent == self.tmp:  # else a flush has named it: it is moved away below
+                doomed.append(item.path)
         path = self.path(h)
         for old in (path, path.with_name(path.name + SUFFIX)):
             away = self.tmp / f"{next(self._numbers)}.gone"  # a rename is short, an unlink not
@@ -360,10 +361,11 @@ class Objects:
 
     def clear_tmp(self) -> int:
         """Remove what no upload under way owns; how many files that were."""
-        names = os.listdir(self.tmp)
-        with self.lock:  # race: looked at after the names, so that an upload begun since is not one
+        # race: listed first, since a name is reserved before its file is there
+        names = [n for n in os.listdir(self.tmp) if n.isdecimal()]
+        with self.lock:
             busy = self._uploads | {p.path.name for p in self.pending.values()}
-        return sum(remove(self.tmp / n) for n in names if n not in busy and n.isdecimal())
+        return sum(remove(self.tmp / name) for name in names if name not in busy)
 
 
 def _unless_gone(do: Callable[..., object], path: Path, *args: object) -> None:

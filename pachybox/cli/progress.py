@@ -58,7 +58,12 @@ class Bar:
     def text(self, done: int, files: int, seconds: float) -> str:
         """The line for ``done`` bytes of ``files`` files after ``seconds``."""
         rate = done / seconds if seconds else 0.0
-        parts = [self._what, f"{files:,} files", size(done), f"{size(int(rate))}/s"]
+        parts = [
+            self._what,
+            f"{files:,} file{'s' * (files != 1)}",
+            size(done),
+            f"{size(int(rate))}/s",
+        ]
         if self._total:
             share = min(done / self._total, 1.0)
             filled = int(share * 20)
@@ -71,6 +76,6 @@ class Bar:
 
 def _width() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0: it does not know
     except (OSError, ValueError):
         return 80

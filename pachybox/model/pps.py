@@ -41,9 +41,7 @@ class JobState(Enum):
         return self in _TERMINAL
 
 
-_TERMINAL = frozenset(
-    {JobState.FAILURE, JobState.SUCCESS, JobState.KILLED, JobState.UNRUNNABLE}
-)
+_TERMINAL = frozenset({JobState.FAILURE, JobState.SUCCESS, JobState.KILLED, JobState.UNRUNNABLE})
 
 
 class DatumState(Enum):

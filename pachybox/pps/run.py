@@ -14,6 +14,9 @@ import queue
 import shutil
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +49,7 @@ from pachybox.store.trees import EMPTY
 
 log = logging.getLogger("pachybox.job")
 
+_FEW = 64  # datums looked up one by one
 _BATCH_S = 0.2  # results wait so long at most before they are written together
 
 
@@ -101,15 +105,19 @@ class JobRun:
 
     # ---- the whole
 
-    def run(self, slots: threading.Semaphore) -> None:
-        """Plan, run, merge, finish. Raises NotReady when cancelled without being over."""
-        with self.pfs.blobs.session() as session:
-            datums = self._plan()
+    def run(self, slots: threading.Semaphore, width: int) -> None:
+        """Plan, run, merge, finish. ``width`` is how many ``slots`` there are: more workers than
+        that would only wait for each other. Raises NotReady when cancelled without being over."""
+        with ExitStack() as held, self.pfs.blobs.session() as session:
             base = self._base()
+            for root in (base.datums, base.output) if base is not None else ():
+                # its commit may be squashed or deleted while we build on it
+                held.enter_context(self.pfs.reading(root))
+            datums = self._plan(held)
             self._begin(len(datums))
             timer = self._start_timer()
             try:
-                done = self._run_datums(session, datums, slots)
+                done = self._run_datums(session, datums, slots, width)
             finally:
                 if timer:
                     timer.cancel()
@@ -145,7 +153,7 @@ class JobRun:
         timer.start()
         return timer
 
-    def _plan(self) -> list[Datum]:
+    def _plan(self, held: ExitStack) -> list[Datum]:
         spec = self.pipeline.spec
         made: list[Datum] = []
         provenance = dict(self.commit.direct_provenance)
@@ -154,6 +162,7 @@ class JobRun:
             if commit_id is None:
                 continue  # no commit yet: no datums
             commit = self.pfs.resolve(source.branch.repo, commit_id)
+            held.enter_context(self.pfs.reading(commit.root))
             matched = find(self.pfs.trees, commit.root, Glob(source.glob))
             made += planner.datums(source, CommitId(commit_id), matched, self.pipeline.salt)
         return made
@@ -202,17 +211,20 @@ class JobRun:
         if self.pipeline.spec.get("reprocess_spec") == "every_job":
             where += " AND job = ?"
             params.append(self.job.id)
-        where += " AND hash IN (SELECT unnest(?))"
         found: dict[str, DatumRecord] = {}
         hashes = [d.hash for d in datums]
-        for i in range(0, len(hashes), 20_000):
-            for record in self.pfs.meta.select(DATUMS, where, [*params, hashes[i : i + 20_000]]):
+        # perf: DuckDB's index serves equality only; a list is a scan (1.5 M datums: 100 ms)
+        few = len(hashes) <= _FEW
+        where += " AND hash = ?" if few else " AND hash IN (SELECT unnest(?))"
+        wanted = hashes if few else [hashes[i : i + 20_000] for i in range(0, len(hashes), 20_000)]
+        for one in wanted:
+            for record in self.pfs.meta.select(DATUMS, where, [*params, one]):
                 if record.hash not in found or record.job == self.job:
                     found[record.hash] = record
         return found
 
     def _run_datums(
-        self, session: Session, datums: list[Datum], slots: threading.Semaphore
+        self, session: Session, datums: list[Datum], slots: threading.Semaphore, width: int
     ) -> dict[str, Outcome]:
         """Outcome of every datum by id, the skipped ones too; durable as they come."""
         known = self._known(datums) if datums else {}
@@ -232,10 +244,11 @@ class JobRun:
             )
         if not waiting:
             return done
+        self._tally = Tally(done.values())
         writer = threading.Thread(target=self._write_results, args=(session, done), daemon=True)
         self._error: BaseException | None = None
         writer.start()
-        count = min(planner.workers_wanted(self.pipeline.spec), waiting)
+        count = min(planner.workers_wanted(self.pipeline.spec), waiting, width)
         threads = [
             threading.Thread(target=self._work_loop, args=(n, session, todo, slots), daemon=True)
             for n in range(count)
@@ -299,7 +312,8 @@ class JobRun:
             try:
                 for outcome in batch:
                     done[outcome.datum.id] = outcome
-                self._save(session, batch, done)
+                    self._tally.add(outcome)
+                self._save(session, batch)
             except BaseException as e:
                 self._error = self._error or e
                 self.cancel_quietly()
@@ -311,8 +325,8 @@ class JobRun:
             for attempt in self._attempts.values():
                 attempt.cancel()
 
-    def _save(self, session: Session, batch: list[Outcome], done: dict[str, Outcome]) -> None:
-        counts = _counts(done)
+    def _save(self, session: Session, batch: list[Outcome]) -> None:
+        counts = self._tally.counts()
 
         def change(ch: Change) -> None:
             for o in batch:
@@ -423,17 +437,31 @@ def _collision(path: str, one: str, other: str) -> InvalidArgument:
     )
 
 
-def _counts(done: dict[str, Outcome]) -> dict[str, Any]:
-    """The job's counters and summed stats."""
-    states = [o.state for o in done.values()]
-    total = Stats()
-    for outcome in done.values():
+class Tally:
+    """The job's counters and summed stats, kept as results come."""
+
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self._states: Counter[DatumState] = Counter()
+        self._stats = Stats()
+        for outcome in outcomes:
+            self.add(outcome)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one datum."""
+        self._states[outcome.state] += 1
         if outcome.state is not DatumState.SKIPPED:
-            total = total + outcome.stats
-    return {
-        "processed": states.count(DatumState.SUCCESS),
-        "skipped": states.count(DatumState.SKIPPED),
-        "failed": states.count(DatumState.FAILED),
-        "recovered": states.count(DatumState.RECOVERED),
-        "stats": total,
-    }
+            self._stats = self._stats + outcome.stats
+
+    def counts(self) -> dict[str, Any]:
+        """What they are now, by the names JobRecord has for them."""
+        return {
+            "processed": self._states[DatumState.SUCCESS],
+            "skipped": self._states[DatumState.SKIPPED],
+            "failed": self._states[DatumState.FAILED],
+            "recovered": self._states[DatumState.RECOVERED],
+            "stats": self._stats,
+        }
+
+
+def _counts(done: dict[str, Outcome]) -> dict[str, Any]:
+    return Tally(done.values()).counts()

@@ -46,7 +46,7 @@ class Scheduler:
         self._pfs = pfs
         self._work = work
         self._logs = logs
-        self._slots = threading.Semaphore(slots)
+        self._slots, self._width = threading.Semaphore(slots), slots
         self.pool = WorkerPool(runner, work)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
@@ -194,7 +194,7 @@ class Scheduler:
         log.info("job started job=%s", job)
         try:
             with full_disk_is_exhausted(self._work):
-                run.run(self._slots)
+                run.run(self._slots, self._width)
         except NotReady:
             log.info("job handed back job=%s", job)
         except PachyboxError as e:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pachybox.errors import NotFound, Refused
@@ -108,3 +110,45 @@ def test_a_project_goes_with_its_pipelines(box: RealBox) -> None:
     assert list(c.stream("pps_v2.API", "ListPipeline")) == []
     with pytest.raises(NotFound):
         c.inspect_project("other")
+
+
+def test_a_job_builds_on_results_whose_commit_goes_meanwhile(box: RealBox) -> None:
+    """The commit a job starts from is deleted, and garbage collected, before the job ends."""
+    c = box.client
+    flag = box.home.parent / "go"
+    c.create_repo("in")
+    wait = f"while grep -q wait /pfs/in/* && [ ! -e {flag} ]; do sleep 0.02; done\n"
+    c.create_pipelines(spec("p", "in", wait + "cp /pfs/in/* /pfs/out/"))
+    with c.put("in@master") as put:
+        put.data("/a", b"a")
+        put.data("/b", b"b")
+    first = last_job(box, "p")
+    c.put_file("in@master:/c", b"wait")
+    job = next(iter(c.list_job("p")))
+    eventually(
+        lambda: any(d.state == "STARTING" for d in c.list_datum(f"p@{job.id}")), "the datum runs"
+    )
+    c.squash_commit_set(c.inspect_commit("in@master^").id)
+    with pytest.raises(NotFound):
+        c.inspect_commit(f"p@{first.id}")
+    c.collect_garbage()
+    flag.touch()
+    assert c.wait_job(f"p@{job.id}").state == "JOB_SUCCESS"
+    assert contents(box, "p@master") == {"/a": b"a", "/b": b"b", "/c": b"wait"}
+
+
+def test_more_parallelism_than_the_box_has_starts_no_more_workers(tmp_path: Path) -> None:
+    box = RealBox(tmp_path / "home", settings="workers = 1\n").start()
+    try:
+        c = box.client
+        c.create_repo("in")
+        with c.put("in@master") as put:
+            for i in range(12):
+                put.data(f"/{i}", b"")
+        script = "readlink /proc/self/ns/mnt > /pfs/out/$PACH_DATUM_ID; echo $PPS_POD_NAME"
+        c.create_pipelines(spec("p", "in", script, parallelism_spec={"constant": 10**9}))
+        job = last_job(box, "p")
+        assert (job.state, job.processed) == ("JOB_SUCCESS", 12)
+        assert {line.message for line in c.logs(job=f"p@{job.id}")} == {"p-0"}
+    finally:
+        box.stop()

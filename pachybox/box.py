@@ -260,6 +260,8 @@ class Box:
                 log.error("garbage not collected: %s (run fsck)", e)
             except (PachyboxError, OSError) as e:
                 log.warning("janitor could not work: %s", e)
+            except Exception:  # it must be there for the next round
+                log.exception("janitor could not work")
 
 
 def _runner(config: Config) -> Runner:

@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +36,7 @@ T = TypeVar("T")
 log = logging.getLogger("pachybox.meta")
 
 _GROUP = 512  # changes a group may hold; what waits longer goes into the next
+_TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
 
 
@@ -293,6 +294,7 @@ class Meta:
         next_event = self.last_event + 1
         now = self._clock()
         for job in group:
+            now += _TICK
             tx = Tx(self, staged, now, next_event)
             try:
                 result = job.fn(tx)

@@ -15,6 +15,7 @@ from pachybox.meta.tables import (
     PIPELINE_VERSIONS,
     PIPELINES,
     PipelineVersion,
+    micros,
 )
 from pachybox.model.glob import Glob
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, is_commit_id
@@ -296,14 +297,19 @@ class Pps:
             self.pipeline(pipeline)
             where.append("project = ? AND pipeline = ?")
             params += [pipeline.project, pipeline.name]
-        order = "ASC" if reverse else "DESC"
-        page_size, offset, shown = 500, 0, 0
+        order, beyond = ("ASC", ">") if reverse else ("DESC", "<")
+        # by what was shown last and not by count: jobs come and go between two pages
+        where.append(
+            f"(created_us {beyond} ? OR created_us = ? AND (pipeline, project, id) > (?, ?, ?))"
+        )
+        last = (0, 0, "", "", "") if reverse else (1 << 62, 1 << 62, "", "", "")
+        page_size, shown = 500, 0
         while True:
             page = self.pfs.meta.select(
                 JOBS,
-                f"WHERE {' AND '.join(where)} ORDER BY created_us {order}, pipeline "
-                f"LIMIT {page_size} OFFSET {offset}",
-                params,
+                f"WHERE {' AND '.join(where)} ORDER BY created_us {order}, pipeline, project, id "
+                f"LIMIT {page_size}",
+                [*params, *last],
             )
             for record in page:
                 if projects and record.job.pipeline.project not in projects:
@@ -318,7 +324,8 @@ class Pps:
                     return
             if len(page) < page_size:
                 return
-            offset += page_size
+            at, name = micros(page[-1].created), page[-1].job.pipeline
+            last = (at, at, name.name, name.project, page[-1].job.id)
 
     def _newest(self, record: JobRecord) -> bool:
         pipeline = self.pfs.meta.get(PIPELINES, record.job.pipeline)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused, Unimplemented
-from pachybox.meta.tables import COMMITS
+from pachybox.meta.tables import COMMITS, JOBS
 from pachybox.meta.writer import Meta
-from pachybox.model.ids import Branch, Repo
+from pachybox.model.ids import Branch, Job, Pipeline, Repo, new_commit_id
+from pachybox.model.pps import JobRecord, JobState
 from pachybox.pfs import branches
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
+from pachybox.pps.runners.process import ProcessRunner
+from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox, eventually
 from tests.flow.test_pipelines import last_job, spec
@@ -34,6 +38,26 @@ def pfs(tmp_path: Path) -> Iterator[Pfs]:
     blobs.close()
 
 
+def in_one_group(pfs: Pfs, calls: Sequence[Callable[[], object]]) -> None:
+    """Make calls that each ask for one change; all are written together, in this order."""
+    begun, go = threading.Event(), threading.Event()
+
+    def hold(tx: object) -> None:
+        begun.set()
+        go.wait(30)
+
+    threads = [threading.Thread(target=pfs.meta.write, args=(hold,))]
+    threads[0].start()
+    begun.wait(30)
+    for length, call in enumerate(calls, 1):
+        threads.append(threading.Thread(target=call))
+        threads[-1].start()
+        eventually(lambda n=length: pfs.meta._queue.qsize() == n, f"{length} changes wait")
+    go.set()
+    for thread in threads:
+        thread.join(30)
+
+
 def test_a_change_that_fails_leaves_no_mark_on_the_next(pfs: Pfs) -> None:
     """What it made of the provenance is forgotten before another change looks at it."""
     source, out = Branch(Repo("default", "in"), "master"), Branch(Repo("default", "out"), "b")
@@ -42,7 +66,6 @@ def test_a_change_that_fails_leaves_no_mark_on_the_next(pfs: Pfs) -> None:
     pfs.create_branch(out, provenance=[source])
     first = pfs.start_commit(source)
     pfs.finish_commit(source.repo, first.id)
-    held = threading.Event()
 
     def breaks(ch: Change) -> None:
         branches.create_branch(ch, out, None, ())
@@ -53,17 +76,7 @@ def test_a_change_that_fails_leaves_no_mark_on_the_next(pfs: Pfs) -> None:
         with pytest.raises(NotFound):
             pfs.change(breaks)
 
-    threads = [
-        threading.Thread(target=lambda: pfs.meta.write(lambda tx: held.wait(30))),
-        threading.Thread(target=attempt),
-        threading.Thread(target=lambda: pfs.start_commit(source)),
-    ]
-    for waiting, thread in enumerate(threads):
-        thread.start()
-        eventually(lambda n=waiting: pfs.meta._queue.qsize() == n, "it waits its turn")
-    held.set()
-    for thread in threads:
-        thread.join(30)
+    in_one_group(pfs, [attempt, lambda: pfs.start_commit(source)])
     head = pfs.inspect_branch(source).head
     assert head != first.id
     assert pfs.inspect_branch(out).head == head
@@ -233,3 +246,34 @@ def test_text_that_is_no_text_is_refused(shared_box: RealBox) -> None:
     with pytest.raises(PachyboxError) as caught:
         c.put_file("texts@master:/\ud800", b"x")
     assert caught.value.code != "internal"
+
+
+def test_changes_of_one_group_have_times_in_their_order(pfs: Pfs) -> None:
+    """What is newest is told by time, also among changes written together."""
+    in_one_group(pfs, [partial(pfs.create_repo, Repo("default", f"r{i}")) for i in range(3)])
+    assert [i.record.repo.name for i in pfs.list_repos()] == ["r2", "r1", "r0"]
+    assert len({i.record.created for i in pfs.list_repos()}) == 3
+
+
+def test_a_page_of_jobs_does_not_shift_when_a_job_is_made(pfs: Pfs, tmp_path: Path) -> None:
+    """Each job is listed once, although newer ones come while the list is read."""
+    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+
+    def make(count: int) -> None:
+        def change(ch: Change) -> None:
+            for _ in range(count):
+                job = Job(Pipeline("default", "p"), new_commit_id())
+                ch.tx.add(JOBS, JobRecord(job, 1, JobState.SUCCESS, "", ch.now, None, ch.now))
+
+        pfs.change(change)
+
+    make(600)
+    make(5)
+    for reverse in (False, True):
+        shown = []
+        for record in pps.list_jobs(reverse=reverse):
+            shown.append(record.job)
+            if len(shown) == 500:
+                make(3)
+        assert len(set(shown)) == len(shown)
+        assert len(shown) >= 605

@@ -53,13 +53,15 @@ class Listener(Protocol):
 
 class Graph:
     """What the writer thread keeps between changes: which branches follow which (the inverse
-    of direct provenance; ``stale`` is set by whatever alters it), and the last commit number.
+    of direct provenance and of triggers; ``stale`` is set by whatever alters them), and the last
+    commit number.
     """
 
     def __init__(self, last_seq: int) -> None:
         self.stale = True
         self.seq = last_seq
         self._down: dict[Branch, list[Branch]] = {}
+        self._triggered: dict[Branch, list[Branch]] = {}
 
     def next_seq(self) -> int:
         """The next number in the box-wide order of commits; gaps are harmless."""
@@ -68,14 +70,25 @@ class Graph:
 
     def downstream(self, view: View) -> dict[Branch, list[Branch]]:
         """Branch -> branches whose direct provenance names it."""
-        if self.stale:
-            down: dict[Branch, list[Branch]] = {}
-            for record in view.all(BRANCHES):
-                for source in record.direct_provenance:
-                    down.setdefault(source, []).append(record.branch)
-            self._down = down
-            self.stale = False
+        self._refresh(view)
         return self._down
+
+    def triggered(self, view: View, source: Branch) -> list[Branch]:
+        """Branches whose trigger looks at ``source``."""
+        self._refresh(view)
+        return self._triggered.get(source, [])
+
+    def _refresh(self, view: View) -> None:
+        if not self.stale:
+            return
+        self._down, self._triggered = {}, {}
+        for record in view.all(BRANCHES):
+            for source in record.direct_provenance:
+                self._down.setdefault(source, []).append(record.branch)
+            if record.trigger is not None:
+                watched = Branch(record.branch.repo, record.trigger.branch)
+                self._triggered.setdefault(watched, []).append(record.branch)
+        self.stale = False
 
 
 class Change:

@@ -38,6 +38,10 @@ def pfs(tmp_path: Path) -> Iterator[Pfs]:
     blobs.close()
 
 
+def _queued(pfs: Pfs, length: int) -> bool:
+    return pfs.meta._queue.qsize() == length
+
+
 def in_one_group(pfs: Pfs, calls: Sequence[Callable[[], object]]) -> None:
     """Make calls that each ask for one change; all are written together, in this order."""
     begun, go = threading.Event(), threading.Event()
@@ -52,7 +56,7 @@ def in_one_group(pfs: Pfs, calls: Sequence[Callable[[], object]]) -> None:
     for length, call in enumerate(calls, 1):
         threads.append(threading.Thread(target=call))
         threads[-1].start()
-        eventually(lambda n=length: pfs.meta._queue.qsize() == n, f"{length} changes wait")
+        eventually(partial(_queued, pfs, length), f"{length} changes wait")
     go.set()
     for thread in threads:
         thread.join(30)

@@ -87,6 +87,8 @@ def load(home: Path | None = None) -> Config:
         wanted = int if str(_KEYS[key]) == "int" else str
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise InvalidArgument(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
+        if isinstance(value, int) and not 0 <= value <= (65535 if key == "http_port" else 1 << 62):
+            raise InvalidArgument(f"{path}: {key} cannot be {value}", "give 0 for the default")
     if runner := os.environ.get("PACHYBOX_RUNNER"):
         values["runner"] = runner
     if values.get("runner", "auto") not in RUNNERS:

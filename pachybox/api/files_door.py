@@ -66,12 +66,13 @@ class Routes(Protocol):
         ...
 
     def get(
-        self, project: str, repo: str, ref: str, path: str, *, glob: bool, offset: int,
-        out: FrameWriter, call: Call,
+        self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
+        offset: int, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """Write the file, the directory's files or all the glob matches to ``out``.
 
-        ``offset`` skips bytes of a single file. ``out`` is ended by the door.
+        ``offset`` skips bytes of a single file; with ``joined`` the header of a split directory
+        comes once, before the first of its files. ``out`` is ended by the door.
         """
         ...
 
@@ -108,7 +109,9 @@ class FilesDoor:
 
     def get(self, request: Request, response: Response, call: Call) -> PachyboxError | None:
         """Send files as frames. Returns the error which ended a stream that had begun."""
-        names = _parameters(request, {"project", "repo", "ref", "path", "glob", "fds", "offset"})
+        names = _parameters(
+            request, {"project", "repo", "ref", "path", "glob", "joined", "fds", "offset"}
+        )
         out = FrameWriter(response, fds=request.local and names.get("fds") == "1")
         offset = names.get("offset") or "0"
         if not re.fullmatch(r"[0-9]{1,18}", offset):
@@ -120,6 +123,7 @@ class FilesDoor:
                 _needed(names, "ref"),
                 names.get("path") or "/",
                 glob=names.get("glob") == "1",
+                joined=names.get("joined") == "1",
                 offset=int(offset),
                 out=out,
                 call=call,

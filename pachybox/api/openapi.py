@@ -193,7 +193,7 @@ def _plain_paths() -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in (*names, "path")
     ]
-    get_options = [_query(name) for name in ("path", "glob", "fds", "offset")]
+    get_options = [_query(name) for name in ("path", "glob", "joined", "fds", "offset")]
     return {
         "/healthz": {"get": _plain("Whether the box answers", _TEXT)},
         "/metrics": {"get": _plain("Figures in Prometheus' text form", _TEXT)},

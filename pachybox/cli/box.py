@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, records
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, whole
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
@@ -244,10 +245,17 @@ def _delete_all(app: App, args: Args) -> None:
 def _starting(parser: Parser) -> None:
     flag(parser, "-d", "--detach", help="start it in the background, and return once it serves")
     parser.add_argument("--home", metavar="DIR", help="the data directory (default $PACHYBOX_HOME)")
-    parser.add_argument("--port", type=int, metavar="N", help="the HTTP port; 0 is any free one")
+    parser.add_argument("--port", type=_port, metavar="N", help="the HTTP port; 0 is any free one")
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
     )
+
+
+def _port(text: str) -> int:
+    port = whole(text)
+    if port > 65535:
+        raise ArgumentTypeError(f"{text!r} is not a port: the highest is 65535")
+    return port
 
 
 def _stopping(parser: Parser) -> None:
@@ -271,8 +279,6 @@ def _versions(parser: Parser) -> None:
 
 
 def _seconds(text: str) -> float:
-    from argparse import ArgumentTypeError
-
     from pachybox.model.units import parse_duration
 
     try:

@@ -36,9 +36,11 @@ def _set_context(app: App, args: Args) -> None:
         raise InvalidArgument(
             "the context is not an object of known fields", f"known: {', '.join(KEYS)}"
         )
+    if wrong := sorted(key for key, value in given.items() if not isinstance(value, str)):
+        raise InvalidArgument(f"{wrong[0]} of the context is not a string", "put it in quotes")
     renamed = {"pachd_address": "address", "session_token": "token"}
     app.settings.put_context(
-        args.context, {renamed.get(key) or key: str(value) for key, value in given.items()}
+        args.context, {renamed.get(key) or key: value for key, value in given.items()}
     )
 
 

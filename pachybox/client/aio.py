@@ -343,8 +343,8 @@ class AsyncClient(AsyncBase):
     ) -> int:
         """One file's content into a file or a binary stream; return the bytes written.
 
-        With ``glob`` the path is a pattern, and the content of all files it matches is joined. A
-        file of that name is replaced once all has arrived.
+        With ``glob`` the path is a pattern, and the content of all files it matches is joined,
+        the header of a split directory once. A file of that name is replaced once all has arrived.
         """
         return await self._run(
             self._sync.save_file, file, target, offset=offset, glob=glob, progress=progress

@@ -158,14 +158,16 @@ class Reading(Base):
     ) -> int:
         """One file's content into a file or a binary stream; return the bytes written.
 
-        With ``glob`` the path is a pattern, and the content of all files it matches is joined. A
-        file of that name is replaced once all has arrived.
+        With ``glob`` the path is a pattern, and the content of all files it matches is joined,
+        the header of a split directory once. A file of that name is replaced once all has arrived.
         """
         path = absolute(split_file(file)[2])
         if isinstance(target, str | os.PathLike):
             with _replacing(os.fspath(target)) as into:
                 return self.save_file(file, into, offset=offset, glob=glob, progress=progress)
-        with self._download(file, offset=offset, glob=glob, descriptors=True) as response:
+        with self._download(
+            file, offset=offset, glob=glob, joined=glob, descriptors=True
+        ) as response:
             sink: Sink = ToStream(target, "" if glob else path)
             return receive(response, sink, progress)[1]
 
@@ -194,7 +196,13 @@ class Reading(Base):
             return receive(response, sink, progress)
 
     def _download(
-        self, file: str, *, offset: int = 0, glob: bool = False, descriptors: bool = False
+        self,
+        file: str,
+        *,
+        offset: int = 0,
+        glob: bool = False,
+        joined: bool = False,
+        descriptors: bool = False,
     ) -> Response:
         repo, ref, path = split_file(file)
         message = repo_message(repo, self.project)
@@ -205,6 +213,7 @@ class Reading(Base):
             "ref": ref,
             "path": absolute(path),
             "glob": "1" if glob else "",
+            "joined": "1" if joined else "",
             "fds": "1" if descriptors and self.address.local else "",
             "offset": str(offset) if offset else "",
         }

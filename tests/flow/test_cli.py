@@ -192,6 +192,44 @@ def test_the_graph_is_drawn_from_inputs_to_outputs(run: Run) -> None:
     assert drawn.index("texts") < drawn.index("upper") < drawn.index("all")
 
 
+def test_files_go_in_by_every_source_and_come_out_joined_cut_or_continued(run: Run) -> None:
+    succeeded(run("create repo files"))
+    Path("folder").mkdir()
+    Path("folder/f").write_text("f")
+    Path("ok").write_text("ok")
+    put = ["put", "file"]
+    succeeded(run(*put, "files@master:/pre", "-f", "ok", "-f", "folder/f"))
+    succeeded(run(*put, "files@master", "-i", "-", stdin=b"ok\nfolder/f\n"))
+    succeeded(run(*put, "files@master", "--full-path", "-f", "folder/f"))
+    succeeded(run(*put, "-r", "files@master:/tree", "-f", "folder"))
+    succeeded(run(*put, "files@master:/ok", "-a", stdin=b"!"))
+    succeeded(run(*put, "files@master:/csv", "--split", "csv", "--header-records", "1",
+                  stdin=b"h,i\n1,2\n3,4\n"))  # fmt: skip
+    found = [row[0] for row in rows(succeeded(run("walk file files@master")))[1:]]
+    assert [name for name in found if not name.endswith("/")] == [
+        "/csv/0000000000000000",
+        "/csv/0000000000000001",
+        "/f",
+        "/folder/f",
+        "/ok",
+        "/pre/f",
+        "/pre/ok",
+        "/tree/f",
+    ]
+    assert succeeded(run("get file files@master:/ok --offset 1")) == "k!"
+    assert succeeded(run("get file files@master:/{pre,tree}/*")) == "fokf"
+    assert succeeded(run("get file files@master:/csv/0000000000000001")) == "h,i\n3,4\n"
+    assert succeeded(run("get file files@master:/csv/*")) == "h,i\n1,2\n3,4\n"
+    Path("part").write_text("o")
+    succeeded(run("get file files@master:/ok -o part --retry"))
+    assert Path("part").read_text() == "ok!"
+    succeeded(run("get file -r files@master:/csv -o out"))
+    assert Path("out/0000000000000001").read_text() == "h,i\n3,4\n"
+    succeeded(run("get file files@master:/f -o out"))
+    assert Path("out/f").read_text() == "f"
+    succeeded(run("delete repo files"))
+
+
 # ---- pipelines and jobs
 
 
@@ -538,6 +576,40 @@ def test_metadata_is_kept_of_repos_branches_commits_and_projects(run: Run) -> No
     assert "metadata key 'gone' not found" in refused(run("edit metadata repo texts delete gone"))
     assert "'x' is not KEY=VALUE" in refused(run("edit metadata repo texts add x"))
     assert "'bogus' is no change" in refused(run("edit metadata repo texts bogus a=b"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("http_prt = 0", "unknown setting 'http_prt'; did you mean 'http_port'"),
+        ('http_port = "x"', "http_port must be int, not 'x'"),
+        ("http_port = 99999", "http_port cannot be 99999"),
+        ("quota_bytes = -1", "quota_bytes cannot be -1"),
+        ("= x", "mend or remove the file"),
+    ],
+)
+def test_a_box_with_wrong_settings_does_not_start_and_says_why(
+    tmp_path: Path, settings: str, says: str
+) -> None:
+    box = RealBox(tmp_path / "home")
+    (box.home / "box.toml").write_text(settings)
+    done = box.run("up", "--detach")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"{box.home}/box.toml" in done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_contexts_are_checked_before_they_are_kept(run: Run) -> None:
+    new = ["config", "set", "context", "lab"]
+    assert "the context is not JSON" in refused(run(*new, stdin=b"{"))
+    assert "address of the context is not a string" in refused(run(*new, stdin=b'{"address": 5}'))
+    assert "known fields" in refused(run(*new, stdin=b'{"adress": "x"}'))
+    succeeded(run(*new, stdin=b'{"address": "http://127.0.0.1:1"}'))
+    assert "context nope not found" in refused(run("config set active-context nope"))
+    succeeded(run("config set active-context lab"))
+    assert "context lab is in use" in refused(run("config delete context lab"))
 
 
 def test_no_box_at_all_is_told_with_the_remedy(

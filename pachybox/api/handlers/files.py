@@ -22,8 +22,9 @@ from pachybox.box import Box
 from pachybox.errors import InvalidArgument, Refused, Unimplemented
 from pachybox.model.files import Kind
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
-from pachybox.model.paths import clean, escape
+from pachybox.model.paths import clean, escape, parent
 from pachybox.pfs.read import File
+from pachybox.pfs.write import header_size
 
 _SMALL = 128 << 10  # files of up to this many bytes travel together in one frame
 _BATCH = 1 << 20
@@ -49,8 +50,8 @@ class FileRoutes:
         return json_format.MessageToDict(m.commit_info(commit))
 
     def get(
-        self, project: str, repo: str, ref: str, path: str, *, glob: bool, offset: int,
-        out: FrameWriter, call: Call,
+        self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
+        offset: int, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """A file, a directory's files, or all that a glob matches; see the files door."""
         target = Repo(project, repo)
@@ -62,9 +63,11 @@ class FileRoutes:
             return
         small: list[tuple[str, bytes]] = []
         held = 0
+        headers = _Headers(self._box)
         for file in self._box.reader.files(target, ref, pattern):
-            if file.entry.size <= _SMALL:
-                data = b"".join(self._box.reader.content(file))
+            skip = headers.known(file) if joined else 0
+            if file.entry.size - skip <= _SMALL:
+                data = b"".join(self._box.reader.content(file, skip))
                 small.append((file.path, data))
                 held += len(data)
                 if held >= _BATCH or len(small) >= 4096:
@@ -74,7 +77,10 @@ class FileRoutes:
             if small:
                 out.put_small(small)
                 small, held = [], 0
-            self._large(file, out)
+            if skip:
+                out.put(file.path, file.entry.size - skip, self._box.reader.content(file, skip))
+            else:
+                self._large(file, out)
         if small:
             out.put_small(small)
 
@@ -102,6 +108,25 @@ class FileRoutes:
             return self._box.reader.content(file, offset, length)
 
         return Download(file.entry.size, file.entry.hash.hex(), read)
+
+
+class _Headers:
+    """How much of each file of a joined download came already: its directory's header."""
+
+    def __init__(self, box: Box) -> None:
+        self._trees = box.pfs.trees
+        self._directory = ""
+        self._size = 0
+
+    def known(self, file: File) -> int:
+        """Bytes of the header at the start of ``file`` when a file before it had it too."""
+        directory = parent(file.path)
+        if directory == self._directory:
+            return self._size
+        self._directory = directory
+        found = self._trees.get(file.commit.root, directory)
+        self._size = header_size(found) if found is not None else 0
+        return 0
 
 
 # ---- writing
@@ -167,7 +192,9 @@ def _modify(upload: Upload, requests: Iterator[Any]) -> None:
                     request = following
                     continue
         elif request.HasField("delete_file"):
-            upload.remove(request.delete_file.path or "/", exact=True)
+            if not request.delete_file.path:
+                raise InvalidArgument("delete_file names no path", 'set path; "/" is everything')
+            upload.remove(request.delete_file.path, exact=True)
         elif request.HasField("copy_file"):
             copy = request.copy_file
             repo, ref = m.to_ref(copy.src.commit)

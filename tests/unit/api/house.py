@@ -116,8 +116,8 @@ class House:
         self.ops.append(op)
 
     def get(
-        self, project: str, repo: str, ref: str, path: str, *, glob: bool, offset: int,
-        out: Any, call: Call,
+        self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
+        offset: int, out: Any, call: Call,
     ) -> None:  # fmt: skip
         found = {p: c for p, c in self.files.items() if p.startswith(path)}
         if not found:

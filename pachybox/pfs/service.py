@@ -45,6 +45,7 @@ from pachybox.store.trees import EMPTY, Trees
 T = TypeVar("T")
 
 _INSIDE = 256  # edits this small are applied in the writer thread; larger ones outside first
+_NODES = 24 << 20  # bytes of decoded tree nodes kept
 _TRIES = 3  # guesses of the base tree before a large edit is applied in the writer after all
 
 
@@ -63,7 +64,7 @@ class Pfs:
     def __init__(self, meta: Meta, blobs: BlobStore) -> None:
         self.meta = meta
         self.blobs = blobs
-        self.trees = Trees(blobs.get)
+        self.trees = Trees(blobs.get, cache_bytes=_NODES)
         self.content = Content(blobs)
         self.listener: Listener | None = None
         last = meta.db.read("SELECT coalesce(max(seq), 0) FROM commits")[0][0]
@@ -290,7 +291,9 @@ class Pfs:
         """Every commit with this id, oldest first; NotFound when there is none."""
         found = self.meta.select(COMMITS, "WHERE id = ? ORDER BY seq", (commit_id,))
         if not found:
-            raise NotFound(f"no commits found for commitset {commit_id}")
+            raise NotFound(
+                f"no commits found for commitset {commit_id}", "list commit shows what there is"
+            )
         return found
 
     def commit_sets(self, project: str | None = None) -> Iterator[list[CommitRecord]]:

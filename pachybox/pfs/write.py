@@ -19,7 +19,7 @@ from pachybox.model.paths import clean
 from pachybox.pfs.find import find
 from pachybox.pfs.split import first_free, split_name
 from pachybox.store.content import Content
-from pachybox.store.trees import Trees
+from pachybox.store.trees import EMPTY, Trees
 
 PutBlob = Callable[[bytes], Hash]
 
@@ -37,7 +37,9 @@ class PutFile:
 class RemoveFile:
     """Remove what is at ``path``. Missing is not an error.
 
-    A name that is there comes first; unless ``exact``, another is taken as a glob.
+    A name that is there comes first, another is taken as a glob. With ``exact`` (Pachyderm
+    2.x) there are no globs, and a directory is named with a slash at its end: a client that puts
+    a file deletes what has its name before, and must not lose a directory by that.
     """
 
     path: str
@@ -105,8 +107,9 @@ class Writer:
             elif isinstance(op, CopyFile):
                 self._copy(op)
             elif isinstance(op, PutTree):
-                self._settle()
-                self._overlay(op.root, "")
+                self._root = op.root if self._settle() == EMPTY else self._root
+                if self._root != op.root:
+                    self._overlay(op.root, "")
             else:
                 self._split(op)
         return self._settle()
@@ -147,7 +150,10 @@ class Writer:
         return self._root
 
     def _remove(self, op: RemoveFile) -> None:
-        if op.exact or self._trees.get(self._settle(), clean(op.path)) is not None:
+        found = self._trees.get(self._settle(), clean(op.path))
+        if op.exact and found is not None and found.is_dir and not op.path.endswith("/"):
+            return
+        if op.exact or found is not None:
             self._delete(clean(op.path))
             return
         glob = Glob(op.path)

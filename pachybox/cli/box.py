@@ -11,7 +11,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, whole
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, seconds, whole
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
@@ -260,7 +260,7 @@ def _port(text: str) -> int:
 
 def _stopping(parser: Parser) -> None:
     parser.add_argument(
-        "--timeout", type=float, default=_STOP_S, metavar="SECONDS", help="wait at most so long"
+        "--timeout", type=seconds, default=_STOP_S, metavar="DURATION", help="wait at most so long"
     )
 
 
@@ -272,19 +272,10 @@ def _machine(parser: Parser) -> None:
 def _versions(parser: Parser) -> None:
     flag(parser, "--client-only", help="this command's version only")
     parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="DURATION", help="wait at most so long"
+        "--timeout", type=seconds, default=10.0, metavar="DURATION", help="wait at most so long"
     )
     _machine(parser)
     ignored(parser, "--enterprise")
-
-
-def _seconds(text: str) -> float:
-    from pachybox.model.units import parse_duration
-
-    try:
-        return float(text) if text.replace(".", "", 1).isdecimal() else parse_duration(text)
-    except PachyboxError as e:
-        raise ArgumentTypeError(str(e)) from e
 
 
 def _checking(parser: Parser) -> None:

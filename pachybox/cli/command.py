@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, PachyboxError
 
 if TYPE_CHECKING:
     from pachybox.cli.app import App
@@ -96,6 +96,16 @@ def whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """A type of arguments: a length of time, ``10`` or ``1m30s``."""
+    from pachybox.model.units import parse_duration
+
+    try:
+        return float(text) if text.replace(".", "", 1).isdecimal() else parse_duration(text)
+    except PachyboxError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def states(values: list[str], prefix: str, known: Iterable[str]) -> set[str]:

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records, whole
+from pachybox.cli.command import (
+    Args,
+    Command,
+    Parser,
+    flag,
+    listed,
+    many,
+    project,
+    records,
+    seconds,
+    whole,
+)
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.commits import Commits
 from pachybox.client.names import is_id
@@ -264,7 +275,7 @@ def _found(parser: Parser) -> None:
     parser.add_argument("file", metavar="REPO@REF:PATH")
     parser.add_argument("-n", "--number", "--limit", type=whole, metavar="N", help="at most N")
     flag(parser, "--json", help="as JSON, with how far was searched")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
+    parser.add_argument("--timeout", type=seconds, metavar="DURATION", help="wait no longer")
     project(parser)
 
 

@@ -81,6 +81,8 @@ def _set_metrics(app: App, args: Args) -> None:
 
 
 def _connect(app: App, args: Args) -> None:
+    if not args.address:
+        raise InvalidArgument("no address given", "use a socket's path or http://host:port")
     address = str(resolve(args.address))
     name = args.alias or address
     app.settings.put_context(name, {**app.settings.contexts.get(name, {}), "address": address})

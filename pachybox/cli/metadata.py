@@ -25,7 +25,7 @@ def changes(words: list[str]) -> dict[str, object]:
     for op, data in zip(words[::2], words[1::2], strict=True):
         key, equals, value = data.partition("=")
         if op in ("add", "edit"):
-            if not equals:
+            if not equals or not key:
                 raise InvalidArgument(f"{data!r} is not KEY=VALUE")
             (add if op == "add" else edit)[key] = value
         elif op == "delete":

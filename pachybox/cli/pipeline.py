@@ -91,6 +91,8 @@ def version_of(box: Pipelines, text: str) -> tuple[str, int]:
             f"{text!r} is not a pipeline", "write PIPELINE, PIPELINE^ or PIPELINE.1"
         )
     name = found["name"]
+    if found["at"] and int(found["at"]) == 0:
+        raise NotFound(f"pipeline {name} has no version 0", f"the oldest is {name}.1")
     if found["at"]:
         return name, int(found["at"])
     back = len(found["many"] or "") + int(found["back"] or 0)

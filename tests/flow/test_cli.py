@@ -258,6 +258,9 @@ def test_editing_a_pipeline_makes_its_next_version(run: Run) -> None:
     assert json.loads(succeeded(run("extract pipeline tries")))["datum_tries"] == 5
     assert json.loads(succeeded(run("extract pipeline tries^")))["datum_tries"] == 3
     assert json.loads(succeeded(run("extract pipeline tries.1")))["datum_tries"] == 3
+    assert "tries has no version 0; the oldest is tries.1" in refused(
+        run("extract pipeline tries.0")
+    )
     versions = rows(succeeded(run("list pipeline tries --history all")))
     assert [row[1] for row in versions] == ["VERSION", "2", "1"]
     succeeded(run("delete pipeline tries"))
@@ -352,6 +355,8 @@ def test_every_command_has_help_with_examples_that_parse(run: Run, name: str) ->
         ("put file texts@master:/x --split tab", "invalid choice: 'tab'"),
         ("logs -p upper -t -1", "'-1' is not a whole number of 0 or more"),
         ("get file texts@master:/a --offset x", "'x' is not a whole number"),
+        ("find commit texts@master:/a --timeout -1", "'-1' is not a duration"),
+        ("down --timeout soon", "'soon' is not a duration"),
         ("completion tcsh", "invalid choice: 'tcsh'"),
     ],
 )
@@ -575,6 +580,7 @@ def test_metadata_is_kept_of_repos_branches_commits_and_projects(run: Run) -> No
         assert shown["metadata"] == {"k": "2"}
     assert "metadata key 'gone' not found" in refused(run("edit metadata repo texts delete gone"))
     assert "'x' is not KEY=VALUE" in refused(run("edit metadata repo texts add x"))
+    assert "'=v' is not KEY=VALUE" in refused(run("edit metadata repo texts add =v"))
     assert "'bogus' is no change" in refused(run("edit metadata repo texts bogus a=b"))
 
 

@@ -57,7 +57,9 @@ def squash_commit_set(ch: Change, request: Any) -> None:
     commit_id = request.commit_set.id
     found = ch.tx.select(COMMITS, "WHERE id = ? ORDER BY seq", (commit_id,))
     if not found:
-        raise NotFound(f"no commits found for commitset {commit_id}")
+        raise NotFound(
+            f"no commits found for commitset {commit_id}", "list commit shows what there is"
+        )
     commits.squash_commit(ch, found)
 
 

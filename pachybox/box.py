@@ -26,6 +26,7 @@ from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
+from pachybox.pfs.ticker import Ticker
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
@@ -98,6 +99,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
+        self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.pps = Pps(
@@ -109,6 +111,7 @@ class Box:
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
+        self.ticker.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
@@ -122,6 +125,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.ticker.stop()
         self.pps.scheduler.stop()
         if self._janitor.is_alive():
             self._janitor.join()

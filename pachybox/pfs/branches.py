@@ -199,14 +199,27 @@ def fire_triggers(ch: Change, name: str, finished: CommitRecord) -> None:
         if source is None or source.head != finished.commit.id:
             continue
         if _met(ch, record.trigger, record, finished):
-            ch.move(record, finished.commit.id)
-            ch.tx.event(
-                "branch.triggered",
-                **names(repo),
-                branch=record.branch.name,
-                head=finished.commit.id,
-            )
-            ch.arrived(record.branch.name, finished)
+            _fire(ch, record, finished)
+
+
+def follow_source(ch: Change, branch: Branch) -> None:
+    """Move a branch to the head of the branch its trigger looks at, now that it is time: unless
+    it is there, or that head is open or failed."""
+    record = ch.tx.get(BRANCHES, branch)
+    if record is None or record.trigger is None:
+        return
+    source = ch.tx.get(BRANCHES, Branch(branch.repo, record.trigger.branch))
+    head = None if source is None else ch.head(source)
+    if head is None or head.finished is None or head.error or head.commit.id == record.head:
+        return
+    _fire(ch, record, head)
+
+
+def _fire(ch: Change, record: BranchRecord, head: CommitRecord) -> None:
+    ch.move(record, head.commit.id)
+    where = names(record.branch.repo)
+    ch.tx.event("branch.triggered", **where, branch=record.branch.name, head=head.commit.id)
+    ch.arrived(record.branch.name, head)
 
 
 def _met(ch: Change, trigger: Trigger, record: BranchRecord, new: CommitRecord) -> bool:
@@ -218,7 +231,7 @@ def _met(ch: Change, trigger: Trigger, record: BranchRecord, new: CommitRecord) 
         conditions.append(_commits_between(ch, new, old, trigger.commits) >= trigger.commits)
     if trigger.rate_limit_spec:
         since = old.finished if old else None
-        conditions.append(since is None or _ticked(trigger.rate_limit_spec, since, ch.now))
+        conditions.append(since is None or ticked(trigger.rate_limit_spec, since, ch.now))
     if not conditions:
         return not trigger.cron_spec  # a cron trigger alone moves by its timer, not by commits
     return all(conditions) if trigger.all else any(conditions)
@@ -236,7 +249,8 @@ def _commits_between(ch: Change, new: CommitRecord, old: CommitRecord | None, en
     return count
 
 
-def _ticked(spec: str, since: datetime, now: datetime) -> bool:
+def ticked(spec: str, since: datetime, now: datetime) -> bool:
+    """Whether a schedule had a tick after ``since``, up to ``now``."""
     from croniter import croniter
 
     tick: datetime = croniter(spec, since).get_next(datetime)

@@ -281,3 +281,37 @@ def test_a_page_of_jobs_does_not_shift_when_a_job_is_made(pfs: Pfs, tmp_path: Pa
                 make(3)
         assert len(set(shown)) == len(shown)
         assert len(shown) >= 605
+
+
+def test_a_file_put_by_the_raw_api_takes_no_directory_away(shared_box: RealBox) -> None:
+    """Clients of Pachyderm delete a file's name before they put it: a directory of that name
+    stays, and goes only when it is named with a slash."""
+    c = shared_box.client
+    c.create_repo("raw")
+    c.put_file("raw@master:/d/x", b"x")
+
+    def modify(*requests: dict[str, Any]) -> None:
+        head = {"setCommit": {"branch": {"repo": {"name": "raw"}, "name": "master"}}}
+        body = "".join(json.dumps(r) + "\n" for r in (head, *requests)).encode()
+        path = "/api/pfs_v2.API/ModifyFile"
+        with c.transport.request("POST", path, body, {}) as response:
+            response.checked().body()
+
+    data = {"addFile": {"path": "/d", "raw": "eA=="}}
+    with pytest.raises(InvalidArgument, match="collision"):
+        modify({"deleteFile": {"path": "/d"}}, data)
+    with pytest.raises(InvalidArgument, match="names no path"):
+        modify({"deleteFile": {}})
+    assert c.get_file("raw@master:/d/x") == b"x"
+    modify({"deleteFile": {"path": "/d/"}}, data)
+    assert c.get_file("raw@master:/d") == b"x"
+
+
+def test_a_cron_trigger_moves_its_branch_when_it_is_time(shared_box: RealBox) -> None:
+    """By its timer, not by commits."""
+    c = shared_box.client
+    c.create_repo("timed")
+    c.put_file("timed@staging:/a", b"a")
+    c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "* * * * * *"})
+    first = c.inspect_commit("timed@staging").id
+    eventually(lambda: c.inspect_branch("timed@master").head == first, "the branch moved")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TypeVar
 
 from pachybox.cli.table import ALIASES, NOT_BUILT, commands
@@ -157,6 +158,8 @@ def _open_standard() -> None:
                 os.dup2(fd, number)
                 os.close(fd)
             setattr(sys, name, open(number, mode))  # noqa: SIM115  # open until the end
+    if isinstance(sys.stdout, TextIOWrapper):  # a name its encoding lacks is written out
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _silence() -> None:

@@ -116,7 +116,7 @@ class Output:
             if len(sample) >= wanted:
                 break
         sample = [list(map(visible, cells)) for cells in sample]
-        widths = [max(map(len, column)) for column in zip(header, *sample, strict=True)]
+        widths = [max(map(columns, column)) for column in zip(header, *sample, strict=True)]
         if live:  # the rows to come are not known: room for the longest usual cell
             widths = [max(w, _ROOM.get(h, 0)) for w, h in zip(widths, header, strict=True)]
         self._row(header, widths)
@@ -134,7 +134,7 @@ class Output:
         cells = list(map(visible, cells))
         self.out.write(
             " ".join(
-                self.paint(cell, cell if i == last else cell.ljust(width))
+                self.paint(cell, cell if i == last else cell + " " * (width - columns(cell)))
                 for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
             ).rstrip()
             + "\n"
@@ -157,6 +157,15 @@ def state(name: str) -> str:
     for prefix in ("pipeline_", "job_"):
         text = text.removeprefix(prefix)
     return Painted.of(text, _STATES.get(text, ""))
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in ("W", "F")) for c in text)
 
 
 def visible(text: str) -> str:

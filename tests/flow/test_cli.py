@@ -463,6 +463,17 @@ def test_ctrl_c_during_an_upload_leaves_no_commit(filled: RealBox) -> None:
     assert filled.client.inspect_branch("texts@master").head == before
 
 
+def test_names_outside_ascii_are_aligned_and_printed_in_any_locale(filled: RealBox) -> None:
+    filled.client.put_file("texts@wide:/日本/файл", b"x")
+    filled.client.put_file("texts@wide:/plain", b"x")
+    shown = filled.cli("list", "file", "texts@wide")
+    assert shown == "NAME   TYPE SIZE\n/plain file 1B\n/日本/ dir  1B\n"
+    done = shell(filled, "PYTHONIOENCODING=ascii pachybox list file texts@wide:/日本")
+    assert done.returncode == 0, done.stderr
+    assert "/\\u65e5\\u672c/\\u0444" in done.stdout
+    assert filled.cli("get", "file", "texts@wide:/日本/файл") == "x"
+
+
 # ---- terminals
 
 

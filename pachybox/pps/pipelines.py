@@ -307,7 +307,7 @@ def _provenance(
     sources = _sources(ch, pipeline, record.spec)
     by_repo: dict[Repo, CommitRecord] = {}
     for commit in chosen:
-        repo = commit.commit.repo
+        repo = ch.commit(commit.commit.repo, commit.commit.id).commit.repo  # still there?
         if all(b.repo != repo for b in sources):
             raise InvalidArgument(
                 f"{commit.commit} is not an input of pipeline {pipeline}",

@@ -315,3 +315,16 @@ def test_a_cron_trigger_moves_its_branch_when_it_is_time(shared_box: RealBox) ->
     c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "* * * * * *"})
     first = c.inspect_commit("timed@staging").id
     eventually(lambda: c.inspect_branch("timed@master").head == first, "the branch moved")
+
+
+def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path) -> None:
+    """No job is made whose input does not exist."""
+    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+    repo = Repo("default", "in")
+    pfs.create_repo(repo)
+    gone = pfs.resolve(repo, pfs.start_commit(Branch(repo, "master")).id)
+    pfs.finish_commit(repo, gone.commit.id)
+    pps.create(spec("p", "in", "true"), "a test", project="default")
+    pfs.delete_commit(repo, gone.commit.id)
+    with pytest.raises(NotFound, match=gone.commit.id):
+        pps.run(Pipeline("default", "p"), [gone])

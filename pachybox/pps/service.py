@@ -272,7 +272,9 @@ class Pps:
         """Every job with this id; NotFound when there is none."""
         column = "id = ?" if is_commit_id(job_id) else "starts_with(id, ?)"
         if len(job_id) < 8:
-            raise NotFound(f"job {job_id} not found", "give 8 or more digits of the id")
+            raise NotFound(
+                f"job {job_id} not found", "write PIPELINE@ID, or 8 or more digits of the id"
+            )
         found = self.pfs.meta.select(
             JOBS, f"WHERE {column} ORDER BY created_us, pipeline", (job_id,)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -166,9 +167,12 @@ def test_left_over_uploads_go_and_those_under_way_stay(store: BlobStore) -> None
 
 
 def test_collecting_while_others_write_and_read_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(fmt, "PACK_BYTES", 300_000)
+    monkeypatch.setattr(fmt, "PACK_BYTES", 50_000)
+    interval = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(interval))
+    sys.setswitchinterval(1e-6)  # threads take turns at the least likely places
     store = BlobStore.open(tmp_path)
     live: dict[Hash, bytes] = {}
     lock = threading.Lock()

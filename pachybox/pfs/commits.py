@@ -226,6 +226,22 @@ def finish_commit(
     return done
 
 
+def finish_by_hand(
+    ch: Change, commit: CommitRecord, *, description: str | None = None, error: str = ""
+) -> CommitRecord:
+    """finish_commit for users: refused for what a pipeline's job has still to finish."""
+    require_open(commit)
+    repo = commit.commit.repo
+    pipeline = ch.tx.get(PIPELINES, Pipeline(repo.project, repo.name))
+    if commit.direct_provenance and pipeline is not None:
+        raise Refused(
+            f"cannot finish a pipeline output or meta commit ({commit.commit}), "
+            "use 'stop job' instead",
+            f"stop job {commit.commit}",
+        )
+    return finish_commit(ch, commit, description=description, error=error)
+
+
 def set_tree(ch: Change, commit: CommitRecord, root: Hash, size: int, files: int) -> CommitRecord:
     """Give an open commit its new contents."""
     require_open(commit)

@@ -215,7 +215,7 @@ class Pfs:
         """Close the commit ``ref`` names. Refused when it is finished, or is a job's."""
         found = self.resolve(repo, ref).commit
         self.change(
-            lambda ch: commits.finish_commit(
+            lambda ch: commits.finish_by_hand(
                 ch, ch.commit(found.repo, found.id), description=description, error=error
             )
         )

@@ -28,10 +28,10 @@ class JobListener:
         create(change, pipeline, commit)
 
     def finished(self, change: Change, commit: CommitRecord) -> None:
-        """A user may finish an output commit by hand: its job is then over."""
+        """However its output commit came to be finished, a job is then over."""
         job = job_of(change, commit)
         if job is not None and not job.state.terminal:
-            end(change, job, JobState.KILLED, "its output commit was finished by hand")
+            end(change, job, JobState.KILLED, "its output commit was finished")
 
     def removed(self, change: Change, commit: CommitRecord) -> None:
         """The job of a deleted commit is forgotten; results stay for later jobs to reuse."""

@@ -81,6 +81,10 @@ def test_only_its_job_writes_an_output_commit(box: RealBox) -> None:
     for ref in ("master", id_):
         with pytest.raises(Refused, match="output"):
             c.put_file(f"p@{ref}:/x", b"x")
+    with pytest.raises(Refused, match="use 'stop job' instead"):
+        c.finish_commit(f"p@{id_}")
+    c.finish_commit(f"in@{id_}")
+    assert c.wait_job(f"p@{id_}").state == "JOB_SUCCESS"
 
 
 def test_results_go_with_their_pipeline(box: RealBox) -> None:

@@ -50,7 +50,8 @@ def start_commit(ch: Change, request: Any) -> Any:
 def finish_commit(ch: Change, request: Any) -> None:
     repo, ref = m.to_ref(request.commit)
     commit = commits.resolve(ch.tx, repo, ref)
-    commits.finish_commit(ch, commit, description=request.description or None, error=request.error)
+    description = request.description or None
+    commits.finish_by_hand(ch, commit, description=description, error=request.error)
 
 
 def squash_commit_set(ch: Change, request: Any) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -70,6 +72,31 @@ def serve(box: Box) -> Server:
     return server
 
 
+def stop_on_signals(box: Box) -> socket.socket:
+    """Have SIGTERM and SIGINT stop ``box``. Returns what must stay open until then.
+
+    The kernel hands a signal to any thread, and Python's handler runs in the main one at its
+    next step, which may be never while it waits. The handler below Python's wakes a thread.
+    """
+    waking, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+
+    def stop() -> None:
+        with waking:
+            if waking.recv(1):
+                box.request_stop()
+
+    threading.Thread(target=stop, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _noted)
+    return wakeup
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """In place of what the signal would do by itself."""
+
+
 def run(config: Config) -> None:
     """Run a box until it is told to stop (SIGTERM, SIGINT, or a client's shutdown).
 
@@ -84,11 +111,7 @@ def run(config: Config) -> None:
         box.close()
         raise
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        box.request_stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    wakeup = stop_on_signals(box)
     box.start()
     log.info("ready address=%s socket=%s pid=%d", box.address, config.socket, os.getpid())
     try:
@@ -98,6 +121,8 @@ def run(config: Config) -> None:
         server.stop()
         box.close()
         log.info("stopped")
+        signal.set_wakeup_fd(-1)
+        wakeup.close()
 
 
 def main(config: Config | None = None) -> None:

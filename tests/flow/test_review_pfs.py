@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +17,9 @@ import pytest
 from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused, Unimplemented
 from pachybox.meta.tables import COMMITS, JOBS
 from pachybox.meta.writer import Meta
-from pachybox.model.ids import Branch, Job, Pipeline, Repo, new_commit_id
+from pachybox.model.ids import Branch, Commit, Job, Pipeline, Repo, new_commit_id
 from pachybox.model.pps import JobRecord, JobState
-from pachybox.pfs import branches
+from pachybox.pfs import branches, commits
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps.runners.process import ProcessRunner
@@ -328,3 +329,20 @@ def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path
     pfs.delete_commit(repo, gone.commit.id)
     with pytest.raises(NotFound, match=gone.commit.id):
         pps.run(Pipeline("default", "p"), [gone])
+
+
+def test_a_repo_with_a_long_history_is_deleted_at_once(pfs: Pfs) -> None:
+    """More commits than are remembered: no look-up and no statement for each (was 10 s)."""
+    repo = Repo("default", "long")
+    pfs.create_repo(repo)
+
+    def make(ch: Change) -> None:
+        first = commits.start_commit(ch, Branch(repo, "master"))
+        for _ in range(6000):
+            ch.tx.add(COMMITS, replace(first, commit=Commit(repo, new_commit_id())))
+
+    pfs.change(make)
+    began = time.monotonic()
+    pfs.delete_repo(repo)
+    assert time.monotonic() - began < 5
+    assert list(pfs.list_commits()) == []

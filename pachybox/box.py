@@ -130,7 +130,10 @@ class Box:
         if self._janitor.is_alive():
             self._janitor.join()
         self.meta.close()
-        self.blobs.close()
+        try:
+            self.blobs.close()
+        except Exhausted as e:  # a full disk: what waits was refused, so nobody relies on it
+            log.warning("content of refused changes is dropped: %s", e)
         self._lock.release()
 
     # ---- facts

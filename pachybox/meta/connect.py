@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from pachybox.errors import Corrupt, Exhausted, Internal, PachyboxError, Refused
+from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError, Refused
 
 log = logging.getLogger("pachybox.meta")
 
@@ -61,6 +61,7 @@ class Database:
         self._lent = 0
         self._generation = 0
         self._reopening = False
+        self._closed = False
         self.writer = self._connect()
         try:
             self._migrate()
@@ -125,7 +126,7 @@ class Database:
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query. Waits while the database is opened afresh.
 
-        Raises Corrupt when the rows lie in a damaged part of the file.
+        Raises Corrupt when the rows lie in a damaged part of the file, NotReady when closed.
         """
         generation = self._generation
         try:
@@ -133,7 +134,11 @@ class Database:
                 return self._read(sql, params)
             except INVALID:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._generation != generation, _REOPEN_S)
+                    self._lock.wait_for(
+                        lambda: self._closed or self._generation != generation, _REOPEN_S
+                    )
+                    if self._closed:
+                        raise NotReady("the box is stopping", "try again when it is up") from None
                 return self._read(sql, params)
         except duckdb.Error as e:
             raise told(self.path, e) from e
@@ -178,8 +183,10 @@ class Database:
                 self._lock.notify_all()
 
     def close(self) -> None:
-        """Checkpoint and close."""
+        """Checkpoint and close. Reads that come later raise NotReady."""
         with self._lock:
+            self._closed = True
+            self._lock.notify_all()
             for con in self._pool:
                 con.close()
             self._pool.clear()

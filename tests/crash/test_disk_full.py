@@ -101,8 +101,11 @@ def test_puts_on_a_full_disk_are_refused_and_nothing_is_lost(
     assert box.client.status().disk_free_bytes < 1 << 16
     stored.check()
 
-    box.kill()
+    assert box.stop() == 0
     box.start()  # on the full disk
+    stored.check()
+    box.kill()
+    box.start()
     stored.check()
     disk.fill()
     assert names_disk_and_remedy(stored.fill_up(size), disk)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.boxes import RealBox, eventually
 
 STOP_S = 8.0  # "a few seconds", on a machine that is busy
@@ -114,8 +116,13 @@ def family_at_work(box: RealBox, tmp_path: Path) -> Iterator[Path]:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_kill_of_the_daemon_takes_all_user_processes_along(box: RealBox, tmp_path: Path) -> None:
-    """Also those that forked twice, began sessions of their own and ignore signals."""
+@pytest.mark.parametrize("isolation", ["auto", "none"])
+def test_a_kill_of_the_daemon_takes_all_user_processes_along(
+    tmp_path: Path, isolation: str
+) -> None:
+    """Also those that forked twice, began sessions of their own and ignore signals; with the
+    best fence this machine has, and with none."""
+    box = RealBox(tmp_path / "home", {"PACHYBOX_ISOLATION": isolation}).start()
     with family_at_work(box, tmp_path) as mark:
         box.kill()
         eventually(lambda: not alive(mark), "user code is gone", 5)

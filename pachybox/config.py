@@ -17,7 +17,7 @@ RUNNERS = ("auto", "process", "podman", "kubernetes")
 
 
 def default_home() -> Path:
-    """The data directory: $PACHYBOX_HOME, else $XDG_DATA_HOME/pachybox, else ~/.local/share/pachybox."""
+    """The data directory: $PACHYBOX_HOME, else pachybox in $XDG_DATA_HOME or ~/.local/share."""
     if home := os.environ.get("PACHYBOX_HOME"):
         return Path(home).absolute()
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")

@@ -4,7 +4,7 @@
       InvalidArgument     the request itself is wrong                 (exit 1, HTTP 400)
       NotFound            the thing named does not exist              (HTTP 404)
       AlreadyExists       the thing named exists                      (HTTP 409)
-      Refused             right request, wrong state of the box       (HTTP 400, FAILED_PRECONDITION)
+      Refused             right request, wrong state of the box       (HTTP 400)
       NotReady            not now, later perhaps                      (HTTP 503)
       Exhausted           disk, quota or memory would be overrun      (HTTP 429, RESOURCE_EXHAUSTED)
       Corrupt             stored content does not match its hash      (HTTP 500, DATA_LOSS)

@@ -298,7 +298,8 @@ def downstream_of(view: View, commit: CommitRecord) -> list[CommitRecord]:
 
 
 def squash_commit(ch: Change, commits: list[CommitRecord]) -> None:
-    """Remove commits whose data their children hold; heads never move.
+    """Remove commits whose data their children hold. A branch that ends in one (a fork that
+    was never written to) moves to its parent.
 
     Refused when one has no child, made a pipeline version, or when a commit outside the
     list is provenant on one of them.

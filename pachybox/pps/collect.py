@@ -21,6 +21,7 @@ from pachybox.pps.layout import root_of
 from pachybox.store.blobs import Session
 
 _SMALL = 128 << 10  # what the store packs
+_DEEPEST = 500  # directories inside each other
 _BATCH = 4 << 20  # bytes of small files read before they are put together
 
 
@@ -49,14 +50,25 @@ class Collector:
 
     def collect(self) -> Collected:
         """Walk the directory. Raises InvalidArgument naming the file that cannot be kept."""
-        self._walk(self._out, "")
+        try:
+            self._walk(self._out, "", 0)
+        except OSError as e:
+            name = str(e.filename or "")[len(str(self._out)) :][:200]
+            raise InvalidArgument(
+                f"cannot upload /pfs/out{name}: {e.strerror}", "write files that can be read"
+            ) from e
         self._flush()
         known = {e.path: e.entry for e in self._made.edits if isinstance(e, Put)}
         for path, target in self._links:
             self._link(path, target, known)
         return self._made
 
-    def _walk(self, directory: Path, prefix: str) -> None:
+    def _walk(self, directory: Path, prefix: str, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise InvalidArgument(
+                f"cannot upload /pfs/out{prefix[:60]}...: deeper than {_DEEPEST} directories",
+                "write fewer directories inside each other",
+            )
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda e: e.name)
         for item in entries:
@@ -72,7 +84,7 @@ class Collector:
             if item.is_symlink():
                 self._links.append((path, str(Path(item.path).readlink())))
             elif item.is_dir(follow_symlinks=False):
-                self._walk(Path(item.path), path)
+                self._walk(Path(item.path), path, depth + 1)
             else:
                 self._file(item, path)
 

@@ -227,6 +227,10 @@ def test_the_environment_of_user_code(box: RealBox) -> None:
         ("ln -s /etc/passwd /pfs/out/link", "cannot upload symlink /pfs/out/link"),
         ("echo x > /pfs/in/a", "exit status"),
         ("kill -9 $$", "SIGKILL"),
+        (
+            "cd /pfs/out; i=0; while [ $i -lt 700 ]; do mkdir d && cd d; i=$((i+1)); done",
+            "deeper than 500 directories",
+        ),
     ],
 )
 def test_bad_user_code_fails_its_datum_only(shared_box: RealBox, script: str, reason: str) -> None:

@@ -79,7 +79,8 @@ class JobRun:
         self.pipeline = pipeline
         self.job: Job = record.job
         self.commit = commit
-        self.work = work / f"{record.job.id}-{record.job.pipeline.name}"
+        name = record.job.pipeline
+        self.work = work / f"{record.job.id}-{name.project}-{name.name}"
         self.logs = directory(logs, record.job)
         self.unstartable = False
         self.cancelled = threading.Event()

@@ -54,7 +54,7 @@ class Session:
         self.end(undo=kind is not None)
 
     def end(self, *, undo: bool = False) -> None:
-        """End the lease; ``undo`` removes the large objects only this session made."""
+        """End the lease; ``undo`` removes the large objects that nobody else has found."""
         store = self._store
         doomed: list[Path] = []
         with store.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -103,6 +104,9 @@ def run(config: Config) -> None:
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
+    # perf: what is imported stays; a look for cycles every 700 objects costs an upload a sixth
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     box = Box(config)
     try:
         set_up_logging(config.log_file, config.log_level)

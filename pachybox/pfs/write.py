@@ -81,7 +81,9 @@ class PutTree:
     count: int
 
 
-FileOp = PutFile | RemoveFile | CopyFile | PutSplit | PutTree
+FileOp = Put | PutFile | RemoveFile | CopyFile | PutSplit | PutTree
+"""A Put sets a file that is stored whole, as PutFile without ``append`` does: of those there are
+many, and a tree takes them as they are."""
 
 
 class Writer:
@@ -100,7 +102,10 @@ class Writer:
         self._pending: dict[str, Entry] = {}
         self._removing = False
         for op in ops:
-            if isinstance(op, PutFile):
+            if isinstance(op, Put):
+                self._edits.append(op)
+                self._pending[op.path] = op.entry
+            elif isinstance(op, PutFile):
                 self._put_file(op)
             elif isinstance(op, RemoveFile):
                 self._remove(op)

@@ -67,9 +67,10 @@ class Upload:
     def _batch(self, op: PutBatch) -> None:
         hashes = self._session.put_many(op.pieces())
         for path, size, digest in zip(op.paths, op.sizes, hashes, strict=True):
-            where = _file_path(path)
-            entry = Entry(where[where.rfind("/") + 1 :], Kind.FILE, digest, size)
-            self.ops.append(PutFile(where, entry, op.append))
+            where = clean(path)
+            name = where[where.rfind("/") + 1 :]
+            entry = Entry(name or _file_path(path), Kind.FILE, digest, size)
+            self.ops.append(PutFile(where, entry, True) if op.append else Put(where, entry))
         if len(self.ops) - self._folded >= _FOLD:
             self._fold()
 
@@ -78,7 +79,7 @@ class Upload:
         start = len(self.ops)
         while start > self._folded:
             last = self.ops[start - 1]
-            if not isinstance(last, PutFile) or last.append:
+            if not isinstance(last, Put):
                 break
             start -= 1
         run = self.ops[start:]
@@ -89,7 +90,7 @@ class Upload:
         root, count = EMPTY, 0
         if isinstance(before, PutTree):
             root, count, start = before.root, before.count, start - 1
-        edits = [Put(op.path, op.entry) for op in run if isinstance(op, PutFile)]
+        edits = [op for op in run if isinstance(op, Put)]
         root = self._reader.pfs.trees.edit(root, edits, self._session.put)
         self.ops[start:] = [PutTree(root, count + len(run))]
         self._folded = len(self.ops)

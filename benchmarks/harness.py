@@ -318,12 +318,14 @@ def machine() -> dict[str, Any]:
         platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    found = subprocess.run(["stat", "-f", "-c", "%T", base()], capture_output=True, text=True)
+    found = subprocess.run(
+        ["df", "--output=fstype", base()], capture_output=True, text=True, check=False
+    )
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "memory_gib": round(memory / 2**30),
-        "file_system": found.stdout.strip() or "unknown",
+        "file_system": (found.stdout.split() or ["unknown"])[-1],
         "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "duckdb": duckdb.__version__,

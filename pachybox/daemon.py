@@ -104,8 +104,7 @@ def run(config: Config) -> None:
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
-    # perf: what is imported stays; a look for cycles every 700 objects costs an upload a sixth
-    gc.freeze()
+    # perf: a look for cycles every 700 objects costs an upload a sixth
     gc.set_threshold(20_000, 50, 100)
     box = Box(config)
     try:

@@ -22,6 +22,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+CHECK_FILE = "check its name and your right to read it"
+"""The remedy for a local file that cannot be read."""
+
 
 class PachyboxError(Exception):
     """Base of all errors meant for users.

@@ -15,7 +15,7 @@ from pachybox.cli.progress import Bar
 from pachybox.client.files import Writing
 from pachybox.client.names import absolute, split_file
 from pachybox.client.upload import Put, walk
-from pachybox.errors import InvalidArgument
+from pachybox.errors import CHECK_FILE, InvalidArgument
 
 _SCHEMES = ("http", "https", "s3", "gs", "gcs", "as", "azblob", "wasb", "minio", "file")
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # what a shell's <(...) names
@@ -71,7 +71,7 @@ def _lines(listing: str) -> Iterable[str]:
         with open(listing, encoding="utf-8") as file:
             return file.read().splitlines()
     except OSError as e:
-        raise InvalidArgument(f"cannot read {listing}: {e.strerror}") from e
+        raise InvalidArgument(f"cannot read {listing}: {e.strerror}", CHECK_FILE) from e
     except UnicodeDecodeError as e:
         raise InvalidArgument(f"{listing} is not UTF-8 text", "write one file or URL a line") from e
 
@@ -99,7 +99,7 @@ def _opened(source: str) -> Iterator[BinaryIO]:
     try:
         file = open(source, "rb", buffering=0)  # noqa: SIM115  # closed below
     except OSError as e:
-        raise InvalidArgument(f"cannot read {source}: {e.strerror}") from e
+        raise InvalidArgument(f"cannot read {source}: {e.strerror}", CHECK_FILE) from e
     with file:
         yield file
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from pachybox.client.values import Json
-from pachybox.errors import InvalidArgument
+from pachybox.errors import CHECK_FILE, InvalidArgument
 
 _SIGNS = {"cross": " ⨯ ", "join": " ⋈ ", "union": " ∪ ", "group": " group "}
 
@@ -25,7 +25,7 @@ def read(source: str) -> str:
         with open(source, "rb") as file:
             return _text(file.read(), source)
     except OSError as e:
-        raise InvalidArgument(f"cannot read {source}: {e.strerror}") from e
+        raise InvalidArgument(f"cannot read {source}: {e.strerror}", CHECK_FILE) from e
 
 
 def _text(data: bytes, source: str) -> str:

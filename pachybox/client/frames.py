@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quote  # in C: 0.1 us a path
 from typing import Any, Protocol
 
-from pachybox.errors import Internal, InvalidArgument
+from pachybox.errors import CHECK_FILE, Internal, InvalidArgument
 
 END = b"\0\0\0\0"
 FRAME_BYTES = 1 << 20  # what a frame is filled to
@@ -184,7 +184,7 @@ def _path(path: str) -> str:
 
 def unreadable(name: str, error: OSError) -> InvalidArgument:
     """A file of this machine cannot be read."""
-    return InvalidArgument(f"cannot read {name}: {error.strerror or error}")
+    return InvalidArgument(f"cannot read {name}: {error.strerror or error}", CHECK_FILE)
 
 
 class Source(Protocol):

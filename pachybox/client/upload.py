@@ -16,7 +16,7 @@ from types import TracebackType
 from pachybox.client.frames import FrameWriter, Readable
 from pachybox.client.transport import Buffer, Transport, target
 from pachybox.client.values import PutResult
-from pachybox.errors import InvalidArgument
+from pachybox.errors import CHECK_FILE, InvalidArgument
 
 Progress = Callable[[int, int], None]
 """Called now and then with (bytes, files) so far."""
@@ -43,7 +43,7 @@ def walk(root: str) -> Iterator[tuple[str, str]]:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=_name)
         except OSError as e:
-            raise InvalidArgument(f"cannot read {folder}: {e.strerror or e}") from e
+            raise InvalidArgument(f"cannot read {folder}: {e.strerror or e}", CHECK_FILE) from e
         below = []
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
@@ -69,7 +69,7 @@ def check_regular(name: str, *, link: bool = True) -> None:
             raise InvalidArgument(
                 f"{name} is a broken symbolic link to {os.readlink(name)}", "remove or mend it"
             ) from None
-        raise InvalidArgument(f"cannot read {name}: {e.strerror or e}") from None
+        raise InvalidArgument(f"cannot read {name}: {e.strerror or e}", CHECK_FILE) from None
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):

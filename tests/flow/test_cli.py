@@ -385,8 +385,8 @@ def test_deleting_everything_asks_first(run: Run) -> None:
 def shell(box: RealBox, script: str) -> subprocess.CompletedProcess[str]:
     """A line of bash in which ``pachybox`` is this version."""
     return subprocess.run(
-        ["bash", "-c", f'pachybox() {{ {sys.executable} -m pachybox.cli "$@"; }}; {script}'],
-        env=box.env,
+        ["bash", "-c", f'pachybox() {{ "$PYTHON" -m pachybox.cli "$@"; }}; {script}'],
+        env={**box.env, "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         timeout=60,

@@ -27,6 +27,7 @@ from pachybox.errors import Internal, InvalidArgument, Unreachable
 
 Buffer = bytes | bytearray | memoryview
 _BUFFER = 256 << 10
+_SEND_BUFFER = 4 << 20
 _MAX_FDS = 253  # the kernel's SCM_MAX_FD
 _MAX_LINE = 64 << 10
 CONNECT_TIMEOUT_S = 10.0
@@ -126,6 +127,9 @@ class Connection:
         self._ancillary = socket.CMSG_SPACE(_MAX_FDS * 4) if address.local else 0
         if address.local:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            # perf: room for the next frames while the box works on one: 100,000 small files in
+            # 1.0 s against 1.9. The kernel gives at most net.core.wmem_max.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             folder = None
             try:
                 name, folder = connectable(address.path)

@@ -194,12 +194,7 @@ def _numbers(shape: Shape, values: Mapping[str, Any]) -> None:
         shape.problem("hashtree_spec.constant", "must be 1 or more", "remove hashtree_spec")
 
 
-def _words(shape: Shape, values: Mapping[str, Any]) -> None:
-    reprocess = values.get("reprocess_spec")
-    if reprocess and reprocess not in ("until_success", "every_job"):
-        shape.problem(
-            "reprocess_spec", f'"{reprocess}" is not known', "use until_success or every_job"
-        )
+def _output(shape: Shape, values: Mapping[str, Any]) -> None:
     if branch := values.get("output_branch"):
         _check_branch(shape, "output_branch", branch)
 
@@ -261,7 +256,7 @@ def _check_own(shape: Shape, values: Mapping[str, Any], pipeline: Pipeline) -> N
 
 
 _ORDER = [field.name for field in FIELDS if not field.parent]
-_RULES = (_pipeline, _transform, _input, _numbers, _words)
+_RULES = (_pipeline, _transform, _input, _numbers, _output)
 
 
 # ---- defaults

@@ -43,7 +43,7 @@ def _row(field: Field) -> str:
         field.since,
         field.default,
         field.status.value,
-        field.doc,
+        "; ".join(text for text in (field.doc, field.instead) if text),
     )
     return f"| {' | '.join(cells)} |"
 

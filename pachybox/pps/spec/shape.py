@@ -20,6 +20,8 @@ from pachybox.pps.spec.fields import FIELDS, Field, Kind, Status, children, insi
 _INT64 = 2**63 - 1
 _MOST_SUGGESTED = 100  # looking for near names takes longer than anything else here
 _FLOAT32 = 3.4e38  # cpu travels as a 32-bit float
+_LONGEST_NUMBER = 100  # of a duration or quantity; Python refuses to convert thousands of digits
+_LONGEST_MESSAGE = 300  # some name the value, which may be as long as the text
 
 
 class _Wrong(Exception):
@@ -61,6 +63,8 @@ class Shape:
         near = path
         while near not in self._where:
             near = near.rpartition(".")[0]
+        if len(message) > _LONGEST_MESSAGE:
+            message = message[:_LONGEST_MESSAGE] + "..."
         self.problems.append(Problem(*self._where[near], path, message, hint))
 
     def missing(self, path: str, message: str, hint: str) -> None:
@@ -125,7 +129,13 @@ class Shape:
         try:
             if field.kind not in _READERS:
                 raise _Wrong(*_unfit(field.kind, node))
-            return _READERS[field.kind](node)
+            value = _READERS[field.kind](node)
+            if field.words and value and value not in field.words:
+                known = f"{', '.join(field.words[:-1])} or {field.words[-1]}"
+                raise _Wrong(
+                    f"{json.dumps(value, ensure_ascii=False)} is not known", f"use {known}"
+                )
+            return value
         except _Wrong as wrong:
             where = path + wrong.below
             if wrong.node is not None:
@@ -274,6 +284,8 @@ def _text_checked(kind: Kind, check: Callable[[str], object]) -> Callable[[Node]
         if not isinstance(node.value, str):
             raise _Wrong(*_unfit(kind, node))
         text = _string(node)
+        if kind is not Kind.JSON and len(text) > _LONGEST_NUMBER:
+            raise _Wrong(f"expected {kind.value}, got {len(text)} characters")
         try:
             check(text)
         except InvalidArgument as e:

@@ -119,7 +119,9 @@ def test_a_message_reads_like_a_text() -> None:
     assert json.loads(spec.user_text)["jobTimeout"] == "3600s"
     with pytest.raises(InvalidArgument) as caught:
         from_message_dict({**EDGES, "s3Out": True})
-    assert str(caught.value) == "s3_out: not built in this version of pachybox; remove it"
+    assert str(caught.value) == (
+        "s3_out: not built in this version of pachybox; remove it and write files to /pfs/out"
+    )
 
 
 def test_the_project_of_the_command_is_where_a_pipeline_lives_that_names_none() -> None:
@@ -260,7 +262,8 @@ GOLDEN = [
     ),
     (
         {"input": {"pfs": None, "cross": [{}]}},
-        "input.cross: not built in this version of pachybox; remove it",
+        "input.cross: not built in this version of pachybox; bring the files into one repo with "
+        '"pachybox copy file" and read it by input.pfs',
     ),
     (
         {"datum_timeout": "5 min"},
@@ -306,8 +309,31 @@ GOLDEN = [
         {"tf_job": {"tf_job": "{}"}},
         "tf_job: embedding TFJobs is not supported; run the program by transform.cmd",
     ),
-    ({"service": {}}, "service: not built in this version of pachybox; remove it"),
-    ({"max_queue_size": 2}, "max_queue_size: not built in this version of pachybox; remove it"),
+    (
+        {"service": {}},
+        "service: not built in this version of pachybox; remove it and run the program beside the "
+        'box, on files fetched with "pachybox get file"',
+    ),
+    (
+        {"max_queue_size": 2},
+        "max_queue_size: not built in this version of pachybox; remove it: the result is the same",
+    ),
+    (
+        {"datum_timeout": "1" * 5000 + "s"},
+        'datum_timeout: expected a duration like "300s", got 5001 characters',
+    ),
+    (
+        {"cache_size": "1" * 5000},
+        'cache_size: expected a quantity like "64M", got 5000 characters',
+    ),
+    (
+        {"reprocess_spec": "a\nb"},
+        'reprocess_spec: "a\\nb" is not known; use until_success or every_job',
+    ),
+    (
+        {"tolerations": [{"operator": "1" * 30}]},
+        f'tolerations[0].operator: "{"1" * 30}" is not known; use EXISTS, EQUAL or EMPTY',
+    ),
     ({"tolerations": [{}, 1]}, "tolerations[1]: expected an object, got a number"),
     ({"tolerations": [{"kee": "a"}]}, 'tolerations[0].kee: unknown field; did you mean "key"'),
 ]
@@ -436,7 +462,12 @@ _specs: st.SearchStrategy[Any] = st.fixed_dictionaries(
             {"cpu": st.floats(0, 1e30), "gpu": st.fixed_dictionaries({"number": st.integers(0, 9)})}
         ),
         "tolerations": st.lists(
-            st.fixed_dictionaries({"operator": _texts, "toleration_seconds": st.integers(0, 99)}),
+            st.fixed_dictionaries(
+                {
+                    "operator": st.sampled_from(["", "EXISTS"]),
+                    "toleration_seconds": st.integers(0, 99),
+                }
+            ),
             max_size=2,
         ),
         "standby": st.just(False),

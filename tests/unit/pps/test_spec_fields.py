@@ -46,7 +46,12 @@ NOTHING: dict[Kind, Any] = {
     Kind.OBJECTS: [],
     Kind.INPUTS: [],
 }
-SPECIAL = {"reprocess_spec": "every_job", "parallelism_spec.coefficient": 2.0}
+SPECIAL = {
+    "reprocess_spec": "every_job",
+    "parallelism_spec.coefficient": 2.0,
+    "tolerations[].operator": "EXISTS",
+    "tolerations[].effect": "NO_EXECUTE",
+}
 REQUIRED = {"pipeline.name", "transform.cmd", "input.pfs.repo", "input.pfs.glob"}
 
 
@@ -152,6 +157,26 @@ def test_a_field_of_the_wrong_type_is_refused(field: Field) -> None:
         read(with_field(field, wrong))
 
 
+NASTY: list[Any] = [
+    None, -1, 2**63, 10**300, 1e308, "", "\0", "a\nb", "x" * 5000, "1" * 5000,
+    "1" * 5000 + "s", "1" * 5000 + "Gi", "1e999", "[" * 5000, "１", [], [[]], [None], [{}],
+    {}, {"": ""}, {"a": None}, {"pfs": {}}, {"x" * 3000: 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=by_path)
+def test_no_value_of_a_field_brings_anything_but_a_short_error(field: Field) -> None:
+    for value in NASTY:
+        try:
+            read(with_field(field, value))
+        except InvalidArgument as e:
+            told = str(e)
+        else:
+            continue
+        assert "\n" not in told
+        assert len(told) < 600
+
+
 def test_every_field_of_the_messages_is_in_the_table() -> None:
     """Pachyderm 2.12's own description of a spec."""
     missing = []
@@ -181,6 +206,16 @@ def test_every_parent_is_a_field_before_its_children() -> None:
         assert field.doc
         seen.add(field.path)
     assert {f"input.{kind}" for kind in INPUT_TYPES} <= seen
+
+
+def test_words_are_those_of_the_messages() -> None:
+    """A stored word that no message has would break every listing of the pipeline."""
+    enums = {
+        f"tolerations[].{field.name}": {value.name for value in field.enum_type.values}
+        for field in messages.Toleration.DESCRIPTOR.fields
+        if field.enum_type
+    }
+    assert enums == {f.path: set(f.words) for f in FIELDS if f.path in enums}
 
 
 def test_the_page_shows_the_table_as_it_is() -> None:

@@ -1,0 +1,82 @@
+"""Specs that users can copy, and specs that users bring along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pachybox.errors import InvalidArgument
+from pachybox.pps.planner import seconds, workers_wanted
+from pachybox.pps.spec import Spec, load, problems
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+FILES = sorted(p for p in EXAMPLES.rglob("*") if p.suffix in (".json", ".yaml"))
+STORED = "has no meaning on one machine; it is kept and has no effect"
+
+MONTAGE = """\
+{
+  "pipeline": {"name": "montage"},
+  "input": {
+    "cross": [
+      {"pfs": {"repo": "images", "glob": "/"}},
+      {"pfs": {"repo": "edges", "glob": "/"}}
+    ]
+  },
+  "transform": {"image": "registry.example/montage", "cmd": ["sh"], "stdin": ["montage"]}
+}
+"""
+
+
+def specs(path: Path) -> list[Spec]:
+    return load(path.read_text(), path.name, default_project="default")
+
+
+def one(name: str) -> Spec:
+    (spec,) = specs(EXAMPLES / "specs" / name)
+    return spec
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_example_is_accepted(path: Path) -> None:
+    assert problems(path.read_text(), path.name) == []
+    assert specs(path)
+
+
+def test_the_tour_of_words_is_two_pipelines_of_one_file() -> None:
+    words, total = specs(EXAMPLES / "words" / "words.yaml")
+    assert (words.pipeline.name, total.pipeline.name) == ("words", "total")
+    assert total.canonical["input"]["pfs"]["repo"] == "words"
+
+
+def test_a_spec_of_1_11_comes_over_with_its_cluster_fields_named() -> None:
+    spec = one("edges-1.11.json")
+    assert spec.warnings == (
+        f"edges-1.11.json:13: hashtree_spec: {STORED}",
+        f"edges-1.11.json:14: resource_requests: {STORED}",
+        f"edges-1.11.json:15: cache_size: {STORED}",
+        f"edges-1.11.json:23: scheduling_spec: {STORED}",
+    )
+    assert spec.canonical["cache_size"] == "128M"
+    assert spec.image == "registry.example/edges:2"
+
+
+def test_both_generations_spell_the_same_pipeline() -> None:
+    old, new = one("edges-1.11.json").canonical, one("edges-2.12.yaml").canonical
+    for name in ("pipeline", "transform", "datum_tries", "output_branch", "reprocess_spec"):
+        assert old[name] == new[name], name
+    for name in ("datum_timeout", "job_timeout"):
+        assert seconds(old[name]) == seconds(new[name]), name
+    for name in ("name", "project", "repo", "repo_type", "branch", "glob", "empty_files"):
+        assert old["input"]["pfs"][name] == new["input"]["pfs"][name], name
+    assert workers_wanted(old) == workers_wanted(new) == 1
+
+
+def test_a_cross_is_refused_by_name_before_anything_is_made() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        load(MONTAGE, "montage.json", default_project="default")
+    assert str(caught.value) == (
+        "montage.json:4: input.cross: not built in this version of pachybox; bring the files "
+        'into one repo with "pachybox copy file" and read it by input.pfs'
+    )
+    assert len(problems(MONTAGE, "montage.json")) == 1

@@ -236,7 +236,10 @@ _TOP = (
     ),
     Field("tolerations[].toleration_seconds", _INT, "2.5+", _STORED, "for how long"),
     Field("pod_spec", Kind.JSON, "1 2", _STORED, "merge patch of the worker pod"),
-    Field("pod_patch", Kind.JSON, "1 2", _STORED, "JSON patch of the worker pod"),
+    Field(
+        "pod_patch", Kind.JSON, "1 2", _LATER, "JSON patch of the worker pod",
+        instead="remove it: there is no pod on this machine to patch",
+    ),
     Field(
         "spec_commit", _OBJECT, "1 2", _LATER, "commit of the spec when restoring",
         refusal="may not be set by users",

@@ -208,6 +208,7 @@ def _job_row(j: JobRecord) -> Row:
         j.restarts,
         dumps(asdict(j.stats)),
         j.datums,
+        j.plan_key,
     )
 
 
@@ -229,6 +230,7 @@ def _job(row: Row) -> JobRecord:
         restarts=row[14],
         stats=Stats(**json.loads(row[15])),
         datums=None if row[16] is None else Hash(row[16]),
+        plan_key=row[17],
     )
 
 
@@ -442,6 +444,7 @@ JOBS: Table[Job, JobRecord] = Table(
         "restarts",
         "stats_json",
         "datums",
+        "plan_key",
     ),
     3,
     lambda j: j.job,

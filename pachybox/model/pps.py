@@ -106,6 +106,8 @@ class JobRecord:
 
     ``datums`` is the root of a tree with one directory per datum that has output in
     this job (its name the datum id, its content the datum's output); None until planned.
+    ``plan_key`` names what the datums were planned from, the input and the salt: where two jobs
+    have the same, the datums of one differ from the other's as their input commits do.
     """
 
     job: Job
@@ -123,6 +125,7 @@ class JobRecord:
     restarts: int = 0
     stats: Stats = Stats()
     datums: Hash | None = None
+    plan_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ class WorkerPool:
             idle = self._idle.setdefault((pipeline.pipeline, pipeline.spec_commit), [])
             idle.append(_Idle(worker, time.monotonic()))
 
+    def drop(self, pipeline: PipelineRecord) -> None:
+        """Stop the idle workers of a pipeline version."""
+        with self._lock:
+            idle = self._idle.pop((pipeline.pipeline, pipeline.spec_commit), [])
+        for one in idle:
+            one.worker.close()
+
     def idle(self) -> bool:
         """Whether any worker is kept."""
         with self._lock:

@@ -32,8 +32,8 @@ from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import jobs, logs, pipelines, planner
-from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
@@ -368,12 +368,14 @@ class Pps:
     def restart_datum(self, job: Job, filters: Sequence[str]) -> None:
         """Kill the datum running now whose inputs match all filters; it is tried again."""
         run = self.scheduler.live(job)
-        hit = False
-        for attempt in run.current() if run else ():
-            datum = attempt.datum
-            if datum is not None and matches(datum.inputs, datum.id, filters):
-                attempt.restart()
-                hit = True
+        hit = {
+            one.worker
+            for one in (run.running() if run else ())
+            if matches(one.datum.inputs, one.datum.id, filters)
+        }
+        for worker in hit:
+            if run is not None:
+                run.restart(worker)
         if not hit:
             raise NotFound(
                 f"datum matching filter [{', '.join(filters)}] could not be found for job ID "
@@ -381,10 +383,10 @@ class Pps:
                 "only a datum that runs now can be restarted",
             )
 
-    def running(self, job: Job) -> list[Attempt]:
+    def running(self, job: Job) -> list[Running]:
         """The datums of a job that run now."""
         run = self.scheduler.live(job)
-        return [a for a in run.current() if a.datum is not None] if run else []
+        return run.running() if run else []
 
     # ---- datums
 

@@ -27,6 +27,7 @@ from pachybox.model.pps import (
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.pfs import wait
 from pachybox.pps.datums import DatumInfo
+from pachybox.pps.lane import Running
 from pachybox.pps.logs import LogLine
 
 
@@ -76,17 +77,16 @@ def job_info(box: Box, record: JobRecord, *, details: bool) -> Any:
         )
         if details:
             fill_spec(made.details, pipeline)
-            for attempt in box.pps.running(record.job):
-                if attempt.datum is not None:
-                    _fill_worker(made.details.worker_status.add(), record.job, attempt)
+            for one in box.pps.running(record.job):
+                _fill_worker(made.details.worker_status.add(), record.job, one)
     return made
 
 
-def _fill_worker(status: Any, job: Job, attempt: Any) -> None:
-    status.worker_id = f"{job.pipeline.name}-{attempt.number}"
+def _fill_worker(status: Any, job: Job, running: Running) -> None:
+    status.worker_id = f"{job.pipeline.name}-{running.worker}"
     status.job_id = job.id
-    status.datum_status.started.FromMicroseconds(int(attempt.since * 1e6))
-    for one in attempt.datum.inputs:
+    status.datum_status.started.FromMicroseconds(int(running.since * 1e6))
+    for one in running.datum.inputs:
         status.datum_status.data.add(path=one.path, hash=one.hash)
 
 

@@ -133,7 +133,8 @@ class DatumInput:
     """One matched file or directory of one input.
 
     ``name`` is the directory under /pfs, ``path`` the absolute path in the repo,
-    ``hash`` the content identity of what was matched.
+    ``hash`` the content identity of what was matched. ``join_on`` and ``group_by`` are the keys
+    by which it came to be in the datum.
     """
 
     name: str
@@ -145,6 +146,8 @@ class DatumInput:
     hash: Hash
     size: int
     is_dir: bool
+    join_on: str = ""
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pachybox.errors import Corrupt, InvalidArgument, NotFound, Refused
-from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Job
 from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
@@ -23,7 +22,6 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file, planner
 from pachybox.pps.collect import Collector
 from pachybox.pps.layout import Layout, present
-from pachybox.pps.logs import mark
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
@@ -208,10 +206,10 @@ class Lane:
             return
         log_file = bench.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if one.err_cmd else "datum"
-        mark(log_file, one.datum.id, f"{what} started", utc_now())
         worker.start(
             DatumTask(
                 id=one.datum.id,
+                note=f"{what} started",
                 layout=one.layout,
                 out=one.out,
                 env=environment(bench.job, self.number, one.datum),

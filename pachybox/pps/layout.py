@@ -18,6 +18,16 @@ from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import Commit, Hash, Repo
 from pachybox.model.pps import DatumInput
 from pachybox.pfs.service import Pfs
+from pachybox.worker.layout import Layout
+
+
+def present(
+    pfs: Pfs, inputs: Iterable[DatumInput], into: Path, links: bool, empty: frozenset[str]
+) -> Layout:
+    """interim"""
+    into.mkdir()
+    size = lay_out(pfs, inputs, into, links=links, empty=empty)
+    return Layout(tree=into, bytes=size)
 
 
 def lay_out(

@@ -51,7 +51,8 @@ class Merger:
         """The tree of datums."""
         edits: list[Edit] = [Delete(f"/{id_}") for id_ in parts.removed]
         for id_, directory in parts.changed.items():
-            edits.append(Put(f"/{id_}", Entry(id_, Kind.DIR, directory, 0)))
+            whole = self.pfs.trees.entry(directory)
+            edits.append(Put(f"/{id_}", Entry(id_, Kind.DIR, directory, whole.size, whole.count)))
         return self.pfs.trees.edit(self.datums, edits, self.session.put)
 
     def merge(self, parts: Parts) -> Merged:

@@ -31,8 +31,7 @@ from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.model.pps import JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs
-from pachybox.pps.planner import inputs_of
+from pachybox.pps import algebra, jobs
 from pachybox.store.trees import EMPTY
 
 
@@ -121,7 +120,7 @@ def _next_version(
 def _sources(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> tuple[Branch, ...]:
     """The input branches and the spec branch; the input repos must exist."""
     found = []
-    for source in inputs_of(spec):
+    for source in algebra.leaves(algebra.parse(spec["input"])):
         if ch.tx.get(REPOS, source.branch.repo) is None:
             raise NotFound(
                 f"repo {source.branch.repo.full} not found (input {source.name!r} of pipeline "

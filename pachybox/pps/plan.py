@@ -117,7 +117,7 @@ class Planner:
         if delta is None:
             return None
         added = {d.id: d for c in delta.added for d in (planner.to_datum(c, commits, pipeline.salt),)}
-        removed = {planner.id_of(c) for c in delta.removed}
+        removed = {planner.datum_id(c) for c in delta.removed}
         for datum in self._recovered(base, commits):
             if datum.id not in removed:
                 removed.add(datum.id)

@@ -3,6 +3,7 @@
 ``parse`` the input of a spec, ``whole`` for all its datums, ``delta`` for what changed.
 """
 
+from pachybox.pps.algebra.delta import Delta, delta, follows
 from pachybox.pps.algebra.index import Indexes
 from pachybox.pps.algebra.match import Combination, Found, Roots, Trees
 from pachybox.pps.algebra.nodes import (
@@ -21,6 +22,7 @@ from pachybox.pps.algebra.whole import whole
 __all__ = [
     "Combination",
     "Cross",
+    "Delta",
     "Found",
     "Group",
     "Indexes",
@@ -31,10 +33,9 @@ __all__ = [
     "Trees",
     "Union",
     "branches",
+    "delta",
+    "follows",
     "leaves",
     "parse",
     "whole",
 ]
-
-def delta(*a, **k):
-    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 from typing import Any
 
@@ -93,6 +94,9 @@ _MANY: dict[str, type[Cross | Union | Join | Group]] = {
 }
 
 
+_glob = lru_cache(256)(Glob)  # perf: a spec is parsed again and again, 100 us a glob
+
+
 def parse(canonical_input: Mapping[str, Any]) -> Node:
     """The node of a canonical input. Raises InvalidArgument when it has no or two types."""
     return _Parser().parse(canonical_input)
@@ -123,7 +127,7 @@ class _Parser:
             *self._numbers(pfs["name"], branch),
             pfs["name"],
             branch,
-            Glob(pfs["glob"]),
+            _glob(pfs["glob"]),
             join_on=pfs.get("join_on") or "",
             outer_join=bool(pfs.get("outer_join")),
             group_by=pfs.get("group_by") or "",
@@ -134,7 +138,7 @@ class _Parser:
     def _cron(self, cron: Mapping[str, Any]) -> Leaf:
         branch = Branch(Repo(cron["project"], cron["repo"]), "master")
         numbers = self._numbers(cron["name"], branch)
-        return Leaf(*numbers, cron["name"], branch, Glob("/*"), cron=True)
+        return Leaf(*numbers, cron["name"], branch, _glob("/*"), cron=True)
 
     def _numbers(self, name: str, branch: Branch) -> tuple[int, int]:
         """(index, source) of the next leaf."""

@@ -115,9 +115,12 @@ class _Walk:
         outer = any(leaf.outer_join for leaf in leaves(node))
         wanted = set().union(*keys) if outer else set(keys[0]).intersection(*keys[1:])
         for key in sorted(wanted):
-            files = taking_part([side.files(key) for side in sides])
-            lists = [[(self._read(file, Join, key),) for file in some] for some in files]
-            yield from product(lists)
+            files = [side.files(key) for side in sides]
+            if not all(files):
+                files = [[file for file in some if file[0].outer_join] for some in files]
+            yield from product(
+                [[(self._read(file, Join, key),) for file in some] for some in files if some]
+            )
 
     def _group(self, node: Group) -> Iterator[Combination]:
         sides = self._sides_of(node)
@@ -212,15 +215,6 @@ def distinct(files: Iterable[File]) -> list[File]:
     for file in files:
         once.setdefault((file[0].source, file[1]), file)
     return list(once.values())
-
-
-def taking_part(sides: Sequence[Sequence[File]]) -> list[Sequence[File]]:
-    """What of a key's files a join combines: all, or, where a child has none, those of outer
-    inputs, without the children that have no such."""
-    if all(sides):
-        return list(sides)
-    outer = ([file for file in side if file[0].outer_join] for side in sides)
-    return [side for side in outer if side]
 
 
 def read(trees: Trees, root: Hash, file: File, by: By, key: str) -> Found:

@@ -238,7 +238,7 @@ class Lane:
 
     def _end(self) -> None:
         """Wait for the oldest datum under way and see what became of it."""
-        if self._worker is None or self._cancelled and not self._under:
+        if self._worker is None:
             return
         try:
             result = self._worker.finish()

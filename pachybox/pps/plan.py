@@ -12,8 +12,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 
+from pachybox.errors import NotFound
 from pachybox.meta.tables import COMMITS, DATUMS, JOBS
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Job
 from pachybox.model.pfs import CommitRecord
@@ -51,8 +53,7 @@ class Plan:
     kept: int
     removed: set[str]
     _datums: Iterator[Datum]
-    key: str = ""
-    by_difference: bool = field(default=False)
+    key: str
 
     def datums(self) -> Iterator[Datum]:
         """The datums to look at, once."""
@@ -82,9 +83,10 @@ class Planner:
         base = None if whole else self._base(record.job, commit)
         for root in (base.datums, base.commit.root) if base is not None else ():
             held.enter_context(self._pfs.reading(root))
-        roots = self._roots(commit, held)
-        assert roots is not None
         node = algebra.parse(pipeline.spec["input"])
+        roots = self._roots(node, commit, held)
+        if roots is None:
+            raise NotFound(f"an input commit of job {record.job} was deleted", "run it again")
         key = plan_key(pipeline)
         commits = {branch: at[0] for branch, at in roots.items() if at is not None}
         plan = self._difference(pipeline, base, node, roots, commits, key, held)
@@ -92,7 +94,9 @@ class Planner:
             found = algebra.whole(node, roots, self._pfs.trees)
             made = (planner.to_datum(c, commits, pipeline.salt) for c in found)
             total = sum(1 for _ in algebra.whole(node, roots, self._pfs.trees))
-            gone = {e.name for e in self._pfs.trees.list(base.datums)} if base is not None else set()
+            gone = (
+                {e.name for e in self._pfs.trees.list(base.datums)} if base is not None else set()
+            )
             plan = Plan(base, total, 0, gone, made, key)
         return plan
 
@@ -110,25 +114,28 @@ class Planner:
         every = pipeline.spec.get("reprocess_spec") == "every_job"
         if base is None or base.record.plan_key != key or every:
             return None
-        before = self._roots(base.commit, held)
+        before = self._roots(node, base.commit, held)
         if before is None:
             return None
         delta = algebra.delta(node, before, roots, self._pfs.trees, self._cache)
         if delta is None:
             return None
-        added = {d.id: d for c in delta.added for d in (planner.to_datum(c, commits, pipeline.salt),)}
         removed = {planner.datum_id(c) for c in delta.removed}
-        for datum in self._recovered(base, commits):
-            if datum.id not in removed:
-                removed.add(datum.id)
-                added.setdefault(datum.id, datum)
+        added = {planner.datum_id(c) for c in delta.added}
+        again = [
+            datum
+            for datum in self._recovered(base, commits)
+            if datum.id not in removed and datum.id not in added
+        ]
+        removed.update(datum.id for datum in again)
         kept = base.record.total - len(removed)
-        total = kept + len(added)
-        return Plan(base, total, kept, removed, iter(added.values()), key, by_difference=True)
+        total = kept + len(added) + len(again)
+        made = (planner.to_datum(c, commits, pipeline.salt) for c in delta.added)
+        return Plan(base, total, kept, removed, chain(made, again), key)
 
-    def _roots(self, commit: CommitRecord, held: ExitStack) -> Roots | None:
+    def _roots(self, node: algebra.Node, commit: CommitRecord, held: ExitStack) -> Roots | None:
         """The trees that the job of an output commit read; None when one was deleted."""
-        found: Roots = {}
+        found: Roots = dict.fromkeys(algebra.branches(node))
         for branch, id_ in commit.direct_provenance:
             upstream = self._pfs.meta.get(COMMITS, Commit(branch.repo, id_))
             if upstream is None:

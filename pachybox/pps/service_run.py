@@ -20,8 +20,8 @@ from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, Pipel
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
-from pachybox.pps.layout import present
 from pachybox.pps.lane import Bench, Running, environment
+from pachybox.pps.layout import present
 from pachybox.pps.logs import directory
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
@@ -97,7 +97,7 @@ class Program:
 
 
 class ServiceRun:
-    """Runs one service on one commit. ``cancel`` and ``supersede`` may be called from any thread."""
+    """Runs one service on one commit. ``cancel`` and ``supersede`` are for any thread."""
 
     def __init__(
         self,

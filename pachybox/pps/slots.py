@@ -1,4 +1,4 @@
-"""How many datums run at once on this machine, whichever jobs they are of. First come, first served."""
+"""How many datums run at once on this machine, whichever jobs they are of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Slots:
-    """A number of places to run in."""
+    """A number of places to run in: first come, first served."""
 
     def __init__(self, width: int) -> None:
         """``width`` places, at least one."""

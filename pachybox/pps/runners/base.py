@@ -18,10 +18,14 @@ from pachybox.errors import NotReady
 from pachybox.worker.wire import DatumResult, Transform, WorkerSpec
 from pachybox.worker.wire import DatumTask as _DT
 
+
 def DatumTask(**k):
     import types
-    if 'layout' in k:
-        k.setdefault('err_cmd', False); k.setdefault('timeout_s', None); k.setdefault('grace_s', 0.0)
+
+    if "layout" in k:
+        k.setdefault("err_cmd", False)
+        k.setdefault("timeout_s", None)
+        k.setdefault("grace_s", 0.0)
         return types.SimpleNamespace(**k)
     return _DT(**k)
 

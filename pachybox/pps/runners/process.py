@@ -180,15 +180,31 @@ class ProcessWorker:
         import dataclasses
         from collections import deque
         from pachybox.worker.wire import DatumTask as T
+
         if not hasattr(self, "_q"):
-            self._q = deque(); self._cx = threading.Event()
+            self._q = deque()
+            self._cx = threading.Event()
         self._cx.clear()
-        self._q.append((task.note, T(id=task.id, inputs=task.layout.tree, out=task.out, log=task.log, env=task.env, timeout_s=task.timeout_s, err_cmd=task.err_cmd)))
+        self._q.append(
+            (
+                task.note,
+                T(
+                    id=task.id,
+                    inputs=task.layout.tree,
+                    out=task.out,
+                    log=task.log,
+                    env=task.env,
+                    timeout_s=task.timeout_s,
+                    err_cmd=task.err_cmd,
+                ),
+            )
+        )
 
     def finish(self):
         note, t = self._q.popleft()
         from pachybox.pps.logs import mark
         from pachybox.meta.writer import utc_now
+
         mark(t.log, t.id, note, utc_now())
         return self.run(t, lambda: self._cx.is_set())
 

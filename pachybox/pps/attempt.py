@@ -18,7 +18,7 @@ from pachybox.model.ids import Hash
 from pachybox.model.pps import Datum, DatumState, Stats
 from pachybox.pps import planner
 from pachybox.pps.collect import Collector
-from pachybox.pps.layout import lay_out
+from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import mark
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.store.blobs import Session
@@ -130,12 +130,12 @@ class Attempt:
         down = 0
         try:
             if not err_cmd:
-                links = job.pool.runner.links_allowed
+                way = Way.TREE if job.pool.runner.links_allowed else Way.COPIES
                 with full_disk_is_exhausted(job.work):
                     out.mkdir(parents=True)
                     inputs.mkdir()
-                    down = lay_out(job.pfs, datum.inputs, inputs, links=links, empty=empty)
-        except (Corrupt, NotFound) as e:
+                    down = Presenter(job.pfs, way, empty).lay_out(datum.inputs, inputs)
+        except (Corrupt, InvalidArgument, NotFound) as e:
             return None, str(e), Stats()
         except OSError as e:
             return None, f"cannot lay out the inputs: {e}", Stats()

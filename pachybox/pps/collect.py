@@ -17,7 +17,6 @@ from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.paths import clean
 from pachybox.model.pps import DatumInput
 from pachybox.pfs.service import Pfs
-from pachybox.pps.layout import root_of
 from pachybox.store.blobs import Session
 
 _SMALL = 128 << 10  # what the store packs
@@ -37,8 +36,9 @@ class Collector:
     """Collects one output directory."""
 
     def __init__(
-        self, pfs: Pfs, session: Session, out: Path, inputs: tuple[DatumInput, ...]
+        self, pfs: Pfs, session: Session, out: Path, inputs: tuple[DatumInput, ...], root_of
     ) -> None:
+        self._root_of = root_of
         self._pfs = pfs
         self._session = session
         self._out = out
@@ -160,7 +160,7 @@ class Collector:
         base = one.path.rstrip("/")
         if inside != one.path and not inside.startswith(base + "/"):
             return None  # outside the datum: user code could not see it either
-        return self._pfs.trees.get(root_of(self._pfs, one), inside)
+        return self._pfs.trees.get(self._root_of(one), inside)
 
 
 def _below(full: str, directory: str) -> str:

@@ -21,7 +21,7 @@ from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file, planner
 from pachybox.pps.collect import Collector
-from pachybox.pps.layout import Layout, present
+from pachybox.pps.layout import Presented, Presenter
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
@@ -46,6 +46,7 @@ class Bench:
     pipeline: PipelineRecord
     job: Job
     session: Session
+    presenter: Presenter
     work: Path
     logs: Path
     trash: Trash
@@ -72,7 +73,7 @@ class _Try:
     losses: int = 0
     since: float = 0.0
     laid_out_s: float = 0.0
-    layout: Layout = field(default_factory=Layout)
+    shown: Presented | None = None
     stats: Stats = field(default_factory=Stats)
 
     @property
@@ -100,7 +101,6 @@ class Lane:
         limit = spec.get("datum_timeout")
         self._timeout_s = planner.seconds(limit) if limit else None
         self._depth = 1 if spec["transform"].get("datum_batching") else _UNDER_WAY
-        self._empty = planner.empty_inputs(spec)
 
     # ---- from any thread
 
@@ -155,6 +155,9 @@ class Lane:
 
     def close(self) -> None:
         """Give the worker back, or end it when it may be in the middle of something."""
+        for one in self._under:
+            if one.shown is not None:
+                one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
             if self._cancelled or self._under:
@@ -178,14 +181,7 @@ class Lane:
         one.since = time.time()
         if not one.err_cmd:
             try:
-                with full_disk_is_exhausted(self._bench.work):
-                    one.layout = present(
-                        self._bench.pfs,
-                        one.datum.inputs,
-                        one.home / "in",
-                        self._bench.pool.runner.presents,
-                        self._empty,
-                    )
+                one.shown = self._bench.presenter.present(one.datum.inputs, one.home / "in")
             except (Corrupt, NotFound, InvalidArgument) as e:
                 self._failed(one, str(e))
                 return
@@ -202,7 +198,7 @@ class Lane:
     def _hand_over(self, one: _Try) -> None:
         bench = self._bench
         worker = self._take()
-        if worker is None:
+        if worker is None or one.shown is None:
             return
         log_file = bench.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if one.err_cmd else "datum"
@@ -210,7 +206,7 @@ class Lane:
             DatumTask(
                 id=one.datum.id,
                 note=f"{what} started",
-                layout=one.layout,
+                layout=one.shown.layout,
                 out=one.out,
                 env=environment(bench.job, self.number, one.datum),
                 timeout_s=self._timeout_s,
@@ -275,7 +271,7 @@ class Lane:
         one.stats += Stats(
             download_s=one.laid_out_s,
             process_s=result.process_s,
-            download_bytes=0 if one.err_cmd else one.layout.bytes,
+            download_bytes=one.shown.layout.bytes if one.shown and not one.err_cmd else 0,
             cpu_s=result.cpu_s,
             peak_rss_bytes=result.peak_rss_bytes,
         )
@@ -290,7 +286,9 @@ class Lane:
         bench = self._bench
         began = time.monotonic()
         try:
-            made = Collector(bench.pfs, bench.session, one.out, one.datum.inputs).collect()
+            made = Collector(
+                bench.pfs, bench.session, one.out, one.datum.inputs, bench.presenter.root_of
+            ).collect()
         except InvalidArgument as e:
             self._failed(one, str(e))
             return
@@ -315,16 +313,21 @@ class Lane:
 
     def _again(self, one: _Try) -> None:
         if not one.err_cmd:
-            self._clear(one.home)
+            self._clear(one)
         self._begin(one)
 
-    def _clear(self, home: Path) -> None:
+    def _clear(self, one: _Try) -> None:
         """Make a home as new; what is in it is removed elsewhere, later."""
+        if one.shown is not None:
+            one.shown.close()
+            one.shown = None
+        trash, folder = self._bench.trash, one.home / "in"
         with full_disk_is_exhausted(self._bench.work):
-            self._bench.trash.put(home / "in")
-            if any((home / "out").iterdir()) or (home / "out").stat().st_nlink > 2:
-                self._bench.trash.put(home / "out")
-                (home / "out").mkdir()
+            if folder.exists():
+                trash.put(folder)
+            if any(one.out.iterdir()):
+                trash.put(one.out)
+                one.out.mkdir()
 
     def _finish(self, one: _Try, state: DatumState, edits: list[Edit]) -> None:
         """Put the datum's directory into the store: its meta file and its output."""
@@ -334,7 +337,7 @@ class Lane:
         moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
-        self._clear(one.home)
+        self._clear(one)
         self._homes.append(one.home)
 
 

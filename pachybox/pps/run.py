@@ -35,6 +35,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.feed import Feed
 from pachybox.pps.lane import Bench, Lane, Running
+from pachybox.pps.layout import Presenter
 from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan, Planner
@@ -189,10 +190,19 @@ class JobRun:
 
     def _run_datums(self, session: Session, plan: Plan, results: Results, slots: Slots) -> None:
         """Have an outcome of every datum of the plan; durable as they come."""
+        spec = self.pipeline.spec
         bench = Bench(
-            self.pfs, self.pool, self.pipeline, self.job, session, self.work, self.logs, self._trash
+            self.pfs,
+            self.pool,
+            self.pipeline,
+            self.job,
+            session,
+            Presenter(self.pfs, self.pool.runner.presents, planner.empty_inputs(spec)),
+            self.work,
+            self.logs,
+            self._trash,
         )
-        most = min(planner.workers_wanted(self.pipeline.spec), slots.width)
+        most = min(planner.workers_wanted(spec), slots.width)
         threads: list[threading.Thread] = []
         try:
             for datum in self._unknown(plan, results):

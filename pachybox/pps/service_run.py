@@ -21,7 +21,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.lane import Bench, Running, environment
-from pachybox.pps.layout import present
+from pachybox.pps.layout import Presenter
 from pachybox.pps.logs import directory
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
@@ -65,14 +65,9 @@ class Program:
         worker = bench.pool.take(bench.pipeline)
         with self._lock:
             self._worker = worker
+        held = ExitStack()
         try:
-            layout = present(
-                bench.pfs,
-                datum.inputs,
-                home / "in",
-                bench.pool.runner.presents,
-                planner.empty_inputs(bench.pipeline.spec),
-            )
+            shown = held.enter_context(bench.presenter.present(datum.inputs, home / "in"))
             env = environment(bench.job, 0, datum)
             del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
             log_file = bench.logs / "0.jsonl"
@@ -80,7 +75,7 @@ class Program:
                 DatumTask(
                     id=datum.id,
                     note="service started",
-                    layout=layout,
+                    layout=shown.layout,
                     out=home / "out",
                     env=env,
                     log=log_file,
@@ -94,6 +89,7 @@ class Program:
             return e.message
         finally:
             worker.close()
+            held.close()
 
 
 class ServiceRun:
@@ -189,6 +185,9 @@ class ServiceRun:
                 self.pipeline,
                 self.job,
                 session,
+                Presenter(
+                    self.pfs, self.pool.runner.presents, planner.empty_inputs(self.pipeline.spec)
+                ),
                 self._work,
                 self._logs,
                 self._trash,

@@ -80,7 +80,8 @@ class ProcessRunner:
 
     @property
     def presents(self):
-        return self.links_allowed
+        from pachybox.pps.layout import Way
+        return Way.TREE if self.links_allowed else Way.COPIES
 
     @property
     def level(self) -> str:
@@ -185,12 +186,26 @@ class ProcessWorker:
             self._q = deque()
             self._cx = threading.Event()
         self._cx.clear()
+        tree = task.layout.tree
+        if tree is None:
+            import shutil
+            tree = task.out.parent / "in" / "tmp"
+            shutil.rmtree(tree, ignore_errors=True)
+            tree.mkdir(parents=True)
+            for d in task.layout.dirs:
+                (tree / d).mkdir(parents=True, exist_ok=True)
+            for n, b in task.layout.files:
+                (tree / n).write_bytes(b); (tree / n).chmod(0o444)
+            for n, t in task.layout.links:
+                os.link(t, tree / n)
+            for r, ds, fs in os.walk(tree):
+                os.chmod(r, 0o755)
         self._q.append(
             (
                 task.note,
                 T(
                     id=task.id,
-                    inputs=task.layout.tree,
+                    inputs=tree,
                     out=task.out,
                     log=task.log,
                     env=task.env,

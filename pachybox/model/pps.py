@@ -130,7 +130,8 @@ class DatumInput:
     """One matched file or directory of one input.
 
     ``name`` is the directory under /pfs, ``path`` the absolute path in the repo,
-    ``hash`` the content identity of what was matched.
+    ``hash`` the content identity of what was matched; ``join_on`` and ``group_by`` are
+    what the input's templates made of the path, empty without one.
     """
 
     name: str
@@ -142,6 +143,8 @@ class DatumInput:
     hash: Hash
     size: int
     is_dir: bool
+    join_on: str = ""
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,16 @@ from pachybox.meta.tables import (
     PipelineVersion,
     micros,
 )
-from pachybox.model.glob import Glob
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, is_commit_id
+from pachybox.model.ids import (
+    DEFAULT_PROJECT,
+    Branch,
+    Commit,
+    CommitId,
+    Hash,
+    Job,
+    Pipeline,
+    is_commit_id,
+)
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
@@ -28,10 +37,9 @@ from pachybox.model.pps import (
 )
 from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
-from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import jobs, logs, pipelines, planner
+from pachybox.pps import algebra, jobs, logs, pipelines, planner
 from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.log_reader import LogReader
@@ -408,14 +416,18 @@ class Pps:
 
     def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
         """The datums a spec's input would make of the present heads."""
-        for source in planner.inputs_of(spec):
-            branch = self.pfs.inspect_branch(source.branch)
-            if branch.head is None:
-                continue
-            commit = self.pfs.resolve(source.branch.repo, branch.head)
-            with self.pfs.reading(commit.root):
-                for path, entry in find(self.pfs.trees, commit.root, Glob(source.glob)):
-                    yield from planner.datums(source, branch.head, [(path, entry)], "")
+        node = algebra.parse(spec["input"])
+        roots: dict[Branch, tuple[CommitId, Hash] | None] = {}
+        with ExitStack() as held:
+            for branch in algebra.branches(node):
+                head = self.pfs.inspect_branch(branch).head
+                if head is not None:
+                    root = self.pfs.resolve(branch.repo, head).root
+                    held.enter_context(self.pfs.reading(root))
+                    roots[branch] = (head, root)
+            commits = {branch: at[0] for branch, at in roots.items() if at is not None}
+            for parts in algebra.whole(node, roots, self.pfs.trees):
+                yield planner.to_datum(parts, commits, "")
 
     # ---- logs
 

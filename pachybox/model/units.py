@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from pachybox.errors import InvalidArgument
 
+_LONGEST = 100  # characters of a number; Python refuses to convert thousands of digits
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _POWER = {c: i for i, c in enumerate("kmgtpe", start=1)}
 
@@ -51,8 +52,10 @@ def parse_decimal_size(text: str) -> int:
     Case does not matter, a fraction is cut off. Raises InvalidArgument otherwise.
     """
     found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise InvalidArgument(f"{text!r} is not a size", "write it like 500KB, 1MB or 1.5GiB")
+    if not found or len(text) > _LONGEST:
+        raise InvalidArgument(
+            f"{text[:_LONGEST]!r} is not a size", "write it like 500KB, 1MB or 1.5GiB"
+        )
     base = 1024 if found[3] else 1000
     return int(Fraction(found[1]) * base ** _POWER.get((found[2] or "").lower(), 0))
 

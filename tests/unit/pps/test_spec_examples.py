@@ -6,26 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pachybox.errors import InvalidArgument
 from pachybox.pps.planner import seconds, workers_wanted
 from pachybox.pps.spec import Spec, load, problems
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FILES = sorted(p for p in EXAMPLES.rglob("*") if p.suffix in (".json", ".yaml"))
 STORED = "has no meaning on one machine; it is kept and has no effect"
-
-MONTAGE = """\
-{
-  "pipeline": {"name": "montage"},
-  "input": {
-    "cross": [
-      {"pfs": {"repo": "images", "glob": "/"}},
-      {"pfs": {"repo": "edges", "glob": "/"}}
-    ]
-  },
-  "transform": {"image": "registry.example/montage", "cmd": ["sh"], "stdin": ["montage"]}
-}
-"""
 
 
 def specs(path: Path) -> list[Spec]:
@@ -70,13 +56,3 @@ def test_both_generations_spell_the_same_pipeline() -> None:
     for name in ("name", "project", "repo", "repo_type", "branch", "glob", "empty_files"):
         assert old["input"]["pfs"][name] == new["input"]["pfs"][name], name
     assert workers_wanted(old) == workers_wanted(new) == 1
-
-
-def test_a_cross_is_refused_by_name_before_anything_is_made() -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        load(MONTAGE, "montage.json", default_project="default")
-    assert str(caught.value) == (
-        "montage.json:4: input.cross: not built in this version of pachybox; bring the files "
-        'into one repo with "pachybox copy file" and read it by input.pfs'
-    )
-    assert len(problems(MONTAGE, "montage.json")) == 1

@@ -25,6 +25,7 @@ from pachybox.pps import jobs, pipelines
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
@@ -41,13 +42,15 @@ class _Running:
 class Scheduler:
     """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
 
-    def __init__(self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int) -> None:
+    def __init__(
+        self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int, secrets: Secrets
+    ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
         self._pfs = pfs
         self._work = work
         self._logs = logs
         self._slots, self._width = threading.Semaphore(slots), slots
-        self.pool = WorkerPool(runner, work)
+        self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}

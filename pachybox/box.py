@@ -28,6 +28,7 @@ from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import Collected
@@ -102,8 +103,15 @@ class Box:
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
+        self.secrets = Secrets(self.meta, config.key_file)
         self.pps = Pps(
-            self.pfs, self.runner, home / "work", home / "logs", max(slots, 1), images=False
+            self.pfs,
+            self.runner,
+            home / "work",
+            home / "logs",
+            max(slots, 1),
+            self.secrets,
+            images=False,
         )
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)

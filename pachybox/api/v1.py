@@ -112,6 +112,11 @@ MESSAGES: dict[str, str] = {
         path string
         depth int64
     """,
+    "DeleteSecretRequest": """
+        name string
+        force bool
+    """,
+    "DeleteSecretResponse": "",
     "ResolveCommitRequest": """
         project string
         repo string
@@ -135,6 +140,7 @@ METHODS = """
     DeleteCommit DeleteCommitRequest DeleteCommitResponse
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
+    DeleteSecret DeleteSecretRequest DeleteSecretResponse
 """
 
 _DEPENDENCIES = (

@@ -26,6 +26,7 @@ from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service_run import ServiceRun
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
@@ -45,7 +46,9 @@ class _Running:
 class Scheduler:
     """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
 
-    def __init__(self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int) -> None:
+    def __init__(
+        self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int, secrets: Secrets
+    ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
         self._pfs = pfs
         self._work = work
@@ -53,7 +56,7 @@ class Scheduler:
         self._slots = Slots(slots)
         self._plans = Planner(pfs)
         self._trash = Trash(work / "trash")
-        self.pool = WorkerPool(runner, work)
+        self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}

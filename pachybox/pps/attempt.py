@@ -154,7 +154,8 @@ class Attempt:
         if err_cmd:
             return [], "", stats
         try:
-            made = Collector(job.pfs, self._session, out, datum.inputs).collect()
+            root_of = Presenter(job.pfs, Way.COPIES).root_of
+            made = Collector(job.pfs, self._session, out, datum.inputs, root_of).collect()
         except InvalidArgument as e:
             return None, str(e), stats
         cost = Stats(upload_s=time.monotonic() - ran, upload_bytes=made.size)

@@ -43,9 +43,10 @@ _COMPACT = struct.Struct("<HHHHIIIIHHI")  # [erofs_inode_compact], 32 bytes
 _EXTENDED = struct.Struct("<HHHHQIIIIQII16s")  # [erofs_inode_extended], 64 bytes
 _DIRENT = struct.Struct("<QHBB")  # [erofs_dirent]
 _CHUNK = struct.Struct("<HHI")  # [erofs_inode_chunk_index]
-# [i_format]: bit 0 extended; from bit 1 the layout [EROFS_INODE_FLAT_PLAIN, _FLAT_INLINE, _CHUNK_BASED]
+# [i_format]: bit 0 is set for the extended form; from bit 1 on stands how content is laid out
+# [EROFS_INODE_FLAT_PLAIN, _FLAT_INLINE, _CHUNK_BASED]
 _PLAIN, _INLINE, _CHUNKS, _LONG = 0 << 1, 2 << 1, 4 << 1, 1
-_INDEXES = 0x20  # [EROFS_CHUNK_FORMAT_INDEXES]; below it the chunk's size as a power of 2 of blocks
+_INDEXES = 0x20  # [EROFS_CHUNK_FORMAT_INDEXES]; below it the size of chunks, 2**n blocks
 _MAX_CHUNK_BITS = 31  # [EROFS_CHUNK_FORMAT_BLKBITS_MASK]
 _REGULAR, _DIRECTORY = 1, 2  # [EROFS_FT_REG_FILE, EROFS_FT_DIR]
 _FILE_MODE, _DIR_MODE = 0o100444, 0o40555
@@ -53,18 +54,22 @@ _FLUSH = 4 << 20  # bytes gathered before they are written
 _SHORT = 48  # entries of a directory put together one by one; more by columns
 
 Numbers = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.intp]
 
 _PLAIN_FILE = np.dtype(
-    [("format", "<u2"), ("xattrs", "<u2"), ("mode", "<u2"), ("nlink", "<u2"), ("size", "<u4")]
-    + [("mtime", "<u4"), ("chunk", "<u4"), ("ino", "<u4"), ("uid", "<u2"), ("gid", "<u2")]
-    + [("reserved", "<u4"), ("block_high", "<u2"), ("device", "<u2"), ("block", "<u4")]
-    + [("pad", "V24")]
+    "<u2,<u2,<u2,<u2,<u4,<u4,<u4,<u4,<u2,<u2,<u4,<u2,<u2,<u4,V24"
 )  # a compact inode and the index of its only chunk
+_PLAIN_FILE.names = (
+    "format", "xattrs", "mode", "nlink", "size", "mtime", "chunk", "ino", "uid", "gid", "reserved",
+    "block_high", "device", "block", "pad",
+)  # fmt: skip
 _ENTRY = np.dtype([("nid", "<u8"), ("name", "<u2"), ("type", "u1"), ("reserved", "u1")])
 
 
 class Extent(NamedTuple):
-    """A stretch of a device. ``offset`` is a multiple of BLOCK; device 1 is the first."""
+    """A stretch of a device. ``offset`` is a multiple of BLOCK; device 1 is the first, 0 is the
+    image itself (``Writer.data``). Its last block must be there whole: the kernel cannot read
+    a block in which the device ends."""
 
     device: int
     offset: int
@@ -127,7 +132,7 @@ class Writer:
         for slots, members in classes.items():
             # inode and content must not lie across the end of a block
             each, first = BLOCK // (slots * _SLOT), self._next()
-            blocks = []
+            blocks: list[bytes] = []
             for start in range(0, len(members), each):
                 base = first + len(blocks) * (BLOCK // _SLOT)
                 parts = []
@@ -158,6 +163,13 @@ class Writer:
                 chunks += _CHUNK.pack(0, piece.device, block)
         return self._long(_CHUNKS, size, _INDEXES | bits, bytes(chunks))
 
+    def data(self, content: bytes) -> Extent:
+        """Bytes put into the image, to be a piece of a file."""
+        made = Extent(0, self._end, len(content))
+        self._add(content)
+        self._pad()
+        return made
+
     def copied(self, size: int, content: Iterable[bytes | memoryview]) -> int:
         """A file whose bytes are put into the image."""
         block, done = self._end >> _BITS, 0
@@ -182,7 +194,7 @@ class Writer:
         return first + np.arange(count, dtype=np.uint64)
 
     def directory(
-        self, nid: int, parent: int, names: Sequence[bytes], nids: Numbers, subdirs: Numbers
+        self, nid: int, parent: int, names: Sequence[bytes], nids: Numbers, subdirs: Rows
     ) -> None:
         """Write a directory (the root is its own parent).
 
@@ -194,7 +206,7 @@ class Writer:
         every = zip(names, nids.tolist(), types.tolist(), strict=True)
         dots = ((b".", nid, _DIRECTORY), (b"..", parent, _DIRECTORY))
         if len(names) <= _SHORT:
-            data = _few_entries(sorted((*every, *dots)))
+            data = memoryview(_few_entries(sorted((*every, *dots))))
         else:
             data = _many_entries(names, nids, types, dots)
         start = self._end >> _BITS
@@ -211,7 +223,7 @@ class Writer:
             raise ValueError("more devices than were announced")
         self._flush()
         for first, room in self._reserved:
-            pwrite_all(self._fd, room, self._meta + first * _SLOT)
+            pwrite_all(self._fd, bytes(room), self._meta + first * _SLOT)
         table = [
             _DEVICE.pack(b"", min(_blocks(n), MAX_BLOCKS - 1), 0, 0, 0, b"") for n in device_sizes
         ]
@@ -338,7 +350,7 @@ def _many_entries(
     lengths = np.fromiter(map(len, names), np.int64, len(names))
     name_ends = np.cumsum(lengths)
     ends = name_ends + _DIRENT.size * np.arange(1, len(names) + 1)
-    limits, starts, at = memoryview(ends), [0], 0
+    limits, starts, at = memoryview(ends.data), [0], 0
     while (at := bisect_right(limits, (limits[at - 1] if at else 0) + BLOCK)) < len(names):
         starts.append(at)
     counts = np.diff(np.array([*starts, len(names)]))

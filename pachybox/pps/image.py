@@ -25,10 +25,12 @@ from pachybox.pps.erofs import BLOCK, INLINE, MAX_BLOCKS, MAX_DEVICES, Extent, N
 from pachybox.pps.shape import Found, Shape
 from pachybox.store.blobs import Located
 from pachybox.store.bulk import Pins, check_size, locate_many, read_many
+from pachybox.store.disk import pread_all
 from pachybox.store.index import Found as Places
 
 BATCH = 1 << 15  # entries whose blobs are located together
 LINKS = 1000  # mounts that a datum may have; more large objects are devices of the image
+TAIL = 4 << 10  # bytes; of the end of an object at most so many, or 16 times, are copied
 LINK_FROM = 8 << 20  # bytes; where not every object can have a mount, those that gain by it have
 
 _FILE, _DIR, _SEGMENTS = int(Kind.FILE), int(Kind.DIR), int(Kind.SEGMENTS)
@@ -81,9 +83,7 @@ class _Rows:
 class ImageBuilder:
     """Builds one image."""
 
-    def __init__(
-        self, pfs: Pfs, fd: int, pins: Pins, files: int, hollow: frozenset[str]
-    ) -> None:
+    def __init__(self, pfs: Pfs, fd: int, pins: Pins, files: int, hollow: frozenset[str]) -> None:
         """``files``: how many there are; ``hollow``: the input names shown without content."""
         self._pfs = pfs
         self._pins = pins
@@ -225,7 +225,7 @@ class ImageBuilder:
         if (wanted and len(self._links) < LINKS) or too_long:
             self._links.append((rows.path(i), str(place.path)))
             return int(self._writer.empty(1)[0])
-        made = self._writer.extents([self._extent(place, 0, size)])
+        made = self._writer.extents(self._to_the_end(place, 0, size))
         assert made is not None
         return made
 
@@ -240,15 +240,25 @@ class ImageBuilder:
                     break
             if not _on_blocks(place, segment):
                 break
-            extents.append(self._extent(place, segment.offset, segment.length))
+            extents += self._to_the_end(place, segment.offset, segment.length)
         else:
             if (made := self._writer.extents(extents)) is not None:
                 return made
         return self._writer.copied(entry.size, self._pfs.content.read(entry))
 
-    def _extent(self, place: Located, offset: int, length: int) -> Extent:
+    def _to_the_end(self, place: Located, offset: int, length: int) -> list[Extent]:
+        """A stretch of a blob; what an object has in its last, broken block is put into the
+        image, since the kernel cannot read that."""
         name = place.path if place.whole else int(place.path.stem)
-        return Extent(self._device(name, place.path), place.offset + offset, length)
+        device = self._device(name, place.path)
+        if not place.whole or not length % BLOCK:
+            return [Extent(device, place.offset + offset, length)]
+        # little is copied by small chunks, the index of chunks is short by large ones
+        tail = length % (TAIL if length < LINK_FROM else 16 * TAIL)
+        with open(place.path, "rb", buffering=0) as f:
+            end = pread_all(f.fileno(), tail, offset + length - tail)
+        whole = [Extent(device, offset, length - tail)] if length > tail else []
+        return [*whole, self._writer.data(end)]
 
     def _device(self, name: int | Path, path: Path) -> int:
         """The number of a device of the image, new when it was not one yet."""

@@ -294,7 +294,7 @@ class Lane:
             return
         one.stats += Stats(upload_s=time.monotonic() - began, upload_bytes=made.size)
         one.reason = ""
-        self._finish(one, DatumState.SUCCESS, made.edits)
+        self._finish(one, DatumState.SUCCESS, made.edits, wrote=not made.empty)
 
     def _failed(self, one: _Try, reason: str) -> None:
         """An attempt failed: the next one, or err_cmd, or that was it."""
@@ -316,7 +316,7 @@ class Lane:
             self._clear(one)
         self._begin(one)
 
-    def _clear(self, one: _Try) -> None:
+    def _clear(self, one: _Try, *, wrote: bool = True) -> None:
         """Make a home as new; what is in it is removed elsewhere, later."""
         if one.shown is not None:
             one.shown.close()
@@ -325,11 +325,13 @@ class Lane:
         with full_disk_is_exhausted(self._bench.work):
             if folder.exists():
                 trash.put(folder)
-            if any(one.out.iterdir()):
+            if wrote and any(one.out.iterdir()):
                 trash.put(one.out)
                 one.out.mkdir()
 
-    def _finish(self, one: _Try, state: DatumState, edits: list[Edit]) -> None:
+    def _finish(
+        self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True
+    ) -> None:
         """Put the datum's directory into the store: its meta file and its output."""
         trees, put = self._bench.pfs.trees, self._bench.session.put
         meta = meta_file.write(one.datum, self._bench.job.id, state, one.reason, one.stats)
@@ -337,7 +339,7 @@ class Lane:
         moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
-        self._clear(one)
+        self._clear(one, wrote=wrote)
         self._homes.append(one.home)
 
 

@@ -33,7 +33,9 @@ class Found(NamedTuple):
 Shape = dict[str, "Shape | Found"]
 
 
-def shape_of(trees: Trees, inputs: Iterable[DatumInput], root_of: Callable[[DatumInput], Hash]) -> Shape:
+def shape_of(
+    trees: Trees, inputs: Iterable[DatumInput], root_of: Callable[[DatumInput], Hash]
+) -> Shape:
     """All inputs under their names; those of one name share a directory.
 
     Raises NotFound when a path is not in its commit, InvalidArgument naming both when two

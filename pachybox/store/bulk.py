@@ -93,8 +93,8 @@ def _search(store: BlobStore, hashes: bytes) -> Found:
         if not len(left) or not segment.count:
             continue
         some = segment.find_many(rows[left], keys[left], live)
-        for column, new in zip(found, some, strict=True):
-            column[left] = new
+        found.pack[left] = some.pack
+        found.offset[left], found.length[left] = some.offset, some.length
         left = left[some.pack == 0]
     if (now := packs.open_pack) is not None and now.where and len(left):
         where = now.where.get

@@ -158,15 +158,16 @@ def _group(sides: list[list[File]]) -> list[Parts]:
 
 # ---- random cases
 
-REPOS = ("r", "s", "t")
+HEADS = (("r", "master"), ("s", "master"), ("t", "master"), ("r", "dev"))
 GLOBS = (
-    "/", "/*", "/*/*", "/**", "/d", "/d/*", "/d/(*)-*", "/(*)-(*)", "/*/(*)-(*)", "/**/(?)-*",
-    "/(d|e)/*", "/{a,d}*", "/(*).*", "/a-1", "/!(d)",
+    "/", "/*", "/*/*", "/**", "/d", "/d/*", "/d/(*)-*", "/(*)-(*)", "/**/(?)-*", "/(d|e)/*",
+    "/(*).*", "/a-1", "/!(d)", "/(*)-(*)", "/(*)-(*)", "/{,d/}(*)-(*)", "/*-(*)",
 )  # fmt: skip
-TEMPLATES = ("", "$1", "$2", "$1$2", "${1}", "${2}-$1", "x", "$3", "$0")
+TEMPLATES = ("$1", "$1", "$1", "${1}", "$2", "$1$2", "${2}-$1", "x", "$3", "$0", "")
 
-_names = st.sampled_from(["a-1", "a-2", "b-1", "b-2", "c", "d", "e", "a-1.x", "a.x"])
-_paths = st.lists(_names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+_names = st.sampled_from(["a-1", "a-2", "b-1", "b-2", "c-1", "d", "a.x"])
+_deep = st.lists(_names, min_size=2, max_size=3).map(lambda parts: "/" + "/".join(parts))
+_paths = st.one_of(_names.map("/{}".format), _names.map("/{}".format), _deep)
 _contents = st.integers(0, 3)
 
 
@@ -179,25 +180,28 @@ def _clean(files: Files) -> Files:
     }
 
 
-file_sets = st.dictionaries(_paths, _contents, max_size=7).map(_clean)
+file_sets = st.dictionaries(_paths, _contents, min_size=1, max_size=7).map(_clean)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Heads of a few branches."""
-    heads = [(repo, branch) for repo in REPOS for branch in ("master", "dev")]
-    return {at: draw(st.one_of(st.none(), file_sets, file_sets, file_sets)) for at in heads}
+    world: World = {at: draw(file_sets) for at in HEADS}
+    if draw(st.booleans()):
+        world[draw(st.sampled_from(HEADS))] = None
+    return world
 
 
 @st.composite
 def successors(draw: st.DrawFn, world: World) -> World:
     """The same world a little later: few heads moved, few files changed in them."""
     after = dict(world)
-    for at in draw(st.lists(st.sampled_from(sorted(world)), max_size=3, unique=True)):
+    for at in sorted(draw(st.sets(st.sampled_from(HEADS), min_size=1))):
         files = dict(after[at] or {})
-        for path in draw(st.lists(st.sampled_from(sorted(files) or ["/d"]), max_size=2)):
+        for path in sorted(draw(st.sets(st.sampled_from(sorted(files) or ["/d"]), max_size=2))):
             files.pop(path, None)
-        more = draw(st.dictionaries(_paths, st.integers(4, 7), max_size=3))
+        there = st.sampled_from(sorted(files) or ["/d"])
+        more = draw(st.dictionaries(st.one_of(there, _paths), st.integers(4, 7), max_size=2))
         kept = {
             path: content
             for path, content in files.items()
@@ -210,17 +214,12 @@ def successors(draw: st.DrawFn, world: World) -> World:
 @st.composite
 def leaf_inputs(draw: st.DrawFn, fresh: bool) -> dict[str, Any]:
     """A pfs or cron input. ``fresh``: its name is no other input's."""
-    repo = draw(st.sampled_from(REPOS))
+    repo, branch = draw(st.sampled_from(HEADS))
     name = str(draw(st.uuids())) if fresh else draw(st.sampled_from(["x", "y", "z"]))
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 19)) == 0:
         return {"cron": {"name": name, "project": "default", "repo": repo, "spec": "@daily"}}
-    pfs = {
-        "name": name,
-        "project": "default",
-        "repo": repo,
-        "branch": draw(st.sampled_from(["master", "dev"])),
-        "glob": draw(st.sampled_from(GLOBS)),
-    }
+    pfs = {"name": name, "project": "default", "repo": repo, "branch": branch}
+    pfs["glob"] = draw(st.sampled_from(GLOBS))
     for field in ("join_on", "group_by"):
         if template := draw(st.sampled_from(TEMPLATES)):
             pfs[field] = template
@@ -235,9 +234,14 @@ def leaf_inputs(draw: st.DrawFn, fresh: bool) -> dict[str, Any]:
 def inputs(draw: st.DrawFn, depth: int = 2, fresh: bool | None = None) -> dict[str, Any]:
     """An input, nested at most ``depth`` deep."""
     if fresh is None:
-        fresh = draw(st.booleans())
+        fresh = draw(st.sampled_from([True, True, False]))
     kind = draw(st.sampled_from(["pfs", "cross", "union", "join", "join", "group"]))
-    if depth == 0 or kind == "pfs":
+    if depth == 0 or (kind == "pfs" and depth < 2):
         return draw(leaf_inputs(fresh))
-    children = st.lists(inputs(depth - 1, fresh), min_size=1, max_size=3)
+    # deltas need joins and groups of inputs
+    below = (
+        depth - 1 if kind in ("pfs", "cross", "union") else draw(st.sampled_from([0, depth - 1]))
+    )
+    kind = "cross" if kind == "pfs" else kind
+    children = st.lists(inputs(below, fresh), min_size=1, max_size=3)
     return {kind: draw(children)}

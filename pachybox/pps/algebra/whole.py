@@ -73,8 +73,8 @@ def in_order(parts: Combination) -> Combination:
 
 
 def identity(parts: Combination) -> tuple[tuple[int, str], ...]:
-    """What tells a datum from others, whatever the content; like its id."""
-    return tuple((one.leaf.source, one.path) for one in parts)
+    """What tells a datum from others, whatever the content and the order; like its id."""
+    return tuple(sorted((one.leaf.source, one.path) for one in parts))
 
 
 def _place(one: Found) -> tuple[str, str, int]:

@@ -27,6 +27,7 @@ from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pps.cron import Cron
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
@@ -105,6 +106,7 @@ class Box:
         self.pps = Pps(
             self.pfs, self.runner, home / "work", home / "logs", max(slots, 1), images=False
         )
+        self.cron = Cron(self.pfs)
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
@@ -112,6 +114,7 @@ class Box:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
         self.ticker.start()
+        self.cron.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
@@ -126,6 +129,7 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.cron.stop()
         self.pps.scheduler.stop()
         if self._janitor.is_alive():
             self._janitor.join()

@@ -27,6 +27,7 @@ from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pps.cron import Cron
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
@@ -113,6 +114,7 @@ class Box:
             self.secrets,
             images=False,
         )
+        self.cron = Cron(self.pfs)
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
@@ -120,6 +122,7 @@ class Box:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
         self.ticker.start()
+        self.cron.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
@@ -134,6 +137,7 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.cron.stop()
         self.pps.scheduler.stop()
         if self._janitor.is_alive():
             self._janitor.join()

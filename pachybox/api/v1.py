@@ -84,6 +84,17 @@ MESSAGES: dict[str, str] = {
         pipelines CreatedPipeline *
         warnings string *
     """,
+    "ValidatePipelinesRequest": """
+        text string
+        source string
+        project string
+        runner string
+    """,
+    "ValidatePipelinesResponse": """
+        pipelines pps_v2.Pipeline *
+        problems string *
+        warnings string *
+    """,
     "ExtractPipelineRequest": """
         pipeline pps_v2.Pipeline
         version int64
@@ -133,6 +144,7 @@ METHODS = """
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
+    ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
     RunPipeline RunPipelineRequest RunPipelineResponse
     FlushCommit FlushCommitRequest pfs_v2.CommitInfo stream

@@ -112,6 +112,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             {
                 "run pipeline": "run a pipeline on chosen commits",
                 "rerun pipeline": "run a pipeline on the present heads",
+                "run cron": "tick a pipeline's cron inputs now",
                 "start pipeline": "resume a stopped pipeline",
                 "stop pipeline": "pause a pipeline",
                 "delete pipeline": "delete a pipeline",
@@ -198,7 +199,6 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "update defaults": ("setting spec defaults", "write the fields in each spec"),
     "inspect defaults": ("setting spec defaults", "write the fields in each spec"),
     "delete defaults": ("setting spec defaults", "write the fields in each spec"),
-    "run cron": ("running a cron input by hand", "use: pachybox rerun pipeline"),
     "next datum": ("datum batching", "leave datum_batching out of the spec"),
     "get object": ("raw storage access", "use: pachybox get file"),
     "get tag": ("raw storage access", "use: pachybox get file"),

@@ -420,6 +420,13 @@ class AsyncClient(AsyncBase):
             runner=runner,
         )
 
+    async def validate_pipelines(
+        self, spec: str | Json, *, source: str = "", runner: str = ""
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Check a spec without making anything: the names of the pipelines whose specs are
+        right, every problem there is, and the warnings."""
+        return await self._run(self._sync.validate_pipelines, spec, source=source, runner=runner)
+
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
         return await self._run(self._sync.inspect_pipeline, pipeline)
@@ -479,6 +486,10 @@ class AsyncClient(AsyncBase):
         ``job`` takes its commits from an earlier job.
         """
         return await self._run(self._sync.run_pipeline, pipeline, provenance, job=job)
+
+    async def run_cron(self, pipeline: str) -> None:
+        """Tick every cron input of a pipeline now."""
+        return await self._run(self._sync.run_cron, pipeline)
 
     async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""

@@ -81,6 +81,14 @@ class Table(Generic[K, V]):
         return f"SELECT {', '.join(self.columns)} FROM {self.name}"
 
 
+def _branches(found: tuple[Branch, ...]) -> str:
+    return dumps([[b.repo.project, b.repo.name, b.repo.type, b.name] for b in found])
+
+
+def _to_branches(text: str) -> tuple[Branch, ...]:
+    return tuple(Branch(Repo(p, r, t), b) for p, r, t, b in json.loads(text))
+
+
 def _branch_row(b: BranchRecord) -> Row:
     r = b.branch.repo
     return (
@@ -89,24 +97,26 @@ def _branch_row(b: BranchRecord) -> Row:
         r.type,
         b.branch.name,
         b.head,
-        dumps([[p.repo.project, p.repo.name, p.repo.type, p.name] for p in b.direct_provenance]),
+        _branches(b.direct_provenance),
         dumps(asdict(b.trigger)) if b.trigger else "",
         micros(b.created),
         micros(b.updated),
         dumps(b.metadata),
+        _branches(b.quiet),
     )
 
 
 def _branch(row: Row) -> BranchRecord:
-    project, repo, type_, name, head, prov, trigger, created, updated, metadata = row
+    project, repo, type_, name, head, prov, trigger, created, updated, metadata, quiet = row
     return BranchRecord(
         Branch(Repo(project, repo, type_), name),
         None if head is None else CommitId(head),
-        tuple(Branch(Repo(p, r, t), b) for p, r, t, b in json.loads(prov)),
+        _to_branches(prov),
         moment(created),
         moment(updated),
         Trigger(**json.loads(trigger)) if trigger else None,
         json.loads(metadata),
+        _to_branches(quiet),
     )
 
 
@@ -365,6 +375,7 @@ BRANCHES: Table[Branch, BranchRecord] = Table(
         "created_us",
         "updated_us",
         "metadata_json",
+        "quiet_json",
     ),
     4,
     lambda b: b.branch,

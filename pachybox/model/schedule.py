@@ -16,7 +16,7 @@ from pachybox.model.units import parse_duration
 _LONGEST = 200  # characters; nobody writes more, and reading takes time that grows with them
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _FIELDS = re.compile(r"[0-9A-Za-z*?/,#-]+(?: +[0-9A-Za-z*?/,#-]+){4}", re.ASCII)
-_SECOND = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_schedule(spec: str) -> None:
@@ -51,6 +51,20 @@ def next_tick(spec: str, after: datetime, zone: tzinfo = UTC) -> datetime | None
         return None  # beyond the year 9999
 
 
+def last_tick(spec: str, first: datetime, now: datetime, zone: tzinfo = UTC) -> datetime:
+    """The last tick up to ``now`` of a schedule that has one at ``first``, up to ``now`` too."""
+    text = spec.strip()
+    if (every := _every(text)) is not None:
+        return first + (now - first) // every * every
+    if text == "@never":
+        return first
+    from croniter import croniter
+
+    after_now = now.astimezone(zone).replace(microsecond=0) + timedelta(seconds=1)
+    tick: datetime = croniter(text, after_now).get_prev(datetime)
+    return max(first, tick.astimezone(UTC))
+
+
 def _every(text: str) -> timedelta | None:
     if not text.startswith("@every "):
         return None
@@ -75,6 +89,9 @@ def _fields_tick(text: str, after: datetime, zone: tzinfo) -> datetime | None:
 
 
 def ticked(spec: str, since: datetime, now: datetime, zone: tzinfo = UTC) -> bool:
-    """Whether a schedule had a tick after ``since``, up to ``now``."""
+    """Whether a schedule had a tick after ``since``, up to ``now``. Here ``@every`` counts from
+    the beginning of 1970, so that it does not matter how often one asks."""
+    if (every := _every(spec.strip())) is not None:
+        return (since - _EPOCH) // every != (now - _EPOCH) // every
     tick = next_tick(spec, since, zone)
     return tick is not None and tick <= now

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused
 from pachybox.meta.tables import (
     COMMITS,
     JOBS,
@@ -39,15 +39,17 @@ from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import algebra, jobs, logs, pipelines, planner
+from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
+from pachybox.pps.machine import check_machine
+from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.secrets import check as check_secrets
-from pachybox.pps.spec import Spec
+from pachybox.pps.spec import Spec, examine, load_input
 from pachybox.pps.spec import load as load_specs
 
 
@@ -113,9 +115,29 @@ class Pps:
         made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
         return made, [warning for spec in specs for warning in spec.warnings]
 
+    def validate(
+        self, text: str, source: str, *, project: str, runner: str = ""
+    ) -> tuple[list[Pipeline], list[str], list[str]]:
+        """What ``create`` would say of a text, without making anything: the pipelines of the
+        specs that are right, every problem, and the warnings."""
+        specs, found = examine(text, source, default_project=project)
+        warnings = [warning for spec in specs for warning in spec.warnings]
+        for spec in specs:
+            try:
+                self.check_image(spec, runner)
+            except PachyboxError as e:
+                found.append(str(e))
+        if not found:
+            try:
+                self._put_all(specs, update=True, reprocess=False, dry_run=True)
+            except PachyboxError as e:
+                found.append(str(e))
+        return [spec.pipeline for spec in specs], found, warnings
+
     def check_image(self, spec: Spec, runner: str = "") -> None:
-        """Refuse a spec that names an image this box cannot run, unless ``runner`` says that
-        its cmd is to run without."""
+        """Refuse a spec that asks for what this machine lacks: graphics cards, or an image that
+        the box cannot run, unless ``runner`` says that its cmd is to run without."""
+        check_machine(spec.pipeline, spec.canonical)
         if runner not in ("", "process", "auto"):
             raise InvalidArgument(
                 f"runner {runner!r} is not available in this version of pachybox",
@@ -244,15 +266,16 @@ class Pps:
             solo=True,
         )
 
-    def run(self, pipeline: Pipeline, chosen: Sequence[CommitRecord], job: str = "") -> Job:
+    def run(self, pipeline: Pipeline, chosen: Sequence[Chosen], job: str = "") -> Job:
         """A job on chosen input commits. With ``job``: on the inputs that job had."""
         picked = list(chosen)
         if job:
             old = self.job(Job(pipeline, CommitId(job)))
-            commit = self.pfs.meta.get(COMMITS, Commit(pipeline.repo, old.job.id))
-            for branch, id_ in commit.direct_provenance if commit else ():
+            output = self.pfs.meta.get(COMMITS, Commit(pipeline.repo, old.job.id))
+            for branch, id_ in output.direct_provenance if output else ():
                 if branch.repo.type == "user":
-                    picked.append(self.pfs.resolve(branch.repo, id_))
+                    commit = self.pfs.resolve(branch.repo, id_)
+                    picked.append(Chosen(commit, branch.name, strict=True))
         return self.pfs.change(lambda ch: pipelines.run_pipeline(ch, pipeline, picked), solo=True)
 
     def rerun(self, pipeline: Pipeline, *, reprocess: bool = False) -> Job:
@@ -260,6 +283,10 @@ class Pps:
         return self.pfs.change(
             lambda ch: pipelines.run_pipeline(ch, pipeline, [], reprocess=reprocess), solo=True
         )
+
+    def run_cron(self, pipeline: Pipeline) -> None:
+        """See cron.tick_now."""
+        cron.tick_now(self.pfs, pipeline)
 
     # ---- jobs
 
@@ -419,13 +446,8 @@ class Pps:
 
     def complete_input(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """An input as a user gives it, checked and with its defaults filled in."""
-        whole = {
-            "pipeline": {"name": "preview"},
-            "transform": {"cmd": ["true"]},
-            "input": spec["input"],
-        }
-        made = load_specs(json.dumps(whole), "the input", default_project=DEFAULT_PROJECT)
-        return made[0].canonical
+        text = json.dumps({"input": spec["input"]})
+        return {"input": load_input(text, "the input", default_project=DEFAULT_PROJECT)}
 
     def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
         """The datums a spec's input would make of the present heads."""

@@ -27,6 +27,7 @@ from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
@@ -113,12 +114,15 @@ class Box:
             self.secrets,
             images=False,
         )
+        self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
+        self.egresser = Egresser(self.pusher)
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
+        self.egresser.start()
         self.ticker.start()
         self._janitor.start()
 
@@ -135,6 +139,7 @@ class Box:
         self._stop.set()
         self.ticker.stop()
         self.pps.scheduler.stop()
+        self.egresser.stop()
         if self._janitor.is_alive():
             self._janitor.join()
         self.meta.close()

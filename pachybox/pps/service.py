@@ -34,6 +34,7 @@ from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import jobs, logs, pipelines, planner
 from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.egress import target as egress_target
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
@@ -140,6 +141,7 @@ class Pps:
         def one(ch: Change, spec: Spec) -> Made:
             old = ch.tx.get(PIPELINES, spec.pipeline)
             check_secrets(ch.tx, spec.canonical)
+            egress_target.of_spec(spec.canonical)
             record = pipelines.put_pipeline(
                 ch,
                 spec.pipeline,

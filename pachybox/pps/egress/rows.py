@@ -162,6 +162,8 @@ def _values(text: io.TextIOWrapper, path: str) -> Iterator[Any]:
         else:
             # a number at the end of what is held may go on
             if ended or end < len(held):
+                if "\\u" in held[at:end]:  # halves of surrogate pairs: raise before the database
+                    json.dumps(value, ensure_ascii=False, default=str).encode()
                 yield value
                 at = end
                 continue

@@ -19,7 +19,7 @@ from pachybox.errors import NotFound
 from pachybox.meta.tables import COMMITS, DATUMS, JOBS
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Job
 from pachybox.model.pfs import CommitRecord
-from pachybox.model.pps import Datum, DatumState, JobRecord, JobState, PipelineRecord
+from pachybox.model.pps import Datum, DatumState, JobRecord, PipelineRecord
 from pachybox.pfs.service import Pfs
 from pachybox.pps import algebra, meta_file, planner
 from pachybox.store.trees import EMPTY
@@ -158,22 +158,17 @@ class Planner:
             yield planner.renewed(record.id, record.hash, inputs, commits)
 
     def _base(self, job: Job, commit: CommitRecord) -> Base | None:
-        """The nearest finished ancestor whose job succeeded."""
+        """The nearest finished ancestor whose job made it, whatever came of its egress."""
         parent = commit.parent
         while parent is not None:
             found = self._pfs.meta.get(COMMITS, Commit(job.pipeline.repo, parent))
             if found is None:
                 return None
             record = self._pfs.meta.get(JOBS, Job(job.pipeline, found.commit.id))
-            if record is not None and _good(record) and record.datums is not None:
+            if record is not None and record.datums is not None and not found.error:
                 return Base(record, found)
             parent = found.parent
         return None
-
-
-def _good(record: JobRecord) -> bool:
-    """Whether the job made its output: what happens to it afterwards does not matter."""
-    return record.state is JobState.SUCCESS or record.state is JobState.EGRESSING
 
 
 def plan_key(pipeline: PipelineRecord) -> str:

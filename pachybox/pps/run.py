@@ -290,8 +290,9 @@ class JobRun:
             self._end_failed(session, plan, results, JobState.FAILURE, e.message)
             return
         whole = self.pfs.trees.entry(merged.output)
+        end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
         self.pfs.change(
-            lambda ch: jobs.succeed(
+            lambda ch: end(
                 ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums
             )
         )

@@ -74,7 +74,7 @@ class Scheduler:
             found = meta.db.read(
                 "SELECT j.project, j.pipeline, j.id FROM jobs j JOIN commits c ON c.id = j.id "
                 "AND c.project = j.project AND c.repo = j.pipeline AND c.type = 'user' "
-                "WHERE j.finished_us IS NULL ORDER BY c.seq"
+                "WHERE j.finished_us IS NULL AND j.state <> 'JOB_EGRESSING' ORDER BY c.seq"
             )
             for project, pipeline, job_id in found:
                 self._add(Job(Pipeline(project, pipeline), CommitId(job_id)))
@@ -123,7 +123,7 @@ class Scheduler:
             return
         with self._wake:
             for key, record in changed.items():
-                if isinstance(record, JobRecord) and not record.state.terminal:
+                if isinstance(record, JobRecord) and not record.state.computed:
                     self._add(key)
                     continue
                 self._forget(key)
@@ -172,7 +172,7 @@ class Scheduler:
         commit = meta.get(COMMITS, Commit(job.pipeline.repo, job.id))
         pipeline = meta.get(PIPELINES, job.pipeline)
         record = meta.get(JOBS, job)
-        if commit is None or pipeline is None or record is None or record.state.terminal:
+        if commit is None or pipeline is None or record is None or record.state.computed:
             with self._wake:
                 self._forget(job)
                 self._due = True
@@ -265,7 +265,7 @@ class Scheduler:
 
         def change(ch: Change) -> None:
             found = ch.tx.get(JOBS, run.job)
-            if found is None or found.state.terminal:
+            if found is None or found.state.computed:
                 return  # deleted, stopped or updated meanwhile: that is why it could not go on
             jobs.fail(ch, run.job, JobState.FAILURE, reason)
             pipelines.set_state(ch, run.job.pipeline, state, reason if run.unstartable else "")

@@ -41,6 +41,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.egress import target as egress_target
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.machine import check_machine
@@ -170,6 +171,7 @@ class Pps:
         def one(ch: Change, spec: Spec) -> Made:
             old = ch.tx.get(PIPELINES, spec.pipeline)
             check_secrets(ch.tx, spec.canonical)
+            egress_target.of_spec(spec.canonical)
             record = pipelines.put_pipeline(
                 ch,
                 spec.pipeline,

@@ -129,7 +129,7 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.inspect_repo, repo)
 
     def list_repo(self, *, type: str = "user", all_projects: bool = False) -> AsyncStream[RepoInfo]:
-        """The repos of the client's project, or of all; ``type`` "" gives system repos too."""
+        """The repos of the client's project, or of all; ``type`` "all" gives system repos too."""
         return self._stream(lambda: self._sync.list_repo(type=type, all_projects=all_projects))
 
     async def delete_repo(self, repo: str, *, force: bool = False) -> bool:

@@ -58,7 +58,7 @@ def unchanged(filled: RealBox) -> Iterator[None]:
         status = c.status()
         return [
             branches,
-            sorted(str(r) for r in c.list_repo(type="", all_projects=True)),
+            sorted(str(r) for r in c.list_repo(type="all", all_projects=True)),
             sorted(p.name for p in c.list_project()),
             sorted(str(p) for p in c.list_pipeline(all_projects=True)),
             (status.commits, status.store_bytes),

@@ -88,8 +88,8 @@ def test_list_methods_ask_for_the_clients_project(box: Any) -> None:
     with Client(box.path, project="lab") as client:
         assert [r.size_bytes for r in client.list_repo()] == [7]
         assert box.last("ListRepo").body == {"type": "user", "projects": [{"name": "lab"}]}
-        list(client.list_repo(type="", all_projects=True))
-        assert box.last("ListRepo").body == {"type": ""}
+        list(client.list_repo(type="all", all_projects=True))
+        assert box.last("ListRepo").body == {"type": "all"}
 
 
 def test_a_branch_head_may_be_a_ref_of_the_same_repo_or_a_whole_one(

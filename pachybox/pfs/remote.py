@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs")
 MAX_REDIRECTS = 10
 TIMEOUT_S = 60.0
+_PART = 64 << 20  # bytes of a part; a store takes 10,000 of an object
 
 _SAFE = "/%:@!$&'()*+,;=~-._"  # left alone in a URL's path; a % is taken for an escape
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -83,6 +84,49 @@ def open_url(
             yield remote
     else:
         yield _open_object(url, config, timeout_s)
+
+
+class Writing:
+    """An object being written; it is there once it was closed, not before."""
+
+    def __init__(self, url: str, writer: Any) -> None:
+        self._url = url
+        self._writer = writer
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """One piece, all of it."""
+        try:
+            self._writer.write(bytes(data))
+        except Exception as error:
+            raise _object_error(self._url, error, "written") from error
+
+    def close(self) -> None:
+        """End the object."""
+        try:
+            self._writer.close()
+        except Exception as error:
+            raise _object_error(self._url, error, "written") from error
+
+
+@contextlib.contextmanager
+def create(
+    url: str, *, config: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+) -> Iterator[Writing]:
+    """Write one object (s3, gs), in parts; left by an exception, there is none.
+
+    Raises InvalidArgument on a URL of another scheme, Refused or NotReady as open_url.
+    """
+    if _scheme(url) in ("http", "https"):
+        raise InvalidArgument(f"{_public(url)} cannot be written to", "give s3://BUCKET/KEY")
+    scheme, bucket, key = _split_object(url)
+    if not key or key.endswith("/"):
+        raise InvalidArgument(f"{url} names no object", "add a key: s3://BUCKET/KEY")
+    import obstore
+
+    store = _store(scheme, bucket, _frozen(config), timeout_s)
+    out = Writing(url, obstore.open_writer(store, key, buffer_size=_PART, max_concurrency=2))
+    yield out
+    out.close()
 
 
 def list_prefix(
@@ -388,7 +432,7 @@ def _exists(store: ObjectStore, path: str) -> bool:
     return True
 
 
-def _object_error(url: str, error: Exception) -> PachyboxError:
+def _object_error(url: str, error: Exception, done: str = "read") -> PachyboxError:
     """The error of obstore in ours; its own text has many lines, the first says it."""
     from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
@@ -397,9 +441,9 @@ def _object_error(url: str, error: Exception) -> PachyboxError:
     text = (str(error).splitlines() or [type(error).__name__])[0][:300]
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return Refused(
-            f"{url} may not be read: {text}",
+            f"{url} may not be {done}: {text}",
             "give the box credentials (AWS_... or GOOGLE_... in its environment)",
         )
     if isinstance(error, InvalidPathError | ValueError):
         return InvalidArgument(f"{url} has a key that is no path: {text}", "rename the object")
-    return NotReady(f"{url} cannot be read: {text}", "check the address, then try again")
+    return NotReady(f"{url} cannot be {done}: {text}", "check the address, then try again")

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pachybox import __version__
-from pachybox.backup.archive import Figures, Sink
+from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
+from pachybox.backup.sinks import Sink
 from pachybox.config import Config
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS

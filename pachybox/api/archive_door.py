@@ -1,11 +1,16 @@
 """The whole box over HTTP: ``/box/extract`` sends a tar, ``/box/restore`` takes one.
 
-With ``?url=`` the archive goes to (comes from) an object store by the box itself.
+With ``?url=`` the box itself writes to (reads from) an object store, with ``?fd=1`` an open file
+that comes with the request over the socket.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from pachybox.api.failures import as_error
@@ -35,12 +40,16 @@ class Archives(Protocol):
         """Write the whole box to ``out``; returns what there was."""
         ...
 
+    def extract_into(self, fd: int, call: Call) -> dict[str, Any]:
+        """Write the whole box into an open file."""
+        ...
+
     def extract_to(self, url: str) -> dict[str, Any]:
         """Write the whole box to an object of an object store."""
         ...
 
-    def restore(self, body: Any) -> dict[str, Any]:
-        """Fill the empty box from ``body`` (by ``readinto``); returns what there was."""
+    def restore(self, readinto: Callable[[memoryview], int]) -> dict[str, Any]:
+        """Fill the empty box from what ``readinto`` delivers; returns what there was."""
         ...
 
     def restore_from(self, url: str, call: Call) -> dict[str, Any]:
@@ -57,17 +66,19 @@ class ArchiveDoor:
     def serve(self, request: Request, response: Response, call: Call) -> PachyboxError | None:
         """Answer one request. Returns the error which ended a stream that had begun."""
         names = request.parameters()
-        if unknown := sorted(names.keys() - {"url"}):
-            raise InvalidArgument(f"unknown parameter {unknown[0]!r}", "known: url")
-        url = names.get("url", "")
-        if request.path == "/box/extract":
-            if not url:
-                return self._extract(response)
-            found = self._archives.extract_to(url)
+        if unknown := sorted(names.keys() - {"url", "fd"}):
+            raise InvalidArgument(f"unknown parameter {unknown[0]!r}", "known: url, fd")
+        extract, url = request.path == "/box/extract", names.get("url", "")
+        box = self._archives
+        if names.get("fd") == "1":
+            with _descriptor(request, response) as fd:
+                found = box.extract_into(fd, call) if extract else box.restore(_reader(fd))
         elif url:
-            found = self._archives.restore_from(url, call)
+            found = box.extract_to(url) if extract else box.restore_from(url, call)
+        elif extract:
+            return self._extract(response)
         else:
-            found = self._archives.restore(request.body)
+            found = box.restore(request.body.readinto)
         response.send(200, JSON, json.dumps(found).encode())
         return None
 
@@ -86,6 +97,25 @@ class ArchiveDoor:
             return error
         response.end()
         return None
+
+
+@contextmanager
+def _descriptor(request: Request, response: Response) -> Iterator[int]:
+    """The open file that came with the request's body, of a caller on this machine."""
+    request.body.drain()
+    if not request.local or not response.wire.fds:
+        raise InvalidArgument("fd=1 needs a descriptor", "send one by the box's socket")
+    fd = response.wire.fds.popleft()
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidArgument("the descriptor is no file", "send the archive in the body")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _reader(fd: int) -> Callable[[memoryview], int]:
+    return lambda view: os.readv(fd, [view])
 
 
 class _Body:

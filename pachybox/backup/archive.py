@@ -15,7 +15,6 @@ import struct
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
 
 from pachybox.errors import Corrupt, InvalidArgument
 from pachybox.model.ids import Hash
@@ -35,12 +34,6 @@ _ENTRY = struct.Struct("<32sI")
 _CHUNK = 1 << 20
 
 Buffer = bytes | memoryview
-
-
-class Sink(Protocol):
-    """Where an archive goes. ``write`` takes all it is given, in order, or raises."""
-
-    def write(self, data: Buffer) -> None: ...
 
 
 @dataclass(slots=True)

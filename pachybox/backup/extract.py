@@ -22,7 +22,8 @@ from blake3 import blake3
 
 from pachybox import __version__
 from pachybox.backup import archive
-from pachybox.backup.archive import BUNDLE_BYTES, Buffer, Figures, Sink
+from pachybox.backup.archive import BUNDLE_BYTES, Buffer, Figures
+from pachybox.backup.sinks import Sink
 from pachybox.errors import Corrupt
 from pachybox.meta.connect import migrations, told
 from pachybox.meta.tables import ALL, Table
@@ -86,7 +87,7 @@ class _Writer:
     """Members of a tar, one after another."""
 
     def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+        self.sink = sink
         self.write = sink.write
         self.mtime = int(time.time())
         self.figures = Figures()
@@ -230,8 +231,7 @@ def _object(pfs: Pfs, h: Hash, shard: str, live: Prefixes, seen: Any, writer: _W
     if found is None:
         return
     writer.begin(f"objects/{shard}/{h.hex()}", found.size)
-    for at in range(0, found.size, CHUNK):
-        writer.write(pfs.blobs.objects.read(h, found, at, min(CHUNK, found.size - at)))
+    writer.sink.blob(pfs.blobs, h, found.size)
     writer.end(found.size)
     seen[_positions(live, key)] = True
     writer.figures.objects += 1

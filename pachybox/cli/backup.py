@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from contextlib import ExitStack
-from io import RawIOBase
-from typing import BinaryIO
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, ignored
@@ -14,6 +15,8 @@ from pachybox.cli.output import note, size
 from pachybox.cli.progress import Bar
 from pachybox.client.backup import Backup
 from pachybox.errors import CHECK_FILE, InvalidArgument
+
+_LOOK_S = 0.2
 
 
 def _extract(app: App, args: Args) -> None:
@@ -26,51 +29,57 @@ def _extract(app: App, args: Args) -> None:
     if args.url:
         found = box.extract_to(args.url)
         note(f"extracted {size(int(found.get('bytes') or 0))} of content to {args.url}")
-        return
-    with Bar("extract") as bar:
-        if args.file in (None, "-"):
-            if sys.stdout.isatty():
-                raise InvalidArgument(
-                    "an archive is nothing for a terminal", "name a file: pachybox extract box.tar"
-                )
+    elif args.file not in (None, "-"):
+        _to_file(box, args.file)
+    elif sys.stdout.isatty():
+        raise InvalidArgument(
+            "an archive is nothing for a terminal", "name a file: pachybox extract box.tar"
+        )
+    else:
+        with Bar("extract") as bar:
             done = box.extract(sys.stdout.buffer, lambda n: bar(n, 1))
             sys.stdout.buffer.flush()
-        else:
-            done = _to_file(box, args.file, bar)
-    note(f"extracted {size(done)}")
+        note(f"extracted {size(done)}")
 
 
-def _to_file(box: Backup, path: str, bar: Bar) -> int:
+def _to_file(box: Backup, path: str) -> None:
     """Beside ``path`` first: what has the name is whole, and durable."""
     part = f"{path}.part"
     try:
-        with open(part, "wb", buffering=0, opener=_private) as file:
-            done = box.extract(_All(file), lambda n: bar(n, 1))
-            os.fsync(file.fileno())
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise InvalidArgument(f"cannot write {part}: {e.strerror}", CHECK_FILE) from e
+    try:
+        with _watched("extract", fd, 0):
+            box.extract_file(fd)
+        os.fsync(fd)
+        done = os.fstat(fd).st_size
         os.replace(part, path)  # noqa: PTH105  # pathlib costs 8 ms at start
-    except BaseException as e:
-        if isinstance(e, OSError) and e.filename == part:
-            raise InvalidArgument(f"cannot write {part}: {e.strerror}", CHECK_FILE) from e
-        if os.path.exists(part):  # noqa: PTH110
-            os.unlink(part)  # noqa: PTH108
+    except BaseException:
+        os.unlink(part)  # noqa: PTH108
         raise
-    return done
+    finally:
+        os.close(fd)
+    note(f"extracted {size(done)} to {path}")
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+@contextmanager
+def _watched(what: str, fd: int, total: int) -> Iterator[None]:
+    """Shows how far the position of ``fd`` is, which the box moves."""
+    end = threading.Event()
 
+    def look() -> None:
+        while not end.wait(_LOOK_S):
+            bar(os.lseek(fd, 0, os.SEEK_CUR), 1)
 
-class _All:
-    """A raw file whose write takes all it is given."""
-
-    def __init__(self, file: RawIOBase) -> None:
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+    with Bar(what, total=total) as bar:
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
 
 
 def _restore(app: App, args: Args) -> None:
@@ -79,28 +88,30 @@ def _restore(app: App, args: Args) -> None:
     if args.url:
         found = box.restore_from(args.url)
     else:
-        with ExitStack() as stack:
-            source: BinaryIO = sys.stdin.buffer
-            total = 0
-            if args.file not in (None, "-"):
-                try:
-                    source = stack.enter_context(open(args.file, "rb", buffering=0))
-                except OSError as e:
-                    raise InvalidArgument(
-                        f"cannot read {args.file}: {e.strerror}", CHECK_FILE
-                    ) from e
-                total = os.fstat(source.fileno()).st_size
-            elif sys.stdin.isatty():
-                raise InvalidArgument(
-                    "no archive is given", "name a file: pachybox restore box.tar"
-                )
-            bar = stack.enter_context(Bar("restore", total=total))
-            found = box.restore(source, lambda n: bar(n, 1))
+        fd = _source(args.file)
+        about = os.fstat(fd)
+        if stat.S_ISREG(about.st_mode):
+            with _watched("restore", fd, about.st_size):
+                found = box.restore_file(fd)
+        else:
+            with open(fd, "rb", buffering=0, closefd=False) as pipe, Bar("restore") as bar:
+                found = box.restore(pipe, lambda n: bar(n, 1))
     records = found.get("records") or {}
     counts = ", ".join(
         f"{records.get(name, 0)} {name}" for name in ("repos", "commits", "pipelines", "jobs")
     )
     note(f"restored {counts}, {size(int(found.get('bytes') or 0))} of content")
+
+
+def _source(path: str | None) -> int:
+    if path in (None, "-"):
+        if sys.stdin.isatty():
+            raise InvalidArgument("no archive is given", "name a file: pachybox restore box.tar")
+        return sys.stdin.fileno()
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as e:
+        raise InvalidArgument(f"cannot read {path}: {e.strerror}", CHECK_FILE) from e
 
 
 def _only_one(args: Args) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -52,6 +53,14 @@ class Backup(Base):
             raise from_json(json.loads(error)) if mark else lost(self.address, "/box/extract")
         return done
 
+    def extract_file(self, fd: int) -> Json:
+        """Write the whole box into the open file ``fd``, at its position: blobs, objects, bytes,
+        records. On this machine the box writes it, without a copy on the way."""
+        if self.transport.address.local:
+            return self._handed("/box/extract", fd)
+        self.extract(_Raw(fd))
+        return {}
+
     def extract_to(self, url: str) -> Json:
         """Have the box write itself to an object of an object store: blobs, objects, bytes,
         records."""
@@ -71,9 +80,23 @@ class Backup(Base):
         finally:
             upload.abort()
 
+    def restore_file(self, fd: int) -> Json:
+        """Fill the empty box from the open file ``fd``, from its position on."""
+        if self.transport.address.local:
+            return self._handed("/box/restore", fd)
+        return self.restore(_Raw(fd))
+
     def restore_from(self, url: str) -> Json:
         """Fill the empty box from the archive that ``url`` names."""
         return self._answered("/box/restore", url)
+
+    def _handed(self, path: str, fd: int) -> Json:
+        upload = self.transport.upload(f"{path}?fd=1", {"Content-Type": "application/x-tar"})
+        try:
+            upload.send([b"."], [fd])
+            return upload.finish()
+        finally:
+            upload.abort()
 
     def _answered(self, path: str, url: str) -> Json:
         where = target(path, {"url": url})
@@ -81,3 +104,18 @@ class Backup(Base):
             answer = json.loads(response.checked().body())
         assert isinstance(answer, dict)
         return answer
+
+
+class _Raw:
+    """A descriptor as a source and a sink."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def read(self, size: int) -> bytes:
+        return os.read(self._fd, size)

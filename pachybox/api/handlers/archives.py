@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pachybox.api.archive_door import Output
-from pachybox.api.http import Body
 from pachybox.api.table import Call
 from pachybox.backup.archive import Figures
+from pachybox.backup.sinks import FileSink, Pieces
 from pachybox.box import Box
 from pachybox.pfs import remote
 
@@ -19,14 +20,17 @@ class ArchiveRoutes:
         self._box = box
 
     def extract(self, out: Output) -> dict[str, Any]:
-        return _told(self._box.extract(out))
+        return _told(self._box.extract(Pieces(out.write)))
+
+    def extract_into(self, fd: int, call: Call) -> dict[str, Any]:
+        return _told(self._box.extract(FileSink(fd, call.cancel.is_set)))
 
     def extract_to(self, url: str) -> dict[str, Any]:
         with remote.create(url) as out:
-            return _told(self._box.extract(out))
+            return _told(self._box.extract(Pieces(out.write)))
 
-    def restore(self, body: Body) -> dict[str, Any]:
-        return _told(self._box.restore(body.readinto))
+    def restore(self, readinto: Callable[[memoryview], int]) -> dict[str, Any]:
+        return _told(self._box.restore(readinto))
 
     def restore_from(self, url: str, call: Call) -> dict[str, Any]:
         with remote.open_url(url, trusted=call.local) as source:

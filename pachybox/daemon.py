@@ -14,7 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox.api.handlers import egress, files, jobs, pfs, pps, secrets, system
+from pachybox.api.handlers import archives, egress, files, jobs, pfs, pps, secrets, system
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -62,7 +62,9 @@ def serve(box: Box) -> Server:
     """Open the doors of a box. Raises Refused when the port is taken."""
     config = box.config
     table = Table(collect(box, pfs, files, pps, jobs, secrets, egress, system))
-    server = Server(table, files.FileRoutes(box), gauges=box.gauges)
+    server = Server(
+        table, files.FileRoutes(box), gauges=box.gauges, archives=archives.ArchiveRoutes(box)
+    )
     try:
         host, port = server.listen_tcp(config.http_host, config.http_port)
         box.address = f"http://{host}:{port}"

@@ -19,6 +19,9 @@ GONE = object()
 Staged = dict[Table[Any, Any], dict[Any, Any]]
 Purged = Sequence[tuple[Table[Any, Any], str, list[Any]]]
 
+Filling = tuple[str, Sequence[str], Sequence[Row]]
+"""A table's name, columns of it, and rows of those columns."""
+
 _FEW = 4
 
 
@@ -93,4 +96,15 @@ def _update(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], row: Row) ->
     con.execute(
         f"UPDATE {table.name} SET {columns} WHERE {_keys(table)}",
         [*row[table.keys :], *row[: table.keys]],
+    )
+
+
+def insert(con: duckdb.DuckDBPyConnection, some: Filling) -> None:
+    """Write rows of some columns of a table, the other columns having their defaults; a row
+    whose key is there is replaced."""
+    name, columns, rows = some
+    lists = ", ".join("unnest(?)" for _ in columns)
+    con.execute(
+        f"INSERT OR REPLACE INTO {name} ({', '.join(columns)}) SELECT {lists}",
+        [list(column) for column in zip(*rows, strict=True)],
     )

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.apply import GONE, Purged, Staged, apply
+from pachybox.meta.apply import GONE, Filling, Purged, Staged, apply, insert
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.meta.witness import Witness
@@ -161,14 +161,9 @@ class Meta:
         self.changed = threading.Condition(self.lock)
         self._resident: dict[Table[Any, Any], dict[Any, Any]] = {}
         self._lru: dict[Table[Any, Any], OrderedDict[Any, Any]] = {}
-        for table in ALL:
-            if table.resident:
-                rows = self.db.read(table.select)
-                self._resident[table] = {table.key(v): v for v in map(table.from_row, rows)}
-            else:
-                self._lru[table] = OrderedDict()
-        newest = self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0]
-        self.last_event: int = newest
+        self.last_event = 0
+        self._load()
+        newest = self.last_event
         self._witness = Witness(path.with_name(f"{path.name}.seen"))
         if newest < self._witness.number:
             raise self._cut_short(newest)
@@ -265,6 +260,48 @@ class Meta:
                 raise NotReady("the box is stopping", "try again when it is up")
             self._queue.put(job)
         return job.future.result()
+
+    def fill(
+        self,
+        check: Callable[[], None],
+        rows: Iterable[Filling],
+        after: Callable[[], Staged],
+    ) -> None:
+        """Write ``rows`` in one durable transaction, and have all readers see them at once.
+
+        ``check`` runs before, in the writer, and may forbid it; ``after`` runs behind and says
+        what the listener of published changes is told.
+        """
+
+        def run(tx: Tx) -> None:
+            check()
+            try:
+                self._barrier()
+                self.db.writer.execute("BEGIN")
+                for some in rows:
+                    insert(self.db.writer, some)
+                self.db.writer.execute("COMMIT")
+            except BaseException as e:
+                self.db.recover(e)
+                raise self._translate(e) from e
+            with self.changed:
+                self._groups += 1
+                self._load()
+                self.changed.notify_all()
+            self._witness.note(self.last_event)
+            self.on_publish(after())
+
+        self.write(run, solo=True)
+
+    def _load(self) -> None:
+        """Take what is in the database; ``lock`` is held but at the start."""
+        for table in ALL:
+            if table.resident:
+                rows = self.db.read(table.select)
+                self._resident[table] = {table.key(v): v for v in map(table.from_row, rows)}
+            else:
+                self._lru[table] = OrderedDict()
+        self.last_event = int(self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
     def _remember(self, table: Table[K, V], key: K, record: V) -> None:
         lru = self._lru[table]
@@ -398,8 +435,7 @@ class Meta:
                             self._lru[table].pop(key, None)
                         else:
                             self._remember(table, key, record)
-            if last_event != self.last_event:
-                self.last_event = last_event
+            self.last_event = max(self.last_event, last_event)  # fill may have gone further
             self.changed.notify_all()
         try:
             self.on_publish(staged)

@@ -56,8 +56,10 @@ class WorkerPool:
 
     def drop(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers of a pipeline version."""
+        mine = (pipeline.pipeline, pipeline.spec_commit)
         with self._lock:
-            idle = self._idle.pop((pipeline.pipeline, pipeline.spec_commit), [])
+            keys = [key for key in self._idle if key[:2] == mine]
+            idle = [one for key in keys for one in self._idle.pop(key)]
         for one in idle:
             one.worker.close()
 

@@ -105,7 +105,10 @@ def read_tree(path: bytes) -> Tree:
             assert stat.S_IMODE(info.st_mode) == 0o555
             found[item.name] = read_tree(item.path)
             assert info.st_nlink == 2 + sum(isinstance(x, dict) for x in found[item.name].values())
-            assert Path(os.fsdecode(item.path), "..").stat().st_ino == os.stat(path).st_ino
+            assert (
+                Path(os.fsdecode(item.path), "..").stat().st_ino
+                == Path(os.fsdecode(path)).stat().st_ino
+            )
         else:
             assert stat.S_IMODE(info.st_mode) == 0o444
             found[item.name] = Path(os.fsdecode(item.path)).read_bytes()

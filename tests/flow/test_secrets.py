@@ -180,3 +180,16 @@ def test_a_secret_in_use_is_deleted_by_force_only_and_its_job_then_says_so(box: 
     c.rerun_pipeline("p")
     c.wait_commit("p@master")
     assert output(box, "p") == digest(VALUES["password"])
+
+
+def test_a_secret_that_a_worker_cannot_show_is_not_left_out_silently(box: RealBox) -> None:
+    c = box.client
+    c.create_secret(secret())
+    c.create_repo("in")
+    c.create_pipelines(
+        json.dumps(spec("p", HASH_IT, secrets=[{"name": "db", "mount_path": "/run/db"}]))
+    )
+    c.put_file("in@master:/a", b"1")
+    job = c.wait_job(f"p@{c.inspect_commit('in@master').id}")
+    assert job.state == "JOB_FAILURE"
+    assert "wants a secret at /run/db/password" in job.reason

@@ -48,8 +48,6 @@ def _refuse_unbuilt(args: Args) -> None:
 def _make(app: App, args: Args, *, update: bool) -> None:
     _refuse_unbuilt(args)
     box = app.box(Pipelines)
-    if box.transaction:
-        note("warning: pipelines are no part of the open transaction; this is done now")
     made, warnings = box.create_pipelines(
         read(args.file),
         source="stdin" if args.file == "-" else args.file,

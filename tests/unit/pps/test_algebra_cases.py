@@ -13,7 +13,7 @@ from pachybox.model.ids import Branch, CommitId, Hash, Repo
 from pachybox.model.pps import DatumInput
 from pachybox.pps import algebra, planner
 from pachybox.pps.algebra import Indexes
-from pachybox.pps.datums import inputs_of_meta
+from pachybox.pps.meta_file import inputs as inputs_of_meta
 from pachybox.store.chunks import Shape
 from pachybox.store.trees import EMPTY, Trees
 from tests.unit.store.tree_model import Memory, file

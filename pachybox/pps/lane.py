@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pachybox.errors import Corrupt, InvalidArgument, NotFound, Refused
+from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Job
 from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
@@ -22,6 +23,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file, planner
 from pachybox.pps.collect import Collector
 from pachybox.pps.layout import Presented, Presenter
+from pachybox.pps.logs import heading
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
@@ -161,7 +163,7 @@ class Lane:
         worker, self._worker = self._worker, None
         if worker is not None:
             if self._cancelled or self._under:
-                worker.close()
+                self._bench.pool.end(worker)
             else:
                 self._bench.pool.give_back(self._bench.pipeline, worker)
 
@@ -205,7 +207,7 @@ class Lane:
         worker.start(
             DatumTask(
                 id=one.datum.id,
-                note=f"{what} started",
+                head=heading(one.datum.id, f"{what} started", utc_now()),
                 layout=one.shown.layout,
                 out=one.out,
                 env=environment(bench.job, self.number, one.datum),
@@ -249,7 +251,7 @@ class Lane:
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
-            worker.close()
+            self._bench.pool.end(worker)
         again = list(self._under)
         self._under.clear()
         if again:
@@ -287,7 +289,12 @@ class Lane:
         began = time.monotonic()
         try:
             made = Collector(
-                bench.pfs, bench.session, one.out, one.datum.inputs, bench.presenter.root_of
+                bench.pfs,
+                bench.session,
+                one.out,
+                one.datum.inputs,
+                bench.presenter.root_of,
+                self._pfs_of(one),
             ).collect()
         except InvalidArgument as e:
             self._failed(one, str(e))
@@ -295,6 +302,12 @@ class Lane:
         one.stats += Stats(upload_s=time.monotonic() - began, upload_bytes=made.size)
         one.reason = ""
         self._finish(one, DatumState.SUCCESS, made.edits, wrote=not made.empty)
+
+    def _pfs_of(self, one: _Try) -> Path | None:
+        """The directory that stood for /pfs where nothing can be mounted there."""
+        if self._bench.pool.runner.presents.links or self._worker is None or one.shown is None:
+            return None
+        return one.shown.layout.tree or self._bench.pool.folder(self._worker) / "pfs"
 
     def _failed(self, one: _Try, reason: str) -> None:
         """An attempt failed: the next one, or err_cmd, or that was it."""

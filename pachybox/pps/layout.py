@@ -30,6 +30,7 @@ from pachybox.model.ids import Commit, Hash, Repo
 from pachybox.model.pps import DatumInput
 from pachybox.pfs.service import Pfs
 from pachybox.pps.image import LINKS, ImageBuilder
+from pachybox.pps.runners.base import Presents
 from pachybox.pps.shape import Shape, count, shape_of, walk
 from pachybox.store.bulk import Pins, check_size, read_many
 from pachybox.store.disk import full_disk_is_exhausted, write_all
@@ -51,6 +52,13 @@ class Way(Enum):
     IMAGE = "image"  # EROFS images from plain files, and single files, mounted
     TREE = "tree"  # directories and single files, mounted read-only: hard links are safe
     COPIES = "copies"  # nothing is mounted: user code can write to what it gets
+
+    @staticmethod
+    def best(presents: Presents) -> Way:
+        """The best that a runner's workers can show."""
+        if not presents.links:
+            return Way.COPIES
+        return Way.IMAGE if presents.image else Way.TREE
 
 
 @dataclass(slots=True)

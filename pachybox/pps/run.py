@@ -35,7 +35,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.feed import Feed
 from pachybox.pps.lane import Bench, Lane, Running
-from pachybox.pps.layout import Presenter
+from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan, Planner
@@ -197,7 +197,7 @@ class JobRun:
             self.pipeline,
             self.job,
             session,
-            Presenter(self.pfs, self.pool.runner.presents, planner.empty_inputs(spec)),
+            Presenter(self.pfs, Way.best(self.pool.runner.presents), planner.empty_inputs(spec)),
             self.work,
             self.logs,
             self._trash,

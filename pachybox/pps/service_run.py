@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pachybox.errors import NotReady, Refused
+from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
@@ -21,8 +22,8 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.lane import Bench, Running, environment
-from pachybox.pps.layout import Presenter
-from pachybox.pps.logs import directory
+from pachybox.pps.layout import Presenter, Way
+from pachybox.pps.logs import directory, heading
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.ports import Publisher
@@ -74,7 +75,7 @@ class Program:
             worker.start(
                 DatumTask(
                     id=datum.id,
-                    note="service started",
+                    head=heading(datum.id, "service started", utc_now()),
                     layout=shown.layout,
                     out=home / "out",
                     env=env,
@@ -88,7 +89,7 @@ class Program:
         except WorkerLost as e:
             return e.message
         finally:
-            worker.close()
+            bench.pool.end(worker)
             held.close()
 
 
@@ -186,7 +187,9 @@ class ServiceRun:
                 self.job,
                 session,
                 Presenter(
-                    self.pfs, self.pool.runner.presents, planner.empty_inputs(self.pipeline.spec)
+                    self.pfs,
+                    Way.best(self.pool.runner.presents),
+                    planner.empty_inputs(self.pipeline.spec),
                 ),
                 self._work,
                 self._logs,

@@ -33,7 +33,8 @@ def apply(
     purged: Purged = (),
 ) -> None:
     """Write all that is staged. ``fresh`` are the (table name, key) of records known to be new;
-    ``exists`` says of a key whether its row is known to be there (False: not known).
+    ``exists`` says of a key whether its row is known to be there (False: not known, or of a
+    resident table known not to be).
     ``purged`` goes first: tables with a condition on the rows to delete."""
     for table, where, params in purged:
         con.execute(f"DELETE FROM {table.name} WHERE {where}", params)
@@ -46,8 +47,12 @@ def apply(
             if record is GONE:
                 gone.append(table.key_row(key))
                 continue
-            there = known if exists(table, key) else unknown
-            rows = new if (table.name, key) in fresh else there
+            if (table.name, key) in fresh:
+                rows = new
+            elif exists(table, key):
+                rows = known
+            else:
+                rows = new if table.resident else unknown
             rows.append(table.to_row(record))
         _delete(con, table, gone)
         if len(known) > _FEW:

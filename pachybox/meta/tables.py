@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from pachybox.model.events import Event
@@ -60,6 +61,15 @@ def _optus(t: datetime | None) -> int | None:
 def dumps(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, not escaped beyond need."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_STATS = tuple(f.name for f in fields(Stats))
+_stats_values = attrgetter(*_STATS)
+
+
+def _stats(stats: Stats) -> str:
+    # perf: asdict() copies deep, 7 us a datum of 11
+    return dumps(dict(zip(_STATS, _stats_values(stats), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +226,7 @@ def _job_row(j: JobRecord) -> Row:
         j.failed,
         j.recovered,
         j.restarts,
-        dumps(asdict(j.stats)),
+        _stats(j.stats),
         j.datums,
         j.plan_key,
     )
@@ -315,7 +325,7 @@ def _datum_row(d: DatumRecord) -> Row:
         d.reason,
         d.dir,
         micros(d.finished),
-        dumps(asdict(d.stats)),
+        _stats(d.stats),
     )
 
 

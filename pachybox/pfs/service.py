@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -86,14 +87,22 @@ class Pfs:
     ) -> T:
         """Run ``fn`` as one transaction, with all that follows from it (see Change); returns
         its result once durable."""
+        return self.meta.write(self._transaction(fn, commit_id), solo=solo)
 
+    def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
+        """``change`` for what nobody waits for; see Meta.later."""
+        return self.meta.later(self._transaction(fn, None))
+
+    def _transaction(
+        self, fn: Callable[[Change], T], commit_id: CommitId | None
+    ) -> Callable[[Tx], T]:
         def run(tx: Tx) -> T:
             ch = Change(tx, self._graph, self.listener, commit_id)
             result = fn(ch)
             ch.settle(branches.fire_triggers)
             return result
 
-        return self.meta.write(run, solo=solo)
+        return run
 
     def fill(
         self,

@@ -18,12 +18,13 @@ from pachybox.model.ids import Hash
 from pachybox.model.pps import Datum, DatumState, Stats
 from pachybox.pps import planner
 from pachybox.pps.collect import Collector
-from pachybox.pps.layout import Presenter, Way
+from pachybox.pps.layout import Presented, Presenter, Way
 from pachybox.pps.logs import mark
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.store.blobs import Session
 from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
+from pachybox.worker.layout import Layout
 
 if TYPE_CHECKING:
     from pachybox.pps.run import JobRun
@@ -55,6 +56,7 @@ class Attempt:
         self.datum: Datum | None = None
         self.since = 0.0
         self._retry = False
+        self._shown = Presented(Layout())
 
     def cancel(self) -> None:
         """Kill the datum that runs, if any; ``process`` returns None."""
@@ -114,6 +116,7 @@ class Attempt:
             return self._outcome(datum, DatumState.FAILED, reason, [], stats)
         finally:
             self.datum = None
+            self._shown.close()
             shutil.rmtree(home, ignore_errors=True)
 
     def _try(
@@ -124,23 +127,24 @@ class Attempt:
         job = self._job
         began = time.monotonic()
         if not err_cmd:
+            self._shown.close()
             shutil.rmtree(home, ignore_errors=True)
-        inputs, out = home / "in", home / "out"
+        out = home / "out"
         empty = frozenset(s.name for s in planner.inputs_of(job.pipeline.spec) if s.empty_files)
         down = 0
         try:
             if not err_cmd:
-                way = Way.TREE if job.pool.runner.links_allowed else Way.COPIES
+                way = Way.of(job.pool.runner.presents)
                 with full_disk_is_exhausted(job.work):
                     out.mkdir(parents=True)
-                    inputs.mkdir()
-                    down = Presenter(job.pfs, way, empty).lay_out(datum.inputs, inputs)
+                    self._shown = Presenter(job.pfs, way, empty).present(datum.inputs, home)
+                    down = self._shown.layout.bytes
         except (Corrupt, InvalidArgument, NotFound) as e:
             return None, str(e), Stats()
         except OSError as e:
             return None, f"cannot lay out the inputs: {e}", Stats()
         laid_out = time.monotonic()
-        result = self._run(datum, inputs, out, err_cmd)
+        result = self._run(datum, out, err_cmd)
         ran = time.monotonic()
         stats = Stats(
             download_s=laid_out - began,
@@ -161,7 +165,7 @@ class Attempt:
         cost = Stats(upload_s=time.monotonic() - ran, upload_bytes=made.size)
         return made.edits, "", stats + cost
 
-    def _run(self, datum: Datum, inputs: Path, out: Path, err_cmd: bool) -> DatumResult:
+    def _run(self, datum: Datum, out: Path, err_cmd: bool) -> DatumResult:
         job = self._job
         job.logs.mkdir(parents=True, exist_ok=True)
         limit = job.pipeline.spec.get("datum_timeout")
@@ -170,7 +174,7 @@ class Attempt:
         mark(log_file, datum.id, f"{what} started", utc_now())
         task = DatumTask(
             id=datum.id,
-            inputs=inputs,
+            layout=self._shown.layout,
             out=out,
             env=self._env(datum),
             timeout_s=planner.seconds(limit) if limit else None,

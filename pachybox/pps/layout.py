@@ -30,6 +30,7 @@ from pachybox.model.ids import Commit, Hash, Repo
 from pachybox.model.pps import DatumInput
 from pachybox.pfs.service import Pfs
 from pachybox.pps.image import LINKS, ImageBuilder
+from pachybox.pps.runners.base import Presents
 from pachybox.pps.shape import Shape, count, shape_of, walk
 from pachybox.store.bulk import Pins, check_size, read_many
 from pachybox.store.disk import full_disk_is_exhausted, write_all
@@ -51,6 +52,11 @@ class Way(Enum):
     IMAGE = "image"  # EROFS images from plain files, and single files, mounted
     TREE = "tree"  # directories and single files, mounted read-only: hard links are safe
     COPIES = "copies"  # nothing is mounted: user code can write to what it gets
+
+    @classmethod
+    def of(cls, presents: Presents) -> Way:
+        """The best of what a runner can show."""
+        return cls.IMAGE if presents.image else cls.TREE if presents.links else cls.COPIES
 
 
 @dataclass(slots=True)
@@ -128,11 +134,6 @@ class Presenter:
                     pass
             (into / "tree").mkdir()
             return Presented(self._tree(shape, into / "tree"))
-
-    def lay_out(self, inputs: Iterable[DatumInput], into: Path) -> int:
-        """Make ``into/<name>/<path>`` for every input, by links and copies whatever their size;
-        returns the bytes presented. Raises as ``present``."""
-        return self._tree(shape_of(self._pfs.trees, inputs, self.root_of), into).bytes
 
     # -- small datums
 

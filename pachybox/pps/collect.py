@@ -67,7 +67,7 @@ class Collector:
         self._held = 0
         self._symlinks: dict[str, str] = {}
         self._directories: set[str] = set()
-        self._buffer = bytearray(PACK_LIMIT + 1)
+        self._buffer = bytearray()  # made when there is something to read
 
     def collect(self) -> Collected:
         """Walk the directory. Raises InvalidArgument naming the file that cannot be kept.
@@ -78,6 +78,7 @@ class Collector:
             names = os.listdir(self._out)
             if not names:
                 return Collected(empty=True)
+            self._buffer = bytearray(PACK_LIMIT + 1)
             self._walk(names, "", 0)
         except OSError as e:
             name = os.fsdecode(e.filename or "").removeprefix(self._out)[:200]

@@ -53,12 +53,10 @@ class Way(Enum):
     TREE = "tree"  # directories and single files, mounted read-only: hard links are safe
     COPIES = "copies"  # nothing is mounted: user code can write to what it gets
 
-    @staticmethod
-    def best(presents: Presents) -> Way:
-        """The best that a runner's workers can show."""
-        if not presents.links:
-            return Way.COPIES
-        return Way.IMAGE if presents.image else Way.TREE
+    @classmethod
+    def of(cls, presents: Presents) -> Way:
+        """The best of what a runner can show."""
+        return cls.IMAGE if presents.image else cls.TREE if presents.links else cls.COPIES
 
 
 @dataclass(slots=True)
@@ -136,11 +134,6 @@ class Presenter:
                     pass
             (into / "tree").mkdir()
             return Presented(self._tree(shape, into / "tree"))
-
-    def lay_out(self, inputs: Iterable[DatumInput], into: Path) -> int:
-        """Make ``into/<name>/<path>`` for every input, by links and copies whatever their size;
-        returns the bytes presented. Raises as ``present``."""
-        return self._tree(shape_of(self._pfs.trees, inputs, self.root_of), into).bytes
 
     # -- small datums
 

@@ -197,7 +197,7 @@ class JobRun:
             self.pipeline,
             self.job,
             session,
-            Presenter(self.pfs, Way.best(self.pool.runner.presents), planner.empty_inputs(spec)),
+            Presenter(self.pfs, Way.of(self.pool.runner.presents), planner.empty_inputs(spec)),
             self.work,
             self.logs,
             self._trash,

@@ -188,7 +188,7 @@ class ServiceRun:
                 session,
                 Presenter(
                     self.pfs,
-                    Way.best(self.pool.runner.presents),
+                    Way.of(self.pool.runner.presents),
                     planner.empty_inputs(self.pipeline.spec),
                 ),
                 self._work,

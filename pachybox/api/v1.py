@@ -123,6 +123,11 @@ MESSAGES: dict[str, str] = {
         path string
         depth int64
     """,
+    "DeleteSecretRequest": """
+        name string
+        force bool
+    """,
+    "DeleteSecretResponse": "",
     "ResolveCommitRequest": """
         project string
         repo string
@@ -147,6 +152,7 @@ METHODS = """
     DeleteCommit DeleteCommitRequest DeleteCommitResponse
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
+    DeleteSecret DeleteSecretRequest DeleteSecretResponse
 """
 
 _DEPENDENCIES = (

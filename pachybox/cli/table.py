@@ -19,7 +19,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
                 "garbage-collect": "free the space of deleted data now",
-                "delete all": "delete every pipeline and repo",
+                "delete all": "delete every pipeline, repo and secret",
             },
         ),
         ("events", {"events": "list what happened, and follow what happens"}),
@@ -138,6 +138,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("logs", {"logs": "print logs"}),
+        (
+            "secret",
+            {
+                "create secret": "keep a password or a key for pipelines",
+                "inspect secret": "show a secret, not its values",
+                "list secret": "list the secrets",
+                "delete secret": "forget a secret",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -186,10 +195,6 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "list snapshot": ("making snapshots", "stop the box and copy its data directory"),
     "inspect snapshot": ("making snapshots", "stop the box and copy its data directory"),
     "delete snapshot": ("making snapshots", "stop the box and copy its data directory"),
-    "create secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "list secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "inspect secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "delete secret": ("keeping secrets", "set variables in the spec's transform.env"),
     "create defaults": ("setting spec defaults", "write the fields in each spec"),
     "update defaults": ("setting spec defaults", "write the fields in each spec"),
     "inspect defaults": ("setting spec defaults", "write the fields in each spec"),

@@ -16,6 +16,7 @@ from pachybox.client.pipeline_values import (
     JobSetInfo,
     LogMessage,
     PipelineInfo,
+    SecretInfo,
 )
 from pachybox.client.upload import Progress
 from pachybox.client.values import (
@@ -606,6 +607,22 @@ class AsyncClient(AsyncBase):
             )
         )
 
+    async def create_secret(self, file: bytes | str | Json) -> None:
+        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict."""
+        return await self._run(self._sync.create_secret, file)
+
+    async def inspect_secret(self, name: str) -> SecretInfo:
+        """One secret: its name, type and age."""
+        return await self._run(self._sync.inspect_secret, name)
+
+    async def list_secret(self) -> list[SecretInfo]:
+        """Every secret, by name."""
+        return await self._run(self._sync.list_secret)
+
+    async def delete_secret(self, name: str, *, force: bool = False) -> None:
+        """Forget a secret. Refused while a pipeline names it, unless ``force``."""
+        return await self._run(self._sync.delete_secret, name, force=force)
+
     async def edit_metadata(
         self,
         kind: str,
@@ -658,7 +675,7 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.collect_garbage)
 
     async def delete_all(self) -> None:
-        """Remove every pipeline and every repo."""
+        """Remove every pipeline, repo and secret."""
         return await self._run(self._sync.delete_all)
 
     def events(

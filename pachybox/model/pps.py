@@ -40,6 +40,11 @@ class JobState(Enum):
         """Whether the job can never change again."""
         return self in _TERMINAL
 
+    @property
+    def computed(self) -> bool:
+        """Whether no datum of the job will run any more: it is over, or egresses."""
+        return self in _TERMINAL or self is JobState.EGRESSING
+
 
 _TERMINAL = frozenset({JobState.FAILURE, JobState.SUCCESS, JobState.KILLED, JobState.UNRUNNABLE})
 

@@ -169,7 +169,7 @@ class JobRun:
         return [planner.to_datum(parts, commits, self.pipeline.salt) for parts in made]
 
     def _base(self) -> Base | None:
-        """The nearest finished ancestor whose job succeeded."""
+        """The nearest finished ancestor whose job made it, whatever came of its egress."""
         repo = self.job.pipeline.repo
         parent = self.commit.parent
         while parent is not None:
@@ -177,7 +177,7 @@ class JobRun:
             if commit is None:
                 return None
             job = self.pfs.meta.get(JOBS, Job(self.job.pipeline, commit.commit.id))
-            if job is not None and job.state is JobState.SUCCESS and job.datums is not None:
+            if job is not None and job.datums is not None and not commit.error:
                 return Base(job.datums, commit.root)
             parent = commit.parent
         return None
@@ -385,10 +385,9 @@ class JobRun:
             )
             return
         whole = self.pfs.trees.entry(root)
+        end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
         self.pfs.change(
-            lambda ch: jobs.succeed(
-                ch, self.job, root, whole.size, whole.count, **counts, datums=tree
-            )
+            lambda ch: end(ch, self.job, root, whole.size, whole.count, **counts, datums=tree)
         )
         session.keep()
 

@@ -42,11 +42,14 @@ from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.egress import target as egress_target
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.machine import check_machine
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
+from pachybox.pps.secrets import Secrets
+from pachybox.pps.secrets import check as check_secrets
 from pachybox.pps.spec import Spec, examine, load_input
 from pachybox.pps.spec import load as load_specs
 
@@ -65,13 +68,21 @@ class Pps:
     """Pipelines and jobs over one Pfs and one runner."""
 
     def __init__(
-        self, pfs: Pfs, runner: Runner, work: Path, log_dir: Path, slots: int, *, images: bool
+        self,
+        pfs: Pfs,
+        runner: Runner,
+        work: Path,
+        log_dir: Path,
+        slots: int,
+        secrets: Secrets,
+        *,
+        images: bool,
     ) -> None:
         """``images`` says whether the runner can run ``transform.image``; when it cannot and
         was not chosen explicitly, a spec that names one is refused."""
         self.pfs = pfs
         self.logs = log_dir
-        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots)
+        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets)
         self._images = images
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
@@ -159,6 +170,8 @@ class Pps:
 
         def one(ch: Change, spec: Spec) -> Made:
             old = ch.tx.get(PIPELINES, spec.pipeline)
+            check_secrets(ch.tx, spec.canonical)
+            egress_target.of_spec(spec.canonical)
             record = pipelines.put_pipeline(
                 ch,
                 spec.pipeline,

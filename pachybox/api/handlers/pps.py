@@ -313,4 +313,5 @@ def check_status(box: Box, request: Any, call: Call) -> Iterator[Any]:
 @handles("pps_v2.API/DeleteAll")
 def delete_all(box: Box, request: Any, call: Call) -> Any:
     _delete_all(box, [], True, False)
+    box.secrets.delete_all()
     return Empty()

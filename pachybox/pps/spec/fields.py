@@ -97,8 +97,8 @@ _EGRESS = (
     ),
     Field("egress.sql_database.file_format", _OBJECT, "2", _BUILT, "how rows are written"),
     Field(
-        "egress.sql_database.file_format.type", _STR, "2", _BUILT, "CSV or JSON",
-        words=("CSV", "JSON"),
+        "egress.sql_database.file_format.type", _STR, "2", _BUILT, "CSV, JSON or PARQUET", "CSV",
+        words=("CSV", "JSON", "PARQUET"),
     ),
     Field(
         "egress.sql_database.file_format.columns", _STRS, "2", _BUILT,
@@ -106,7 +106,9 @@ _EGRESS = (
     ),
     Field("egress.sql_database.secret", _OBJECT, "2", _BUILT, "the password"),
     Field("egress.sql_database.secret.name", _STR, "2", _BUILT, "secret"),
-    Field("egress.sql_database.secret.key", _STR, "2", _BUILT, "key in the secret"),
+    Field("egress.sql_database.secret.key", _STR, "2", _BUILT, "key in the secret",
+        "PACHYDERM_SQL_PASSWORD",
+    ),
 )  # fmt: skip
 
 

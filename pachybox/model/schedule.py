@@ -15,7 +15,8 @@ from pachybox.model.units import parse_duration
 
 _LONGEST = 200  # characters; nobody writes more, and reading takes time that grows with them
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_FIELDS = re.compile(r"[0-9A-Za-z*?/,#-]+(?: +[0-9A-Za-z*?/,#-]+){4}", re.ASCII)
+_FIELD = r"(?:[0-9*?/,-]|[A-Za-z]{3})+"  # names have three letters; croniter knows more
+_FIELDS = re.compile(rf"{_FIELD}(?: +{_FIELD}){{4}}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -110,12 +110,14 @@ def parse_duration(text: str) -> float:
     text = text.strip()
     if text in ("0", "+0", "-0"):
         return 0.0
-    found = _DURATION.fullmatch(text)
+    found = _DURATION.fullmatch(text) if len(text) <= _LONGEST else None
     total = Fraction(0)
     if found:
         total = sum((Fraction(n) * _NANOSECONDS[u] for n, u in _SPAN.findall(found[2])), total)
     if not found or total > _MAX_NANOSECONDS:
-        raise InvalidArgument(f"{text!r} is not a duration", "write it like 300s, 1h30m or 100ms")
+        raise InvalidArgument(
+            f"{text[:_LONGEST]!r} is not a duration", "write it like 300s, 1h30m or 100ms"
+        )
     return float(total / 10**9) * (-1 if found[1] == "-" else 1)
 
 

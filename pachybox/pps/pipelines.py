@@ -212,6 +212,7 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
     if not record.stopped:
         return
     _save_state(ch, replace(record, stopped=False, state=PipelineState.RUNNING, reason=""))
+    sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
     found = sources.of(ch, pipeline, record.spec)
     _set_provenance(ch, _output(record), found)
     head = ch.head(ch.branch(_output(record)))
@@ -295,7 +296,7 @@ def run_pipeline(
     """A job on ``chosen`` input commits, the rest filled from the heads.
 
     Raises InvalidArgument when a chosen commit is of no input branch's repo, two are of one
-    branch, or it could be of several; Refused when an input has no head yet or the pipeline is
+    branch, or it could be of several; Refused when no input has a head yet or the pipeline is
     stopped.
     """
     record = require(ch, pipeline)
@@ -333,9 +334,15 @@ def _provenance(
     made = []
     for source in found.all:
         commit_id = picked[source].commit.id if source in picked else _head(ch, source)
-        if commit_id is None:
-            raise Refused(f"input branch {source} has no head yet", f"put data into {source}")
-        made.append((source, commit_id))
+        if commit_id is not None:  # as where branches are followed: it has no datums yet
+            made.append((source, commit_id))
+    if len(made) == 1:  # the spec branch alone
+        where = ", ".join(map(str, found.inputs))
+        ticks = any(cron.branch in found.inputs for cron in sources.crons(record.spec))
+        raise Refused(
+            f"no input branch of pipeline {pipeline} has a head yet: {where}",
+            f"run cron {pipeline}" if ticks else f"put data into {found.inputs[0]}",
+        )
     return tuple(made)
 
 

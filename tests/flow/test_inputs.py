@@ -205,6 +205,38 @@ def test_a_quiet_input_read_loudly_too_starts_jobs(box: RealBox) -> None:
     settled(box, "p", 1)
 
 
+def test_what_was_made_for_a_pipeline_is_made_again_when_it_starts(box: RealBox) -> None:
+    c = box.client
+    c.create_repo("in")
+    ticks_too = {"cron": {"name": "t", "spec": "@never"}}
+    c.create_pipelines(spec("p", {"cross": [pfs("in", trigger={"commits": 1}), ticks_too]}))
+    c.stop_pipeline("p")
+    c.delete_branch("in@p-trigger-1")
+    c.delete_repo("p_t")
+    c.start_pipeline("p")
+    c.put_file("in@master:/a", b"1")
+    c.run_cron("p")
+    settled(box, "p", 2)
+    assert [path.split("/")[2] for path in seen(box, "p@master")] == ["in", "t"]
+
+
+def test_a_job_by_hand_needs_one_input_with_data(box: RealBox) -> None:
+    c = box.client
+    c.create_repo("in")
+    c.create_repo("other")
+    c.create_pipelines(spec("p", {"union": [pfs("in"), pfs("other")]}))
+    with pytest.raises(Refused, match="no input branch of pipeline p has a head yet: in@master, o"):
+        c.rerun_pipeline("p")
+    c.put_file("other@master:/a", b"1")
+    settled(box, "p", 1)
+    c.rerun_pipeline("p", reprocess=True)
+    assert settled(box, "p", 2).processed == 1
+    c.create_pipelines(spec("q", {"cron": {"name": "t", "spec": "@never"}}))
+    with pytest.raises(Refused) as caught:
+        c.run_pipeline("q")
+    assert caught.value.hint == "run cron q"
+
+
 # ---- loops
 
 

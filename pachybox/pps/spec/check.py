@@ -79,10 +79,8 @@ def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any
     if len(documents) != 1:
         raise InvalidArgument(f"{source} holds {len(documents)} inputs", "give one")
     node = documents[0].node
-    alone = isinstance(node.value, dict) and not any(
-        name in node.value for name in ("input", "pipeline", "transform")
-    )
-    if alone:
+    of_spec = ("input", "pipeline", "transform")
+    if not (isinstance(node.value, dict) and any(name in node.value for name in of_spec)):
         node = Node({"input": Member(node, node.line, node.column)}, node.line, node.column)
     shape = Shape(node)
     values = shape.read()

@@ -97,8 +97,8 @@ _EGRESS = (
     ),
     Field("egress.sql_database.file_format", _OBJECT, "2", _BUILT, "how rows are written"),
     Field(
-        "egress.sql_database.file_format.type", _STR, "2", _BUILT, "CSV or JSON",
-        words=("CSV", "JSON"),
+        "egress.sql_database.file_format.type", _STR, "2", _BUILT, "CSV, JSON or PARQUET", "CSV",
+        words=("CSV", "JSON", "PARQUET"),
     ),
     Field(
         "egress.sql_database.file_format.columns", _STRS, "2", _BUILT,
@@ -106,7 +106,9 @@ _EGRESS = (
     ),
     Field("egress.sql_database.secret", _OBJECT, "2", _BUILT, "the password"),
     Field("egress.sql_database.secret.name", _STR, "2", _BUILT, "secret"),
-    Field("egress.sql_database.secret.key", _STR, "2", _BUILT, "key in the secret"),
+    Field("egress.sql_database.secret.key", _STR, "2", _BUILT, "key in the secret",
+        "PACHYDERM_SQL_PASSWORD",
+    ),
 )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ _TOP = (
     Field("parallelism_spec", _OBJECT, "1 2", _BUILT, "how many workers"),
     Field("parallelism_spec.constant", _INT, "1 2", _BUILT, "so many", "1"),
     Field(
-        "parallelism_spec.coefficient", Kind.NUMBER, "1", _BUILT, "so many per node: there is one"
+        "parallelism_spec.coefficient", Kind.NUMBER, "1", _BUILT, "so many times the cores of the machine"
     ),
     Field("input", _OBJECT, "1 2", _BUILT, "what is read", "required"),
     Field("output_branch", _STR, "1 2", _BUILT, "branch the jobs commit to", "master"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.model.glob import Glob
 from pachybox.model.ids import Pipeline, check_name, is_commit_id
 from pachybox.model.schedule import check_schedule
@@ -27,7 +27,7 @@ def try_(shape: Shape, path: str, check: Callable[[], object]) -> None:
     """Note at ``path`` what ``check`` raises."""
     try:
         check()
-    except InvalidArgument as e:
+    except PachyboxError as e:
         shape.problem(path, e.message, e.hint)
 
 

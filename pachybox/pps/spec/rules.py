@@ -10,13 +10,12 @@ from typing import Any
 
 from pachybox.model.ids import Pipeline, check_name, check_pipeline_name
 from pachybox.model.units import parse_quantity
+from pachybox.pps.egress import target
 from pachybox.pps.spec.inputs import check_branch, check_input, leaves_of, try_
 from pachybox.pps.spec.shape import Shape
 
 Values = Mapping[str, Any]
 
-_OBJECTS = ("s3", "gs", "file")
-_DATABASES = ("postgresql", "postgres", "sqlite", "duckdb")
 _MOST_PORT = 65535
 
 
@@ -134,46 +133,34 @@ def _output(shape: Shape, values: Values, pipeline: Pipeline) -> None:
 
 def _egress(shape: Shape, values: Values, pipeline: Pipeline) -> None:
     egress = values.get("egress") or {}
-    objects, database = egress.get("object_storage") or {}, egress.get("sql_database") or {}
     given = [name for name in ("url", "object_storage", "sql_database") if _asks(egress.get(name))]
     if len(given) > 1:
         shape.problem("egress", f"several targets: {', '.join(given)}", "keep one of them")
-    if egress.get("url"):
-        _url(shape, "egress.url", egress["url"], _OBJECTS)
-    if "object_storage" in given:
-        _url(shape, "egress.object_storage.url", objects.get("url") or "", _OBJECTS)
+    for name in given:
+        path = "egress.url" if name == "url" else f"egress.{name}.url"
+        url = egress["url"] if name == "url" else egress[name].get("url")
+        if not url:
+            shape.missing(path, "missing", "say where to")
+        elif name == "sql_database":
+            try_(shape, path, lambda url=url: target.database({"url": url}))  # type: ignore[misc]
+        else:
+            try_(shape, path, lambda url=url: target.files(url))  # type: ignore[misc]
     if "sql_database" in given:
-        _url(shape, "egress.sql_database.url", database.get("url") or "", _DATABASES)
-        _database(shape, database)
+        _database(shape, egress["sql_database"])
 
 
 def _asks(value: Any) -> bool:
     return any(map(_asks, value.values())) if isinstance(value, dict) else bool(value)
 
 
-def _url(shape: Shape, path: str, url: str, schemes: tuple[str, ...]) -> None:
-    known = ", ".join(f"{scheme}://" for scheme in schemes)
-    scheme, colon, rest = url.partition("://")
-    if not url:
-        shape.missing(path, "missing", f"say where to, by one of {known}")
-    elif not colon or scheme not in schemes:
-        shown = f"{scheme}://" if colon else repr(url)
-        shape.problem(path, f"egress to {shown} is not possible", f"use one of {known}")
-    elif not rest.strip("/"):
-        shape.problem(path, f"{url!r} names no place", f"write what comes after {scheme}://")
-
-
 def _database(shape: Shape, database: Values) -> None:
     path = "egress.sql_database"
-    form = database.get("file_format") or {}
-    if not form.get("type"):
-        shape.missing(f"{path}.file_format.type", "missing", "use CSV or JSON")
-    if len(set(form.get("columns") or ())) < len(form.get("columns") or ()):
-        shape.problem(f"{path}.file_format.columns", "names a column twice", "keep one")
+    columns = (database.get("file_format") or {}).get("columns") or ()
+    if len(set(columns)) < len(columns):
+        shape.problem(f"{path}.file_format.columns", "names a column twice", "keep one of them")
     secret = database.get("secret") or {}
-    for name in ("name", "key"):
-        if _asks(secret) and not secret.get(name):
-            shape.missing(f"{path}.secret.{name}", "missing", "name the secret and its key")
+    if secret.get("key") and not secret.get("name"):
+        shape.missing(f"{path}.secret.name", "missing", "name the secret that has the key")
 
 
 def _service(shape: Shape, values: Values, pipeline: Pipeline) -> None:

@@ -213,8 +213,6 @@ def _is_idle(field: Field, node: Node) -> bool:
     value = plain(node)
     if field.by_presence:
         return False
-    if field.path == "max_queue_size" and not isinstance(value, bool):
-        return value in ("0", "1") or (isinstance(value, (int, float)) and value <= 1)
     if field.path == "input.pfs.repo_type" and value == "user":
         return True
     return _is_empty(value)

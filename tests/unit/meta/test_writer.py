@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from pachybox.errors import Exhausted, NotReady, Refused
+from pachybox.meta.connect import migrations
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import Branch, Commit, Hash, Repo, new_commit_id
@@ -47,7 +48,7 @@ def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
     one, two = repo("r"), commit("r")
     branch = BranchRecord(
         Branch(one.repo, "b"), two.commit.id, (Branch(one.repo, "up"),), NOW, NOW,
-        Trigger("up", size="1MB", commits=2, all=True),
+        Trigger("up", size="1MB", commits=2, all=True), quiet=(Branch(one.repo, "up"),),
     )  # fmt: skip
 
     def change(tx: Tx) -> None:
@@ -274,4 +275,30 @@ def test_records_not_read_before_are_replaced_or_made(tmp_path: Path, count: int
     meta = Meta(tmp_path / "m.duckdb")
     found = meta.select(COMMITS, "WHERE size >= 0")
     assert sorted(found, key=str) == sorted(changed + new, key=str)
+
+
+def test_a_box_of_the_first_version_opens_with_all_it_holds(tmp_path: Path) -> None:
+    """The later schemas only add: what the first wrote reads as it did."""
+    number, first = migrations()[0]
+    assert number == 1
+    con = duckdb.connect(str(tmp_path / "m.duckdb"))
+    con.execute(first)
+    con.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+    con.execute("INSERT INTO schema_version VALUES (1)")
+    con.execute(
+        "INSERT INTO branches VALUES ('default', 'r', 'user', 'b', NULL, "
+        """'[["default", "up", "user", "master"]]', '', 7, 8, '{"k": "v"}')"""
+    )
+    con.close()
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    branch = Branch(Repo("default", "r"), "b")
+    up = Branch(Repo("default", "up"), "master")
+    found = meta.get(BRANCHES, branch)
+    assert found is not None
+    assert (found.direct_provenance, found.metadata, found.quiet) == ((up,), {"k": "v"}, ())
+    changed = replace(found, quiet=(up,))
+    meta.write(lambda tx: tx.put(BRANCHES, changed))
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    assert meta.get(BRANCHES, branch) == changed
     meta.close()

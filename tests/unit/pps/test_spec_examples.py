@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,3 +59,36 @@ def test_both_generations_spell_the_same_pipeline() -> None:
         assert old["input"]["pfs"][name] == new["input"]["pfs"][name], name
     assert workers_wanted(old) == (os.cpu_count() or 1)
     assert workers_wanted(new) == 1
+
+
+def test_the_examples_show_every_kind_of_input_and_warn_of_nothing() -> None:
+    seen: set[str] = set()
+
+    def walk(given: dict[str, Any]) -> None:
+        for kind, inner in given.items():
+            seen.add(kind)
+            for one in inner if isinstance(inner, list) else ():
+                walk(one)
+
+    for name in ("montage-1.11.json", "orders-2.12.yaml"):
+        for spec in specs(EXAMPLES / "specs" / name):
+            assert spec.warnings == ()
+            walk(spec.canonical["input"])
+    assert seen == {"pfs", "cron", "cross", "union", "join", "group"}
+
+
+def test_the_examples_ask_for_what_both_generations_have() -> None:
+    fields: set[str] = set()
+    for name in ("montage-1.11.json", "orders-2.12.yaml"):
+        for spec in specs(EXAMPLES / "specs" / name):
+            fields |= set(spec.canonical)
+    assert fields >= {
+        "autoscaling", "datum_set_spec", "egress", "service", "resource_limits", "max_queue_size",
+        "output_merge",
+    }  # fmt: skip
+    montage = specs(EXAMPLES / "specs" / "montage-1.11.json")
+    assert [s.pipeline.name for s in montage] == ["montage", "sweep", "publish"]
+    assert montage[0].canonical["autoscaling"] is True
+    report = specs(EXAMPLES / "specs" / "orders-2.12.yaml")[2].canonical["input"]["cross"]
+    assert report[0]["cron"]["repo"] == "report_night"
+    assert report[1]["pfs"]["branch"] == "report-trigger-1"

@@ -82,7 +82,7 @@ SPECIAL = {
 
 BESIDE: dict[str, Any] = {
     "egress.sql_database.": {
-        "url": "postgresql://db/there",
+        "url": "postgresql://me@db/there",
         "file_format": {"type": "JSON"},
         "secret": {"name": "db", "key": "password"},
     },

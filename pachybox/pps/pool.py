@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps.runners.base import Runner, Transform, Worker, WorkerSpec
@@ -82,17 +81,11 @@ class WorkerPool:
 def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
     """What a runner needs to start a worker of this pipeline version.
 
-    Raises what Secrets.resolve raises, and Refused for secrets it cannot show.
+    Raises what Secrets.resolve raises.
     """
     t = pipeline.spec["transform"]
     name = pipeline.pipeline
     secret = secrets.resolve(t)
-    if secret.files:
-        raise Refused(
-            f"pipeline {name} wants a secret at {min(secret.files)}, and workers of this box show "
-            "secrets as variables only",
-            "give transform.secrets a key and an env_var in place of mount_path",
-        )
     return WorkerSpec(
         pipeline=str(name),
         transform=Transform(
@@ -112,4 +105,5 @@ def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> Worke
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PACH_IN_WORKER": "true",
         },
+        files=secret.files,
     )

@@ -86,7 +86,9 @@ def test_kill_9_in_the_middle_pushes_little_again(target: Target) -> None:
     saved = next(iter(target.box.client.events(follow=True, kinds=["job.egress"])))
     assert saved.data["state"] == "JOB_EGRESSING"
     assert int(saved.data["files"]) >= 51
-    assert target.box.client.inspect_job(job).state == "JOB_EGRESSING"
+    now = target.box.client.inspect_job(job)
+    assert now.state == "JOB_EGRESSING"
+    assert now.reason.endswith("are at the target")
     target.box.kill()
     go.set()
     before = len(target.faults.puts())

@@ -219,6 +219,9 @@ def _list(app: App, args: Args) -> None:
 
     app.check_project()
     box, out = app.box(Pipelines), app.output
+    if args.dag:
+        _picture(app, list(chosen(app, args, box)))
+        return
     if args.spec:
         for info in chosen(app, args, box):
             out.raw(json.loads(box.extract_pipeline(str(info), version=info.version)))
@@ -270,12 +273,35 @@ def _check(app: App, args: Args) -> None:
 
 
 def _draw(app: App, args: Args) -> None:
-    from pachybox.cli.draw import draw, graph
-
     app.check_project()
-    infos = app.box(Pipelines).list_pipeline(commit_set=args.commit)
-    text = draw(graph(infos), width=args.box_width, gap=args.edge_height)
-    app.output.out.write(text)
+    infos = list(app.box(Pipelines).list_pipeline(commit_set=args.commit))
+    _picture(app, infos, width=args.box_width, gap=args.edge_height)
+
+
+def _picture(app: App, infos: list[PipelineInfo], *, width: int = 0, gap: int = 0) -> None:
+    """The graph of ``infos``, as wide as the terminal."""
+    import sys
+
+    from pachybox.cli.draw import draw, graph, labels
+
+    room = os.environ.get("COLUMNS", "")
+    try:
+        wide = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # no terminal: as wide as it takes, unless told
+        wide = 0
+    out = app.output
+    plain = "utf" not in (getattr(out.out, "encoding", None) or "utf-8").lower()
+    out.out.write(
+        draw(
+            graph(infos),
+            width=width,
+            gap=gap,
+            room=int(room) if room.isdecimal() else wide,
+            labels=labels(infos),
+            plain=plain,
+            paint=out.colour,
+        )
+    )
 
 
 def _spec_file(parser: Parser) -> None:
@@ -333,6 +359,7 @@ def _listed(parser: Parser) -> None:
     flag(parser, "-s", "--spec", help="the specs that make them again")
     parser.add_argument("--history", metavar="N|all|none", help="earlier versions too")
     many(parser, "--state", metavar="STATE", help="only those in this state")
+    flag(parser, "--dag", help="draw them as a graph, from inputs to outputs")
     parser.add_argument("-c", "--commit", metavar="ID", help="as they were in this run")
     all_projects(parser)
     records(parser)
@@ -372,7 +399,9 @@ COMMANDS = {
         ("extract pipeline edges", "extract pipeline edges^ | pachybox update pipeline"),
     ),
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
-    "list pipeline": Command(_listed, _list, ("list pipeline", "list pipeline --spec")),
+    "list pipeline": Command(
+        _listed, _list, ("list pipeline", "list pipeline --spec", "list pipeline --dag")
+    ),
     "check status": Command(_checked, _check, ("check status -A",)),
     "draw pipeline": Command(_drawn, _draw, ("draw pipeline",)),
 }

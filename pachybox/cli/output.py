@@ -76,6 +76,13 @@ class Output:
             return "-"
         return format_time(time) if self.full else format_age(time, datetime.now(UTC))
 
+    @staticmethod
+    def stamp(time: datetime | None) -> str:
+        """A time whatever the flags say, for lines of a log."""
+        from pachybox.model.units import format_time
+
+        return format_time(time) if time else "-"
+
     def raw(self, record: object) -> None:
         """One record for programs."""
         if self.form == "yaml":

@@ -74,6 +74,7 @@ inspect job P@J -b
 wait job J
 list job -p P -o R@B -i R@B --history all --no-pager -x --state running -A
 list job J
+subscribe job P --new --state success
 flush job R@B -p P
 stop job P@J
 delete job P@J

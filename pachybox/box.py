@@ -31,7 +31,10 @@ from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pps.cron import Cron
+from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import Collected
@@ -106,16 +109,28 @@ class Box:
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
+        self.secrets = Secrets(self.meta, config.key_file)
         self.pps = Pps(
-            self.pfs, self.runner, home / "work", home / "logs", max(slots, 1), images=False
+            self.pfs,
+            self.runner,
+            home / "work",
+            home / "logs",
+            max(slots, 1),
+            self.secrets,
+            images=False,
         )
+        self.cron = Cron(self.pfs)
+        self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
+        self.egresser = Egresser(self.pusher)
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
+        self.egresser.start()
         self.ticker.start()
+        self.cron.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
@@ -130,7 +145,9 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.cron.stop()
         self.pps.scheduler.stop()
+        self.egresser.stop()
         if self._janitor.is_alive():
             self._janitor.join()
         self.meta.close()

@@ -84,6 +84,17 @@ MESSAGES: dict[str, str] = {
         pipelines CreatedPipeline *
         warnings string *
     """,
+    "ValidatePipelinesRequest": """
+        text string
+        source string
+        project string
+        runner string
+    """,
+    "ValidatePipelinesResponse": """
+        pipelines pps_v2.Pipeline *
+        problems string *
+        warnings string *
+    """,
     "ExtractPipelineRequest": """
         pipeline pps_v2.Pipeline
         version int64
@@ -112,6 +123,11 @@ MESSAGES: dict[str, str] = {
         path string
         depth int64
     """,
+    "DeleteSecretRequest": """
+        name string
+        force bool
+    """,
+    "DeleteSecretResponse": "",
     "ResolveCommitRequest": """
         project string
         repo string
@@ -135,6 +151,7 @@ METHODS = """
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
+    ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
     RunPipeline RunPipelineRequest RunPipelineResponse
     FlushCommit FlushCommitRequest pfs_v2.CommitInfo stream
@@ -143,6 +160,7 @@ METHODS = """
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
     GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
+    DeleteSecret DeleteSecretRequest DeleteSecretResponse
 """
 
 _DEPENDENCIES = (

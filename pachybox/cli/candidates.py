@@ -1,7 +1,8 @@
 """What may stand at a place of a command line: the hidden command the shells' scripts ask.
 
 Commands and flags come from the table and the parsers; repos, branches, commits, files,
-pipelines and jobs from the box, with a short timeout. Whatever goes wrong completes nothing.
+pipelines, jobs and secrets from the box, with a short timeout. Whatever goes wrong completes
+nothing.
 """
 
 from __future__ import annotations
@@ -194,6 +195,10 @@ def _projects(box: Client, current: str) -> Iterator[str]:
     return (info.name for info in box.list_project())
 
 
+def _secrets(box: Client, current: str) -> Iterator[str]:
+    return (info.name for info in box.list_secret())
+
+
 _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "repo": _repos,
     "branch": _branches,
@@ -204,4 +209,5 @@ _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "datum": _jobs,
     "transaction": _transactions,
     "project": _projects,
+    "secret": _secrets,
 }

@@ -66,14 +66,21 @@ def _update(app: App, args: Args) -> None:
     _make(app, args, update=True)
 
 
-def _validate(app: App, args: Args) -> None:
-    made, warnings = app.box(Pipelines).create_pipelines(
-        read(args.file), source=args.file, update=True, dry_run=True
+def _validate(app: App, args: Args) -> int:
+    names, problems, warnings = app.box(Pipelines).validate_pipelines(
+        read(args.file),
+        source="stdin" if args.file == "-" else args.file,
+        runner=args.runner or "",
     )
     for warning in warnings:
         note(f"warning: {warning}")
-    for pipeline in made:
-        app.output.line(f"{pipeline.name}: valid")
+    for problem in problems:
+        note(problem)
+    if problems:
+        return 1
+    for name in names:
+        app.output.line(f"{name}: valid")
+    return 0
 
 
 def _inspect(app: App, args: Args) -> None:
@@ -230,7 +237,7 @@ def _spec_file(parser: Parser) -> None:
         "-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
     )
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
-    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+    _runner(parser)
     parser.add_argument("--jsonnet", metavar="FILE", help="not built")
     many(parser, "--arg", metavar="KEY=VALUE", help="not built")
     flag(parser, "-b", "--build", help="not built")
@@ -241,6 +248,10 @@ def _spec_file(parser: Parser) -> None:
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
 
 
+def _runner(parser: Parser) -> None:
+    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+
+
 def _updated(parser: Parser) -> None:
     _spec_file(parser)
     flag(parser, "--reprocess", help="run all datums again")
@@ -248,6 +259,7 @@ def _updated(parser: Parser) -> None:
 
 def _validated(parser: Parser) -> None:
     parser.add_argument("-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or -")
+    _runner(parser)
     project(parser)
 
 
@@ -299,7 +311,12 @@ COMMANDS = {
         ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
         "Results of datums that did not change are kept, unless --reprocess.",
     ),
-    "validate pipeline": Command(_validated, _validate, ("validate pipeline -f edges.json",)),
+    "validate pipeline": Command(
+        _validated,
+        _validate,
+        ("validate pipeline -f edges.json",),
+        "Tells every problem of every spec, and exits with 1 if there is one.",
+    ),
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
     "list pipeline": Command(
         _listed, _list, ("list pipeline", "list pipeline --spec", "list pipeline --dag")

@@ -19,7 +19,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
                 "garbage-collect": "free the space of deleted data now",
-                "delete all": "delete every pipeline and repo",
+                "delete all": "delete every pipeline, repo and secret",
             },
         ),
         (
@@ -124,6 +124,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             {
                 "run pipeline": "run a pipeline on chosen commits",
                 "rerun pipeline": "run a pipeline on the present heads",
+                "run cron": "tick a pipeline's cron inputs now",
                 "start pipeline": "resume a stopped pipeline",
                 "stop pipeline": "pause a pipeline",
                 "delete pipeline": "delete a pipeline",
@@ -150,6 +151,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("logs", {"logs": "print logs"}),
+        (
+            "secret",
+            {
+                "create secret": "keep a password or a key for pipelines",
+                "inspect secret": "show a secret, not its values",
+                "list secret": "list the secrets",
+                "delete secret": "forget a secret",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -196,15 +206,10 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "list snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
     "inspect snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
     "delete snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
-    "create secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "list secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "inspect secret": ("keeping secrets", "set variables in the spec's transform.env"),
-    "delete secret": ("keeping secrets", "set variables in the spec's transform.env"),
     "create defaults": ("setting spec defaults", "write the fields in each spec"),
     "update defaults": ("setting spec defaults", "write the fields in each spec"),
     "inspect defaults": ("setting spec defaults", "write the fields in each spec"),
     "delete defaults": ("setting spec defaults", "write the fields in each spec"),
-    "run cron": ("running a cron input by hand", "use: pachybox rerun pipeline"),
     "next datum": ("datum batching", "leave datum_batching out of the spec"),
     "get object": ("raw storage access", "use: pachybox get file"),
     "get tag": ("raw storage access", "use: pachybox get file"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -81,6 +81,14 @@ class Table(Generic[K, V]):
         return f"SELECT {', '.join(self.columns)} FROM {self.name}"
 
 
+def _branches(found: tuple[Branch, ...]) -> str:
+    return dumps([[b.repo.project, b.repo.name, b.repo.type, b.name] for b in found])
+
+
+def _to_branches(text: str) -> tuple[Branch, ...]:
+    return tuple(Branch(Repo(p, r, t), b) for p, r, t, b in json.loads(text))
+
+
 def _branch_row(b: BranchRecord) -> Row:
     r = b.branch.repo
     return (
@@ -89,24 +97,26 @@ def _branch_row(b: BranchRecord) -> Row:
         r.type,
         b.branch.name,
         b.head,
-        dumps([[p.repo.project, p.repo.name, p.repo.type, p.name] for p in b.direct_provenance]),
+        _branches(b.direct_provenance),
         dumps(asdict(b.trigger)) if b.trigger else "",
         micros(b.created),
         micros(b.updated),
         dumps(b.metadata),
+        _branches(b.quiet),
     )
 
 
 def _branch(row: Row) -> BranchRecord:
-    project, repo, type_, name, head, prov, trigger, created, updated, metadata = row
+    project, repo, type_, name, head, prov, trigger, created, updated, metadata, quiet = row
     return BranchRecord(
         Branch(Repo(project, repo, type_), name),
         None if head is None else CommitId(head),
-        tuple(Branch(Repo(p, r, t), b) for p, r, t, b in json.loads(prov)),
+        _to_branches(prov),
         moment(created),
         moment(updated),
         Trigger(**json.loads(trigger)) if trigger else None,
         json.loads(metadata),
+        _to_branches(quiet),
     )
 
 
@@ -268,6 +278,29 @@ class TransactionRecord:
     requests: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """One secret; ``sealed`` is its values encrypted, ``keys`` their names."""
+
+    name: str
+    type: str
+    created: datetime
+    keys: tuple[str, ...]
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EgressRecord:
+    """How far a job's output has come on its way out: every file up to the path ``pushed`` is
+    at the target. ``failures`` counts the attempts that failed since the last progress."""
+
+    job: Job
+    pushed: str = ""
+    files: int = 0
+    bytes: int = 0
+    failures: int = 0
+
+
 def _datum_row(d: DatumRecord) -> Row:
     p = d.job.pipeline
     return (
@@ -340,6 +373,7 @@ BRANCHES: Table[Branch, BranchRecord] = Table(
         "created_us",
         "updated_us",
         "metadata_json",
+        "quiet_json",
     ),
     4,
     lambda b: b.branch,
@@ -482,6 +516,36 @@ TRANSACTIONS: Table[str, TransactionRecord] = Table(
     resident=True,
 )
 
+SECRETS: Table[str, SecretRecord] = Table(
+    "secrets",
+    ("name", "type", "created_us", "keys_json", "sealed"),
+    1,
+    lambda s: s.name,
+    lambda k: (k,),
+    lambda s: (s.name, s.type, micros(s.created), dumps(s.keys), s.sealed),
+    lambda r: SecretRecord(r[0], r[1], moment(r[2]), tuple(json.loads(r[3])), bytes(r[4])),
+    resident=True,
+)
+
+EGRESSES: Table[Job, EgressRecord] = Table(
+    "egresses",
+    ("id", "project", "pipeline", "pushed", "files", "bytes", "failures"),
+    3,
+    lambda e: e.job,
+    lambda k: (k.id, k.pipeline.project, k.pipeline.name),
+    lambda e: (
+        e.job.id,
+        e.job.pipeline.project,
+        e.job.pipeline.name,
+        e.pushed,
+        e.files,
+        e.bytes,
+        e.failures,
+    ),
+    lambda r: EgressRecord(Job(Pipeline(r[1], r[2]), CommitId(r[0])), *r[3:]),
+    resident=True,
+)
+
 EVENTS: Table[int, Event] = Table(
     "events",
     ("seq", "time_us", "kind", "data_json"),
@@ -513,6 +577,8 @@ ALL: tuple[Table[Any, Any], ...] = (
     JOBS,
     DATUMS,
     TRANSACTIONS,
+    SECRETS,
+    EGRESSES,
     EVENTS,
     FACTS,
 )

@@ -113,6 +113,12 @@ class Glob:
         return None if groups is None else Match(path, groups)
 
     @staticmethod
+    def references(template: str) -> list[int]:
+        """The captures that a replacement template names, in order."""
+        found = _REFERENCE.finditer(template)
+        return [_number(r[1] or r[2]) for r in found if r[1] or r[2]]
+
+    @staticmethod
     def expand(template: str, match: Match) -> str:
         """Fill a replacement template (``join_on``, ``group_by``).
 
@@ -122,9 +128,14 @@ class Glob:
 
         def value(reference: re.Match[str]) -> str:
             number = reference[1] or reference[2]
-            return match.group(int(number)) if number else "$"
+            return match.group(_number(number)) if number else "$"
 
         return _REFERENCE.sub(value, template)
+
+
+def _number(digits: str) -> int:
+    """The number of a capture; what has ten digits is none, and may have thousands."""
+    return int(digits[:10])
 
 
 def _clean(pattern: str) -> str:

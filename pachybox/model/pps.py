@@ -40,6 +40,11 @@ class JobState(Enum):
         """Whether the job can never change again."""
         return self in _TERMINAL
 
+    @property
+    def computed(self) -> bool:
+        """Whether no datum of the job will run any more: it is over, or egresses."""
+        return self in _TERMINAL or self is JobState.EGRESSING
+
 
 _TERMINAL = frozenset({JobState.FAILURE, JobState.SUCCESS, JobState.KILLED, JobState.UNRUNNABLE})
 
@@ -130,7 +135,8 @@ class DatumInput:
     """One matched file or directory of one input.
 
     ``name`` is the directory under /pfs, ``path`` the absolute path in the repo,
-    ``hash`` the content identity of what was matched.
+    ``hash`` the content identity of what was matched; ``join_on`` and ``group_by`` are
+    what the input's templates made of the path, empty without one.
     """
 
     name: str
@@ -142,6 +148,8 @@ class DatumInput:
     hash: Hash
     size: int
     is_dir: bool
+    join_on: str = ""
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,14 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps.runners.base import Runner, Transform, Worker, WorkerSpec
+from pachybox.pps.secrets import Secrets
+
+_Key = tuple[Pipeline, CommitId, str]
 
 
 @dataclass
@@ -20,28 +24,35 @@ class _Idle:
 
 class WorkerPool:
     """Idle workers by pipeline version: named by its spec commit, since a pipeline made anew
-    counts its versions from 1 again."""
+    counts its versions from 1 again, and by the secrets they were started with."""
 
-    def __init__(self, runner: Runner, work: Path) -> None:
+    def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
+        self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
-        self._idle: dict[tuple[Pipeline, CommitId], list[_Idle]] = {}
+        self._idle: dict[_Key, list[_Idle]] = {}
+        # what each was started with: a secret may have been made anew before it is given back
+        self._secrets_of: WeakKeyDictionary[Worker, str] = WeakKeyDictionary()
 
     def take(self, pipeline: PipelineRecord) -> Worker:
-        """An idle worker of this version, or a new one. Raises Refused when none can start."""
-        key = (pipeline.pipeline, pipeline.spec_commit)
+        """An idle worker of this version, or a new one. Raises Refused when none can start, and
+        what reading its secrets raises."""
+        version = self._secrets.version(pipeline.spec)
         with self._lock:
-            waiting = self._idle.get(key)
+            waiting = self._idle.get((pipeline.pipeline, pipeline.spec_commit, version))
             if waiting:
                 return waiting.pop().worker
-        return self.runner.start(worker_spec(pipeline, self._work))
+        worker = self.runner.start(worker_spec(pipeline, self._work, self._secrets))
+        with self._lock:
+            self._secrets_of[worker] = version
+        return worker
 
     def give_back(self, pipeline: PipelineRecord, worker: Worker) -> None:
         """Keep a healthy worker for the next datum."""
         with self._lock:
-            idle = self._idle.setdefault((pipeline.pipeline, pipeline.spec_commit), [])
-            idle.append(_Idle(worker, time.monotonic()))
+            key = (pipeline.pipeline, pipeline.spec_commit, self._secrets_of[worker])
+            self._idle.setdefault(key, []).append(_Idle(worker, time.monotonic()))
 
     def idle(self) -> bool:
         """Whether any worker is kept."""
@@ -67,10 +78,14 @@ class WorkerPool:
         self.reap(-1.0)
 
 
-def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
-    """What a runner needs to start a worker of this pipeline version."""
+def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
+    """What a runner needs to start a worker of this pipeline version.
+
+    Raises what Secrets.resolve raises.
+    """
     t = pipeline.spec["transform"]
     name = pipeline.pipeline
+    secret = secrets.resolve(t)
     return WorkerSpec(
         pipeline=str(name),
         transform=Transform(
@@ -78,7 +93,7 @@ def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
             stdin=tuple(t.get("stdin") or ()),
             err_cmd=tuple(t.get("err_cmd") or ()),
             err_stdin=tuple(t.get("err_stdin") or ()),
-            env=dict(t.get("env") or {}),
+            env={**(t.get("env") or {}), **secret.env},
             accept_return_code=tuple(t.get("accept_return_code") or ()),
             user=t.get("user") or "",
             working_dir=t.get("working_dir") or "",

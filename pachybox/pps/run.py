@@ -25,8 +25,7 @@ from typing import Any
 from pachybox.errors import InvalidArgument, NotReady
 from pachybox.meta.tables import COMMITS, DATUMS, JOBS, DatumRecord
 from pachybox.model.files import Delete, Edit, Entry, Kind, Put
-from pachybox.model.glob import Glob
-from pachybox.model.ids import Commit, CommitId, Hash, Job
+from pachybox.model.ids import Branch, Commit, CommitId, Hash, Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
@@ -38,9 +37,8 @@ from pachybox.model.pps import (
     Stats,
 )
 from pachybox.pfs.change import Change
-from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
-from pachybox.pps import jobs, pipelines, planner
+from pachybox.pps import algebra, jobs, pipelines, planner
 from pachybox.pps.attempt import Attempt, Outcome
 from pachybox.pps.logs import directory
 from pachybox.pps.pool import WorkerPool
@@ -155,21 +153,23 @@ class JobRun:
         return timer
 
     def _plan(self, held: ExitStack) -> list[Datum]:
-        spec = self.pipeline.spec
-        made: list[Datum] = []
-        provenance = dict(self.commit.direct_provenance)
-        for source in planner.inputs_of(spec):
-            commit_id = provenance.get(source.branch)
-            if commit_id is None:
+        given = self.pipeline.spec.get("input")
+        if not given:
+            return []
+        node = algebra.parse(given)
+        commits = {b: CommitId(id_) for b, id_ in self.commit.direct_provenance}
+        roots: dict[Branch, tuple[CommitId, Hash] | None] = {}
+        for branch in algebra.branches(node):
+            if branch not in commits:
                 continue  # no commit yet: no datums
-            commit = self.pfs.resolve(source.branch.repo, commit_id)
-            held.enter_context(self.pfs.reading(commit.root))
-            matched = find(self.pfs.trees, commit.root, Glob(source.glob))
-            made += planner.datums(source, CommitId(commit_id), matched, self.pipeline.salt)
-        return made
+            root = self.pfs.resolve(branch.repo, commits[branch]).root
+            held.enter_context(self.pfs.reading(root))
+            roots[branch] = (commits[branch], root)
+        made = algebra.whole(node, roots, self.pfs.trees)
+        return [planner.to_datum(parts, commits, self.pipeline.salt) for parts in made]
 
     def _base(self) -> Base | None:
-        """The nearest finished ancestor whose job succeeded."""
+        """The nearest finished ancestor whose job made it, whatever came of its egress."""
         repo = self.job.pipeline.repo
         parent = self.commit.parent
         while parent is not None:
@@ -177,7 +177,7 @@ class JobRun:
             if commit is None:
                 return None
             job = self.pfs.meta.get(JOBS, Job(self.job.pipeline, commit.commit.id))
-            if job is not None and job.state is JobState.SUCCESS and job.datums is not None:
+            if job is not None and job.datums is not None and not commit.error:
                 return Base(job.datums, commit.root)
             parent = commit.parent
         return None
@@ -385,10 +385,9 @@ class JobRun:
             )
             return
         whole = self.pfs.trees.entry(root)
+        end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
         self.pfs.change(
-            lambda ch: jobs.succeed(
-                ch, self.job, root, whole.size, whole.count, **counts, datums=tree
-            )
+            lambda ch: end(ch, self.job, root, whole.size, whole.count, **counts, datums=tree)
         )
         session.keep()
 

@@ -25,6 +25,7 @@ from pachybox.pps import jobs, pipelines
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
@@ -41,13 +42,15 @@ class _Running:
 class Scheduler:
     """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
 
-    def __init__(self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int) -> None:
+    def __init__(
+        self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int, secrets: Secrets
+    ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
         self._pfs = pfs
         self._work = work
         self._logs = logs
         self._slots, self._width = threading.Semaphore(slots), slots
-        self.pool = WorkerPool(runner, work)
+        self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
@@ -65,7 +68,7 @@ class Scheduler:
             found = meta.db.read(
                 "SELECT j.project, j.pipeline, j.id FROM jobs j JOIN commits c ON c.id = j.id "
                 "AND c.project = j.project AND c.repo = j.pipeline AND c.type = 'user' "
-                "WHERE j.finished_us IS NULL ORDER BY c.seq"
+                "WHERE j.finished_us IS NULL AND j.state <> 'JOB_EGRESSING' ORDER BY c.seq"
             )
             for project, pipeline, job_id in found:
                 self._add(Job(Pipeline(project, pipeline), CommitId(job_id)))
@@ -113,7 +116,7 @@ class Scheduler:
             return
         with self._wake:
             for key, record in changed.items():
-                if isinstance(record, JobRecord) and not record.state.terminal:
+                if isinstance(record, JobRecord) and not record.state.computed:
                     self._add(key)
                     continue
                 self._forget(key)
@@ -154,7 +157,7 @@ class Scheduler:
         commit = meta.get(COMMITS, Commit(job.pipeline.repo, job.id))
         pipeline = meta.get(PIPELINES, job.pipeline)
         record = meta.get(JOBS, job)
-        if commit is None or pipeline is None or record is None or record.state.terminal:
+        if commit is None or pipeline is None or record is None or record.state.computed:
             with self._wake:
                 self._forget(job)
                 self._due = True
@@ -215,7 +218,7 @@ class Scheduler:
 
         def change(ch: Change) -> None:
             found = ch.tx.get(JOBS, run.job)
-            if found is None or found.state.terminal:
+            if found is None or found.state.computed:
                 return  # deleted, stopped or updated meanwhile: that is why it could not go on
             jobs.fail(ch, run.job, JobState.FAILURE, reason)
             pipelines.set_state(ch, run.job.pipeline, state, reason if run.unstartable else "")

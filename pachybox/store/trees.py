@@ -11,7 +11,7 @@ a ``/``: the order in which a hierarchical walk meets them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pachybox.errors import NotFound
 from pachybox.model.files import Change, Edit, Entry, Kind
@@ -197,23 +197,31 @@ class Trees:
         """
         return Editor(self._nodes, put, self._shape).apply(root, edits)
 
-    def diff(self, old: Hash, new: Hash, path: str = "/") -> Iterator[Change]:
+    def diff(
+        self,
+        old: Hash,
+        new: Hash,
+        path: str = "/",
+        *,
+        descend: Callable[[str], bool] | None = None,
+    ) -> Iterator[Change]:
         """What differs at and below ``path``, in order; cost follows the difference.
 
         Directories with a difference in them are changes too, before their contents; what is
         added or removed whole is given down to its files. The directory ``path`` itself is
         left out when both trees have it. A file that became a directory is a removal and an
-        addition. Nothing when neither tree has ``path``.
+        addition. Nothing when neither tree has ``path``. A directory below ``path`` to whose
+        path ``descend`` says no is given without what is in it.
         """
         if path.strip("/") == "":
-            yield from diff_trees(self._nodes, old, new, "/")
+            yield from diff_trees(self._nodes, old, new, "/", descend)
             return
         path = path.rstrip("/")
         was, now = self.get(old, path), self.get(new, path)
         if was is None or now is None or was.is_dir is not now.is_dir:
             pairs = [(was, None), (None, now)]
         elif was.is_dir:
-            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/")
+            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/", descend)
             return
         else:
             pairs = [(was, now)] if was != now else []
@@ -224,7 +232,7 @@ class Trees:
             yield Change(path, *one)
             if entry.is_dir:
                 a, b = (EMPTY if e is None else e.hash for e in one)
-                yield from diff_trees(self._nodes, a, b, path + "/")
+                yield from diff_trees(self._nodes, a, b, path + "/", descend)
 
     def union(
         self,

@@ -23,6 +23,7 @@ from pachybox.pfs import branches, commits
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps.runners.process import ProcessRunner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox, eventually
@@ -260,9 +261,14 @@ def test_changes_of_one_group_have_times_in_their_order(pfs: Pfs) -> None:
     assert len({i.record.created for i in pfs.list_repos()}) == 3
 
 
+def pps_of(pfs: Pfs, where: Path) -> Pps:
+    secrets = Secrets(pfs.meta, where / "secret.key")
+    return Pps(pfs, ProcessRunner(), where / "work", where / "logs", 1, secrets, images=False)
+
+
 def test_a_page_of_jobs_does_not_shift_when_a_job_is_made(pfs: Pfs, tmp_path: Path) -> None:
     """Each job is listed once, although newer ones come while the list is read."""
-    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+    pps = pps_of(pfs, tmp_path)
 
     def make(count: int) -> None:
         def change(ch: Change) -> None:
@@ -320,7 +326,7 @@ def test_a_cron_trigger_moves_its_branch_when_it_is_time(shared_box: RealBox) ->
 
 def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path) -> None:
     """No job is made whose input does not exist."""
-    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+    pps = pps_of(pfs, tmp_path)
     repo = Repo("default", "in")
     pfs.create_repo(repo)
     gone = pfs.resolve(repo, pfs.start_commit(Branch(repo, "master")).id)

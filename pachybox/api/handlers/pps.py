@@ -23,6 +23,7 @@ from pachybox.model.pps import (
 )
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
 from pachybox.pps import planner
+from pachybox.pps.pipelines import Chosen
 from pachybox.pps.service import Made
 from pachybox.pps.spec import from_message_dict
 from pachybox.pps.spec import load as load_specs
@@ -162,6 +163,19 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
     )
 
 
+@handles("pachybox.v1.API/ValidatePipelines")
+def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
+    right, problems, warnings = box.pps.validate(
+        request.text,
+        request.source or "the request",
+        project=request.project or DEFAULT_PROJECT,
+        runner=request.runner,
+    )
+    return ours.ValidatePipelinesResponse(
+        pipelines=map(pipeline_name, right), problems=problems, warnings=warnings
+    )
+
+
 @handles("pps_v2.API/CreatePipelineV2")
 def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
     made, _ = _put(
@@ -275,6 +289,12 @@ def rerun_pipeline(box: Box, request: Any, call: Call) -> Any:
     return Empty()
 
 
+@handles("pps_v2.API/RunCron")
+def run_cron(box: Box, request: Any, call: Call) -> Any:
+    box.pps.run_cron(to_pipeline(request.pipeline))
+    return Empty()
+
+
 @handles("pachybox.v1.API/RunPipeline")
 def run_pipeline(box: Box, request: Any, call: Call) -> Any:
     pipeline = to_pipeline(request.pipeline)
@@ -285,8 +305,9 @@ def run_pipeline(box: Box, request: Any, call: Call) -> Any:
         ref = right if equals else str(found.ref or "")
         if not ref:
             raise InvalidArgument(f"{text!r} names no commit", "write repo@branch or repo@id")
-        parse_ref(ref)
-        chosen.append(box.pfs.resolve(found.repo, ref))
+        base = left.rpartition("@")[2] if equals else parse_ref(ref).base
+        commit = box.pfs.resolve(found.repo, ref)
+        chosen.append(Chosen(commit, base, strict=bool(equals)))
     job = box.pps.run(pipeline, chosen, request.job)
     return ours.RunPipelineResponse(job=job_name(job))
 
@@ -324,4 +345,5 @@ def check_status(box: Box, request: Any, call: Call) -> Iterator[Any]:
 @handles("pps_v2.API/DeleteAll")
 def delete_all(box: Box, request: Any, call: Call) -> Any:
     _delete_all(box, [], True, False)
+    box.secrets.delete_all()
     return Empty()

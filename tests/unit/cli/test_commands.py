@@ -354,8 +354,25 @@ def test_checking_a_spec_prints_what_would_be_used(run: Any, box: Any) -> None:
     made = {"name": "edges", "version": "1", "effectiveSpecJson": '{"a": 1}'}
     box.answers["CreatePipelines"] = {"pipelines": [made]}
     assert json.loads(run("create", "pipeline", "--dry-run", stdin=b"x").out) == {"a": 1}
-    assert run("validate", "pipeline", stdin=b"x").out == "edges: valid\n"
     assert box.last("CreatePipelines").body["dry_run"] is True
+
+
+def test_validating_tells_every_problem_and_fails(run: Any, box: Any) -> None:
+    right = {"pipelines": [{"name": "edges"}], "warnings": ["odd"]}
+    box.answers["ValidatePipelines"] = right
+    done = run("validate", "pipeline", stdin=b"x")
+    assert (done.out, done.status) == ("edges: valid\n", 0)
+    assert done.err == "pachybox: warning: odd\n"
+    box.answers["ValidatePipelines"] = {**right, "problems": ["x:1: a", "x:2: b"]}
+    done = run("validate", "pipeline", stdin=b"x")
+    assert (done.out, done.status) == ("", 1)
+    assert done.err.splitlines()[1:] == ["pachybox: x:1: a", "pachybox: x:2: b"]
+
+
+def test_a_cron_is_run_by_hand(run: Any, box: Any) -> None:
+    box.answers["RunCron"] = {}
+    assert run("run", "cron", "nightly").status == 0
+    assert box.last("RunCron").body["pipeline"]["name"] == "nightly"
 
 
 def test_editing_updates_when_the_text_changed(run: Any, box: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 from pachybox.errors import Exhausted, NotReady, Refused
+from pachybox.meta.connect import migrations
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import Branch, Commit, Hash, Repo, new_commit_id
@@ -45,7 +47,7 @@ def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
     one, two = repo("r"), commit("r")
     branch = BranchRecord(
         Branch(one.repo, "b"), two.commit.id, (Branch(one.repo, "up"),), NOW, NOW,
-        Trigger("up", size="1MB", commits=2, all=True),
+        Trigger("up", size="1MB", commits=2, all=True), quiet=(Branch(one.repo, "up"),),
     )  # fmt: skip
 
     def change(tx: Tx) -> None:
@@ -194,3 +196,30 @@ def test_a_closed_box_takes_no_changes(tmp_path: Path) -> None:
     meta.close()
     with pytest.raises(NotReady):
         meta.write(lambda tx: None)
+
+
+def test_a_box_of_the_first_version_opens_with_all_it_holds(tmp_path: Path) -> None:
+    """The later schemas only add: what the first wrote reads as it did."""
+    number, first = migrations()[0]
+    assert number == 1
+    con = duckdb.connect(str(tmp_path / "m.duckdb"))
+    con.execute(first)
+    con.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+    con.execute("INSERT INTO schema_version VALUES (1)")
+    con.execute(
+        "INSERT INTO branches VALUES ('default', 'r', 'user', 'b', NULL, "
+        """'[["default", "up", "user", "master"]]', '', 7, 8, '{"k": "v"}')"""
+    )
+    con.close()
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    branch = Branch(Repo("default", "r"), "b")
+    up = Branch(Repo("default", "up"), "master")
+    found = meta.get(BRANCHES, branch)
+    assert found is not None
+    assert (found.direct_provenance, found.metadata, found.quiet) == ((up,), {"k": "v"}, ())
+    changed = replace(found, quiet=(up,))
+    meta.write(lambda tx: tx.put(BRANCHES, changed))
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    assert meta.get(BRANCHES, branch) == changed
+    meta.close()

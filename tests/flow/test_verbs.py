@@ -331,3 +331,29 @@ def test_pages_of_datums(run: Run, talking: RealBox) -> None:
     ]
     assert [line for page in pages for line in page.splitlines()[1:]] == whole
     assert len(pages[0].splitlines()) == 3
+
+
+def test_the_datums_of_a_spec_are_listed_without_making_anything(
+    run: Run, talking: RealBox, tmp_path: Path
+) -> None:
+    """A cross of two sides, as the spec would make it of the present heads."""
+    c = talking.client
+    c.create_repo("dry")
+    with c.put("dry@master") as put:
+        put.data("/1", b"1")
+        put.data("/2", b"2")
+    inputs = [{"pfs": {"repo": repo, "glob": "/*"}} for repo in ("l-in", "dry")]
+    made = {"pipeline": {"name": "never"}, "input": {"cross": inputs}, "transform": {"cmd": ["x"]}}
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(made))
+    files = len(list(c.glob_file("l-in@master:/*")))
+    rows = succeeded(run("list", "datum", "-f", str(path))).splitlines()
+    assert rows[0].split() == ["ID", "FILES"]
+    assert len(rows) == 1 + 2 * files
+    assert sum("dry:/2" in row for row in rows) == files
+    assert "never" not in succeeded(run("list pipeline"))
+    assert "never" not in succeeded(run("list repo"))
+    ids = {row.split()[0] for row in rows[1:]}
+    paged = succeeded(run("list", "datum", "-f", str(path), "--pageSize", "3", "--raw"))
+    assert {json.loads(line)["datum"]["id"] for line in paged.splitlines()} <= ids
+    assert "give a job, or a spec" in refused(run("list datum"))

@@ -105,13 +105,18 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             {
                 "create pipeline": "make pipelines from a spec",
                 "update pipeline": "change pipelines, or make them",
-                "edit pipeline": "change a pipeline's spec in an editor",
                 "validate pipeline": "check a spec without making anything",
-                "extract pipeline": "print the spec that makes a pipeline again",
                 "inspect pipeline": "show a pipeline",
                 "list pipeline": "list the pipelines",
                 "check status": "list pipelines that need attention",
                 "draw pipeline": "draw the graph of pipelines",
+            },
+        ),
+        (
+            "edit",
+            {
+                "edit pipeline": "change a pipeline's spec in an editor",
+                "extract pipeline": "print the spec that makes a pipeline again",
             },
         ),
         (
@@ -132,6 +137,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "inspect job": "show a job",
                 "wait job": "wait until a job has ended",
                 "flush job": "wait for all jobs that follow from commits",
+                "subscribe job": "list a pipeline's jobs, and each again as its state changes",
                 "stop job": "kill a job",
                 "delete job": "delete a job's record",
             },

@@ -607,6 +607,21 @@ class AsyncClient(AsyncBase):
             )
         )
 
+    def box_log(
+        self,
+        pipeline: str = "",
+        job: str = "",
+        *,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float = 0.0,
+    ) -> AsyncStream[LogMessage]:
+        """What the box itself said, of all or about a pipeline or a job; with ``follow`` new
+        lines too."""
+        return self._stream(
+            lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
+        )
+
     async def create_secret(self, file: bytes | str | Json) -> None:
         """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict."""
         return await self._run(self._sync.create_secret, file)

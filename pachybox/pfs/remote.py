@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs")
 MAX_REDIRECTS = 10
 TIMEOUT_S = 60.0
-_PART = 64 << 20  # bytes of a part; a store takes 10,000 of an object
 
 _SAFE = "/%:@!$&'()*+,;=~-._"  # left alone in a URL's path; a % is taken for an escape
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -79,49 +78,6 @@ def open_url(
             yield remote
     else:
         yield _open_object(url, config, timeout_s)
-
-
-class Writing:
-    """An object being written; it is there once it was closed, not before."""
-
-    def __init__(self, url: str, writer: Any) -> None:
-        self._url = url
-        self._writer = writer
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """One piece, all of it."""
-        try:
-            self._writer.write(bytes(data))
-        except Exception as error:
-            raise buckets.told(self._url, error, "written") from error
-
-    def close(self) -> None:
-        """End the object."""
-        try:
-            self._writer.close()
-        except Exception as error:
-            raise buckets.told(self._url, error, "written") from error
-
-
-@contextlib.contextmanager
-def create(
-    url: str, *, config: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
-) -> Iterator[Writing]:
-    """Write one object (s3, gs), in parts; left by an exception, there is none.
-
-    Raises InvalidArgument on a URL of another scheme, Refused or NotReady as open_url.
-    """
-    if _scheme(url) in ("http", "https"):
-        raise InvalidArgument(f"{_public(url)} cannot be written to", "give s3://BUCKET/KEY")
-    scheme, bucket, key = buckets.split(url)
-    if not key or key.endswith("/"):
-        raise InvalidArgument(f"{url} names no object", "add a key: s3://BUCKET/KEY")
-    import obstore
-
-    store = buckets.store(scheme, bucket, config, timeout_s)
-    out = Writing(url, obstore.open_writer(store, key, buffer_size=_PART, max_concurrency=2))
-    yield out
-    out.close()
 
 
 def list_prefix(

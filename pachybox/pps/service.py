@@ -340,8 +340,8 @@ class Pps:
         reverse: bool = False,
         history: int = -1,
     ) -> Iterator[JobRecord]:
-        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``
-        0 keeps to the newest version of the pipeline."""
+        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``:
+        of so many versions of the pipeline before the newest; negative of all."""
         where, params = ["TRUE"], []
         if pipeline is not None:
             self.pipeline(pipeline)
@@ -364,7 +364,7 @@ class Pps:
             for record in page:
                 if projects and record.job.pipeline.project not in projects:
                     continue
-                if history == 0 and not self._newest(record):
+                if history >= 0 and not self._recent(record, history):
                     continue
                 if inputs and not self._reads(record, inputs):
                     continue
@@ -377,9 +377,9 @@ class Pps:
             at, name = micros(page[-1].created), page[-1].job.pipeline
             last = (at, at, name.name, name.project, page[-1].job.id)
 
-    def _newest(self, record: JobRecord) -> bool:
+    def _recent(self, record: JobRecord, versions: int) -> bool:
         pipeline = self.pfs.meta.get(PIPELINES, record.job.pipeline)
-        return pipeline is not None and pipeline.version == record.pipeline_version
+        return pipeline is not None and pipeline.version - record.pipeline_version <= versions
 
     def _reads(self, record: JobRecord, inputs: Sequence[CommitRecord]) -> bool:
         commit = self.pfs.meta.get(COMMITS, Commit(record.job.pipeline.repo, record.job.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ import pytest
 from pachybox.client.backup import Backup
 from pachybox.errors import Corrupt, InvalidArgument, PachyboxError, Refused, Unreachable
 from tests.boxes import RealBox, eventually
+from tests.unit.pfs.s3_server import s3
 
 UPPER = {
     "pipeline": {"name": "upper"},
@@ -414,3 +416,64 @@ def test_a_reader_that_leaves_ends_the_extract_and_frees_the_collector(box: Real
     with backup(box) as client, pytest.raises((Left, PachyboxError)):
         client.extract(Leaves())
     assert "scanned" in box.client.collect_garbage()
+
+
+def test_an_archive_goes_to_an_object_store_and_back(tmp_path: Path) -> None:
+    """The box itself writes and reads it; a store that refuses leaves no object."""
+    buckets: dict[str, dict[str, bytes]] = {"backups": {}}
+    with s3(buckets) as config:
+        env = {
+            "AWS_ENDPOINT_URL": config["endpoint"],
+            "AWS_ACCESS_KEY_ID": config["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": config["secret_access_key"],
+            "AWS_REGION": config["region"],
+        }
+        box = RealBox(tmp_path / "home", env).start()
+        other = RealBox(tmp_path / "other", env).start()
+        try:
+            filled(box)
+            done = box.run("extract", "--url", "s3://backups/all/box.tar")
+            assert done.returncode == 0, done.stderr
+            assert list(buckets["backups"]) == ["all/box.tar"]
+            assert "names no object" in box.run("extract", "--url", "s3://backups/").stderr
+            assert box.run("extract", "--url", "s3://backups/x", "box.tar").returncode == 1
+            done = other.run("restore", "--url", "s3://backups/all/box.tar")
+            assert done.returncode == 0, done.stderr
+            assert known(other) == known(box)
+        finally:
+            box.stop()
+            other.stop()
+
+
+def test_secrets_are_in_it_as_ciphertext_and_need_their_key(tmp_path: Path) -> None:
+    box = RealBox(tmp_path / "home").start()
+    other = RealBox(tmp_path / "other").start()
+    try:
+        c = box.client
+        c.create_secret(
+            {"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"word": "sesame-open"}}
+        )
+        archive = extracted(box)
+        assert b"sesame-open" not in archive
+        restored(other, archive)
+        shutil.copy2(box.home / "secret.key", other.home / "secret.key")
+        o = other.client
+        assert [s.name for s in o.list_secret()] == ["db"]
+        o.create_repo("in")
+        o.put_file("in@master:/a", b"x")
+        transform = {
+            "cmd": ["sh"],
+            "stdin": ['printf %s "$WORD" | wc -c > /pfs/out/length'],
+            "secrets": [{"name": "db", "key": "word", "env_var": "WORD"}],
+        }
+        spec = {
+            "pipeline": {"name": "reads"},
+            "input": {"pfs": {"repo": "in", "glob": "/*"}},
+            "transform": transform,
+        }
+        o.create_pipelines(json.dumps(spec))
+        o.wait_commit("reads@master")
+        assert o.get_file("reads@master:/length").strip() == b"11"
+    finally:
+        box.stop()
+        other.stop()

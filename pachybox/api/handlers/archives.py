@@ -10,7 +10,7 @@ from pachybox.api.table import Call
 from pachybox.backup.archive import Figures
 from pachybox.backup.sinks import FileSink, Pieces
 from pachybox.box import Box
-from pachybox.pfs import remote
+from pachybox.pfs import buckets, remote
 
 
 class ArchiveRoutes:
@@ -26,7 +26,7 @@ class ArchiveRoutes:
         return _told(self._box.extract(FileSink(fd, call.cancel.is_set)))
 
     def extract_to(self, url: str) -> dict[str, Any]:
-        with remote.create(url) as out:
+        with buckets.create(url) as out:
             return _told(self._box.extract(Pieces(out.write)))
 
     def restore(self, readinto: Callable[[memoryview], int]) -> dict[str, Any]:

@@ -157,6 +157,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "inspect_datum": (f"p@{ID}", "d"),
     "restart_datum": (f"p@{ID}", ["/a"]),
     "logs": ("p",),
+    "box_log": ("p",),
     "finish_transaction": (ID,),
     "inspect_transaction": (ID,),
     "delete_transaction": (ID,),

@@ -50,9 +50,12 @@ def job_of(change: Change, commit: CommitRecord) -> JobRecord | None:
 
 
 def create(change: Change, pipeline: PipelineRecord, commit: CommitRecord) -> None:
-    """Record the job whose output commit was just opened."""
+    """Record the job whose output commit was just opened: STARTING while inputs are open."""
     job = Job(pipeline.pipeline, commit.commit.id)
-    record = JobRecord(job, pipeline.version, JobState.CREATED, "", change.now, None, None)
+    inputs = [change.tx.get(COMMITS, Commit(b.repo, id_)) for b, id_ in commit.direct_provenance]
+    waits = any(one is not None and one.finished is None for one in inputs)
+    state = JobState.STARTING if waits else JobState.CREATED
+    record = JobRecord(job, pipeline.version, state, "", change.now, None, None)
     change.tx.add(JOBS, record)
     _event(change, record, "job.created")
 

@@ -294,7 +294,7 @@ class Lane:
                 one.out,
                 one.datum.inputs,
                 bench.presenter.root_of,
-                self._pfs_of(one),
+                one.shown.layout.tree if one.shown is not None else None,
             ).collect()
         except InvalidArgument as e:
             self._failed(one, str(e))
@@ -302,12 +302,6 @@ class Lane:
         one.stats += Stats(upload_s=time.monotonic() - began, upload_bytes=made.size)
         one.reason = ""
         self._finish(one, DatumState.SUCCESS, made.edits, wrote=not made.empty)
-
-    def _pfs_of(self, one: _Try) -> Path | None:
-        """The directory that stood for /pfs where nothing can be mounted there."""
-        if self._bench.pool.runner.presents.links or self._worker is None or one.shown is None:
-            return None
-        return one.shown.layout.tree or self._bench.pool.folder(self._worker) / "pfs"
 
     def _failed(self, one: _Try, reason: str) -> None:
         """An attempt failed: the next one, or err_cmd, or that was it."""
@@ -341,6 +335,8 @@ class Lane:
             if wrote and any(one.out.iterdir()):
                 trash.put(one.out)
                 one.out.mkdir()
+            else:
+                one.out.chmod(0o755)  # user code may have changed it
 
     def _finish(
         self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True

@@ -91,9 +91,9 @@ class Planner:
         commits = {branch: at[0] for branch, at in roots.items() if at is not None}
         plan = self._difference(pipeline, base, node, roots, commits, key, held)
         if plan is None:
-            found = algebra.whole(node, roots, self._pfs.trees)
+            found = algebra.whole(node, roots, self._pfs.trees, self._cache)
             made = (planner.to_datum(c, commits, pipeline.salt) for c in found)
-            total = sum(1 for _ in algebra.whole(node, roots, self._pfs.trees))
+            total = sum(1 for _ in algebra.whole(node, roots, self._pfs.trees, self._cache))
             gone = (
                 {e.name for e in self._pfs.trees.list(base.datums)} if base is not None else set()
             )

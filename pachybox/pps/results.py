@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,15 +79,20 @@ class Results:
         job: Job,
         *,
         kept: int,
+        again: bool,
         broken: Callable[[BaseException], None],
     ) -> None:
+        """``kept``: datums of the base job that are not looked at; ``again``: the job was begun
+        before, so that rows of its datums may be there."""
         self.changed: dict[str, Hash] = {}
         self.tally = Tally(kept)
         self.failure: Outcome | None = None  # the first datum that failed
         self._pfs = pfs
         self._session = session
         self._job = job
+        self._again = again
         self._broken = broken
+        self._last: Future[None] | None = None
         self._queue: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -105,11 +111,18 @@ class Results:
         self._queue.put(outcome)
 
     def close(self) -> None:
-        """Wait until everything noted is durable (or ``broken`` was told why not)."""
+        """Nothing more will be put: wait until everything noted is on its way to the disk, in
+        front of whatever change comes next (or ``broken`` was told why not)."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+
+    def settle(self) -> None:
+        """After a later change was made durable: everything noted is durable too, or it raises."""
+        if self._last is not None:
+            self._last.result()
+            self._session.keep()
 
     def _write(self) -> None:
         ended = False
@@ -129,12 +142,12 @@ class Results:
                     break
                 batch.append(more)
             try:
-                self._save(batch)
+                self._save(batch, last=ended)
             except BaseException as e:
                 self._broken(e)
                 return
 
-    def _save(self, batch: list[Outcome]) -> None:
+    def _save(self, batch: list[Outcome], *, last: bool) -> None:
         for o in batch:
             self.changed[o.id] = o.dir
             self.tally.add(o.state, o.stats)
@@ -147,7 +160,7 @@ class Results:
                 record = DatumRecord(
                     self._job, o.id, o.hash, o.state, o.reason, o.dir, ch.now, o.stats
                 )
-                ch.tx.put(DATUMS, record)
+                (ch.tx.put if self._again else ch.tx.add)(DATUMS, record)
             jobs.update(ch, self._job, **counts)
             ch.tx.event(
                 "job.progress",
@@ -157,5 +170,8 @@ class Results:
                 **{k: v for k, v in counts.items() if isinstance(v, int)},
             )
 
+        if last:  # perf: the end of the job is next, and takes these along
+            self._last = self._pfs.change_later(change)
+            return
         self._pfs.change(change)
         self._session.keep()  # named now: a job that breaks off later must not take it away

@@ -13,11 +13,11 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pachybox.errors import InvalidArgument, NotReady
 from pachybox.meta.tables import DATUMS, DatumRecord
@@ -25,6 +25,7 @@ from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
+    DatumState,
     JobRecord,
     JobState,
     PipelineRecord,
@@ -130,9 +131,16 @@ class JobRun:
         self._slots = slots
         with ExitStack() as held, self.pfs.blobs.session() as session:
             plan = self._plans.plan(self.pipeline, self._record, self.commit, held)
-            self._begin(plan)
+            begun = self._begin(plan)
             timer = self._start_timer()
-            results = Results(self.pfs, session, self.job, kept=plan.kept, broken=self._broke)
+            results = Results(
+                self.pfs,
+                session,
+                self.job,
+                kept=plan.kept,
+                again=self._record.started is not None,
+                broken=self._broke,
+            )
             try:
                 self._run_datums(session, plan, results, slots)
             finally:
@@ -149,6 +157,8 @@ class JobRun:
                 self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
             else:
                 self._merge(session, plan, results)
+            begun.result()
+            results.settle()
 
     def _start_timer(self) -> threading.Timer | None:
         limit = self.pipeline.spec.get("job_timeout")
@@ -166,10 +176,10 @@ class JobRun:
         timer.start()
         return timer
 
-    def _begin(self, plan: Plan) -> None:
+    def _begin(self, plan: Plan) -> Future[None]:
         def change(ch: Change) -> None:
             now = jobs.require(ch.tx, self.job)
-            self._record = jobs.update(
+            jobs.update(
                 ch,
                 self.job,
                 state=JobState.RUNNING,
@@ -184,7 +194,7 @@ class JobRun:
             )
             pipelines.set_state(ch, self.job.pipeline, PipelineState.RUNNING, "")
 
-        self.pfs.change(change)
+        return self.pfs.change_later(change)  # nobody waits for it: the next change takes it along
 
     # ---- datums
 
@@ -258,22 +268,25 @@ class JobRun:
     def _known(self, hashes: list[str]) -> dict[str, DatumRecord]:
         """Earlier successes by hash: any job of this pipeline; only this one's own (from before
         a restart) when every job must process everything."""
-        p = self.job.pipeline
-        where = "WHERE project = ? AND pipeline = ? AND state = 'SUCCESS'"
-        params: list[Any] = [p.project, p.name]
-        if self.pipeline.spec.get("reprocess_spec") == "every_job":
-            where += " AND job = ?"
-            params.append(self.job.id)
-        # perf: DuckDB's index serves equality only; a list is a scan (1.5 M datums: 100 ms)
-        few = len(hashes) <= _FEW
-        where += " AND hash = ?" if few else " AND hash IN (SELECT unnest(?))"
-        wanted: Iterable[object] = hashes if few else [hashes]
         found: dict[str, DatumRecord] = {}
-        for one in wanted:
-            for record in self.pfs.meta.select(DATUMS, where, [*params, one]):
-                if record.hash not in found or record.job == self.job:
-                    found[record.hash] = record
+        every = self.pipeline.spec.get("reprocess_spec") == "every_job"
+        for record in self._with_hashes(hashes):
+            mine = record.job == self.job
+            if record.state is not DatumState.SUCCESS or record.job.pipeline != self.job.pipeline:
+                continue
+            if mine or (not every and record.hash not in found):
+                found[record.hash] = record
         return found
+
+    def _with_hashes(self, hashes: list[str]) -> Iterator[DatumRecord]:
+        """Every record with one of the hashes, of whatever pipeline."""
+        # perf: DuckDB's index serves equality of one column only; a list is a scan (1.5 M datums:
+        # 100 ms), another condition beside it costs 0.5 ms
+        if len(hashes) > _FEW:
+            yield from self.pfs.meta.select(DATUMS, "WHERE hash IN (SELECT unnest(?))", [hashes])
+            return
+        for one in hashes:
+            yield from self.pfs.meta.select(DATUMS, "WHERE hash = ?", [one])
 
     # ---- the end
 

@@ -61,6 +61,9 @@ class Scheduler:
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
         self._running: dict[Pipeline, _Running] = {}
+        # what a job waits for: it is not looked at before that changes, however much else does
+        self._blocked: dict[Job, Commit] = {}
+        self._published_groups = 0
         self._stopping = False
         self._due = True
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
@@ -84,6 +87,7 @@ class Scheduler:
         self._open.setdefault(job.pipeline, {})[job] = None
 
     def _forget(self, job: Job) -> None:
+        self._blocked.pop(job, None)
         mine = self._open.get(job.pipeline, {})
         mine.pop(job, None)
         if not mine:
@@ -121,7 +125,12 @@ class Scheduler:
         changed: dict[Any, Any] = staged.get(JOBS, {})
         if not changed and COMMITS not in staged and PIPELINES not in staged:
             return
+        moved = staged.get(COMMITS, {})
         with self._wake:
+            self._published_groups += 1
+            for job, on in list(self._blocked.items()) if moved else ():
+                if on in moved or Commit(job.pipeline.repo, job.id) in moved:
+                    del self._blocked[job]
             for key, record in changed.items():
                 if isinstance(record, JobRecord) and not record.state.computed:
                     self._add(key)
@@ -164,11 +173,22 @@ class Scheduler:
                 due.append(next(iter(open_jobs)))
             elif isinstance(running.run, ServiceRun):
                 due += [job for job in open_jobs if job != running.run.job][:1]
-        return due
+        return [job for job in due if job not in self._blocked]
+
+    def _block(self, job: Job, on: Commit, group: int) -> None:
+        """Leave ``job`` alone until ``on`` changes; ``group`` was the last one published when
+        ``on`` was looked at."""
+        with self._wake:
+            if self._published_groups == group:
+                self._blocked[job] = on
+            else:  # race: it may have changed since
+                self._due = True
 
     def _consider(self, job: Job) -> None:
         """Start ``job`` if its inputs are finished; end it if they failed or are gone."""
         meta = self._pfs.meta
+        with self._wake:
+            group = self._published_groups
         commit = meta.get(COMMITS, Commit(job.pipeline.repo, job.id))
         pipeline = meta.get(PIPELINES, job.pipeline)
         record = meta.get(JOBS, job)
@@ -183,6 +203,7 @@ class Scheduler:
         if commit.parent is not None and before is None:
             parent = meta.get(COMMITS, Commit(job.pipeline.repo, commit.parent))
             if parent is not None and parent.finished is None:
+                self._block(job, parent.commit, group)
                 return
         failed = []
         for branch, up in commit.direct_provenance:
@@ -190,8 +211,7 @@ class Scheduler:
             if upstream is None:
                 failed.append(f"{branch.repo}@{up} was deleted")
             elif upstream.finished is None:
-                if record.state is JobState.CREATED:
-                    self._pfs.change(lambda ch: _starting(ch, job))
+                self._block(job, upstream.commit, group)
                 return
             elif upstream.error:
                 failed.append(f"{branch.repo}@{up}")
@@ -282,9 +302,3 @@ class Scheduler:
                 with self._wake:
                     if self._wake.wait_for(lambda: self._stopping, timeout=2.0):
                         return
-
-
-def _starting(ch: Change, job: Job) -> None:
-    found = ch.tx.get(JOBS, job)
-    if found is not None and found.state is JobState.CREATED:
-        jobs.update(ch, job, state=JobState.STARTING)

@@ -159,7 +159,8 @@ class Attempt:
             return [], "", stats
         try:
             root_of = Presenter(job.pfs, Way.COPIES).root_of
-            made = Collector(job.pfs, self._session, out, datum.inputs, root_of).collect()
+            shown = self._shown.layout.tree
+            made = Collector(job.pfs, self._session, out, datum.inputs, root_of, shown).collect()
         except InvalidArgument as e:
             return None, str(e), stats
         cost = Stats(upload_s=time.monotonic() - ran, upload_bytes=made.size)

@@ -86,7 +86,8 @@ def run(launch: Launch, sandbox: Sandbox) -> NoReturn:
 def _live(launch: Launch, sandbox: Sandbox) -> Mapping[str, object]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # Asks the code to end; kept until there is code to ask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     os.setsid()
     identity = launch.identity
     as_root = (identity.uid if identity else os.geteuid()) == 0
@@ -106,6 +107,7 @@ def _live(launch: Launch, sandbox: Sandbox) -> Mapping[str, object]:
     started = time.monotonic()
     main = _start(launch)
     signal.signal(signal.SIGUSR1, lambda _number, _frame: os.killpg(main, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
     os.close(launch.stdin)
     os.close(launch.output)
     cpu = 0.0

@@ -5,7 +5,7 @@ one in memory (as a container engine does), so that nothing is written to the ma
 """
 
 # The root of a sandbox is a string here, as in sandbox.
-# ruff: noqa: PTH103, PTH112, PTH116
+# ruff: noqa: PTH103, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
     Raises Refused naming a path that cannot be made.
     """
     folders: dict[str, dict[str, bytes]] = {}
-    for path, content in files.items():
-        folder, name = os.path.split(os.path.normpath(path))
-        if not path.startswith("/") or name in ("", "..", "."):
+    for path in sorted(files, key=lambda path: path.count("/")):
+        whole = os.path.normpath(path)
+        folder = os.path.dirname(whole)
+        if not path.startswith("/") or whole == "/" or whole.startswith("//"):
             raise Refused(f"cannot show a secret at {path!r}: not an absolute path", _REMEDY)
-        folders.setdefault(folder, {})[name] = content
-    for folder in sorted(folders):
-        _fill(folder, folders[folder], root, owner)
+        # One that lies inside another's folder goes along with it.
+        outer = next((one for one in folders if whole.startswith(one + "/")), folder)
+        folders.setdefault(outer, {})[whole] = files[path]
+    for folder, content in folders.items():
+        _fill(folder, content, root, owner)
 
 
 def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
@@ -61,8 +64,9 @@ def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | 
     room = sum((len(content) | 4095) + 1 for content in files.values()) + (64 << 10)
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     kernel.mount("tmpfs", root + folder, "tmpfs", flags, f"mode=755,size={room}")
-    for name, content in files.items():
-        fd = os.open(f"{root}{folder}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o400)
+    for path, content in files.items():
+        os.makedirs(os.path.dirname(root + path), 0o755, exist_ok=True)
+        fd = os.open(root + path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o400)
         with open(fd, "wb") as file:
             file.write(content)
             if owner is not None:

@@ -182,11 +182,11 @@ def start(body: bytes) -> tuple[WorkerSpec, JSON]:
 def pack_run(number: int, task: DatumTask) -> bytes:
     """The frame that starts run ``number``. ``id``, ``log`` and ``head`` stay with the box."""
     layout = task.layout
-    timeout = 0 if task.timeout_s is None else max(1, int(task.timeout_s * 1e6))
+    timeout = 0 if task.timeout_s is None else max(1, round(task.timeout_s * 1e6))
     parts = [
-        _TASK.pack(number, task.err_cmd, timeout, int(task.grace_s * 1000)),
+        _TASK.pack(number, task.err_cmd, timeout, round(task.grace_s * 1000)),
         text(str(task.out)),
-        texts([f"{key}={value}" for key, value in task.env.items()]),
+        texts([f"{key}={value}" for key, value in task.env.items() if key != "PFS"]),
         texts(layout.dirs),
         len(layout.files).to_bytes(4, "little"),
     ]

@@ -18,6 +18,7 @@ from pachybox.worker.wire import Limits
 
 _PREFIX = "pachybox-"
 _CONTROLLERS = ("cpu", "memory", "pids")
+_LEAF = "pachybox"
 _PERIOD_US = 100_000
 _GONE_S = 2.0
 _numbers = itertools.count(1)
@@ -129,7 +130,9 @@ def find(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgrou
         if version == "v1":
             places = [root / controller / v1.get(controller, "/").lstrip("/"), root / controller]
         else:
-            places = [root / unified.lstrip("/"), (root / unified.lstrip("/")).parent]
+            place = root / unified.lstrip("/")
+            place = place.parent if place.name == _LEAF else place
+            places = [place, place.parent]
         for place in places:
             why = _usable(place, controller, version)
             if not why:
@@ -150,7 +153,7 @@ def _usable(parent: Path, controller: str, version: str) -> str:
         try:
             offered = (parent / "cgroup.subtree_control").read_text().split()
             if controller not in offered:
-                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+                _offer(parent, controller)
         except OSError as e:
             return f"{parent}: the {controller} controller is not delegated ({e.strerror})"
     trial = parent / f"{_PREFIX}{os.getpid()}-0"
@@ -160,6 +163,22 @@ def _usable(parent: Path, controller: str, version: str) -> str:
     except OSError as e:
         return f"{parent}: {e.strerror}"
     return ""
+
+
+def _offer(parent: Path, controller: str) -> None:
+    """Let groups in ``parent`` use a controller (v2). A group with processes of its own cannot;
+    when the box is alone in it (a service with Delegate=yes), it makes itself a leaf."""
+    control = parent / "cgroup.subtree_control"
+    try:
+        control.write_text(f"+{controller}")
+    except OSError as e:
+        inside = (parent / "cgroup.procs").read_text().split()
+        if e.errno != errno.EBUSY or inside != [str(os.getpid())]:
+            raise
+        leaf = parent / _LEAF
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text(str(os.getpid()))
+        control.write_text(f"+{controller}")
 
 
 def _sweep(parent: Path) -> None:

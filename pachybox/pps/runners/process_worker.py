@@ -140,7 +140,8 @@ class ProcessWorker:
             end = self._attend(run, run.log)
             run.log.close(end.dropped)
             result = wire.judge(end, self._spec.transform.accept_return_code, run.task)
-            return result if result.ok else self._explained(result)
+            killed = self._group.out_of_memory()
+            return self._explained(result) if killed and not result.ok else result
         finally:
             with self._lock:
                 self._reading = False
@@ -209,11 +210,9 @@ class ProcessWorker:
                 return wire.end(rest)
 
     def _explained(self, result: DatumResult) -> DatumResult:
-        if self._group.out_of_memory():
-            limit = self._spec.limits.memory
-            reason = f"out of memory: used more than {limit} bytes (resource_limits.memory)"
-            return replace(result, reason=reason)
-        return result
+        limit = self._spec.limits.memory
+        reason = f"out of memory: used more than {limit} bytes (resource_limits.memory)"
+        return replace(result, reason=reason)
 
     def _write(self, data: bytes) -> bool:
         with self._writing:

@@ -5,7 +5,8 @@ Three ways, by size and by what the runner can show:
 * small datums travel: their content goes to the worker with the task, no file is made here;
 * large ones become an EROFS image that points into the store (image.py), where the runner mounts
   such images; else a directory of hard links and copies;
-* where nothing can be mounted, everything is copied, since user code can write to what it is given.
+* where nothing can be mounted, everything is copied into a directory, since user code can write to
+  what it is given.
 
 What is copied is verified on the way: content that does not match its hash raises Corrupt and the
 datum does not run. What is only pointed at (objects, and packs through an image) is not read:
@@ -121,7 +122,8 @@ class Presenter:
         image = self._way is Way.IMAGE
         most, most_bytes = (FEW_FILES, FEW_BYTES) if image else (MANY_FILES, MANY_BYTES)
         files = count(shape)
-        if files <= most:
+        # where user code sees the machine's own folders, its symlinks must lead to one we know
+        if files <= most and self._way is not Way.COPIES:
             small = self._travel(shape, most_bytes)
             if small is not None:
                 return Presented(small)
@@ -151,7 +153,7 @@ class Presenter:
             else:
                 here.append((path, entry))
                 size += 0 if self._hollow(path) else entry.size
-        if size > most or len(large) > LINKS or (large and self._way is Way.COPIES):
+        if size > most or len(large) > LINKS:
             return None
         return Layout(
             dirs=tuple(dirs),

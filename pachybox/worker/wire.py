@@ -186,7 +186,7 @@ def pack_run(number: int, task: DatumTask) -> bytes:
     parts = [
         _TASK.pack(number, task.err_cmd, timeout, round(task.grace_s * 1000)),
         text(str(task.out)),
-        texts([f"{key}={value}" for key, value in task.env.items()]),
+        texts([f"{key}={value}" for key, value in task.env.items() if key != "PFS"]),
         texts(layout.dirs),
         len(layout.files).to_bytes(4, "little"),
     ]

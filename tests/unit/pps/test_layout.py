@@ -218,8 +218,8 @@ def test_inputs_of_one_name_share_a_directory(pfs: Pfs, tmp_path: Path, way: Way
         an_input(pfs, "r", "/b", "other"),
     ]
     want = {"in/a/1": b"1", "in/a/2": b"2", "in/a/3": b"3", "in/c/d": b"d", "other/b": b"b"}
-    for order in (inputs, inputs[::-1]):
-        with Presenter(pfs, way).present(order, tmp_path / "w") as got:
+    for n, order in enumerate((inputs, inputs[::-1])):
+        with Presenter(pfs, way).present(order, tmp_path / f"w{n}") as got:
             found = shown(got, tmp_path)
             assert {p: d for p, d in found.items() if d is not None} == want
 

@@ -11,12 +11,16 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pachybox import __version__
+from pachybox.backup.archive import Figures
+from pachybox.backup.extract import extract
+from pachybox.backup.restore import restore
+from pachybox.backup.sinks import Sink
 from pachybox.config import Config
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
@@ -257,6 +261,14 @@ class Box:
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
         """See care.fsck."""
         return care.fsck(self.pfs, fix=fix)
+
+    def extract(self, sink: Sink) -> Figures:
+        """The whole box to ``sink``; see backup.extract."""
+        return extract(self.pfs, sink, self.config.home / "work", self.id())
+
+    def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
+        """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
+        return restore(self.pfs, readinto, self.config.home / "work")
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

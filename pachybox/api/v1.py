@@ -133,6 +133,13 @@ MESSAGES: dict[str, str] = {
         repo string
         ref string
     """,
+    "GetBoxLogRequest": """
+        pipeline string
+        job string
+        follow bool
+        tail int64
+        since_ms int64
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -152,6 +159,7 @@ METHODS = """
     DeleteCommit DeleteCommitRequest DeleteCommitResponse
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
+    GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
     DeleteSecret DeleteSecretRequest DeleteSecretResponse
 """
 

@@ -44,7 +44,7 @@ def _list(app: App, args: Args) -> None:
         found = box.list_datum(job, states=sorted(states(args.state, "", _STATES)))
     page = iter(found)
     if args.page_size:
-        first = (max(args.page, 1) - 1) * args.page_size
+        first = args.page * args.page_size
         page = islice(page, first, first + args.page_size)
     if args.file:
         out.records(
@@ -93,7 +93,9 @@ def _listing(parser: Parser) -> None:
     parser.add_argument("job", metavar="PIPELINE@ID | ID", nargs="?")
     parser.add_argument("-f", "--file", metavar="SPEC", help="the datums this spec would make now")
     many(parser, "--state", metavar="STATE", help="failed, success, skipped, recovered, starting")
-    parser.add_argument("--page", type=whole, default=1, metavar="N", help="the N-th page")
+    parser.add_argument(
+        "--page", type=whole, default=0, metavar="N", help="that page; the first is 0"
+    )
     parser.add_argument(
         "--pageSize", "--page-size", dest="page_size", type=whole, metavar="N", help="datums a page"
     )

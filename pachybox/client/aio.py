@@ -129,7 +129,7 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.inspect_repo, repo)
 
     def list_repo(self, *, type: str = "user", all_projects: bool = False) -> AsyncStream[RepoInfo]:
-        """The repos of the client's project, or of all; ``type`` "" gives system repos too."""
+        """The repos of the client's project, or of all; ``type`` "all" gives system repos too."""
         return self._stream(lambda: self._sync.list_repo(type=type, all_projects=all_projects))
 
     async def delete_repo(self, repo: str, *, force: bool = False) -> bool:
@@ -605,6 +605,21 @@ class AsyncClient(AsyncBase):
                 tail=tail,
                 since_s=since_s,
             )
+        )
+
+    def box_log(
+        self,
+        pipeline: str = "",
+        job: str = "",
+        *,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float = 0.0,
+    ) -> AsyncStream[LogMessage]:
+        """What the box itself said, of all or about a pipeline or a job; with ``follow`` new
+        lines too."""
+        return self._stream(
+            lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
 
     async def create_secret(self, file: bytes | str | Json) -> None:

@@ -63,7 +63,7 @@ class Repos(Base):
         )
 
     def list_repo(self, *, type: str = "user", all_projects: bool = False) -> Stream[RepoInfo]:
-        """The repos of the client's project, or of all; ``type`` "" gives system repos too."""
+        """The repos of the client's project, or of all; ``type`` "all" gives system repos too."""
         projects = None if all_projects else [project_message(self.project)]
         return self.stream(PFS, "ListRepo", type=type, projects=projects).map(RepoInfo.from_json)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from pachybox.model.events import Event
@@ -60,6 +61,15 @@ def _optus(t: datetime | None) -> int | None:
 def dumps(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, not escaped beyond need."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_STATS = tuple(f.name for f in fields(Stats))
+_stats_values = attrgetter(*_STATS)
+
+
+def _stats(stats: Stats) -> str:
+    # perf: asdict() copies deep, 7 us a datum of 11
+    return dumps(dict(zip(_STATS, _stats_values(stats), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +226,9 @@ def _job_row(j: JobRecord) -> Row:
         j.failed,
         j.recovered,
         j.restarts,
-        dumps(asdict(j.stats)),
+        _stats(j.stats),
         j.datums,
+        j.plan_key,
     )
 
 
@@ -239,6 +250,7 @@ def _job(row: Row) -> JobRecord:
         restarts=row[14],
         stats=Stats(**json.loads(row[15])),
         datums=None if row[16] is None else Hash(row[16]),
+        plan_key=row[17],
     )
 
 
@@ -313,7 +325,7 @@ def _datum_row(d: DatumRecord) -> Row:
         d.reason,
         d.dir,
         micros(d.finished),
-        dumps(asdict(d.stats)),
+        _stats(d.stats),
     )
 
 
@@ -476,6 +488,7 @@ JOBS: Table[Job, JobRecord] = Table(
         "restarts",
         "stats_json",
         "datums",
+        "plan_key",
     ),
     3,
     lambda j: j.job,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 from pachybox.model.glob_engine import Matcher, spans
@@ -125,12 +126,20 @@ class Glob:
         ``$n`` and ``${n}`` give capture n, ``$$`` a ``$``; a number without a capture
         gives nothing, any other ``$`` is itself.
         """
+        parts = [part if isinstance(part, str) else match.group(part) for part in _parts(template)]
+        return "".join(parts)
 
-        def value(reference: re.Match[str]) -> str:
-            number = reference[1] or reference[2]
-            return match.group(_number(number)) if number else "$"
 
-        return _REFERENCE.sub(value, template)
+@lru_cache(256)
+def _parts(template: str) -> tuple[str | int, ...]:
+    """A template's texts and the numbers of its captures."""
+    parts: list[str | int] = []
+    at = 0
+    for reference in _REFERENCE.finditer(template):
+        number = reference[1] or reference[2]
+        parts += (template[at : reference.start()], _number(number) if number else "$")
+        at = reference.end()
+    return tuple(part for part in (*parts, template[at:]) if part != "")
 
 
 def _number(digits: str) -> int:

@@ -111,6 +111,8 @@ class JobRecord:
 
     ``datums`` is the root of a tree with one directory per datum that has output in
     this job (its name the datum id, its content the datum's output); None until planned.
+    ``plan_key`` names what the datums were planned from, the input and the salt: where two jobs
+    have the same, the datums of one differ from the other's as their input commits do.
     """
 
     job: Job
@@ -128,6 +130,7 @@ class JobRecord:
     restarts: int = 0
     stats: Stats = Stats()
     datums: Hash | None = None
+    plan_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,8 @@ class DatumInput:
     """One matched file or directory of one input.
 
     ``name`` is the directory under /pfs, ``path`` the absolute path in the repo,
-    ``hash`` the content identity of what was matched; ``join_on`` and ``group_by`` are
-    what the input's templates made of the path, empty without one.
+    ``hash`` the content identity of what was matched. ``join_on`` and ``group_by`` are the keys
+    by which it came to be in the datum.
     """
 
     name: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_PART = 64 << 20  # bytes of a part; a store takes 10,000 of an object
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -62,6 +64,48 @@ def _store(
         retry_config={"max_retries": 3, "retry_timeout": wait},
     )
     return store
+
+
+class Writing:
+    """An object being written; it is there once it was closed, not before."""
+
+    def __init__(self, url: str, writer: Any) -> None:
+        self._url = url
+        self._writer = writer
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """One piece, all of it."""
+        try:
+            self._writer.write(bytes(data))
+        except Exception as error:
+            raise told(self._url, error, "written") from error
+
+    def close(self) -> None:
+        """End the object."""
+        try:
+            self._writer.close()
+        except Exception as error:
+            raise told(self._url, error, "written") from error
+
+
+@contextmanager
+def create(
+    url: str, *, config: Mapping[str, str] | None = None, timeout_s: float = 60.0
+) -> Iterator[Writing]:
+    """Write one object, in parts; left by an exception, there is none.
+
+    Raises InvalidArgument on a URL of another scheme, Refused or NotReady when the store does
+    not take it.
+    """
+    scheme, bucket, key = split(url)
+    if scheme not in ("s3", "gs") or not key or key.endswith("/"):
+        raise InvalidArgument(f"{url} names no object", "write s3://BUCKET/KEY or gs://BUCKET/KEY")
+    import obstore
+
+    to = store(scheme, bucket, config, timeout_s)
+    out = Writing(url, obstore.open_writer(to, key, buffer_size=_PART, max_concurrency=2))
+    yield out
+    out.close()
 
 
 def told(url: str, error: Exception, verb: str) -> PachyboxError:

@@ -67,7 +67,8 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     """Remove a repo with its branches and commits; returns whether it existed.
 
     Refused for a pipeline's output repo, and while a branch of another repo is
-    provenant on one of its branches, unless ``force``.
+    provenant on one of its branches, unless ``force``: then what was made from it forgets
+    that, and what is still to be made from it is closed empty.
     """
     if ch.tx.get(REPOS, repo) is None:
         return False
@@ -98,10 +99,32 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     for record in mine:
         ch.tx.remove(BRANCHES, record.branch)
         ch.touch(record.branch)
+    _forget(ch, repo)
     ch.graph.stale = True
     ch.tx.remove(REPOS, repo)
     ch.tx.event("repo.deleted", **names(repo))
     return True
+
+
+def _forget(ch: Change, repo: Repo) -> None:
+    """Take a repo that is deleted out of all provenance, which names only what exists."""
+    for other in ch.tx.all(BRANCHES):
+        left = tuple(b for b in other.direct_provenance if b.repo != repo)
+        if other.branch.repo != repo and left != other.direct_provenance:
+            ch.tx.put(BRANCHES, replace(other, direct_provenance=left))
+    for commit in ch.tx.select(
+        COMMITS,
+        "WHERE contains(provenance_json, ?)",
+        (f'"{repo.name}"',),
+        also=lambda c: any(b.repo == repo for b, _ in c.direct_provenance),
+    ):
+        kept = tuple((b, i) for b, i in commit.direct_provenance if b.repo != repo)
+        done = replace(commit, direct_provenance=kept)
+        ch.tx.put(COMMITS, done)
+        if commit.finished is None:
+            done = replace(done, finished=ch.now, error=f"its input repo {repo} was deleted")
+            ch.tx.put(COMMITS, done)
+            ch.closed(done)
 
 
 def branches_of(view: View, repo: Repo) -> list[BranchRecord]:

@@ -31,7 +31,7 @@ class JobListener:
         """However its output commit came to be finished, a job is then over, but for egress."""
         job = job_of(change, commit)
         if job is not None and not job.state.terminal and job.state is not JobState.EGRESSING:
-            end(change, job, JobState.KILLED, "its output commit was finished")
+            end(change, job, JobState.KILLED, commit.error or "its output commit was finished")
 
     def removed(self, change: Change, commit: CommitRecord) -> None:
         """The job of a deleted commit is forgotten; results stay for later jobs to reuse."""

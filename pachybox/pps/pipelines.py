@@ -234,6 +234,18 @@ def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str)
         _save_state(ch, replace(record, state=state, reason=reason))
 
 
+def rests(spec: Mapping[str, Any]) -> bool:
+    """Whether a pipeline has no workers while it has nothing to do (standby, autoscaling)."""
+    return bool(spec.get("standby") or spec.get("autoscaling"))
+
+
+def set_to_standby(ch: Change, pipeline: Pipeline) -> None:
+    """Note that a pipeline rests; one that is stopped or failed stays so."""
+    record = ch.tx.get(PIPELINES, pipeline)
+    if record is not None and record.state is PipelineState.RUNNING and rests(record.spec):
+        _save_state(ch, replace(record, state=PipelineState.STANDBY))
+
+
 def _save_state(ch: Change, record: PipelineRecord) -> None:
     ch.tx.put(PIPELINES, record)
     ch.tx.event(

@@ -7,7 +7,9 @@ decides skipping.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
@@ -146,11 +148,25 @@ def hash_of(packed: bytes) -> str:
     return packed[_DIGEST : 2 * _DIGEST].hex()
 
 
+def renewed(
+    id_: str, hash_: str, inputs: Iterable[DatumInput], commits: Mapping[Branch, CommitId]
+) -> Datum:
+    """The datum of an earlier job, of the same content, read at ``commits``."""
+    now = {(b.repo.project, b.repo.name, b.name): commit for b, commit in commits.items()}
+    read = tuple(replace(one, commit=now[one.project, one.repo, one.branch]) for one in inputs)
+    return Datum(id_, hash_, read)
+
+
+def empty_inputs(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the inputs whose files are shown empty."""
+    return frozenset(leaf.name for leaf in inputs_of(spec) if leaf.empty_files)
+
+
 def workers_wanted(spec: Mapping[str, Any]) -> int:
-    """Parallelism of a spec on one machine: the constant, or the coefficient times one node."""
+    """Parallelism of a spec: the constant, or the coefficient times the cores of this machine."""
     parallelism = spec.get("parallelism_spec") or {}
     if coefficient := parallelism.get("coefficient"):
-        return max(1, int(coefficient))
+        return max(1, int(coefficient * (os.cpu_count() or 1)))
     return max(1, int(parallelism.get("constant") or 1))
 
 

@@ -18,14 +18,18 @@ from pachybox.errors import NotReady, PachyboxError
 from pachybox.meta.apply import Staged
 from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
 from pachybox.model.ids import Commit, CommitId, Job, Pipeline
-from pachybox.model.pps import JobRecord, JobState, PipelineState
+from pachybox.model.pps import JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
+from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.secrets import Secrets
+from pachybox.pps.service_run import ServiceRun
+from pachybox.pps.slots import Slots
+from pachybox.pps.trash import Trash
 from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
@@ -35,7 +39,7 @@ _IDLE_S = 30.0  # a worker unused for so long is stopped
 
 @dataclass
 class _Running:
-    run: JobRun
+    run: JobRun | ServiceRun
     thread: threading.Thread = field(repr=False)
 
 
@@ -49,7 +53,9 @@ class Scheduler:
         self._pfs = pfs
         self._work = work
         self._logs = logs
-        self._slots, self._width = threading.Semaphore(slots), slots
+        self._slots = Slots(slots)
+        self._plans = Planner(pfs)
+        self._trash = Trash(work / "trash")
         self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
@@ -88,7 +94,7 @@ class Scheduler:
         with self._wake:
             return len(self._running)
 
-    def live(self, job: Job) -> JobRun | None:
+    def live(self, job: Job) -> JobRun | ServiceRun | None:
         """The run of ``job`` if it runs now."""
         with self._wake:
             found = self._running.get(job.pipeline)
@@ -108,6 +114,7 @@ class Scheduler:
         if self._thread.is_alive():
             self._thread.join()
         self.pool.close()
+        self._trash.close()
 
     def _published(self, staged: Staged) -> None:
         """Called by the metadata writer after each durable group; must be quick."""
@@ -148,8 +155,16 @@ class Scheduler:
         return _IDLE_S if self.pool.idle() else None
 
     def _next_jobs(self) -> list[Job]:
-        """The oldest open job of each pipeline that runs none."""
-        return [next(iter(jobs)) for p, jobs in self._open.items() if p not in self._running]
+        """The oldest open job of each pipeline that runs none, and the one that follows where a
+        service runs, which never ends by itself."""
+        due = []
+        for pipeline, open_jobs in self._open.items():
+            running = self._running.get(pipeline)
+            if running is None:
+                due.append(next(iter(open_jobs)))
+            elif isinstance(running.run, ServiceRun):
+                due += [job for job in open_jobs if job != running.run.job][:1]
+        return due
 
     def _consider(self, job: Job) -> None:
         """Start ``job`` if its inputs are finished; end it if they failed or are gone."""
@@ -162,7 +177,10 @@ class Scheduler:
                 self._forget(job)
                 self._due = True
             return
-        if commit.parent is not None:
+        with self._wake:
+            running = self._running.get(job.pipeline)
+        before = running.run if running is not None else None
+        if commit.parent is not None and before is None:
             parent = meta.get(COMMITS, Commit(job.pipeline.repo, commit.parent))
             if parent is not None and parent.finished is None:
                 return
@@ -181,7 +199,21 @@ class Scheduler:
             reason = f"inputs failed: {', '.join(failed)}"
             self._pfs.change(lambda ch: jobs.fail(ch, job, JobState.UNRUNNABLE, reason))
             return
-        run = JobRun(self._pfs, self.pool, pipeline, record, commit, self._work, self._logs)
+        if isinstance(before, ServiceRun):
+            before.supersede()  # once it is over, this job is looked at again
+            return
+        kind = ServiceRun if pipeline.spec.get("service") else JobRun
+        run = kind(
+            self._pfs,
+            self.pool,
+            self._plans,
+            self._trash,
+            pipeline,
+            record,
+            commit,
+            self._work,
+            self._logs,
+        )
         thread = threading.Thread(
             target=self._run, args=(run,), name=f"job-{job.pipeline.name}", daemon=True
         )
@@ -191,13 +223,13 @@ class Scheduler:
             self._running[job.pipeline] = _Running(run, thread)
         thread.start()
 
-    def _run(self, run: JobRun) -> None:
+    def _run(self, run: JobRun | ServiceRun) -> None:
         job = run.job
         began = time.monotonic()
         log.info("job started job=%s", job)
         try:
             with full_disk_is_exhausted(self._work):
-                run.run(self._slots, self._width)
+                run.run(self._slots)
         except NotReady:
             log.info("job handed back job=%s", job)
         except PachyboxError as e:
@@ -207,12 +239,27 @@ class Scheduler:
             self._failed(run, f"internal error: {e!r}")
         finally:
             log.info("job ended job=%s seconds=%.3f", job, time.monotonic() - began)
+            self._rest(run.pipeline)
             with self._wake:
                 self._running.pop(job.pipeline, None)
                 self._due = True
                 self._wake.notify_all()
 
-    def _failed(self, run: JobRun, reason: str) -> None:
+    def _rest(self, pipeline: PipelineRecord) -> None:
+        """After a job: a pipeline that asks for it keeps no worker while it has nothing to do."""
+        if not pipelines.rests(pipeline.spec):
+            return
+        with self._wake:
+            busy = len(self._open.get(pipeline.pipeline, ())) > 0
+        if busy:
+            return
+        self.pool.drop(pipeline)
+        try:
+            self._pfs.change(lambda ch: pipelines.set_to_standby(ch, pipeline.pipeline))
+        except PachyboxError as e:
+            log.warning("not put to standby pipeline=%s error=%s", pipeline.pipeline, e)
+
+    def _failed(self, run: JobRun | ServiceRun, reason: str) -> None:
         """The job itself could not go on (no runner, input content damaged, disk full)."""
         state = PipelineState.FAILURE if run.unstartable else PipelineState.RUNNING
 

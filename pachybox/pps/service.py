@@ -40,9 +40,9 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
-from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.egress import target as egress_target
+from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.machine import check_machine
 from pachybox.pps.pipelines import Chosen
@@ -340,8 +340,8 @@ class Pps:
         reverse: bool = False,
         history: int = -1,
     ) -> Iterator[JobRecord]:
-        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``
-        0 keeps to the newest version of the pipeline."""
+        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``:
+        of so many versions of the pipeline before the newest; negative of all."""
         where, params = ["TRUE"], []
         if pipeline is not None:
             self.pipeline(pipeline)
@@ -364,7 +364,7 @@ class Pps:
             for record in page:
                 if projects and record.job.pipeline.project not in projects:
                     continue
-                if history == 0 and not self._newest(record):
+                if history >= 0 and not self._recent(record, history):
                     continue
                 if inputs and not self._reads(record, inputs):
                     continue
@@ -377,9 +377,9 @@ class Pps:
             at, name = micros(page[-1].created), page[-1].job.pipeline
             last = (at, at, name.name, name.project, page[-1].job.id)
 
-    def _newest(self, record: JobRecord) -> bool:
+    def _recent(self, record: JobRecord, versions: int) -> bool:
         pipeline = self.pfs.meta.get(PIPELINES, record.job.pipeline)
-        return pipeline is not None and pipeline.version == record.pipeline_version
+        return pipeline is not None and pipeline.version - record.pipeline_version <= versions
 
     def _reads(self, record: JobRecord, inputs: Sequence[CommitRecord]) -> bool:
         commit = self.pfs.meta.get(COMMITS, Commit(record.job.pipeline.repo, record.job.id))
@@ -416,12 +416,14 @@ class Pps:
     def restart_datum(self, job: Job, filters: Sequence[str]) -> None:
         """Kill the datum running now whose inputs match all filters; it is tried again."""
         run = self.scheduler.live(job)
-        hit = False
-        for attempt in run.current() if run else ():
-            datum = attempt.datum
-            if datum is not None and matches(datum.inputs, datum.id, filters):
-                attempt.restart()
-                hit = True
+        hit = {
+            one.worker
+            for one in (run.running() if run else ())
+            if matches(one.datum.inputs, one.datum.id, filters)
+        }
+        for worker in hit:
+            if run is not None:
+                run.restart(worker)
         if not hit:
             raise NotFound(
                 f"datum matching filter [{', '.join(filters)}] could not be found for job ID "
@@ -429,10 +431,10 @@ class Pps:
                 "only a datum that runs now can be restarted",
             )
 
-    def running(self, job: Job) -> list[Attempt]:
+    def running(self, job: Job) -> list[Running]:
         """The datums of a job that run now."""
         run = self.scheduler.live(job)
-        return [a for a in run.current() if a.datum is not None] if run else []
+        return run.running() if run else []
 
     # ---- datums
 
@@ -452,17 +454,18 @@ class Pps:
     def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
         """The datums a spec's input would make of the present heads."""
         node = algebra.parse(spec["input"])
-        roots: dict[Branch, tuple[CommitId, Hash] | None] = {}
         with ExitStack() as held:
+            roots: dict[Branch, tuple[CommitId, Hash] | None] = {}
             for branch in algebra.branches(node):
                 head = self.pfs.inspect_branch(branch).head
-                if head is not None:
-                    root = self.pfs.resolve(branch.repo, head).root
-                    held.enter_context(self.pfs.reading(root))
-                    roots[branch] = (head, root)
+                if head is None:
+                    continue
+                commit = self.pfs.resolve(branch.repo, head)
+                held.enter_context(self.pfs.reading(commit.root))
+                roots[branch] = (commit.commit.id, commit.root)
             commits = {branch: at[0] for branch, at in roots.items() if at is not None}
-            for parts in algebra.whole(node, roots, self.pfs.trees):
-                yield planner.to_datum(parts, commits, "")
+            for combination in algebra.whole(node, roots, self.pfs.trees):
+                yield planner.to_datum(combination, commits, "")
 
     # ---- logs
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pachybox.errors import NotFound
 from pachybox.model.files import Change, Edit, Entry, Kind
 from pachybox.model.ids import Hash
-from pachybox.store.chunks import SHAPE, Shape, leaves, leaves_back
+from pachybox.store.chunks import SHAPE, Finder, Shape, leaves, leaves_back
 from pachybox.store.content import decode_segments
 from pachybox.store.diff import diff_trees
 from pachybox.store.edit import Editor
@@ -69,6 +69,28 @@ class Trees:
             if node.level == 0:
                 return node.row(i) if node.keys[i] == key else None
             node = nodes.child(node, i)
+
+    def lookup(self, root: Hash) -> Callable[[str], Entry | None]:
+        """Like ``get`` of one root, for many paths: half the cost where neighbours come one
+        after the other, as they lie in the tree. For one thread."""
+        finders: dict[str, Finder | None] = {}
+
+        def get(path: str) -> Entry | None:
+            directory, _, name = path.rpartition("/")
+            if not name:
+                return self.get(root, path)
+            if directory not in finders:
+                finders.clear()  # one directory at a time
+                at = self.get(root, directory)
+                found = at is not None and at.is_dir
+                finders[directory] = Finder(self._nodes, at.hash) if at and found else None
+            finder = finders[directory]
+            if finder is None:
+                return None
+            row = finder.find(name) or finder.find(name + "/")
+            return None if row is None else entry_of(row)
+
+        return get
 
     def list(
         self, root: Hash, path: str = "/", *, after: str = "", reverse: bool = False
@@ -153,6 +175,12 @@ class Trees:
                     break
             else:
                 stack.pop()
+
+    def leaves(self, directory: Hash) -> Iterator[Node]:
+        """The entries of one directory as they are stored, some dozens at a time by columns:
+        for bulk use. Leaves the cache alone."""
+        for node, _ in leaves(self._nodes, directory, once=True):
+            yield node
 
     def rows(self, root: Hash) -> Iterator[tuple[str, int, Hash]]:
         """(path, size, hash) of every file in order, for bulk use: a quarter of the cost of

@@ -58,7 +58,7 @@ def unchanged(filled: RealBox) -> Iterator[None]:
         status = c.status()
         return [
             branches,
-            sorted(str(r) for r in c.list_repo(type="", all_projects=True)),
+            sorted(str(r) for r in c.list_repo(type="all", all_projects=True)),
             sorted(p.name for p in c.list_project()),
             sorted(str(p) for p in c.list_pipeline(all_projects=True)),
             (status.commits, status.store_bytes),
@@ -420,7 +420,7 @@ def test_an_update_that_would_make_a_circle_is_refused(run: Run, unchanged: None
         {**SPEC, "input": {"pfs": {"repo": "second", "glob": "/"}}},
     ]
     said = refused(run("update", "pipeline", stdin=json.dumps(chain).encode()))
-    assert "pipeline copy cannot read second@master, which is made from its own output" in said
+    assert "which is made from its own output: second@master <- copy@master" in said
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,28 @@ def test_more_parallelism_than_the_box_has_starts_no_more_workers(tmp_path: Path
         assert {line.message for line in c.logs(job=f"p@{job.id}")} == {"p-0"}
     finally:
         box.stop()
+
+
+def test_what_is_deleted_by_force_is_in_no_provenance(box: RealBox, tmp_path: Path) -> None:
+    """Neither of the branches nor of the commits that are left; a job that waits for it is
+    killed; fsck has nothing to say, also when the name is used again."""
+    c = box.client
+    c.create_repo("in")
+    c.put_file("in@master:/a", b"a")
+    flag = tmp_path / "flag"
+    c.create_pipelines(spec("up", "in", f"while [ ! -e {flag} ]; do sleep 0.02; done"))
+    c.create_pipelines(spec("down", "up", "true"))
+    job = next(iter(c.list_job("down")))
+    c.delete_pipeline("up", force=True)
+    done = c.wait_job(f"down@{job.id}")
+    assert (done.state, done.reason) == ("JOB_KILLED", "its input repo up was deleted")
+    assert c.inspect_branch("down@master").direct_provenance == ("down.spec@master",)
+    assert c.inspect_commit(f"down@{job.id}").direct_provenance[0].startswith("down.spec@")
+    flag.touch()
+    c.create_pipelines(spec("up", "in", "true"))
+    c.create_pipelines(spec("down", "up", "true"), update=True)
+    assert last_job(box, "down").state == "JOB_SUCCESS"
+    c.delete_pipeline("down", keep_repo=True)
+    c.create_pipelines(spec("down", "up", "true"))
+    assert last_job(box, "down").state == "JOB_SUCCESS"
+    assert [f for f in c.fsck() if f.get("level") != "info"] == []

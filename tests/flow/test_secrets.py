@@ -180,3 +180,24 @@ def test_a_secret_in_use_is_deleted_by_force_only_and_its_job_then_says_so(box: 
     c.rerun_pipeline("p")
     c.wait_commit("p@master")
     assert output(box, "p") == digest(VALUES["password"])
+
+
+def test_files_of_a_secret_are_shown_and_on_no_disk(box: RealBox) -> None:
+    c = box.client
+    c.create_secret(secret())
+    c.create_repo("in")
+    hash_it = "cut -c1-64 > /pfs/out/digest"
+    script = [f"sha256sum < /secrets/db/token | {hash_it}", "ls -l /secrets/db > /pfs/out/listing"]
+    c.create_pipelines(
+        json.dumps(spec("p", *script, secrets=[{"name": "db", "mount_path": "/secrets/db"}]))
+    )
+    c.put_file("in@master:/a", b"1")
+    job = c.wait_job(f"p@{c.inspect_commit('in@master').id}")
+    assert job.state == "JOB_SUCCESS", job.reason
+    assert output(box, "p") == digest(VALUES["token"])
+    assert c.get_file("p@master:/listing").decode().count("password") == 1
+    assert not Path("/secrets/db").exists()
+    assert traces(box.home) == []
+    box.stop()
+    assert traces(box.home) == []
+    box.start()

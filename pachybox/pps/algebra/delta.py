@@ -30,11 +30,11 @@ from pachybox.pps.algebra.product import Again, Held, product, some
 from pachybox.pps.algebra.whole import (
     File,
     Flat,
+    Reader,
     identity,
     in_order,
     is_flat,
     plain,
-    read,
 )
 
 _KEPT_CHANGES = 50_000  # changes of one input held in memory; where there are more, read twice
@@ -196,10 +196,8 @@ class _Changes:
                 kept += [f for f in side.files(name) if (f[0].index, f[1]) not in fresh]
 
     def _read(self, files: Iterable[File], by: By, key: str) -> Iterator[Found]:
-        for leaf, path in files:
-            root = self._root(leaf)
-            assert root is not None
-            yield read(self._trees, root, (leaf, path), by, key)
+        reader = Reader(self._new, self._trees)
+        return (reader.read(file, by, key) for file in files)
 
     def _sides(
         self, by: By, name: str, key: _Key, part: list[list[Found]], outer: bool

@@ -45,6 +45,9 @@ class Trees(TreeReader, Protocol):
     ) -> Iterator[Change]:
         """What differs, in path order."""
 
+    def lookup(self, root: Hash) -> Callable[[str], Entry | None]:
+        """``get`` for many paths."""
+
 
 def root_of(roots: Roots, leaf: Leaf) -> Hash | None:
     """The root that a leaf reads; None where its branch has no commit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 from pachybox.pps.algebra.match import Combination
@@ -25,27 +26,39 @@ class Again(Generic[T]):
 
 
 class Held(Generic[T]):
-    """Like Again, but once iterated to the end it is a list, when it is no longer than ``most``."""
+    """Like Again, but what was made is kept for the next iteration, as long as it is no more
+    than ``most``. For one thread; iterations may overlap."""
 
-    __slots__ = ("_items", "_make", "_most")
+    __slots__ = ("_items", "_make", "_most", "_source")
 
     def __init__(self, make: Callable[[], Iterable[T]], most: int = HOLD) -> None:
         self._make = make
         self._most = most
-        self._items: Sequence[T] | None = None
+        self._items: list[T] | None = []  # None: too many
+        self._source: Iterator[T] | None = None  # what follows the items
 
     def __iter__(self) -> Iterator[T]:
-        return self._fill() if self._items is None else iter(self._items)
+        at = 0
+        while self._items is not None:
+            if at == len(self._items) and not self._advance():
+                return
+            if self._items is not None:
+                yield self._items[at]
+                at += 1
+        yield from islice(self._make(), at, None)
 
-    def _fill(self) -> Iterator[T]:
-        items: list[T] | None = []
-        for item in self._make():
-            if items is not None:
-                items.append(item)
-                if len(items) > self._most:
-                    items = None
-            yield item
-        self._items = items
+    def _advance(self) -> bool:
+        """Make one more item, or learn that they are too many; False at the end."""
+        assert self._items is not None
+        if self._source is None:
+            self._source = iter(self._make())
+        for item in self._source:
+            self._items.append(item)
+            if len(self._items) > self._most:
+                self._items = self._source = None
+            return True
+        self._source = iter(())
+        return False
 
 
 def some(items: Iterable[T]) -> bool:

@@ -16,7 +16,7 @@ in their datums, each once, under its own key. A file without a template has the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from itertools import chain
 from typing import Protocol
 
 from pachybox.errors import Internal
-from pachybox.model.ids import Hash
+from pachybox.model.files import Entry
 from pachybox.pps.algebra.index import By, Index, Indexes, Loan, borrow
 from pachybox.pps.algebra.match import Combination, Found, Roots, Trees, matched, root_of
 from pachybox.pps.algebra.nodes import (
@@ -73,8 +73,8 @@ def in_order(parts: Combination) -> Combination:
 
 
 def identity(parts: Combination) -> tuple[tuple[int, str], ...]:
-    """What tells a datum from others, whatever the content; like its id."""
-    return tuple((one.leaf.source, one.path) for one in parts)
+    """What tells a datum from others, whatever the content and the order; like its id."""
+    return tuple(sorted((one.leaf.source, one.path) for one in parts))
 
 
 def _place(one: Found) -> tuple[str, str, int]:
@@ -99,6 +99,7 @@ class _Walk:
         self._trees = trees
         self._loan = loan
         self._sides: dict[int, list[Side]] = {}
+        self._read = Reader(roots, trees).read
 
     def datums(self, node: Node) -> Iterator[Combination]:
         if isinstance(node, Leaf):
@@ -118,9 +119,11 @@ class _Walk:
             files = [side.files(key) for side in sides]
             if not all(files):
                 files = [[file for file in some if file[0].outer_join] for some in files]
-            yield from product(
-                [[(self._read(file, Join, key),) for file in some] for some in files if some]
-            )
+            lists = [[(self._read(file, Join, key),) for file in some] for some in files if some]
+            if lists and all(len(some) == 1 for some in lists):
+                yield tuple(some[0][0] for some in lists)  # perf: nearly always
+            else:
+                yield from product(lists)
 
     def _group(self, node: Group) -> Iterator[Combination]:
         sides = self._sides_of(node)
@@ -130,11 +133,6 @@ class _Walk:
             if once:
                 files = distinct(files)
             yield tuple(self._read(file, Group, key) for file in files)
-
-    def _read(self, file: File, by: By, key: str) -> Found:
-        root = root_of(self._roots, file[0])
-        assert root is not None
-        return read(self._trees, root, file, by, key)
 
     def _sides_of(self, node: Join | Group) -> list[Side]:
         """One side for each child; made once, however often the node is walked."""
@@ -217,11 +215,24 @@ def distinct(files: Iterable[File]) -> list[File]:
     return list(once.values())
 
 
-def read(trees: Trees, root: Hash, file: File, by: By, key: str) -> Found:
-    """A file of an index, with its entry read again. ``key`` is the one it is indexed under."""
-    leaf, path = file
-    entry = trees.get(root, path)
-    if entry is None:
-        raise Internal(f"{path} is indexed for {leaf.branch} but is not in its tree")
-    join_on = key if by is Join else leaf.join_key(path)
-    return Found(leaf, path, entry, join_on, key if by is Group else leaf.group_key(path))
+class Reader:
+    """Makes of the files of an index what was matched, with the entries read again."""
+
+    def __init__(self, roots: Roots, trees: Trees) -> None:
+        self._roots = roots
+        self._trees = trees
+        self._lookups: dict[int, Callable[[str], Entry | None]] = {}
+
+    def read(self, file: File, by: By, key: str) -> Found:
+        """One file; ``key`` is the one it is indexed under."""
+        leaf, path = file
+        entry = (self._lookups.get(leaf.index) or self._lookup(leaf))(path)
+        if entry is None:
+            raise Internal(f"{path} is indexed for {leaf.branch} but is not in its tree")
+        join_on = key if by is Join else leaf.join_key(path)
+        return Found(leaf, path, entry, join_on, key if by is Group else leaf.group_key(path))
+
+    def _lookup(self, leaf: Leaf) -> Callable[[str], Entry | None]:
+        root = root_of(self._roots, leaf)
+        assert root is not None  # or there were no index
+        return self._lookups.setdefault(leaf.index, self._trees.lookup(root))

@@ -29,6 +29,7 @@ from pachybox.meta.tables import (
 from pachybox.meta.writer import Tx
 from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline
 from pachybox.model.pps import JobRecord, JobState
+from pachybox.model.units import format_size
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs
@@ -315,9 +316,12 @@ class _Run:
             self.save()
 
     def save(self, reason: str = "") -> None:
-        """Make it durable. It is lost when that fails: then some files are pushed again."""
+        """Make it durable, and tell it, or ``reason``, as the job's. It is lost when that fails:
+        then some files are pushed again."""
         self._saved = time.monotonic()
+        now = self.progress
+        reason = reason or f"{now.files} files, {format_size(now.bytes)}, are at the target"
         try:
-            self._pfs.change(lambda ch: jobs.egressing(ch, self.progress, reason))
+            self._pfs.change(lambda ch: jobs.egressing(ch, now, reason))
         except PachyboxError as e:
             log.warning("egress goes on unrecorded job=%s error=%s", self.job, e)

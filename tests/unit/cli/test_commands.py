@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pachybox.cli.draw import draw, layers
+from pachybox.cli.output import Painted, columns
 from pachybox.cli.progress import Bar
 from pachybox.cli.put import destination
 from pachybox.cli.spec import input_repos, input_text
@@ -418,11 +419,46 @@ DIAMOND = {"images": [], "edges": ["images"], "grey": ["images"], "montage": ["e
 def test_the_graph_is_drawn_with_sources_above() -> None:
     assert layers(DIAMOND) == [["images"], ["edges", "grey"], ["montage"]]
     picture = draw(DIAMOND)
-    at = {name: picture.index(f"| {name} |") for name in DIAMOND}
-    assert at["images"] < at["edges"] < at["montage"]
-    assert picture.splitlines()[3].strip() == "|"
+    assert picture == (
+        "┌────────┐\n"
+        "│ images │\n"
+        "└────┬───┘\n"
+        "     ├──────────┐\n"
+        " ┌───┴───┐  ┌───┴──┐\n"
+        " │ edges │  │ grey │\n"
+        " └───┬───┘  └───┬──┘\n"
+        "     └──┐   ┌───┘\n"
+        "     ┌──┴───┴──┐\n"
+        "     │ montage │\n"
+        "     └─────────┘\n"
+    )
     assert draw({}) == ""
-    assert "| ima |" in draw(DIAMOND, width=3)
+    assert "│ im~ │" in draw(DIAMOND, width=3)
+    assert set(draw(DIAMOND, plain=True)) <= set("+-| \nagdeghimnorsty")
+
+
+def test_a_line_that_goes_past_a_layer_has_a_lane_and_crosses_without_joining() -> None:
+    """``c`` reads ``a`` past the layer of ``b``; the line of ``x`` goes under that of ``a``."""
+    nodes = {"a": [], "x": [], "b": ["a", "x"], "c": ["b", "a"]}
+    picture = draw(nodes).splitlines()
+    assert "│  │ b │" in "\n".join(picture)
+    crossing = draw({"a": [], "b": [], "c": ["a", "b"], "d": ["a", "b"]})
+    assert "─│─" in crossing
+
+
+def test_wide_graphs_fit_and_wide_letters_align() -> None:
+    wide = {"images": [], **{f"w{i}": ["images"] for i in range(40)}}
+    wide["all"] = [f"w{i}" for i in range(0, 40, 10)]
+    for line in draw(wide, room=80).splitlines():
+        assert columns(line) <= 80
+    top, text, bottom = draw({"日本": []}).splitlines()
+    assert columns(top) == columns(text) == columns(bottom) == 8
+
+
+def test_states_colour_the_names_only_where_asked() -> None:
+    labels = {"a": Painted.of("a: failure", "red")}
+    assert "\033[31ma: failure\033[0m" in draw({"a": []}, labels=labels, paint=True)
+    assert "\033" not in draw({"a": []}, labels=labels)
 
 
 @given(
@@ -432,9 +468,10 @@ def test_any_graph_is_drawn_with_every_node_once_even_with_cycles(
     nodes: dict[str, list[str]],
 ) -> None:
     whole = {**{n: [] for reads in nodes.values() for n in reads}, **nodes}
-    picture = draw(whole)
-    for name in whole:
-        assert picture.count(f"| {name} |") == 1
+    for room in (0, 20):
+        picture = draw(whole, room=room)
+        for name in whole:
+            assert picture.count(f"│ {name} │") == 1
 
 
 # ---- progress, completion, endings

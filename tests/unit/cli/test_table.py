@@ -74,6 +74,7 @@ inspect job P@J -b
 wait job J
 list job -p P -o R@B -i R@B --history all --no-pager -x --state running -A
 list job J
+subscribe job P --new --state success
 flush job R@B -p P
 stop job P@J
 delete job P@J
@@ -112,7 +113,7 @@ completion bash
 UNBUILT = """
 get object, get tag, mount, unmount, shell, next datum, create defaults, update defaults,
 inspect defaults, delete defaults,
-create snapshot, list snapshot, inspect snapshot, delete snapshot, extract, restore,
+create snapshot, list snapshot, inspect snapshot, delete snapshot,
 config import-kube, auth activate, auth login, auth logout, auth whoami, auth check repo,
 auth get-robot-token, enterprise activate, enterprise get-state, idp list-connector,
 license activate, debug profile, debug binary, debug dump, port-forward, deploy local, undeploy,

@@ -88,8 +88,8 @@ def test_list_methods_ask_for_the_clients_project(box: Any) -> None:
     with Client(box.path, project="lab") as client:
         assert [r.size_bytes for r in client.list_repo()] == [7]
         assert box.last("ListRepo").body == {"type": "user", "projects": [{"name": "lab"}]}
-        list(client.list_repo(type="", all_projects=True))
-        assert box.last("ListRepo").body == {"type": ""}
+        list(client.list_repo(type="all", all_projects=True))
+        assert box.last("ListRepo").body == {"type": "all"}
 
 
 def test_a_branch_head_may_be_a_ref_of_the_same_repo_or_a_whole_one(
@@ -157,6 +157,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "inspect_datum": (f"p@{ID}", "d"),
     "restart_datum": (f"p@{ID}", ["/a"]),
     "logs": ("p",),
+    "box_log": ("p",),
     "finish_transaction": (ID,),
     "inspect_transaction": (ID,),
     "delete_transaction": (ID,),
@@ -171,7 +172,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
 OURS = {
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
-    "events", "version", "inspect_cluster", "validate_pipelines", "delete_secret",
+    "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

@@ -142,6 +142,26 @@ def test_large_files_go_in_parts(
     assert bucket.faults.largest <= 8 << 20
 
 
+def test_a_part_that_fails_is_sent_again(made: House, bucket: Bucket) -> None:
+    large = os.urandom(1 << 20) * 17
+    bucket.faults.fault = lambda method, key, attempt: {3: "500", 4: "cut"}.get(attempt, "")
+    made.pusher.push(made.tree({"/large": large}), files(bucket.url), yes)
+    assert bucket.content["large"] == large
+
+
+def test_a_large_file_that_is_no_longer_wanted_does_not_appear(made: House, bucket: Bucket) -> None:
+    pieces = 0
+
+    def wanted() -> bool:
+        nonlocal pieces
+        pieces += 1
+        return pieces < 12
+
+    with pytest.raises(Stopped):
+        made.pusher.push(made.tree({"/large": b"x" * (20 << 20)}), files(bucket.url), wanted)
+    assert "large" not in bucket.content
+
+
 def test_an_empty_commit_is_nothing_to_do(made: House, bucket: Bucket) -> None:
     assert made.pusher.push(made.tree({}), files(bucket.url), yes).files == 0
     assert bucket.faults.tried == []

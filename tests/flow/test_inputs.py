@@ -26,7 +26,7 @@ def pfs(repo: str, **more: Any) -> dict[str, Any]:
 
 def jobs(box: RealBox, pipeline: str) -> list[str]:
     """The ids of a pipeline's jobs, oldest first."""
-    return [job.id for job in box.client.list_job(pipeline)][::-1]
+    return [job.id for job in box.client.list_job(pipeline, history=-1)][::-1]
 
 
 def settled(box: RealBox, pipeline: str, count: int) -> Any:

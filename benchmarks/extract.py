@@ -16,15 +16,15 @@ LARGE = 64 << 20
 
 def fill(box: Box, files: int, large: int) -> None:
     """Many small files and a few large ones."""
-    client = box.client
-    client.create_repo("small")
-    client.create_repo("large")
-    tail = os.urandom(1016)
-    with client.put("small@master") as put:
-        for i in range(files):
-            put.data(f"/{i // 1000}/{i}", i.to_bytes(8, "little") + tail)
-    for i in range(large):
-        client.put_file(f"large@master:/{i}", os.urandom(LARGE))
+    with box.client() as client:
+        client.create_repo("small")
+        client.create_repo("large")
+        tail = os.urandom(1016)
+        with client.put("small@master") as put:
+            for i in range(files):
+                put.data(f"/{i // 1000}/{i}", i.to_bytes(8, "little") + tail)
+        for i in range(large):
+            client.put_file(f"large@master:/{i}", os.urandom(LARGE))
 
 
 def pack(home: Path, target: Path) -> None:

@@ -63,7 +63,7 @@ def main() -> None:
     what = f"{label(files)} files of 1 KiB and {large * LARGE >> 20} MiB"
     faster(
         f"extract, {what}, durable", statistics.median(outs), "tar + fsync",
-        statistics.median(packs), 0.6,
+        statistics.median(packs), 0.5,
     )  # fmt: skip
     faster(
         f"restore, {what}, durable", statistics.median(ins), "tar -x + sync",

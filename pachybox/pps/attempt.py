@@ -20,7 +20,7 @@ from pachybox.pps import planner
 from pachybox.pps.collect import Collector
 from pachybox.pps.layout import lay_out
 from pachybox.pps.logs import mark
-from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.runners.base import DatumResult, DatumTask, Layout, Worker, WorkerLost
 from pachybox.store.blobs import Session
 from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
@@ -130,7 +130,7 @@ class Attempt:
         down = 0
         try:
             if not err_cmd:
-                links = job.pool.runner.links_allowed
+                links = job.pool.runner.presents.links
                 with full_disk_is_exhausted(job.work):
                     out.mkdir(parents=True)
                     inputs.mkdir()
@@ -169,7 +169,7 @@ class Attempt:
         mark(log_file, datum.id, f"{what} started", utc_now())
         task = DatumTask(
             id=datum.id,
-            inputs=inputs,
+            layout=Layout(tree=inputs),
             out=out,
             env=self._env(datum),
             timeout_s=planner.seconds(limit) if limit else None,

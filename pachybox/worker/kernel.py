@@ -37,6 +37,9 @@ _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITY_VERSION_3 = 0x20080522
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -168,6 +171,27 @@ def set_dumpable(on: bool) -> None:
 def no_new_privileges() -> None:
     """From now on no program gains rights by being set-user-id; children inherit this."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_capabilities() -> None:
+    """Let the program that this process executes next hold all that the process holds.
+
+    Root's programs do anyhow; in a user namespace the ambient set carries them over.
+    """
+    if os.geteuid() == 0:
+        return
+    head = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable: low, then high
+    _check(_libc.capget(head, sets), "capget")
+    low, high = struct.unpack_from("=III III", sets)[1::3]
+    struct.pack_into("=III III", sets, 0, low, low, low, high, high, high)
+    _check(_libc.capset(head, sets), "capset")
+    for number in range(64):
+        if (low | high << 32) >> number & 1:
+            zero = ctypes.c_ulong(0)
+            raised = ctypes.c_ulong(number)
+            ambient = ctypes.c_ulong(_PR_CAP_AMBIENT_RAISE)
+            _check(_libc.prctl(_PR_CAP_AMBIENT, ambient, raised, zero, zero), "prctl ambient")
 
 
 def limit_capabilities(kept: frozenset[int]) -> None:

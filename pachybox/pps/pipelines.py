@@ -75,19 +75,7 @@ def put_pipeline(
     else:
         _end_jobs(ch, pipeline, "pipeline has been updated")
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
-    ch.tx.put(PIPELINES, record)
-    ch.tx.put(
-        PIPELINE_VERSIONS,
-        PipelineVersion(
-            pipeline,
-            record.version,
-            dict(record.spec),
-            user_spec,
-            record.salt,
-            ch.now,
-            record.spec_commit,
-        ),
-    )
+    _save_version(ch, record)
     if old is not None and old.spec["output_branch"] != spec["output_branch"]:
         _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), NONE)
     if not record.stopped:
@@ -101,6 +89,22 @@ def put_pipeline(
         version=record.version,
     )
     return record
+
+
+def _save_version(ch: Change, record: PipelineRecord) -> None:
+    ch.tx.put(PIPELINES, record)
+    ch.tx.put(
+        PIPELINE_VERSIONS,
+        PipelineVersion(
+            record.pipeline,
+            record.version,
+            dict(record.spec),
+            record.user_spec,
+            record.salt,
+            ch.now,
+            record.spec_commit,
+        ),
+    )
 
 
 def _next_version(

@@ -22,6 +22,7 @@ from pachybox.model.pps import JobRecord, JobState
 from pachybox.pfs import branches, commits
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
+from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.process import ProcessRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
@@ -319,7 +320,7 @@ def test_a_cron_trigger_moves_its_branch_when_it_is_time(shared_box: RealBox) ->
     c = shared_box.client
     c.create_repo("timed")
     c.put_file("timed@staging:/a", b"a")
-    c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "* * * * * *"})
+    c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "@every 1s"})
     first = c.inspect_commit("timed@staging").id
     eventually(lambda: c.inspect_branch("timed@master").head == first, "the branch moved")
 
@@ -334,7 +335,7 @@ def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path
     pps.create(spec("p", "in", "true"), "a test", project="default")
     pfs.delete_commit(repo, gone.commit.id)
     with pytest.raises(NotFound, match=gone.commit.id):
-        pps.run(Pipeline("default", "p"), [gone])
+        pps.run(Pipeline("default", "p"), [Chosen(gone)])
 
 
 def test_a_repo_with_a_long_history_is_deleted_at_once(pfs: Pfs) -> None:

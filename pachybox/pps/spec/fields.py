@@ -143,7 +143,8 @@ _TOP = (
     Field("parallelism_spec", _OBJECT, "1 2", _BUILT, "how many workers"),
     Field("parallelism_spec.constant", _INT, "1 2", _BUILT, "so many", "1"),
     Field(
-        "parallelism_spec.coefficient", Kind.NUMBER, "1", _BUILT, "so many per node: there is one"
+        "parallelism_spec.coefficient", Kind.NUMBER, "1", _BUILT,
+        "so many times the cores of the machine",
     ),
     Field("input", _OBJECT, "1 2", _BUILT, "what is read", "required"),
     Field("output_branch", _STR, "1 2", _BUILT, "branch the jobs commit to", "master"),

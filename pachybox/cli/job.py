@@ -225,7 +225,9 @@ def _shown(parser: Parser) -> None:
 
 def _inspected(parser: Parser) -> None:
     _shown(parser)
-    parser.add_argument("-b", "--block", action="store_true", help="wait until it has ended")
+    parser.add_argument(
+        "-b", "--block", "--wait", action="store_true", help="wait until it has ended"
+    )
 
 
 def _listed(parser: Parser) -> None:

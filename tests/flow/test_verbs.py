@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pachybox.client import Client
+from pachybox.errors import NotFound
 from tests.boxes import RealBox, eventually
 from tests.flow.shell import Run, refused, runner, succeeded
 
@@ -357,3 +358,21 @@ def test_the_datums_of_a_spec_are_listed_without_making_anything(
     paged = succeeded(run("list", "datum", "-f", str(path), "--pageSize", "3", "--raw"))
     assert {json.loads(line)["datum"]["id"] for line in paged.splitlines()} <= ids
     assert "give a job, or a spec" in refused(run("list datum"))
+
+
+def test_datums_go_on_behind_a_marker(talking: RealBox) -> None:
+    """As Pachyderm 2.x pages: a number, and the last id of the page before."""
+    c = talking.client
+    job = next(iter(c.list_job("l-p")))
+    name = {"pipeline": {"name": "l-p"}, "id": job.id}
+
+    def page(**more: object) -> list[str]:
+        found = c.stream("pps_v2.API", "ListDatum", job=name, **more)
+        return [record["datum"]["id"] for record in found]
+
+    whole = page()
+    assert page(number="1") == whole[:1]
+    assert page(pagination_marker=whole[0], number="1") == whole[1:2]
+    assert page(reverse=True) == whole[::-1]
+    with pytest.raises(NotFound, match="datum nope"):
+        page(pagination_marker="nope")

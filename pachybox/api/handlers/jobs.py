@@ -248,7 +248,19 @@ def list_datum(box: Box, request: Any, call: Call) -> Iterator[Any]:
         found = box.pps.list_datums(to_job(box, request.job))
     wanted = {m.enum_name(pps.DatumState, s) for s in request.filter.state}
     shown: Iterator[DatumInfo] = (i for i in found if not wanted or i.state.value in wanted)
+    if request.reverse:
+        shown = iter(list(shown)[::-1])
+    if request.pagination_marker:
+        shown = _behind(shown, request.pagination_marker)
     return map(datum_info, m.at_most(shown, request.number))
+
+
+def _behind(found: Iterator[DatumInfo], marker: str) -> Iterator[DatumInfo]:
+    """What comes after the datum with the id ``marker``. NotFound when there is none."""
+    for info in found:
+        if info.id == marker:
+            return found
+    raise NotFound(f"datum {marker} not found", "give the id of the last datum of a page")
 
 
 @handles("pps_v2.API/InspectDatum")

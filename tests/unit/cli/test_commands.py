@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -676,3 +677,34 @@ def test_destinations_are_always_absolute_and_inside(source: str, path: str) -> 
         return
     assert where.startswith("/")
     assert ".." not in where.split("/")
+
+
+def test_user_code_asks_its_worker_for_the_next_datum(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 while there is one, 1 in silence at the end; an error text goes to the worker."""
+    done = run("next", "datum")
+    assert done.status == 1
+    assert "datum_batching" in done.err
+    path = tmp_path / "next"
+    answers = [b"dA=1\0B=2\0", b"d", b"e"]
+    told: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for answer in answers:
+            to, _ = listener.accept()
+            with to, to.makefile("rb") as said:
+                told.append(said.read())
+                to.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        monkeypatch.setenv("PACHYBOX_NEXT", str(path))
+        assert run("next", "datum") == (0, "", "")
+        assert run("next", "datum", "--error", "no such colour").status == 0
+        assert run("next", "datum") == (1, "", "")
+        thread.join(60)
+    assert told == [b"", b"no such colour", b""]

@@ -75,6 +75,7 @@ wait job J
 list job -p P -o R@B -i R@B --history all --no-pager -x --state running -A
 list job J
 subscribe job P --new --state success
+next datum --error X
 flush job R@B -p P
 stop job P@J
 delete job P@J
@@ -111,7 +112,7 @@ connect ADDR --alias N
 completion bash
 """
 UNBUILT = """
-get object, get tag, mount, unmount, shell, next datum, create defaults, update defaults,
+get object, get tag, mount, unmount, shell, create defaults, update defaults,
 inspect defaults, delete defaults,
 create snapshot, list snapshot, inspect snapshot, delete snapshot,
 config import-kube, auth activate, auth login, auth logout, auth whoami, auth check repo,

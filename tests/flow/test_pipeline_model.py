@@ -293,7 +293,7 @@ class Walk:
         self.client.delete_pipelines(force=True)
         self.client.delete_repos(force=True)
         facts = Facts.of(self.client)
-        assert not (facts.repos or facts.pipelines or facts.jobs), "something was left"
+        assert [facts.repos, facts.pipelines, facts.jobs] == [[], {}, {}], "something was left"
         self.client.collect_garbage()
         fsck_is_clean(self.client)
 

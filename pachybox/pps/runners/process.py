@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 LEVELS = ("auto", "full", "mount", "none")
 _START_S = 30.0
+_TRIALS = 4
 _CLOSE_S = 5.0
 # The daemon's environment holds secrets; user code gets the part that describes the machine.
 _INHERITED = re.compile(
@@ -87,24 +88,37 @@ class ProcessRunner:
         """What a trial worker found the machine to allow (pachybox.worker.probe); asked once."""
         with self._lock:
             if self._known is None:
+                self._known = self._trial()
+            return self._known
+
+    def _trial(self) -> wire.JSON:
+        """Run a trial worker; one that is killed says nothing about the machine, so another is
+        run. Raises Refused when none answers."""
+        try:
+            for left in reversed(range(_TRIALS)):
                 done = subprocess.run(
                     [*self._command, "--probe"],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     timeout=_START_S,
-                    check=True,
+                    check=False,
                     env=inherited_env(os.environ),
                     cwd="/",
                 )
-                self._known = json.loads(done.stdout)
-            return self._known
+                if done.returncode >= 0 or not left:
+                    break
+            done.check_returncode()
+            found: wire.JSON = json.loads(done.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError) as e:
+            raise Refused(f"no worker starts: {e}", findings.REINSTALL) from e
+        return found
 
     def probe(self) -> list[Finding]:
         """The process runner's part of ``pachybox doctor``."""
         try:
             facts = self.facts()
-        except (OSError, subprocess.SubprocessError, ValueError) as e:
-            return [Finding("process runner", "fail", f"no worker starts: {e}", findings.REINSTALL)]
+        except Refused as e:
+            return [Finding("process runner", "fail", e.message, e.hint)]
         return findings.of(facts, self.level, self._wanted)
 
     def start(self, spec: WorkerSpec) -> ProcessWorker:

@@ -63,6 +63,7 @@ class Plan:
     tolerant: bool = False  # lines with "bad" are no error
     recover: bool = False  # what fails is recovered by an err_cmd
     same: bool = False  # every datum writes the same path
+    tries: int = 1
 
     def spec(self, name: str, runs: Path) -> str:
         """The spec of it; each execution leaves a line in ``runs``/<datum id>."""
@@ -87,7 +88,7 @@ class Plan:
                 "pipeline": {"name": name},
                 "input": parts[0] if self.kind == "pfs" else {self.kind: parts},
                 "transform": {"cmd": ["sh"], "stdin": PROGRAM.splitlines(), "env": env, **recover},
-                "datum_tries": 1,
+                "datum_tries": self.tries,
                 "parallelism_spec": {"constant": 2},
             }
         )

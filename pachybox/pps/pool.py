@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
-from pachybox.pps.runners.base import Runner, Transform, Worker, WorkerSpec
+from pachybox.model.units import parse_quantity
+from pachybox.pps.runners.base import Limits, Runner, Transform, Worker, WorkerSpec
 
 
 @dataclass
@@ -70,6 +71,8 @@ class WorkerPool:
 def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
     """What a runner needs to start a worker of this pipeline version."""
     t = pipeline.spec["transform"]
+    caps = pipeline.spec.get("resource_limits") or {}
+    memory = int(parse_quantity(caps["memory"])) if caps.get("memory") else None
     name = pipeline.pipeline
     return WorkerSpec(
         pipeline=str(name),
@@ -90,4 +93,6 @@ def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PACH_IN_WORKER": "true",
         },
+        limits=Limits(cpu=float(caps["cpu"]) if caps.get("cpu") else None, memory=memory or None),
+        datum_batching=bool(t.get("datum_batching")),
     )

@@ -36,7 +36,7 @@ class Folder:
         if layout.image is not None:
             raise OSError(errno.ENOTSUP, "an image cannot be mounted here", str(layout.image))
         self._own = layout.tree is None
-        self.pfs = str(layout.tree or work_dir / "pfs")
+        self.pfs = str(layout.tree or work_dir / f"pfs-{os.getpid()}")
         self._out = self.pfs + "/out"
         try:
             if self._own:

@@ -48,7 +48,7 @@ def facts(folder: str = "") -> dict[str, object]:
         "settings": {name: _setting(name) for name in _SETTINGS},
         "uid": os.geteuid(),
         "kernel": os.uname().release,
-        "shim": handover.why_not({}),
+        "shim": handover.why_not({}) or _attempt(_detached),
         "image": _attempt(lambda: _image(folder)),
     }
 
@@ -120,6 +120,17 @@ def _proc() -> None:
     os.waitpid(pid, 0)
     if text:
         raise OSError(text.decode())
+
+
+def _detached() -> None:
+    folder = tempfile.gettempdir()
+    sandbox.own_mounts()
+    kernel.mount("tmpfs", folder, "tmpfs", 0, "size=64k")
+    os.makedirs(folder + "/from/below")
+    os.mkdir(folder + "/to")
+    kernel.move_detached(folder + "/from", folder + "/to")
+    if not os.path.isdir(folder + "/to/below"):
+        raise OSError("a detached mount does not arrive where it is attached")
 
 
 def _setting(name: str) -> str:

@@ -270,3 +270,30 @@ def test_a_kernel_before_5_12_makes_inputs_read_only_one_mount_at_a_time(sealed:
     ran = lab.sh("cat '/pfs/da ta/b'; echo x > /pfs/data/a.txt; rm -f '/pfs/da ta/b'", task)
     assert ran.lines[:1] == ["b"], ran.result
     assert sum("Read-only file system" in line for line in ran.lines) == 2
+
+
+def test_where_the_shims_calls_are_forbidden_python_serves(sealed: Lab) -> None:
+    if not sealed.runner.shim:
+        pytest.skip("about the shim")
+    *command, boot, root = sealed.runner._command
+    boot = boot.replace("; main()", "").replace("main.main()", "")
+    boot += (
+        "\nfrom pachybox.worker import kernel, main\nkernel._SYS_OPEN_TREE = 100000; main.main()"
+    )
+    runner = ProcessRunner(isolation="full", command=[*command, boot, root])
+    assert not runner.shim
+    assert not runner.presents.image
+    found = {finding.check: finding for finding in runner.probe()}
+    assert found["shim"].level == "warn"
+    assert "open_tree" in found["shim"].detail
+    sealed.runner = runner
+    assert sealed.sh("cat /pfs/data/a.txt").lines == ["hello"]
+
+
+def test_the_shim_is_left_out_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACHYBOX_SHIM", "off")
+    runner = ProcessRunner()
+    assert not runner.shim
+    found = {finding.check: finding for finding in runner.probe()}
+    assert "PACHYBOX_SHIM=off" in found["shim"].detail
+    assert found["shim"].remedy == "unset PACHYBOX_SHIM"

@@ -115,6 +115,22 @@ def _used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def test_nothing_of_a_datum_is_left_in_a_sandbox_that_is_used_again(sealed: Lab) -> None:
+    worker = sealed.worker(["sh"], stdin=(
+        "exec 9< /pfs/data/a.txt; cd /pfs/data; ls /proc | grep -c '^[0-9]' > /pfs/out/n",
+        "setsid sh -c 'trap \"\" TERM; sleep 1000' & unshare -U sleep 1000 &",
+        "unshare -Urpmf sleep 1000 & (unshare -Urm sh -c 'cd /pfs/out; sleep 1000' &) ; sleep 0.05",
+        "grep -c /pfs /proc/self/mountinfo >> /pfs/out/n; exit 0",
+    ))  # fmt: skip
+    seen = set()
+    for _ in range(4):
+        task = sealed.task()
+        assert worker.run(task).ok
+        seen.add((task.out / "n").read_text())
+        assert sealed.alive() == []
+    assert len(seen) == 1, seen
+
+
 def test_storms_of_children_and_zombies_are_cleaned_up(lab: Lab) -> None:
     ran = lab.sh(
         "i=0; while [ $i -lt 300 ]; do (sh -c 'true &' &); i=$((i+1)); done; sleep 1000 & exit 0"

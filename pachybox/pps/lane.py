@@ -63,12 +63,20 @@ class Running:
     worker: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The directories of one datum under way: its output, and files its layout may need."""
+
+    out: Path
+    inputs: Path
+
+
 @dataclass
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
 
     datum: Datum
-    home: Path
+    home: _Home
     left: int
     err_cmd: bool = False
     reason: str = ""
@@ -77,10 +85,6 @@ class _Try:
     laid_out_s: float = 0.0
     shown: Presented | None = None
     stats: Stats = field(default_factory=Stats)
-
-    @property
-    def out(self) -> Path:
-        return self.home / "out"
 
 
 class Lane:
@@ -96,7 +100,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
-        self._homes: list[Path] = []
+        self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
         self._tries = max(1, int(spec.get("datum_tries") or 3))
@@ -167,14 +171,15 @@ class Lane:
             else:
                 self._bench.pool.give_back(self._bench.pipeline, worker)
 
-    def _home(self) -> Path:
-        """A directory for one datum, used again and again: making one costs as much as a datum."""
+    def _home(self) -> _Home:
+        """A home for one datum, used again and again: making one costs as much as a datum."""
         if self._homes:
             return self._homes.pop()
         self._made += 1
-        home = self._bench.work / f"{self.number}.{self._made}"
+        folder = self._bench.work / f"{self.number}.{self._made}"
+        home = _Home(folder / "out", folder / "in")
         with full_disk_is_exhausted(self._bench.work):
-            (home / "out").mkdir(parents=True)
+            home.out.mkdir(parents=True)
         return home
 
     def _begin(self, one: _Try) -> None:
@@ -183,12 +188,11 @@ class Lane:
         one.since = time.time()
         if not one.err_cmd:
             try:
-                one.shown = self._bench.presenter.present(one.datum.inputs, one.home / "in")
-            except (Corrupt, NotFound, InvalidArgument) as e:
-                self._failed(one, str(e))
-                return
-            except OSError as e:
-                self._failed(one, f"cannot lay out the inputs: {e}")
+                one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
+            except (Corrupt, NotFound, InvalidArgument, OSError) as e:
+                self._bench.trash.put(one.home.inputs)
+                known = not isinstance(e, OSError)
+                self._failed(one, str(e) if known else f"cannot lay out the inputs: {e}")
                 return
         one.laid_out_s = time.monotonic() - began
         self._under.append(one)
@@ -209,7 +213,7 @@ class Lane:
                 id=one.datum.id,
                 head=heading(one.datum.id, f"{what} started", utc_now()),
                 layout=one.shown.layout,
-                out=one.out,
+                out=one.home.out,
                 env=environment(bench.job, self.number, one.datum),
                 timeout_s=self._timeout_s,
                 log=log_file,
@@ -291,7 +295,7 @@ class Lane:
             made = Collector(
                 bench.pfs,
                 bench.session,
-                one.out,
+                one.home.out,
                 one.datum.inputs,
                 bench.presenter.root_of,
                 one.shown.layout.tree if one.shown is not None else None,
@@ -325,18 +329,18 @@ class Lane:
 
     def _clear(self, one: _Try, *, wrote: bool = True) -> None:
         """Make a home as new; what is in it is removed elsewhere, later."""
+        trash, home = self._bench.trash, one.home
         if one.shown is not None:
             one.shown.close()
+            if one.shown.layout.tree or one.shown.layout.image:
+                trash.put(home.inputs)
             one.shown = None
-        trash, folder = self._bench.trash, one.home / "in"
         with full_disk_is_exhausted(self._bench.work):
-            if folder.exists():
-                trash.put(folder)
-            if wrote and any(one.out.iterdir()):
-                trash.put(one.out)
-                one.out.mkdir()
+            if wrote and any(home.out.iterdir()):
+                trash.put(home.out)
+                home.out.mkdir()
             else:
-                one.out.chmod(0o755)  # user code may have changed it
+                home.out.chmod(0o755)  # user code may have changed it
 
     def _finish(
         self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True

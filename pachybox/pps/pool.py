@@ -32,6 +32,7 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
+        self.address = ""  # where programs reach the box; empty when it has no such door
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -53,7 +54,7 @@ class WorkerPool:
             folder = self._work / f"worker-{self._made}"
         folder.mkdir()
         try:
-            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets))
+            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -78,11 +79,10 @@ class WorkerPool:
             key = (pipeline.pipeline, pipeline.spec_commit, self._secrets_of[worker])
             self._idle.setdefault(key, []).append(_Idle(worker, time.monotonic()))
 
-    def drop(self, pipeline: PipelineRecord) -> None:
-        """Stop the idle workers of a pipeline version."""
-        mine = (pipeline.pipeline, pipeline.spec_commit)
+    def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
+        """Stop the idle workers of a pipeline, but those of the version that ``keep`` names."""
         with self._lock:
-            keys = [key for key in self._idle if key[:2] == mine]
+            keys = [key for key in self._idle if key[0] == pipeline and key[1] != keep]
             idle = [one for key in keys for one in self._idle.pop(key)]
         for one in idle:
             self.end(one.worker)
@@ -111,8 +111,11 @@ class WorkerPool:
         self.reap(-1.0)
 
 
-def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
+def worker_spec(
+    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = ""
+) -> WorkerSpec:
     """What a runner needs to start a worker of this pipeline version in its folder ``work``.
+    ``address`` is where its programs reach the box.
 
     Raises what Secrets.resolve raises.
     """
@@ -138,6 +141,7 @@ def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> Worke
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
+            **({"PACHYBOX_ADDRESS": address} if address else {}),
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

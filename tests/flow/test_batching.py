@@ -81,7 +81,7 @@ def output(box: RealBox) -> dict[str, str]:
     }
 
 
-ALL = {"datum_set_spec": {"number": 1_000_000}}
+ALL: dict[str, Any] = {"datum_set_spec": {"number": 1_000_000}}
 
 
 def test_one_start_serves_all_datums_and_the_next_job_has_its_own(box: RealBox) -> None:

@@ -316,12 +316,12 @@ def test_the_program_itself_may_be_what_users_reach(box: RealBox, run: Run) -> N
 def test_it_has_exactly_one_datum(box: RealBox) -> None:
     box.client.create_repo("in")
     feed(box, "one", "y")
-    many = {"input": {"pfs": {"name": "data", "repo": "in", "glob": "/*"}}}
+    many: dict[str, Any] = {"input": {"pfs": {"name": "data", "repo": "in", "glob": "/*"}}}
     box.client.create_pipelines(spec("web", free_port(), **many))
     job = box.client.wait_job(f"web@{next(iter(box.client.list_job('web'))).id}")
     assert job.state == "JOB_FAILURE"
     assert "services must have a single datum, and 2 match" in job.reason
-    transform = {"transform": {"cmd": ["true"], "datum_batching": True}}
+    transform: dict[str, Any] = {"transform": {"cmd": ["true"], "datum_batching": True}}
     with pytest.raises(InvalidArgument, match="a service has a single datum"):
         box.client.create_pipelines(spec("other", free_port(), **transform))
 
@@ -338,7 +338,7 @@ def test_failed_upstream_data_leaves_the_old_served(box: RealBox) -> None:
     }
     c.create_pipelines(json.dumps(copy))
     port = free_port()
-    source = {"input": {"pfs": {"name": "data", "repo": "copy", "glob": "/"}}}
+    source: dict[str, Any] = {"input": {"pfs": {"name": "data", "repo": "copy", "glob": "/"}}}
     c.create_pipelines(spec("web", port, **source))
     serves(port, "one")
     bad = feed(box, "bad")

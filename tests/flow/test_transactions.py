@@ -92,6 +92,40 @@ def test_what_cannot_be_done_is_said_when_it_is_queued(shared_box: RealBox) -> N
         c.inspect_repo("q-missing")
 
 
+def test_a_pipeline_is_checked_as_it_is_outside(shared_box: RealBox) -> None:
+    """Its secrets, its egress, its machine, its port; and a dry run makes nothing."""
+    c = shared_box.client
+    c.create_repo("k-in")
+
+    def asking(name: str, **more: object) -> str:
+        whole = json.loads(spec(name, "k-in"))
+        whole["transform"] |= more.pop("transform", {})
+        return json.dumps({**whole, **more})
+
+    port: dict[str, object] = {"service": {"internal_port": 39_811}}
+    c.create_pipelines(asking("k-web", **port))
+    secrets = [{"name": "k-none", "mount_path": "/secrets/k"}]
+    cards = {"gpu": {"type": "nvidia.com/gpu", "number": 99}}
+    wrong: list[tuple[str, dict[str, object]]] = [
+        ("k-none", {"transform": {"secrets": secrets}}),
+        ("graphics card", {"resource_limits": cards}),
+        ("that of service k-web", port),
+        ("dry run", {"dry_run": True}),
+    ]
+    with transaction(shared_box) as (tx, id_):
+        for why, more in wrong:
+            with pytest.raises(PachyboxError, match=why):
+                tx.create_pipelines(asking("k-new", **more))
+    assert not c.inspect_transaction(id_).get("requests")
+    for why, more in wrong[:-1]:
+        with pytest.raises(PachyboxError, match=why):
+            c.create_pipelines(asking("k-new", **more))
+    c.create_pipelines(asking("k-new", dry_run=True))
+    with pytest.raises(NotFound):
+        c.inspect_pipeline("k-new")
+    c.delete_pipeline("k-web")
+
+
 def test_all_or_none_when_the_world_changed_before_the_finish(shared_box: RealBox) -> None:
     c = shared_box.client
     with transaction(shared_box) as (tx, id_):

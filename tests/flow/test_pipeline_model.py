@@ -181,12 +181,13 @@ class Walk:
         """A new version of a pipeline; it reads inputs and pipelines before it only."""
         self.tags += 1
         sources = [*INPUTS, *PIPELINES[: PIPELINES.index(name)]]
-        kind = self.draw.choice(("pfs", "pfs", "pfs"))
-        count = 1 if kind == "pfs" else 2
+        kind = self.draw.choice(("pfs", "pfs", "pfs", "cross", "union", "join", "group"))
+        named = kind in ("join", "group")  # by the names that files of inputs have
         leaves = []
-        for repo in self.draw.sample(sources, count):
+        for repo in self.draw.sample(INPUTS if named else sources, 1 if kind == "pfs" else 2):
             branch = "release" if repo in INPUTS and self.draw.random() < 0.2 else "master"
-            leaves.append(Leaf(repo, branch, self.draw.choice(("/*", "/*", "/"))))
+            glob = "/*" if named else self.draw.choice(("/*", "/*", "/"))
+            leaves.append(Leaf(repo, branch, glob))
         recover, tolerant, same = (self.draw.random() < chance for chance in (0.3, 0.5, 0.1))
         return Plan(f"t{self.tags}", kind, tuple(leaves), tolerant, recover, same)
 
@@ -267,6 +268,11 @@ class Walk:
         self.box.start()
         if before is not None:
             after = self.settle()
+            assert after.jobs.keys() == before.jobs.keys()
+            for name, job in after.jobs.items():
+                # one that waits may be on its way from CREATED to STARTING
+                assert job == before.jobs[name] or not (job.done or before.jobs[name].done)
+            before.jobs = after.jobs
             assert after == before, "a restart has changed what a quiet box says"
 
     def collect(self) -> None:

@@ -21,7 +21,7 @@ setup: $(STAMP) ## .venv with the locked dependencies and pachybox itself
 
 # The lock's hashes cover all that is installed, hatchling (the build backend) too, so nothing is
 # fetched that is not in it. A half-made environment has no stamp and is made afresh.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard pachybox/worker/shim/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "pachybox needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 	  echo "Install a newer one (Ubuntu 22.04: apt-get install python3.11 python3.11-venv)," >&2; \
@@ -67,5 +67,5 @@ $(PY):
 	@$(MAKE) setup
 
 clean: ## remove the environment, caches and the demo's pictures
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist pachybox/worker/shim/bin
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

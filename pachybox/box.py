@@ -11,12 +11,16 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pachybox import __version__
+from pachybox.backup.archive import Figures
+from pachybox.backup.extract import extract
+from pachybox.backup.restore import restore
+from pachybox.backup.sinks import Sink
 from pachybox.config import Config
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
@@ -27,7 +31,10 @@ from pachybox.pfs import care
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pps.cron import Cron
+from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import Collected
@@ -102,16 +109,28 @@ class Box:
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
+        self.secrets = Secrets(self.meta, config.key_file)
         self.pps = Pps(
-            self.pfs, self.runner, home / "work", home / "logs", max(slots, 1), images=False
+            self.pfs,
+            self.runner,
+            home / "work",
+            home / "logs",
+            max(slots, 1),
+            self.secrets,
+            images=False,
         )
+        self.cron = Cron(self.pfs)
+        self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
+        self.egresser = Egresser(self.pusher)
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
         self.pps.scheduler.start()
+        self.egresser.start()
         self.ticker.start()
+        self.cron.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
@@ -126,7 +145,9 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.cron.stop()
         self.pps.scheduler.stop()
+        self.egresser.stop()
         if self._janitor.is_alive():
             self._janitor.join()
         self.meta.close()
@@ -240,6 +261,14 @@ class Box:
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
         """See care.fsck."""
         return care.fsck(self.pfs, fix=fix)
+
+    def extract(self, sink: Sink) -> Figures:
+        """The whole box to ``sink``; see backup.extract."""
+        return extract(self.pfs, sink, self.config.home / "work", self.id())
+
+    def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
+        """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
+        return restore(self.pfs, readinto, self.config.home / "work")
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

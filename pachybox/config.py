@@ -55,6 +55,11 @@ class Config:
         return self.home / "run" / "box.pid"
 
     @property
+    def key_file(self) -> Path:
+        """The key that secrets are encrypted with; made with the first of them."""
+        return self.home / "secret.key"
+
+    @property
     def log_file(self) -> Path:
         """The daemon's own log."""
         return self.home / "run" / "box.log"

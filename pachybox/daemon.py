@@ -14,7 +14,17 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox.api.handlers import files, jobs, pfs, pps, system
+from pachybox.api.handlers import (
+    archives,
+    box_log,
+    egress,
+    files,
+    jobs,
+    pfs,
+    pps,
+    secrets,
+    system,
+)
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -61,8 +71,10 @@ def set_up_logging(path: Path, level: str) -> None:
 def serve(box: Box) -> Server:
     """Open the doors of a box. Raises Refused when the port is taken."""
     config = box.config
-    table = Table(collect(box, pfs, files, pps, jobs, system))
-    server = Server(table, files.FileRoutes(box), gauges=box.gauges)
+    table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
+    server = Server(
+        table, files.FileRoutes(box), gauges=box.gauges, archives=archives.ArchiveRoutes(box)
+    )
     try:
         host, port = server.listen_tcp(config.http_host, config.http_port)
         box.address = f"http://{host}:{port}"

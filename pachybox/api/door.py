@@ -16,6 +16,8 @@ from time import monotonic
 
 from pachybox.api import metrics as metrics_page
 from pachybox.api import openapi
+from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
+from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
 from pachybox.api.files_door import FilesDoor, Routes
 from pachybox.api.http import Rejected, Request, rejected
@@ -74,10 +76,12 @@ class Door:
         limits: Limits,
         metrics: metrics_page.Metrics,
         version: str,
+        archives: Archives | None = None,
     ) -> None:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
         self._files = FilesDoor(routes)
+        self._archives = ArchiveDoor(archives) if archives is not None else None
         self._access = access
         self._metrics = metrics
         self._version = version
@@ -138,6 +142,11 @@ class Door:
             name = "GET /files/get"
             call = _call(name, request, response, principal)
             return name, self._files.get(request, response, call)
+        if path in ARCHIVE_PATHS and self._archives is not None:
+            _allow(request, "POST")
+            name = f"POST {path}"
+            call = _call(name, request, response, principal)
+            return name, self._archives.serve(request, response, call)
         if path.startswith("/pfs/"):
             _allow(request, "GET", "HEAD")
             name = "GET /pfs"
@@ -171,6 +180,8 @@ class Door:
                 return self._table.find(request.path[5:]).full_name
             except NotFound:
                 return "other"
+        if request.path in ARCHIVE_PATHS:
+            return f"POST {request.path}"
         if request.path in ("/files/put", "/files/get"):
             return f"{'POST' if request.path == '/files/put' else 'GET'} {request.path}"
         return "GET /pfs" if request.path.startswith("/pfs/") else "other"

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pachybox
+from pachybox.api.archive_door import Archives
 from pachybox.api.door import Access, Door
 from pachybox.api.files_door import Routes
 from pachybox.api.http import Rejected, read_request, rejected
@@ -45,6 +46,7 @@ class Server:
         access: Access | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
+        archives: Archives | None = None,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._attendant = Attendant()
@@ -57,6 +59,7 @@ class Server:
             limits=limits,
             metrics=self._metrics,
             version=pachybox.__version__,
+            archives=archives,
         )
         self._lock = threading.Lock()
         self._wires: dict[Wire, threading.Thread] = {}

@@ -84,6 +84,17 @@ MESSAGES: dict[str, str] = {
         pipelines CreatedPipeline *
         warnings string *
     """,
+    "ValidatePipelinesRequest": """
+        text string
+        source string
+        project string
+        runner string
+    """,
+    "ValidatePipelinesResponse": """
+        pipelines pps_v2.Pipeline *
+        problems string *
+        warnings string *
+    """,
     "ExtractPipelineRequest": """
         pipeline pps_v2.Pipeline
         version int64
@@ -112,10 +123,22 @@ MESSAGES: dict[str, str] = {
         path string
         depth int64
     """,
+    "DeleteSecretRequest": """
+        name string
+        force bool
+    """,
+    "DeleteSecretResponse": "",
     "ResolveCommitRequest": """
         project string
         repo string
         ref string
+    """,
+    "GetBoxLogRequest": """
+        pipeline string
+        job string
+        follow bool
+        tail int64
+        since_ms int64
     """,
 }
 
@@ -128,6 +151,7 @@ METHODS = """
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
+    ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
     RunPipeline RunPipelineRequest RunPipelineResponse
     FlushCommit FlushCommitRequest pfs_v2.CommitInfo stream
@@ -135,6 +159,8 @@ METHODS = """
     DeleteCommit DeleteCommitRequest DeleteCommitResponse
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
+    GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
+    DeleteSecret DeleteSecretRequest DeleteSecretResponse
 """
 
 _DEPENDENCIES = (

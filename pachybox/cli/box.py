@@ -238,7 +238,7 @@ def _collect(app: App, args: Args) -> None:
 
 
 def _delete_all(app: App, args: Args) -> None:
-    app.confirm("Delete every pipeline, repo, commit, job and file of the box")
+    app.confirm("Delete every pipeline, repo, commit, job, file and secret of the box")
     app.box(Box).delete_all()
 
 

@@ -1,7 +1,8 @@
 """What may stand at a place of a command line: the hidden command the shells' scripts ask.
 
 Commands and flags come from the table and the parsers; repos, branches, commits, files,
-pipelines and jobs from the box, with a short timeout. Whatever goes wrong completes nothing.
+pipelines, jobs and secrets from the box, with a short timeout. Whatever goes wrong completes
+nothing.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
     """Names from the box for the noun of a command; of pipelines after -p."""
     noun = name.split()[-1].removesuffix("V2")
     source = _NOUNS.get(noun)
-    if rest and rest[-1] in ("-p", "--pipeline") and noun in ("job", "logs", "commit"):
+    if (
+        rest and rest[-1] in ("-p", "--pipeline") and noun in ("job", "logs", "commit")
+    ) or name == "subscribe job":
         source = _pipelines
     elif name in ("start commit", "put file"):
         source = _files_of if name == "put file" and ":" in current else _branches
@@ -183,8 +186,17 @@ def _jobs(box: Client, current: str) -> Iterator[str]:
         yield f"{pipeline}@{job.id}"
 
 
+def _transactions(box: Client, current: str) -> Iterator[str]:
+    for found in box.list_transaction():
+        yield (found.get("transaction") or {}).get("id", "")
+
+
 def _projects(box: Client, current: str) -> Iterator[str]:
     return (info.name for info in box.list_project())
+
+
+def _secrets(box: Client, current: str) -> Iterator[str]:
+    return (info.name for info in box.list_secret())
 
 
 _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
@@ -195,5 +207,7 @@ _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "pipeline": _pipelines,
     "job": _jobs,
     "datum": _jobs,
+    "transaction": _transactions,
     "project": _projects,
+    "secret": _secrets,
 }

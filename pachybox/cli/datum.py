@@ -21,7 +21,7 @@ from pachybox.cli.job import one
 from pachybox.cli.output import size, span, state
 from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.pipeline_values import DatumInfo
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, Refused
 
 _STATES = ("FAILED", "SUCCESS", "SKIPPED", "RECOVERED", "STARTING", "UNKNOWN")
 
@@ -44,7 +44,7 @@ def _list(app: App, args: Args) -> None:
         found = box.list_datum(job, states=sorted(states(args.state, "", _STATES)))
     page = iter(found)
     if args.page_size:
-        first = (max(args.page, 1) - 1) * args.page_size
+        first = args.page * args.page_size
         page = islice(page, first, first + args.page_size)
     if args.file:
         out.records(
@@ -89,11 +89,30 @@ def _restart(app: App, args: Args) -> None:
     app.box(Datums).restart_datum(one(app.box(Jobs), args.job), listed([args.filters]))
 
 
+def _next(app: App, args: Args) -> int:
+    """Speaks to the worker, not to the box: it needs no address and no settings."""
+    from pachybox.worker.next import NoWorker, next_datum
+
+    try:
+        return 0 if next_datum(args.error) is not None else 1
+    except NoWorker as e:
+        raise Refused(
+            f"no datum can be asked for here: {e}",
+            "this command is for the cmd of a pipeline whose transform has datum_batching",
+        ) from e
+
+
+def _asking(parser: Parser) -> None:
+    parser.add_argument("--error", default="", metavar="TEXT", help="the datum before has failed")
+
+
 def _listing(parser: Parser) -> None:
     parser.add_argument("job", metavar="PIPELINE@ID | ID", nargs="?")
     parser.add_argument("-f", "--file", metavar="SPEC", help="the datums this spec would make now")
     many(parser, "--state", metavar="STATE", help="failed, success, skipped, recovered, starting")
-    parser.add_argument("--page", type=whole, default=1, metavar="N", help="the N-th page")
+    parser.add_argument(
+        "--page", type=whole, default=0, metavar="N", help="that page; the first is 0"
+    )
     parser.add_argument(
         "--pageSize", "--page-size", dest="page_size", type=whole, metavar="N", help="datums a page"
     )
@@ -121,4 +140,12 @@ COMMANDS = {
     ),
     "inspect datum": Command(_shown, _inspect, ("inspect datum edges@ID DATUM",)),
     "restart datum": Command(_restarted, _restart, ("restart datum edges@ID /a.png",)),
+    "next datum": Command(
+        _asking,
+        _next,
+        ("next datum", "next datum --error 'no such colour'"),
+        "For user code with datum_batching: ends the datum before, waits for the next and puts it\n"
+        "under /pfs, with its variables in /pfs/.env. Exit status 1 when there are no more:\n"
+        "while pachybox next datum; do . /pfs/.env; ...; done",
+    ),
 }

@@ -73,8 +73,8 @@ projects are written PROJECT/REPO, or with --project.
     pachybox config update context --project genomes
 """,
     "transaction": """\
-Between "start transaction" and "finish transaction" changes to repos, branches and commits are
-queued, then done atomically; what follows downstream is one run.
+Between "start transaction" and "finish transaction" changes to repos, branches, commits and
+pipelines are queued, then done atomically; what follows downstream is one run.
 
     pachybox start transaction
     pachybox start commit a@master

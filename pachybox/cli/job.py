@@ -12,6 +12,7 @@ from pachybox.cli.command import (
     Command,
     Parser,
     all_projects,
+    flag,
     ignored,
     listed,
     many,
@@ -183,6 +184,18 @@ def _wait(app: App, args: Args) -> int:
     return _report(failed)
 
 
+def _subscribe(app: App, args: Args) -> None:
+    chosen = states(args.state, "JOB_", _STATES)
+    box = app.box(Jobs)
+    known = {str(job) for job in box.list_job(args.pipeline, history=-1)} if args.new else set()
+    found: Iterable[JobInfo] = box.subscribe_job(args.pipeline)
+    if known:
+        found = (job for job in found if str(job) not in known)
+    if chosen:
+        found = (job for job in found if job.state.removeprefix("JOB_") in chosen)
+    show(app, found, live=True)
+
+
 def _flush(app: App, args: Args) -> int:
     failed: list[str] = []
     found = app.box(Jobs).flush_job(args.commits, listed(args.pipelines))
@@ -212,7 +225,9 @@ def _shown(parser: Parser) -> None:
 
 def _inspected(parser: Parser) -> None:
     _shown(parser)
-    parser.add_argument("-b", "--block", action="store_true", help="wait until it has ended")
+    parser.add_argument(
+        "-b", "--block", "--wait", action="store_true", help="wait until it has ended"
+    )
 
 
 def _listed(parser: Parser) -> None:
@@ -233,6 +248,14 @@ def _listed(parser: Parser) -> None:
     parser.add_argument("--full-timestamps", action="store_true", help="times instead of ages")
     ignored(parser, "-x", "--expand")
     ignored(parser, "--no-pager")
+
+
+def _subscribed(parser: Parser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE")
+    flag(parser, "--new", help="only jobs made from now on")
+    many(parser, "--state", metavar="STATE", help="only when they are in this state")
+    project(parser)
+    records(parser)
 
 
 def _flushed(parser: Parser) -> None:
@@ -262,6 +285,12 @@ COMMANDS = {
     ),
     "flush job": Command(
         _flushed, _flush, ("flush job images@master", "flush job images@master -p montage")
+    ),
+    "subscribe job": Command(
+        _subscribed,
+        _subscribe,
+        ("subscribe job edges", "subscribe job edges --new --state success,failure"),
+        "Each job is printed again whenever its state has changed.",
     ),
     "stop job": Command(_stopped, _stop, ("stop job edges@ID",)),
     "delete job": Command(_named, _delete, ("delete job edges@ID",)),

@@ -58,7 +58,7 @@ class Output:
         self.out = out
         self.full = full
         self.form = form  # "" for people, "json" or "yaml"
-        self._colour = colour
+        self.colour = colour
 
     def line(self, text: str = "") -> None:
         """One line for people."""
@@ -66,9 +66,7 @@ class Output:
 
     def paint(self, cell: str, padded: str) -> str:
         """``padded`` in the colour of ``cell``."""
-        if self._colour and isinstance(cell, Painted) and cell.colour in _COLOURS:
-            return f"\033[{_COLOURS[cell.colour]}m{padded}\033[0m"
-        return padded
+        return colour(cell, padded) if self.colour else padded
 
     def time(self, time: datetime | None) -> str:
         """An age, or with --full-timestamps a time; "-" when there is none."""
@@ -77,6 +75,13 @@ class Output:
         if time is None:
             return "-"
         return format_time(time) if self.full else format_age(time, datetime.now(UTC))
+
+    @staticmethod
+    def stamp(time: datetime | None) -> str:
+        """A time whatever the flags say, for lines of a log."""
+        from pachybox.model.units import format_time
+
+        return format_time(time) if time else "-"
 
     def raw(self, record: object) -> None:
         """One record for programs."""
@@ -157,6 +162,13 @@ def state(name: str) -> str:
     for prefix in ("pipeline_", "job_"):
         text = text.removeprefix(prefix)
     return Painted.of(text, _STATES.get(text, ""))
+
+
+def colour(cell: str, padded: str) -> str:
+    """``padded`` in the colour of ``cell``, for a terminal."""
+    if isinstance(cell, Painted) and cell.colour in _COLOURS:
+        return f"\033[{_COLOURS[cell.colour]}m{padded}\033[0m"
+    return padded
 
 
 def columns(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 from pachybox.cli.app import App
@@ -23,33 +22,27 @@ from pachybox.cli.output import note, state
 from pachybox.cli.spec import input_text, read
 from pachybox.client.pipeline_values import PipelineInfo
 from pachybox.client.pipelines import Pipelines
-from pachybox.errors import InvalidArgument, NotFound, Unimplemented
+from pachybox.errors import InvalidArgument, Unimplemented
 
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 _STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
-_VERSIONED = re.compile(
-    r"(?P<name>[^\^~.]+)(?:(?P<many>[\^]+|~+)|[\^~](?P<back>\d+)|\.(?P<at>\d+))?"
-)
+_UNBUILT = {
+    "jsonnet": ("--jsonnet", "render it: jsonnet FILE | pachybox create pipeline"),
+    "arg": ("--arg", "render it: jsonnet --tla-str KEY=VALUE FILE | pachybox create pipeline"),
+    "build": ("--build", "build the image yourself and name it in transform.image"),
+    "push_images": ("--push-images", "push the image yourself and name it in transform.image"),
+}
 
 
 def _refuse_unbuilt(args: Args) -> None:
-    for name, what in (
-        ("jsonnet", "--jsonnet"),
-        ("arg", "--arg"),
-        ("build", "--build"),
-        ("push_images", "--push-images"),
-    ):
+    for name, (what, instead) in _UNBUILT.items():
         if getattr(args, name, None):
-            raise Unimplemented(
-                f"{what} is not built", "render the spec, or name a ready image in it"
-            )
+            raise Unimplemented(f"{what} is not built", instead)
 
 
 def _make(app: App, args: Args, *, update: bool) -> None:
     _refuse_unbuilt(args)
     box = app.box(Pipelines)
-    if box.transaction:
-        note("warning: pipelines are no part of the open transaction; this is done now")
     made, warnings = box.create_pipelines(
         read(args.file),
         source="stdin" if args.file == "-" else args.file,
@@ -73,87 +66,20 @@ def _update(app: App, args: Args) -> None:
     _make(app, args, update=True)
 
 
-def _validate(app: App, args: Args) -> None:
-    made, warnings = app.box(Pipelines).create_pipelines(
-        read(args.file), source=args.file, update=True, dry_run=True
+def _validate(app: App, args: Args) -> int:
+    names, problems, warnings = app.box(Pipelines).validate_pipelines(
+        read(args.file),
+        source="stdin" if args.file == "-" else args.file,
+        runner=args.runner or "",
     )
     for warning in warnings:
         note(f"warning: {warning}")
-    for pipeline in made:
-        app.output.line(f"{pipeline.name}: valid")
-
-
-def version_of(box: Pipelines, text: str) -> tuple[str, int]:
-    """The name and version of ``edges``, ``edges^``, ``edges~2``, ``edges.1``; 0 is the newest."""
-    found = _VERSIONED.fullmatch(text)
-    if not found:
-        raise InvalidArgument(
-            f"{text!r} is not a pipeline", "write PIPELINE, PIPELINE^ or PIPELINE.1"
-        )
-    name = found["name"]
-    if found["at"] and int(found["at"]) == 0:
-        raise NotFound(f"pipeline {name} has no version 0", f"the oldest is {name}.1")
-    if found["at"]:
-        return name, int(found["at"])
-    back = len(found["many"] or "") + int(found["back"] or 0)
-    if not back:
-        return name, 0
-    version = box.inspect_pipeline(name).version - back
-    if version < 1:
-        raise NotFound(f"pipeline {name} has no version that far back")
-    return name, version
-
-
-def _extract(app: App, args: Args) -> None:
-    import json
-
-    box = app.box(Pipelines)
-    name, version = version_of(box, args.pipeline)
-    spec = box.extract_pipeline(name, version=version)
-    if args.output == "yaml":
-        app.output.raw(json.loads(spec))
-    else:
-        app.output.line(json.dumps(json.loads(spec), indent=2, ensure_ascii=False))
-
-
-def _edit(app: App, args: Args) -> int:
-    import json
-    import shlex
-    import subprocess
-    import tempfile
-
-    box = app.box(Pipelines)
-    spec = json.loads(box.extract_pipeline(args.pipeline))
-    if args.output == "yaml":
-        import yaml
-
-        text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
-    else:
-        text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
-    editor = args.editor or os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vim"
-    suffix = ".yaml" if args.output == "yaml" else ".json"
-    with tempfile.NamedTemporaryFile("w+", suffix=suffix, encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        try:
-            status = subprocess.run([*shlex.split(editor), file.name], check=False).returncode
-        except OSError as e:
-            raise InvalidArgument(
-                f"cannot start the editor {editor!r}: {e.strerror}", "set EDITOR or add --editor"
-            ) from e
-        if status:
-            raise InvalidArgument(
-                f"the editor ended with exit status {status}; nothing was changed"
-            )
-        edited = read(file.name)  # by name: editors often replace the file
-    if edited == text:
-        note("unchanged")
-        return 0
-    _made, warnings = box.create_pipelines(
-        edited, source=args.pipeline, update=True, reprocess=args.reprocess
-    )
-    for warning in warnings:
-        note(f"warning: {warning}")
+    for problem in problems:
+        note(problem)
+    if problems:
+        return 1
+    for name in names:
+        app.output.line(f"{name}: valid")
     return 0
 
 
@@ -221,6 +147,9 @@ def _list(app: App, args: Args) -> None:
 
     app.check_project()
     box, out = app.box(Pipelines), app.output
+    if args.dag:
+        _picture(app, list(chosen(app, args, box)))
+        return
     if args.spec:
         for info in chosen(app, args, box):
             out.raw(json.loads(box.extract_pipeline(str(info), version=info.version)))
@@ -272,12 +201,35 @@ def _check(app: App, args: Args) -> None:
 
 
 def _draw(app: App, args: Args) -> None:
-    from pachybox.cli.draw import draw, graph
-
     app.check_project()
-    infos = app.box(Pipelines).list_pipeline(commit_set=args.commit)
-    text = draw(graph(infos), width=args.box_width, gap=args.edge_height)
-    app.output.out.write(text)
+    infos = list(app.box(Pipelines).list_pipeline(commit_set=args.commit))
+    _picture(app, infos, width=args.box_width, gap=args.edge_height)
+
+
+def _picture(app: App, infos: list[PipelineInfo], *, width: int = 0, gap: int = 0) -> None:
+    """The graph of ``infos``, as wide as the terminal."""
+    import sys
+
+    from pachybox.cli.draw import draw, graph, labels
+
+    room = os.environ.get("COLUMNS", "")
+    try:
+        wide = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # no terminal: as wide as it takes, unless told
+        wide = 0
+    out = app.output
+    plain = "utf" not in (getattr(out.out, "encoding", None) or "utf-8").lower()
+    out.out.write(
+        draw(
+            graph(infos),
+            width=width,
+            gap=gap,
+            room=int(room) if room.isdecimal() else wide,
+            labels=labels(infos),
+            plain=plain,
+            paint=out.colour,
+        )
+    )
 
 
 def _spec_file(parser: Parser) -> None:
@@ -285,7 +237,7 @@ def _spec_file(parser: Parser) -> None:
         "-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
     )
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
-    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+    _runner(parser)
     parser.add_argument("--jsonnet", metavar="FILE", help="not built")
     many(parser, "--arg", metavar="KEY=VALUE", help="not built")
     flag(parser, "-b", "--build", help="not built")
@@ -296,6 +248,10 @@ def _spec_file(parser: Parser) -> None:
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
 
 
+def _runner(parser: Parser) -> None:
+    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+
+
 def _updated(parser: Parser) -> None:
     _spec_file(parser)
     flag(parser, "--reprocess", help="run all datums again")
@@ -303,29 +259,17 @@ def _updated(parser: Parser) -> None:
 
 def _validated(parser: Parser) -> None:
     parser.add_argument("-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or -")
+    _runner(parser)
     project(parser)
 
 
-def _named(parser: Parser) -> None:
+def named(parser: Parser) -> None:
     parser.add_argument("pipeline", metavar="PIPELINE")
     project(parser)
 
 
-def _edited(parser: Parser) -> None:
-    _named(parser)
-    parser.add_argument("--editor", metavar="CMD", help="default: $VISUAL, $EDITOR, vim")
-    flag(parser, "--reprocess", help="run all datums again")
-    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="edit in this form")
-
-
-def _extracted(parser: Parser) -> None:
-    parser.add_argument("pipeline", metavar="PIPELINE[^N | .N]")
-    project(parser)
-    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="print in this form")
-
-
 def _shown(parser: Parser) -> None:
-    _named(parser)
+    named(parser)
     flag(parser, "-s", "--spec", help="the spec that makes it again")
     records(parser)
 
@@ -335,6 +279,7 @@ def _listed(parser: Parser) -> None:
     flag(parser, "-s", "--spec", help="the specs that make them again")
     parser.add_argument("--history", metavar="N|all|none", help="earlier versions too")
     many(parser, "--state", metavar="STATE", help="only those in this state")
+    flag(parser, "--dag", help="draw them as a graph, from inputs to outputs")
     parser.add_argument("-c", "--commit", metavar="ID", help="as they were in this run")
     all_projects(parser)
     records(parser)
@@ -366,15 +311,16 @@ COMMANDS = {
         ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
         "Results of datums that did not change are kept, unless --reprocess.",
     ),
-    "edit pipeline": Command(_edited, _edit, ("edit pipeline edges --editor nano",)),
-    "validate pipeline": Command(_validated, _validate, ("validate pipeline -f edges.json",)),
-    "extract pipeline": Command(
-        _extracted,
-        _extract,
-        ("extract pipeline edges", "extract pipeline edges^ | pachybox update pipeline"),
+    "validate pipeline": Command(
+        _validated,
+        _validate,
+        ("validate pipeline -f edges.json",),
+        "Tells every problem of every spec, and exits with 1 if there is one.",
     ),
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
-    "list pipeline": Command(_listed, _list, ("list pipeline", "list pipeline --spec")),
+    "list pipeline": Command(
+        _listed, _list, ("list pipeline", "list pipeline --spec", "list pipeline --dag")
+    ),
     "check status": Command(_checked, _check, ("check status -A",)),
     "draw pipeline": Command(_drawn, _draw, ("draw pipeline",)),
 }

@@ -17,6 +17,10 @@ def _rerun(app: App, args: Args) -> None:
     app.box(Pipelines).rerun_pipeline(args.pipeline, reprocess=args.reprocess)
 
 
+def _cron(app: App, args: Args) -> None:
+    app.box(Pipelines).run_cron(args.pipeline)
+
+
 def _start(app: App, args: Args) -> None:
     app.box(Pipelines).start_pipeline(args.pipeline)
 
@@ -81,6 +85,9 @@ COMMANDS = {
         "Prints the job. Datums done before are skipped.",
     ),
     "rerun pipeline": Command(_again, _rerun, ("rerun pipeline edges --reprocess",)),
+    "run cron": Command(
+        _named, _cron, ("run cron nightly",), "Ticks every cron input of the pipeline once."
+    ),
     "start pipeline": Command(_named, _start, ("start pipeline edges",)),
     "stop pipeline": Command(_named, _stop, ("stop pipeline edges",)),
     "delete pipeline": Command(

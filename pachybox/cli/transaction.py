@@ -5,7 +5,7 @@ from __future__ import annotations
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, records
 from pachybox.client.box import Transactions
-from pachybox.client.values import Json, time_of
+from pachybox.client.values import Json, job_name, time_of
 from pachybox.errors import Refused
 
 
@@ -60,7 +60,23 @@ def requests(info: Json) -> list[str]:
     """What is queued, a word and a name each: ``createRepo images``."""
     out = []
     for request in info.get("requests") or ():
+        if not request:  # Pachyderm's message has no field for it
+            out.append("delete or squash commit")
         for kind, message in request.items():
+            if made := message.get("createPipelineRequest"):
+                made = made.get("pipeline") or {}
+                project = (made.get("project") or {}).get("name", "default")
+                name = made.get("name", "")
+                out.append(
+                    f"createPipeline {name if project == 'default' else f'{project}/{name}'}"
+                )
+                continue
+            if job := message.get("job"):
+                out.append(f"{kind} {job_name(job)}")
+                continue
+            if found := message.get("commitSet"):
+                out.append(f"{kind} {found.get('id', '')}")
+                continue
             thing = message.get("repo") or message.get("branch") or message.get("commit") or {}
             branch = thing.get("branch") or {}
             repo = (thing.get("repo") or branch.get("repo") or {}).get("name", "")
@@ -126,8 +142,9 @@ COMMANDS = {
         _start,
         ("start transaction",),
         "Until it is finished or stopped, these are queued instead of done: create and delete\n"
-        "repo, start and finish commit, create and delete branch, squash commit, stop job.\n"
-        "Files and pipelines are never part of a transaction.",
+        "repo, start and finish commit, create and delete branch, delete and squash commit,\n"
+        "create and update pipeline, stop job. Each is tried when it is queued, and its errors\n"
+        "are told then. Reading and writing files is never part of a transaction.",
     ),
     "finish transaction": Command(_optional, _finish, ("finish transaction",)),
     "stop transaction": Command(_nothing, _stop, ("stop transaction",)),

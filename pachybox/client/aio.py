@@ -16,6 +16,7 @@ from pachybox.client.pipeline_values import (
     JobSetInfo,
     LogMessage,
     PipelineInfo,
+    SecretInfo,
 )
 from pachybox.client.upload import Progress
 from pachybox.client.values import (
@@ -419,6 +420,13 @@ class AsyncClient(AsyncBase):
             runner=runner,
         )
 
+    async def validate_pipelines(
+        self, spec: str | Json, *, source: str = "", runner: str = ""
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Check a spec without making anything: the names of the pipelines whose specs are
+        right, every problem there is, and the warnings."""
+        return await self._run(self._sync.validate_pipelines, spec, source=source, runner=runner)
+
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
         return await self._run(self._sync.inspect_pipeline, pipeline)
@@ -478,6 +486,10 @@ class AsyncClient(AsyncBase):
         ``job`` takes its commits from an earlier job.
         """
         return await self._run(self._sync.run_pipeline, pipeline, provenance, job=job)
+
+    async def run_cron(self, pipeline: str) -> None:
+        """Tick every cron input of a pipeline now."""
+        return await self._run(self._sync.run_cron, pipeline)
 
     async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""
@@ -595,6 +607,37 @@ class AsyncClient(AsyncBase):
             )
         )
 
+    def box_log(
+        self,
+        pipeline: str = "",
+        job: str = "",
+        *,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float = 0.0,
+    ) -> AsyncStream[LogMessage]:
+        """What the box itself said, of all or about a pipeline or a job; with ``follow`` new
+        lines too."""
+        return self._stream(
+            lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
+        )
+
+    async def create_secret(self, file: bytes | str | Json) -> None:
+        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict."""
+        return await self._run(self._sync.create_secret, file)
+
+    async def inspect_secret(self, name: str) -> SecretInfo:
+        """One secret: its name, type and age."""
+        return await self._run(self._sync.inspect_secret, name)
+
+    async def list_secret(self) -> list[SecretInfo]:
+        """Every secret, by name."""
+        return await self._run(self._sync.list_secret)
+
+    async def delete_secret(self, name: str, *, force: bool = False) -> None:
+        """Forget a secret. Refused while a pipeline names it, unless ``force``."""
+        return await self._run(self._sync.delete_secret, name, force=force)
+
     async def edit_metadata(
         self,
         kind: str,
@@ -647,7 +690,7 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.collect_garbage)
 
     async def delete_all(self) -> None:
-        """Remove every pipeline and every repo."""
+        """Remove every pipeline, repo and secret."""
         return await self._run(self._sync.delete_all)
 
     def events(

@@ -31,6 +31,13 @@ _BATCHABLE = frozenset(
         "CreateBranch",
         "DeleteBranch",
         "StopJob",
+        "CreatePipelines",
+        "CreatePipeline",
+        "CreatePipelineV2",
+        "SquashCommit",
+        "DropCommit",
+        "DropCommitSet",
+        "DeleteCommit",
     }
 )
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0

@@ -55,7 +55,7 @@ class Box(Base):
         return self.call(BOX, "CollectGarbage")
 
     def delete_all(self) -> None:
-        """Remove every pipeline and every repo."""
+        """Remove every pipeline, repo and secret."""
         self.call(PPS, "DeleteAll")
         self.call(PFS, "DeleteAll")
 

@@ -176,3 +176,24 @@ class Datums(Base):
             tail=str(tail) if tail else None,
             since=f"{since_s:.9f}".rstrip("0").rstrip(".") + "s" if since_s else None,
         ).map(LogMessage.from_json)
+
+    def box_log(
+        self,
+        pipeline: str = "",
+        job: str = "",
+        *,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float = 0.0,
+    ) -> Stream[LogMessage]:
+        """What the box itself said, of all or about a pipeline or a job; with ``follow`` new
+        lines too."""
+        return self.stream(
+            BOX,
+            "GetBoxLog",
+            pipeline=full_name(pipeline, self.project) if pipeline else None,
+            job=job or None,
+            follow=follow or None,
+            tail=str(tail) if tail else None,
+            since_ms=str(int(since_s * 1000)) if since_s else None,
+        ).map(LogMessage.from_json)

@@ -166,6 +166,26 @@ class DatumInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """A secret; its values are never told."""
+
+    name: str
+    type: str
+    created: datetime | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> SecretInfo:
+        """From pps_v2.SecretInfo."""
+        return cls(
+            (raw.get("secret") or {}).get("name", ""),
+            raw.get("type", ""),
+            time_of(raw.get("creationTimestamp")),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LogMessage:
     """One line of a log. ``user``: written by the user's program."""
 

@@ -42,6 +42,22 @@ class Pipelines(Base):
         made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
         return made, list(answer.get("warnings") or ())
 
+    def validate_pipelines(
+        self, spec: str | Json, *, source: str = "", runner: str = ""
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Check a spec without making anything: the names of the pipelines whose specs are
+        right, every problem there is, and the warnings."""
+        answer = self.call(
+            BOX,
+            "ValidatePipelines",
+            text=spec if isinstance(spec, str) else json.dumps(spec),
+            source=source,
+            project=self.project,
+            runner=runner,
+        )
+        names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
+        return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())
+
     def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
         return PipelineInfo.from_json(
@@ -139,6 +155,10 @@ class Pipelines(Base):
             job=job,
         )
         return job_name(answer.get("job") or {})
+
+    def run_cron(self, pipeline: str) -> None:
+        """Tick every cron input of a pipeline now."""
+        self.call(PPS, "RunCron", pipeline=pipeline_message(pipeline, self.project))
 
     def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""

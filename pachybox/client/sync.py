@@ -9,6 +9,7 @@ from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.metadata import Metadata
 from pachybox.client.pipelines import Pipelines
 from pachybox.client.repos import Branches, Projects, Repos
+from pachybox.client.secrets import Secrets
 
 
 class Client(
@@ -21,6 +22,7 @@ class Client(
     Pipelines,
     Jobs,
     Datums,
+    Secrets,
     Box,
     Metadata,
     Transactions,

@@ -19,6 +19,9 @@ GONE = object()
 Staged = dict[Table[Any, Any], dict[Any, Any]]
 Purged = Sequence[tuple[Table[Any, Any], str, list[Any]]]
 
+Filling = tuple[str, Sequence[str], Sequence[Row]]
+"""A table's name, columns of it, and rows of those columns."""
+
 _FEW = 4
 
 
@@ -30,7 +33,8 @@ def apply(
     purged: Purged = (),
 ) -> None:
     """Write all that is staged. ``fresh`` are the (table name, key) of records known to be new;
-    ``exists`` says of a key whether its row is known to be there (False: not known).
+    ``exists`` says of a key whether its row is known to be there (False: not known, or of a
+    resident table known not to be).
     ``purged`` goes first: tables with a condition on the rows to delete."""
     for table, where, params in purged:
         con.execute(f"DELETE FROM {table.name} WHERE {where}", params)
@@ -43,8 +47,12 @@ def apply(
             if record is GONE:
                 gone.append(table.key_row(key))
                 continue
-            there = known if exists(table, key) else unknown
-            rows = new if (table.name, key) in fresh else there
+            if (table.name, key) in fresh:
+                rows = new
+            elif exists(table, key):
+                rows = known
+            else:
+                rows = new if table.resident else unknown
             rows.append(table.to_row(record))
         _delete(con, table, gone)
         if len(known) > _FEW:
@@ -93,4 +101,15 @@ def _update(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], row: Row) ->
     con.execute(
         f"UPDATE {table.name} SET {columns} WHERE {_keys(table)}",
         [*row[table.keys :], *row[: table.keys]],
+    )
+
+
+def insert(con: duckdb.DuckDBPyConnection, some: Filling) -> None:
+    """Write rows of some columns of a table, the other columns having their defaults; a row
+    whose key is there is replaced."""
+    name, columns, rows = some
+    lists = ", ".join("unnest(?)" for _ in columns)
+    con.execute(
+        f"INSERT OR REPLACE INTO {name} ({', '.join(columns)}) SELECT {lists}",
+        [list(column) for column in zip(*rows, strict=True)],
     )

@@ -11,20 +11,20 @@ them; after it, all are there.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.apply import GONE, Purged, Staged, apply
+from pachybox.meta.apply import GONE, Filling, Purged, Staged, apply, insert
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
+from pachybox.meta.groups import Groups, Pending
 from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("pachybox.meta")
 
-_GROUP = 512  # changes a group may hold; what waits longer goes into the next
 _TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
 
@@ -132,15 +131,6 @@ class Tx:
         self.add(EVENTS, Event(seq, self.now, kind, data))
 
 
-class _Job(Generic[T]):
-    __slots__ = ("fn", "future", "solo")
-
-    def __init__(self, fn: Callable[[Tx], T], solo: bool) -> None:
-        self.fn = fn
-        self.solo = solo
-        self.future: Future[T] = Future()
-
-
 class Meta:
     """The metadata of one box: reads from memory or cursors, writes through one thread."""
 
@@ -161,18 +151,13 @@ class Meta:
         self.changed = threading.Condition(self.lock)
         self._resident: dict[Table[Any, Any], dict[Any, Any]] = {}
         self._lru: dict[Table[Any, Any], OrderedDict[Any, Any]] = {}
-        for table in ALL:
-            if table.resident:
-                rows = self.db.read(table.select)
-                self._resident[table] = {table.key(v): v for v in map(table.from_row, rows)}
-            else:
-                self._lru[table] = OrderedDict()
-        newest = self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0]
-        self.last_event: int = newest
+        self.last_event = 0
+        self._load()
+        newest = self.last_event
         self._witness = Witness(path.with_name(f"{path.name}.seen"))
         if newest < self._witness.number:
             raise self._cut_short(newest)
-        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._queue = Groups()
         self._closed = False
         self.on_publish: Callable[[Staged], None] = lambda staged: None
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
@@ -259,12 +244,66 @@ class Meta:
         """
         if threading.current_thread() is self._thread:
             raise Internal("a metadata change started another change")
-        job = _Job(fn, solo)
+        return self._enqueue(Pending(fn, solo=solo)).result()
+
+    def later(self, fn: Callable[[Tx], T]) -> Future[T]:
+        """Have ``fn`` run in the writer, in order with all other changes, and do not wait: it is
+        written with the next change that somebody waits for, or by itself a moment later
+        (groups.LATER_S). A crash before that loses it.
+
+        The future has the result once it is durable, or what ``write`` would raise. Raises
+        NotReady when closing.
+        """
+        return self._enqueue(Pending(fn, later=True))
+
+    def _enqueue(self, change: Pending[T]) -> Future[T]:
         with self.lock:
             if self._closed:
                 raise NotReady("the box is stopping", "try again when it is up")
-            self._queue.put(job)
-        return job.future.result()
+            self._queue.put(change)
+        return change.future
+
+    def fill(
+        self,
+        check: Callable[[], None],
+        rows: Iterable[Filling],
+        after: Callable[[], Staged],
+    ) -> None:
+        """Write ``rows`` in one durable transaction, and have all readers see them at once.
+
+        ``check`` runs before, in the writer, and may forbid it; ``after`` runs behind and says
+        what the listener of published changes is told.
+        """
+
+        def run(tx: Tx) -> None:
+            check()
+            try:
+                self._barrier()
+                self.db.writer.execute("BEGIN")
+                for some in rows:
+                    insert(self.db.writer, some)
+                self.db.writer.execute("COMMIT")
+            except BaseException as e:
+                self.db.recover(e)
+                raise self._translate(e) from e
+            with self.changed:
+                self._groups += 1
+                self._load()
+                self.changed.notify_all()
+            self._witness.note(self.last_event)
+            self.on_publish(after())
+
+        self.write(run, solo=True)
+
+    def _load(self) -> None:
+        """Take what is in the database; ``lock`` is held but at the start."""
+        for table in ALL:
+            if table.resident:
+                rows = self.db.read(table.select)
+                self._resident[table] = {table.key(v): v for v in map(table.from_row, rows)}
+            else:
+                self._lru[table] = OrderedDict()
+        self.last_event = int(self.db.read("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
     def _remember(self, table: Table[K, V], key: K, record: V) -> None:
         lru = self._lru[table]
@@ -274,32 +313,14 @@ class Meta:
             lru.popitem(last=False)
 
     def _run(self) -> None:
-        held: _Job[Any] | None = None
-        while True:
-            first = held or self._queue.get()
-            held = None
-            if first is None:
-                return
-            group = [first]
-            while not first.solo and len(group) < _GROUP:
-                try:
-                    nxt = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if nxt is None:
-                    self._queue.put(None)
-                    break
-                if nxt.solo:
-                    held = nxt
-                    break
-                group.append(nxt)
+        while (group := self._queue.take()) is not None:
             self._commit_group(group)
 
-    def _commit_group(self, group: list[_Job[Any]]) -> None:
+    def _commit_group(self, group: list[Pending[Any]]) -> None:
         staged: Staged = {}
         fresh: set[tuple[str, Any]] = set()
         purged: list[tuple[Table[Any, Any], str, list[Any]]] = []
-        done: list[tuple[_Job[Any], Any]] = []
+        done: list[tuple[Pending[Any], Any]] = []
         next_event = self.last_event + 1
         now = self._clock()
         for job in group:
@@ -398,8 +419,7 @@ class Meta:
                             self._lru[table].pop(key, None)
                         else:
                             self._remember(table, key, record)
-            if last_event != self.last_event:
-                self.last_event = last_event
+            self.last_event = max(self.last_event, last_event)  # fill may have gone further
             self.changed.notify_all()
         try:
             self.on_publish(staged)
@@ -412,7 +432,7 @@ class Meta:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
+            self._queue.close()
             self.changed.notify_all()
         self._thread.join()
         self.db.close()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 from pachybox.model.glob_engine import Matcher, spans
@@ -113,18 +114,37 @@ class Glob:
         return None if groups is None else Match(path, groups)
 
     @staticmethod
+    def references(template: str) -> list[int]:
+        """The captures that a replacement template names, in order."""
+        found = _REFERENCE.finditer(template)
+        return [_number(r[1] or r[2]) for r in found if r[1] or r[2]]
+
+    @staticmethod
     def expand(template: str, match: Match) -> str:
         """Fill a replacement template (``join_on``, ``group_by``).
 
         ``$n`` and ``${n}`` give capture n, ``$$`` a ``$``; a number without a capture
         gives nothing, any other ``$`` is itself.
         """
+        parts = [part if isinstance(part, str) else match.group(part) for part in _parts(template)]
+        return "".join(parts)
 
-        def value(reference: re.Match[str]) -> str:
-            number = reference[1] or reference[2]
-            return match.group(int(number)) if number else "$"
 
-        return _REFERENCE.sub(value, template)
+@lru_cache(256)
+def _parts(template: str) -> tuple[str | int, ...]:
+    """A template's texts and the numbers of its captures."""
+    parts: list[str | int] = []
+    at = 0
+    for reference in _REFERENCE.finditer(template):
+        number = reference[1] or reference[2]
+        parts += (template[at : reference.start()], _number(number) if number else "$")
+        at = reference.end()
+    return tuple(part for part in (*parts, template[at:]) if part != "")
+
+
+def _number(digits: str) -> int:
+    """The number of a capture; what has ten digits is none, and may have thousands."""
+    return int(digits[:10])
 
 
 def _clean(pattern: str) -> str:

@@ -68,7 +68,11 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class BranchRecord:
-    """A branch: a movable name for a commit, with declared provenance."""
+    """A branch: a movable name for a commit, with declared provenance.
+
+    A change of a branch in ``quiet``, some of the provenance, opens no commit here; the next
+    one that another change opens has its then present head.
+    """
 
     branch: Branch
     head: CommitId | None
@@ -77,6 +81,7 @@ class BranchRecord:
     updated: datetime
     trigger: Trigger | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    quiet: tuple[Branch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ class JobState(Enum):
         """Whether the job can never change again."""
         return self in _TERMINAL
 
+    @property
+    def computed(self) -> bool:
+        """Whether no datum of the job will run any more: it is over, or egresses."""
+        return self in _TERMINAL or self is JobState.EGRESSING
+
 
 _TERMINAL = frozenset({JobState.FAILURE, JobState.SUCCESS, JobState.KILLED, JobState.UNRUNNABLE})
 
@@ -106,6 +111,8 @@ class JobRecord:
 
     ``datums`` is the root of a tree with one directory per datum that has output in
     this job (its name the datum id, its content the datum's output); None until planned.
+    ``plan_key`` names what the datums were planned from, the input and the salt: where two jobs
+    have the same, the datums of one differ from the other's as their input commits do.
     """
 
     job: Job
@@ -123,6 +130,7 @@ class JobRecord:
     restarts: int = 0
     stats: Stats = Stats()
     datums: Hash | None = None
+    plan_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,8 @@ class DatumInput:
     """One matched file or directory of one input.
 
     ``name`` is the directory under /pfs, ``path`` the absolute path in the repo,
-    ``hash`` the content identity of what was matched.
+    ``hash`` the content identity of what was matched. ``join_on`` and ``group_by`` are the keys
+    by which it came to be in the datum.
     """
 
     name: str
@@ -142,6 +151,8 @@ class DatumInput:
     hash: Hash
     size: int
     is_dir: bool
+    join_on: str = ""
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

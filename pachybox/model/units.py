@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from pachybox.errors import InvalidArgument
 
+_LONGEST = 100  # characters of a number; Python refuses to convert thousands of digits
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _POWER = {c: i for i, c in enumerate("kmgtpe", start=1)}
 
@@ -51,8 +52,10 @@ def parse_decimal_size(text: str) -> int:
     Case does not matter, a fraction is cut off. Raises InvalidArgument otherwise.
     """
     found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise InvalidArgument(f"{text!r} is not a size", "write it like 500KB, 1MB or 1.5GiB")
+    if not found or len(text) > _LONGEST:
+        raise InvalidArgument(
+            f"{text[:_LONGEST]!r} is not a size", "write it like 500KB, 1MB or 1.5GiB"
+        )
     base = 1024 if found[3] else 1000
     return int(Fraction(found[1]) * base ** _POWER.get((found[2] or "").lower(), 0))
 
@@ -107,12 +110,14 @@ def parse_duration(text: str) -> float:
     text = text.strip()
     if text in ("0", "+0", "-0"):
         return 0.0
-    found = _DURATION.fullmatch(text)
+    found = _DURATION.fullmatch(text) if len(text) <= _LONGEST else None
     total = Fraction(0)
     if found:
         total = sum((Fraction(n) * _NANOSECONDS[u] for n, u in _SPAN.findall(found[2])), total)
     if not found or total > _MAX_NANOSECONDS:
-        raise InvalidArgument(f"{text!r} is not a duration", "write it like 300s, 1h30m or 100ms")
+        raise InvalidArgument(
+            f"{text[:_LONGEST]!r} is not a duration", "write it like 300s, 1h30m or 100ms"
+        )
     return float(total / 10**9) * (-1 if found[1] == "-" else 1)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.model.ids import Branch, Commit, CommitId, check_name, is_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Trigger
+from pachybox.model.schedule import check_schedule, ticked
 from pachybox.model.units import parse_decimal_size
 from pachybox.pfs.change import Change, View, names
+from pachybox.pfs.zone import local_zone
 
 
 def create_branch(
@@ -20,8 +21,10 @@ def create_branch(
     head: CommitId | None,
     provenance: tuple[Branch, ...],
     trigger: Trigger | None = None,
+    *,
+    quiet: tuple[Branch, ...] = (),
 ) -> None:
-    """Create or move a branch: head, direct provenance and trigger are all replaced.
+    """Create or move a branch: head, direct provenance, trigger and ``quiet`` are all replaced.
 
     ``head`` must be a commit of the same repo. Provenance branches that do not exist are
     made without a head; their repos must exist. Raises InvalidArgument for a loop.
@@ -47,11 +50,16 @@ def create_branch(
         _check_one_follower(ch, branch, provenance)
     old = ch.tx.get(BRANCHES, branch)
     if old is None:
-        record = BranchRecord(branch, head, provenance, ch.now, ch.now, trigger)
+        record = BranchRecord(branch, head, provenance, ch.now, ch.now, trigger, quiet=quiet)
         ch.tx.event("branch.created", **names(branch.repo), branch=branch.name)
     else:
         record = replace(
-            old, head=head, direct_provenance=provenance, trigger=trigger, updated=ch.now
+            old,
+            head=head,
+            direct_provenance=provenance,
+            trigger=trigger,
+            updated=ch.now,
+            quiet=quiet,
         )
         ch.tx.event("branch.moved", **names(branch.repo), branch=branch.name, head=head)
     before = ((), None) if old is None else (old.direct_provenance, old.trigger)
@@ -174,16 +182,7 @@ def _check_trigger(ch: Change, branch: Branch, trigger: Trigger) -> None:
         parse_decimal_size(trigger.size)
     for spec in (trigger.rate_limit_spec, trigger.cron_spec):
         if spec:
-            _check_cron(spec)
-
-
-def _check_cron(spec: str) -> None:
-    from croniter import croniter
-
-    if not croniter.is_valid(spec):
-        raise InvalidArgument(
-            f"cron spec {spec!r} is not valid", 'write five fields, such as "0 * * * *", or @hourly'
-        )
+            check_schedule(spec)
 
 
 def fire_triggers(ch: Change, name: str, finished: CommitRecord) -> None:
@@ -231,7 +230,9 @@ def _met(ch: Change, trigger: Trigger, record: BranchRecord, new: CommitRecord) 
         conditions.append(_commits_between(ch, new, old, trigger.commits) >= trigger.commits)
     if trigger.rate_limit_spec:
         since = old.finished if old else None
-        conditions.append(since is None or ticked(trigger.rate_limit_spec, since, ch.now))
+        conditions.append(
+            since is None or ticked(trigger.rate_limit_spec, since, ch.now, local_zone())
+        )
     if not conditions:
         return not trigger.cron_spec  # a cron trigger alone moves by its timer, not by commits
     return all(conditions) if trigger.all else any(conditions)
@@ -247,14 +248,6 @@ def _commits_between(ch: Change, new: CommitRecord, old: CommitRecord | None, en
         parent = commit.parent
         commit = None if parent is None else ch.tx.get(COMMITS, Commit(new.commit.repo, parent))
     return count
-
-
-def ticked(spec: str, since: datetime, now: datetime) -> bool:
-    """Whether a schedule had a tick after ``since``, up to ``now``."""
-    from croniter import croniter
-
-    tick: datetime = croniter(spec, since).get_next(datetime)
-    return tick <= now
 
 
 def require_branch(view: View, branch: Branch) -> BranchRecord:

@@ -30,13 +30,18 @@ class Finding:
     detail: str
 
 
+ROOT_COLUMNS = {"commits": "root", "jobs": "datums", "datums": "dir"}
+"""Table -> the column by which its records name a tree."""
+ROOTS = tuple(
+    f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
+    for table, column in ROOT_COLUMNS.items()
+)
+
+
 def named_roots(pfs: Pfs) -> set[Hash]:
     """Every tree that the metadata or a reader names now."""
     found = pfs.roots()
-    for sql in (
-        "SELECT DISTINCT datums FROM jobs WHERE datums IS NOT NULL",
-        "SELECT DISTINCT dir FROM datums",
-    ):
+    for sql in ROOTS:
         found.update(Hash(row[0]) for row in pfs.meta.db.read(sql))
     found.discard(EMPTY)
     return found

@@ -220,7 +220,7 @@ class Change:
             fire(self, *self._arrived.pop(0))
         if self._moved:
             for branch in self._follow(self._moved):
-                self._update(branch)
+                self._update(branch)  # also what follows quietly: it is in the order, and stays
             self._moved.clear()
 
     def _follow(self, moved: set[Branch]) -> list[Branch]:
@@ -257,7 +257,11 @@ class Change:
         if all(source.repo.type == SPEC for source, _ in wanted):
             return
         head = self.head(record)
-        if head is not None and set(head.direct_provenance) == set(wanted):
+        if head is None:
+            loud = {source for source, _ in _loud(record, wanted) if source.repo.type != SPEC}
+            if not loud and branch not in self._moved:
+                return  # nothing that it follows has data yet
+        elif _loud(record, head.direct_provenance) == _loud(record, wanted):
             return
         if head is not None and head.commit.id == self.id:
             if head.finished is None:
@@ -275,6 +279,13 @@ class Change:
         )
         if self.listener:
             self.listener.opened(self, opened)
+
+
+def _loud(
+    branch: BranchRecord, provenance: Iterable[tuple[Branch, CommitId]]
+) -> set[tuple[Branch, CommitId]]:
+    """The part of a commit's provenance whose changes make ``branch`` follow."""
+    return {(source, head) for source, head in provenance if source not in branch.quiet}
 
 
 def names(repo: Repo) -> dict[str, str]:

@@ -15,19 +15,16 @@ import base64
 import contextlib
 import http.client
 import ipaddress
-import os
-import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
+from pachybox.pfs import buckets
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -37,9 +34,7 @@ MAX_REDIRECTS = 10
 TIMEOUT_S = 60.0
 
 _SAFE = "/%:@!$&'()*+,;=~-._"  # left alone in a URL's path; a % is taken for an escape
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 @dataclass(slots=True)
@@ -101,8 +96,8 @@ def list_prefix(
         raise InvalidArgument(
             f"{_public(url)} cannot be walked", "-r needs an s3:// or gs:// URL; name each file"
         )
-    scheme, bucket, key = _split_object(url)
-    store = _store(scheme, bucket, _frozen(config), timeout_s)
+    scheme, bucket, key = buckets.split(url)
+    store = buckets.store(scheme, bucket, config, timeout_s)
     prefix = key.rstrip("/")
     skip = len(prefix) + 1 if prefix else 0
     count = 0
@@ -288,52 +283,15 @@ def _unanswered(url: str, error: Exception) -> NotReady:
 # object stores
 
 
-def _split_object(url: str) -> tuple[str, str, str]:
-    scheme, _, rest = url.partition("://")
-    bucket, _, key = rest.partition("/")
-    if not _BUCKET.fullmatch(bucket):
-        raise InvalidArgument(f"{url} names no bucket", f"write {scheme}://BUCKET/KEY")
-    return scheme.lower(), bucket, key
-
-
-def _frozen(config: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((config or {}).items()))
-
-
-@lru_cache(maxsize=32)
-def _store(
-    scheme: str, bucket: str, config: tuple[tuple[str, str], ...], timeout_s: float
-) -> ObjectStore:
-    """One store, with its connections and credentials, for all objects of a bucket."""
-    from obstore.store import from_url
-
-    settings: dict[str, Any] = dict(config)
-    wait = timedelta(seconds=timeout_s)
-    endpoint = settings.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), "")
-    make: Any = from_url  # its overloads want each provider's settings by name
-    store: ObjectStore = make(
-        f"{scheme}://{bucket}",
-        config=settings,
-        client_options={
-            "allow_http": endpoint.startswith("http://"),
-            "connect_timeout": wait,
-            "read_timeout": wait,
-            "timeout": timedelta(days=7),  # of a whole object; 30 s unless said otherwise
-        },
-        retry_config={"max_retries": 3, "retry_timeout": wait},
-    )
-    return store
-
-
 def _open_object(url: str, config: Mapping[str, str] | None, timeout_s: float) -> Remote:
-    scheme, bucket, key = _split_object(url)
+    scheme, bucket, key = buckets.split(url)
     if not key or key.endswith("/"):
         raise InvalidArgument(f"{url} names no object", "walk a prefix with -r")
     try:
-        result = _store(scheme, bucket, _frozen(config), timeout_s).get(key)
+        result = buckets.store(scheme, bucket, config, timeout_s).get(key)
         stream = iter(result.stream(min_chunk_size=1 << 20))
     except Exception as error:
-        raise _object_error(url, error) from error
+        raise buckets.told(url, error, "read") from error
     rest = memoryview(b"")
 
     def readinto(view: memoryview) -> int:
@@ -344,7 +302,7 @@ def _open_object(url: str, config: Mapping[str, str] | None, timeout_s: float) -
             except StopIteration:
                 return 0
             except Exception as error:
-                raise _object_error(url, error) from error
+                raise buckets.told(url, error, "read") from error
         n = min(len(view), len(rest))
         view[:n] = rest[:n]
         rest = rest[n:]
@@ -377,7 +335,7 @@ def _real_objects(
     except PachyboxError:
         raise
     except Exception as error:
-        raise _object_error(url, error) from error
+        raise buckets.told(url, error, "read") from error
 
 
 def _exists(store: ObjectStore, path: str) -> bool:
@@ -386,20 +344,3 @@ def _exists(store: ObjectStore, path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _object_error(url: str, error: Exception) -> PachyboxError:
-    """The error of obstore in ours; its own text has many lines, the first says it."""
-    from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
-
-    if isinstance(error, FileNotFoundError):
-        return NotFound(f"{url} does not exist", "check bucket and key")
-    text = (str(error).splitlines() or [type(error).__name__])[0][:300]
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return Refused(
-            f"{url} may not be read: {text}",
-            "give the box credentials (AWS_... or GOOGLE_... in its environment)",
-        )
-    if isinstance(error, InvalidPathError | ValueError):
-        return InvalidArgument(f"{url} has a key that is no path: {text}", "rename the object")
-    return NotReady(f"{url} cannot be read: {text}", "check the address, then try again")

@@ -8,12 +8,14 @@ call from any thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pachybox.errors import NotFound
+from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.tables import BRANCHES, COMMITS, PROJECTS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import (
@@ -67,8 +69,7 @@ class Pfs:
         self.trees = Trees(blobs.get, cache_bytes=_NODES)
         self.content = Content(blobs)
         self.listener: Listener | None = None
-        last = meta.db.read("SELECT coalesce(max(seq), 0) FROM commits")[0][0]
-        self._graph = Graph(last)
+        self._graph = Graph(self._last_seq())
         meta.on_discard = self._discarded
         self._reading: dict[int, Hash] = {}
         self._reading_lock = threading.Lock()
@@ -86,14 +87,40 @@ class Pfs:
     ) -> T:
         """Run ``fn`` as one transaction, with all that follows from it (see Change); returns
         its result once durable."""
+        return self.meta.write(self._transaction(fn, commit_id), solo=solo)
 
+    def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
+        """``change`` for what nobody waits for; see Meta.later."""
+        return self.meta.later(self._transaction(fn, None))
+
+    def _transaction(
+        self, fn: Callable[[Change], T], commit_id: CommitId | None
+    ) -> Callable[[Tx], T]:
         def run(tx: Tx) -> T:
             ch = Change(tx, self._graph, self.listener, commit_id)
             result = fn(ch)
             ch.settle(branches.fire_triggers)
             return result
 
-        return self.meta.write(run, solo=solo)
+        return run
+
+    def fill(
+        self,
+        check: Callable[[], None],
+        rows: Iterable[Filling],
+        after: Callable[[], Staged],
+    ) -> None:
+        """Take over the records of another box; see Meta.fill."""
+
+        def known() -> Staged:
+            self._graph.seq = self._last_seq()
+            self._graph.stale = True
+            return after()
+
+        self.meta.fill(check, rows, known)
+
+    def _last_seq(self) -> int:
+        return int(self.meta.db.read("SELECT coalesce(max(seq), 0) FROM commits")[0][0])
 
     def _discarded(self) -> None:
         """In the writer thread, before the next change runs: the graph may hold edges of records

@@ -14,8 +14,10 @@ from pachybox.errors import PachyboxError
 from pachybox.meta.tables import BRANCHES
 from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Branch
-from pachybox.pfs.branches import follow_source, ticked
+from pachybox.model.schedule import ticked
+from pachybox.pfs.branches import follow_source
 from pachybox.pfs.service import Pfs
+from pachybox.pfs.zone import local_zone
 
 log = logging.getLogger("pachybox.triggers")
 
@@ -59,5 +61,5 @@ class Ticker:
             for record in self._pfs.meta.all(BRANCHES)
             if record.trigger is not None
             and record.trigger.cron_spec
-            and ticked(record.trigger.cron_spec, max(seen, record.updated), now)
+            and ticked(record.trigger.cron_spec, max(seen, record.updated), now, local_zone())
         ]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pachybox.errors import NotFound
 from pachybox.meta.tables import DATUMS, DatumRecord
 from pachybox.model.files import Entry
-from pachybox.model.ids import CommitId, Hash, Job
+from pachybox.model.ids import CommitId, Job
 from pachybox.model.pps import DatumInput, DatumState, JobRecord, Stats
 from pachybox.pfs.service import Pfs
-from pachybox.pps.attempt import Attempt
+from pachybox.pps import meta_file
+from pachybox.pps.lane import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,9 @@ class DatumInfo:
 
 
 class Datums:
-    """Lists and finds datums. ``running`` gives the attempts of a job that run now."""
+    """Lists and finds datums. ``running`` gives the datums of a job that run now."""
 
-    def __init__(self, pfs: Pfs, running: Callable[[Job], Sequence[Attempt]]) -> None:
+    def __init__(self, pfs: Pfs, running: Callable[[Job], Sequence[Running]]) -> None:
         self._pfs = pfs
         self._running = running
 
@@ -44,7 +43,7 @@ class Datums:
             for d in mine.values():
                 if d.state is state:
                     yield self._from_record(d)
-        running = {a.datum.id: a.datum for a in self._running(record.job) if a.datum}
+        running = {r.datum.id: r.datum for r in self._running(record.job)}
         for datum in running.values():
             if datum.id not in mine:
                 yield DatumInfo(
@@ -81,19 +80,19 @@ class Datums:
         )
 
     def _from_record(self, record: DatumRecord) -> DatumInfo:
-        meta = self._meta(record.dir)
+        meta = meta_file.read(self._pfs, record.dir)
         return DatumInfo(
             record.job,
             record.id,
             record.state,
             record.reason,
             record.stats,
-            inputs_of_meta(meta),
+            meta_file.inputs(meta),
             record.job.id,
         )
 
     def _from_tree(self, job: Job, entry: Entry) -> DatumInfo:
-        meta = self._meta(entry.hash)
+        meta = meta_file.read(self._pfs, entry.hash)
         ran_in = CommitId(meta["job"])
         state = DatumState(meta["state"]) if ran_in == job.id else DatumState.SKIPPED
         return DatumInfo(
@@ -102,23 +101,9 @@ class Datums:
             state,
             meta["reason"],
             Stats(**meta["stats"]),
-            inputs_of_meta(meta),
+            meta_file.inputs(meta),
             ran_in,
         )
-
-    def _meta(self, directory: Hash) -> dict[str, Any]:
-        entry = self._pfs.trees.get(directory, "/meta")
-        if entry is None:
-            raise NotFound("the datum's record is missing from the store", "run fsck")
-        found: dict[str, Any] = json.loads(b"".join(self._pfs.content.read(entry)))
-        return found
-
-
-def inputs_of_meta(meta: Mapping[str, Any]) -> tuple[DatumInput, ...]:
-    """The inputs written down in a datum's meta file."""
-    return tuple(
-        DatumInput(**{**one, "hash": Hash(bytes.fromhex(one["hash"]))}) for one in meta["inputs"]
-    )
 
 
 def matches(inputs: Sequence[DatumInput], datum_id: str, filters: Sequence[str]) -> bool:

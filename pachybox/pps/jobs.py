@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pachybox.errors import NotFound, Refused
-from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
+from pachybox.meta.tables import COMMITS, EGRESSES, JOBS, PIPELINES, EgressRecord
 from pachybox.meta.writer import Tx
 from pachybox.model.ids import USER, Commit, Hash, Job, Pipeline
 from pachybox.model.pfs import CommitRecord
@@ -28,9 +28,9 @@ class JobListener:
         create(change, pipeline, commit)
 
     def finished(self, change: Change, commit: CommitRecord) -> None:
-        """However its output commit came to be finished, a job is then over."""
+        """However its output commit came to be finished, a job is then over, but for egress."""
         job = job_of(change, commit)
-        if job is not None and not job.state.terminal:
+        if job is not None and not job.state.terminal and job.state is not JobState.EGRESSING:
             end(change, job, JobState.KILLED, commit.error or "its output commit was finished")
 
     def removed(self, change: Change, commit: CommitRecord) -> None:
@@ -50,9 +50,12 @@ def job_of(change: Change, commit: CommitRecord) -> JobRecord | None:
 
 
 def create(change: Change, pipeline: PipelineRecord, commit: CommitRecord) -> None:
-    """Record the job whose output commit was just opened."""
+    """Record the job whose output commit was just opened: STARTING while inputs are open."""
     job = Job(pipeline.pipeline, commit.commit.id)
-    record = JobRecord(job, pipeline.version, JobState.CREATED, "", change.now, None, None)
+    inputs = [change.tx.get(COMMITS, Commit(b.repo, id_)) for b, id_ in commit.direct_provenance]
+    waits = any(one is not None and one.finished is None for one in inputs)
+    state = JobState.STARTING if waits else JobState.CREATED
+    record = JobRecord(job, pipeline.version, state, "", change.now, None, None)
     change.tx.add(JOBS, record)
     _event(change, record, "job.created")
 
@@ -81,6 +84,8 @@ def end(change: Change, job: JobRecord, state: JobState, reason: str) -> None:
     """Set a terminal state."""
     record = replace(job, state=state, reason=reason, finished=change.now)
     change.tx.put(JOBS, record)
+    if job.state is JobState.EGRESSING:
+        change.tx.remove(EGRESSES, job.job)
     _event(change, record, "job.state")
 
 
@@ -115,7 +120,46 @@ def succeed(change: Change, job: Job, root: Hash, size: int, files: int, **chang
     commits.finish_commit(change, commit)
 
 
-def _event(change: Change, job: JobRecord, kind: str) -> None:
+def to_egress(
+    change: Change, job: Job, root: Hash, size: int, files: int, **changes: object
+) -> None:
+    """As ``succeed``, but the job goes on to egress. Its commit is finished: who reads it need
+    not wait for that. Nothing happens to a job that is over or was deleted."""
+    record = change.tx.get(JOBS, job)
+    if record is None or record.state.terminal:
+        return
+    update(change, job, **{**changes, "state": JobState.EGRESSING, "reason": ""})
+    commit = change.commit(job.pipeline.repo, job.id)
+    commit = commits.set_tree(change, commit, root, size, files)
+    commits.finish_commit(change, commit)
+
+
+def egressing(change: Change, progress: EgressRecord, reason: str) -> None:
+    """Record how far the egress of a job has come, and what holds it up. Nothing happens to a
+    job that egresses no more."""
+    record = change.tx.get(JOBS, progress.job)
+    if record is None or record.state is not JobState.EGRESSING:
+        return
+    change.tx.put(EGRESSES, progress)
+    if record.reason != reason:
+        record = replace(record, reason=reason)
+        change.tx.put(JOBS, record)
+    _event(change, record, "job.egress", files=progress.files, bytes=progress.bytes)
+
+
+def egressed(change: Change, job: Job, error: str = "") -> None:
+    """End an egress: the job succeeded, or failed by ``error`` while its commit stands. Nothing
+    happens to a job that egresses no more."""
+    record = change.tx.get(JOBS, job)
+    if record is None or record.state is not JobState.EGRESSING:
+        return
+    if error:
+        end(change, record, JobState.FAILURE, f"egress error: {error}")
+    else:
+        end(change, record, JobState.SUCCESS, "")
+
+
+def _event(change: Change, job: JobRecord, kind: str, **more: object) -> None:
     change.tx.event(
         kind,
         project=job.job.pipeline.project,
@@ -123,4 +167,5 @@ def _event(change: Change, job: JobRecord, kind: str) -> None:
         id=job.job.id,
         state=job.state.value,
         reason=job.reason,
+        **more,
     )

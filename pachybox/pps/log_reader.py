@@ -11,8 +11,8 @@ from pachybox.meta.tables import JOBS
 from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Job, Pipeline
 from pachybox.pfs.service import Pfs
-from pachybox.pps.attempt import Attempt
 from pachybox.pps.datums import Datums, matches
+from pachybox.pps.lane import Running
 from pachybox.pps.logs import JobLog, LogLine, directory, jobs_with_logs
 
 _POLL_S = 0.2
@@ -22,7 +22,7 @@ class LogReader:
     """Reads the logs below one directory."""
 
     def __init__(
-        self, pfs: Pfs, datums: Datums, logs: Path, running: Callable[[Job], Sequence[Attempt]]
+        self, pfs: Pfs, datums: Datums, logs: Path, running: Callable[[Job], Sequence[Running]]
     ) -> None:
         self._pfs = pfs
         self._datums = datums
@@ -91,9 +91,9 @@ class LogReader:
         return record is None or record.state.terminal
 
     def _datum_matches(self, line: LogLine, filters: Sequence[str]) -> bool:
-        for attempt in self._running(line.job):
-            if attempt.datum is not None and attempt.datum.id == line.datum:
-                return matches(attempt.datum.inputs, line.datum, filters)
+        for one in self._running(line.job):
+            if one.datum.id == line.datum:
+                return matches(one.datum.inputs, line.datum, filters)
         record = self._pfs.meta.get(JOBS, line.job)
         if record is None:
             return False

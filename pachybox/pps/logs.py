@@ -1,13 +1,12 @@
 """Logs of jobs: one file per worker of a job, ``logs/<project>/<pipeline>/<job>/<n>.jsonl``.
 
-Lines of user code are written by the worker; before each attempt the box writes a marker
-line that names the datum, so whatever follows belongs to it.
+The lines of an attempt begin with one of the box's own that names the datum, so whatever follows
+belongs to it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,14 +39,10 @@ class _Tail:
     datum: str = ""
 
 
-def mark(path: Path, datum: str, message: str, now: datetime) -> None:
-    """Append a line of the box's own: from here on the file is about ``datum``."""
-    line = json.dumps({"ts": format_time(now), "user": False, "datum": datum, "message": message})
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, line.encode() + b"\n")
-    finally:
-        os.close(fd)
+def heading(datum: str, message: str, now: datetime) -> bytes:
+    """A line of the box's own: from here on the file is about ``datum``."""
+    line = {"ts": format_time(now), "user": False, "datum": datum, "message": message}
+    return json.dumps(line).encode() + b"\n"
 
 
 class JobLog:

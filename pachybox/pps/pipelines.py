@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
@@ -24,16 +24,27 @@ from pachybox.model.ids import (
     CommitId,
     Job,
     Pipeline,
-    Repo,
     check_pipeline_name,
 )
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.model.pps import JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs
-from pachybox.pps.planner import inputs_of
+from pachybox.pps import jobs, sources
 from pachybox.store.trees import EMPTY
+
+NONE = sources.Sources((), ())
+"""An output branch that nothing moves: its pipeline is stopped, or writes to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An input commit picked by hand. ``branch`` is the input branch it stands for: by its
+    name (``strict``), or as far as the name tells."""
+
+    commit: CommitRecord
+    branch: str = ""
+    strict: bool = False
 
 
 def put_pipeline(
@@ -57,29 +68,20 @@ def put_pipeline(
         raise AlreadyExists(
             f'pipeline "{pipeline}" already exists', "change it with: update pipeline"
         )
-    sources = _sources(ch, pipeline, spec)
+    sources.make(ch, pipeline, spec)
+    found = sources.of(ch, pipeline, spec)
     if old is None:
         _claim_output(ch, pipeline, spec)
     else:
         _end_jobs(ch, pipeline, "pipeline has been updated")
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
-    ch.tx.put(PIPELINES, record)
-    ch.tx.put(
-        PIPELINE_VERSIONS,
-        PipelineVersion(
-            pipeline,
-            record.version,
-            dict(record.spec),
-            user_spec,
-            record.salt,
-            ch.now,
-            record.spec_commit,
-        ),
-    )
+    _save_version(ch, record)
     if old is not None and old.spec["output_branch"] != spec["output_branch"]:
-        _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), ())
+        _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), NONE)
     if not record.stopped:
-        _set_provenance(ch, _output(record), sources)
+        _set_provenance(ch, _output(record), found)
+    if old is not None:
+        sources.leave(ch, pipeline, old.spec, spec)
     ch.tx.event(
         "pipeline.created" if old is None else "pipeline.updated",
         project=pipeline.project,
@@ -87,6 +89,22 @@ def put_pipeline(
         version=record.version,
     )
     return record
+
+
+def _save_version(ch: Change, record: PipelineRecord) -> None:
+    ch.tx.put(PIPELINES, record)
+    ch.tx.put(
+        PIPELINE_VERSIONS,
+        PipelineVersion(
+            record.pipeline,
+            record.version,
+            dict(record.spec),
+            record.user_spec,
+            record.salt,
+            ch.now,
+            record.spec_commit,
+        ),
+    )
 
 
 def _next_version(
@@ -97,7 +115,8 @@ def _next_version(
     old: PipelineRecord | None,
     reprocess: bool,
 ) -> PipelineRecord:
-    if reprocess and old is not None:
+    code_changed = old is not None and old.spec.get("transform") != spec.get("transform")
+    if old is not None and (reprocess or (spec.get("reprocess_on_code_change") and code_changed)):
         salt = uuid.uuid4().hex  # also when the spec, extracted from the box, names the old one
     elif spec.get("salt"):
         salt = str(spec["salt"])
@@ -116,24 +135,6 @@ def _next_version(
         ch.now,
         _spec_commit(ch, pipeline),
     )
-
-
-def _sources(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> tuple[Branch, ...]:
-    """The input branches and the spec branch; the input repos must exist."""
-    found = []
-    for source in inputs_of(spec):
-        if ch.tx.get(REPOS, source.branch.repo) is None:
-            raise NotFound(
-                f"repo {source.branch.repo.full} not found (input {source.name!r} of pipeline "
-                f"{pipeline})",
-                f"make it with: create repo {source.branch.repo}",
-            )
-        if source.branch.repo == pipeline.repo:
-            raise InvalidArgument(
-                f"pipeline {pipeline} cannot read its own output", "choose another input repo"
-            )
-        found.append(source.branch)
-    return (*found, Branch(pipeline.spec_repo, "master"))
 
 
 def _claim_output(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> None:
@@ -169,9 +170,10 @@ def _output(record: PipelineRecord) -> Branch:
     return Branch(record.pipeline.repo, record.spec["output_branch"])
 
 
-def _set_provenance(ch: Change, branch: Branch, sources: tuple[Branch, ...]) -> None:
+def _set_provenance(ch: Change, branch: Branch, found: sources.Sources) -> None:
     old = ch.tx.get(BRANCHES, branch)
-    branches.create_branch(ch, branch, old.head if old else None, sources, None)
+    head = old.head if old else None
+    branches.create_branch(ch, branch, head, found.all, None, quiet=found.quiet)
 
 
 def _end_jobs(ch: Change, pipeline: Pipeline, reason: str) -> None:
@@ -204,7 +206,7 @@ def stop_pipeline(ch: Change, pipeline: Pipeline) -> None:
     if record.stopped:
         return
     _end_jobs(ch, pipeline, "pipeline was stopped")
-    _set_provenance(ch, _output(record), ())
+    _set_provenance(ch, _output(record), NONE)
     _save_state(ch, replace(record, stopped=True, state=PipelineState.PAUSED, reason=""))
 
 
@@ -214,10 +216,11 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
     if not record.stopped:
         return
     _save_state(ch, replace(record, stopped=False, state=PipelineState.RUNNING, reason=""))
-    sources = _sources(ch, pipeline, record.spec)
-    _set_provenance(ch, _output(record), sources)
+    sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
+    found = sources.of(ch, pipeline, record.spec)
+    _set_provenance(ch, _output(record), found)
     head = ch.head(ch.branch(_output(record)))
-    heads = {(s, i) for s in sources if (i := _head(ch, s)) is not None}
+    heads = {(s, i) for s in found.all if (i := _head(ch, s)) is not None}
     if head is not None and head.error and set(head.direct_provenance) == heads:
         run_pipeline(ch, pipeline, [])  # what the stop killed is still due
 
@@ -229,6 +232,18 @@ def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str)
         return  # a stopped one is paused, whatever its last job met
     if (record.state, record.reason) != (state, reason):
         _save_state(ch, replace(record, state=state, reason=reason))
+
+
+def rests(spec: Mapping[str, Any]) -> bool:
+    """Whether a pipeline has no workers while it has nothing to do (standby, autoscaling)."""
+    return bool(spec.get("standby") or spec.get("autoscaling"))
+
+
+def set_to_standby(ch: Change, pipeline: Pipeline) -> None:
+    """Note that a pipeline rests; one that is stopped or failed stays so."""
+    record = ch.tx.get(PIPELINES, pipeline)
+    if record is not None and record.state is PipelineState.RUNNING and rests(record.spec):
+        _save_state(ch, replace(record, state=PipelineState.STANDBY))
 
 
 def _save_state(ch: Change, record: PipelineRecord) -> None:
@@ -245,11 +260,12 @@ def _save_state(ch: Change, record: PipelineRecord) -> None:
 def delete_pipeline(
     ch: Change, pipeline: Pipeline, *, keep_repo: bool = False, force: bool = False
 ) -> None:
-    """Remove a pipeline with its jobs and (unless ``keep_repo``) its output repo.
+    """Remove a pipeline with its jobs, the branches made for its triggers and (unless
+    ``keep_repo``) its output repo and the repos of its cron inputs.
 
     Refused while another branch depends on its output, unless ``force``.
     """
-    require(ch, pipeline)
+    record = require(ch, pipeline)
     if not force:
         for other in ch.tx.all(BRANCHES):
             if any(b.repo == pipeline.repo for b in other.direct_provenance):
@@ -270,19 +286,22 @@ def delete_pipeline(
     if keep_repo:
         for branch in repos.branches_of(ch.tx, pipeline.repo):
             if branch.direct_provenance:
-                _set_provenance(ch, branch.branch, ())
+                _set_provenance(ch, branch.branch, NONE)
     else:
         repos.delete_repo(ch, pipeline.repo, force=True)
+        sources.delete_crons(ch, pipeline, record.spec)
     repos.delete_repo(ch, pipeline.spec_repo, force=True)
+    sources.leave(ch, pipeline, record.spec, None)
 
 
 def run_pipeline(
-    ch: Change, pipeline: Pipeline, chosen: Sequence[CommitRecord], *, reprocess: bool = False
+    ch: Change, pipeline: Pipeline, chosen: Sequence[Chosen], *, reprocess: bool = False
 ) -> Job:
     """A job on ``chosen`` input commits, the rest filled from the heads.
 
-    Raises InvalidArgument when a chosen commit is of no input branch's repo or two are of
-    one, Refused when an input has no head yet or the pipeline is stopped.
+    Raises InvalidArgument when a chosen commit is of no input branch's repo, two are of one
+    branch, or it could be of several; Refused when no input has a head yet or the pipeline is
+    stopped.
     """
     record = require(ch, pipeline)
     if record.stopped:
@@ -302,27 +321,54 @@ def run_pipeline(
 
 
 def _provenance(
-    ch: Change, pipeline: Pipeline, record: PipelineRecord, chosen: Sequence[CommitRecord]
+    ch: Change, pipeline: Pipeline, record: PipelineRecord, chosen: Sequence[Chosen]
 ) -> tuple[tuple[Branch, CommitId], ...]:
-    sources = _sources(ch, pipeline, record.spec)
-    by_repo: dict[Repo, CommitRecord] = {}
-    for commit in chosen:
-        repo = ch.commit(commit.commit.repo, commit.commit.id).commit.repo  # still there?
-        if all(b.repo != repo for b in sources):
+    found = sources.of(ch, pipeline, record.spec)
+    picked: dict[Branch, CommitRecord] = {}
+    for one in chosen:
+        ch.commit(one.commit.commit.repo, one.commit.commit.id)  # still there?
+        branch = _chosen_branch(pipeline, found.inputs, one)
+        if branch in picked:
             raise InvalidArgument(
-                f"{commit.commit} is not an input of pipeline {pipeline}",
-                f"inputs: {', '.join(str(b) for b in sources[:-1])}",
+                f"two commits of one input branch: {one.commit.commit} and "
+                f"{picked[branch].commit}, both for {branch}",
+                "give one, or REPO@BRANCH=REF where several branches of a repo are read",
             )
-        if repo in by_repo:
-            raise InvalidArgument(f"two commits of one input branch: {commit.commit}")
-        by_repo[repo] = commit
+        picked[branch] = one.commit
     made = []
-    for source in sources:
-        commit_id = by_repo[source.repo].commit.id if source.repo in by_repo else _head(ch, source)
-        if commit_id is None:
-            raise Refused(f"input branch {source} has no head yet", f"put data into {source}")
-        made.append((source, commit_id))
+    for source in found.all:
+        commit_id = picked[source].commit.id if source in picked else _head(ch, source)
+        if commit_id is not None:  # as where branches are followed: it has no datums yet
+            made.append((source, commit_id))
+    if len(made) == 1:  # the spec branch alone
+        where = ", ".join(map(str, found.inputs))
+        ticks = any(cron.branch in found.inputs for cron in sources.crons(record.spec))
+        raise Refused(
+            f"no input branch of pipeline {pipeline} has a head yet: {where}",
+            f"run cron {pipeline}" if ticks else f"put data into {found.inputs[0]}",
+        )
     return tuple(made)
+
+
+def _chosen_branch(pipeline: Pipeline, inputs: Sequence[Branch], chosen: Chosen) -> Branch:
+    """The input branch that a chosen commit stands for."""
+    commit = chosen.commit
+    near = {branch.name: branch for branch in inputs if branch.repo == commit.commit.repo}
+    if not near or (chosen.strict and chosen.branch not in near):
+        shown = f"{commit.commit.repo}@{chosen.branch}" if near else str(commit.commit)
+        raise InvalidArgument(
+            f"{shown} is not an input of pipeline {pipeline}",
+            f"inputs: {', '.join(map(str, inputs))}",
+        )
+    for name in (chosen.branch, commit.branch):
+        if name in near:
+            return near[name]
+    if len(near) > 1:
+        raise InvalidArgument(
+            f"{commit.commit} could be of several inputs: {', '.join(map(str, near.values()))}",
+            "write REPO@BRANCH=REF",
+        )
+    return next(iter(near.values()))
 
 
 def _head(ch: Change, branch: Branch) -> CommitId | None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
-from pachybox.pps.runners.base import Runner, Transform, Worker, WorkerSpec
+from pachybox.model.units import parse_quantity
+from pachybox.pps.runners.base import Limits, Runner, Transform, Worker, WorkerSpec
+from pachybox.pps.secrets import Secrets
+
+_Key = tuple[Pipeline, CommitId, str]
 
 
 @dataclass
@@ -20,28 +28,64 @@ class _Idle:
 
 class WorkerPool:
     """Idle workers by pipeline version: named by its spec commit, since a pipeline made anew
-    counts its versions from 1 again."""
+    counts its versions from 1 again, and by the secrets they were started with."""
 
-    def __init__(self, runner: Runner, work: Path) -> None:
+    def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
+        self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
-        self._idle: dict[tuple[Pipeline, CommitId], list[_Idle]] = {}
+        self._idle: dict[_Key, list[_Idle]] = {}
+        # what each was started with: a secret may have been made anew before it is given back
+        self._secrets_of: WeakKeyDictionary[Worker, str] = WeakKeyDictionary()
+        self._folders: WeakKeyDictionary[Worker, Path] = WeakKeyDictionary()
+        self._made = 0
 
     def take(self, pipeline: PipelineRecord) -> Worker:
-        """An idle worker of this version, or a new one. Raises Refused when none can start."""
-        key = (pipeline.pipeline, pipeline.spec_commit)
+        """An idle worker of this version, or a new one. Raises Refused when none can start, and
+        what reading its secrets raises."""
+        version = self._secrets.version(pipeline.spec)
         with self._lock:
-            waiting = self._idle.get(key)
+            waiting = self._idle.get((pipeline.pipeline, pipeline.spec_commit, version))
             if waiting:
                 return waiting.pop().worker
-        return self.runner.start(worker_spec(pipeline, self._work))
+            self._made += 1
+            folder = self._work / f"worker-{self._made}"
+        folder.mkdir()
+        try:
+            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with self._lock:
+            self._secrets_of[worker] = version
+            self._folders[worker] = folder
+        return worker
+
+    def folder(self, worker: Worker) -> Path:
+        """The directory that belongs to one worker."""
+        with self._lock:
+            return self._folders[worker]
+
+    def end(self, worker: Worker) -> None:
+        """Stop a worker that was taken and shall not be used again."""
+        worker.close()
+        shutil.rmtree(self.folder(worker), ignore_errors=True)
 
     def give_back(self, pipeline: PipelineRecord, worker: Worker) -> None:
         """Keep a healthy worker for the next datum."""
         with self._lock:
-            idle = self._idle.setdefault((pipeline.pipeline, pipeline.spec_commit), [])
-            idle.append(_Idle(worker, time.monotonic()))
+            key = (pipeline.pipeline, pipeline.spec_commit, self._secrets_of[worker])
+            self._idle.setdefault(key, []).append(_Idle(worker, time.monotonic()))
+
+    def drop(self, pipeline: PipelineRecord) -> None:
+        """Stop the idle workers of a pipeline version."""
+        mine = (pipeline.pipeline, pipeline.spec_commit)
+        with self._lock:
+            keys = [key for key in self._idle if key[:2] == mine]
+            idle = [one for key in keys for one in self._idle.pop(key)]
+        for one in idle:
+            self.end(one.worker)
 
     def idle(self) -> bool:
         """Whether any worker is kept."""
@@ -60,17 +104,21 @@ class WorkerPool:
                 if not self._idle[key]:
                     del self._idle[key]
         for worker in gone:
-            worker.close()
+            self.end(worker)
 
     def close(self) -> None:
         """Stop every idle worker."""
         self.reap(-1.0)
 
 
-def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
-    """What a runner needs to start a worker of this pipeline version."""
+def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
+    """What a runner needs to start a worker of this pipeline version in its folder ``work``.
+
+    Raises what Secrets.resolve raises.
+    """
     t = pipeline.spec["transform"]
     name = pipeline.pipeline
+    secret = secrets.resolve(t)
     return WorkerSpec(
         pipeline=str(name),
         transform=Transform(
@@ -78,7 +126,7 @@ def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
             stdin=tuple(t.get("stdin") or ()),
             err_cmd=tuple(t.get("err_cmd") or ()),
             err_stdin=tuple(t.get("err_stdin") or ()),
-            env=dict(t.get("env") or {}),
+            env={**(t.get("env") or {}), **secret.env},
             accept_return_code=tuple(t.get("accept_return_code") or ()),
             user=t.get("user") or "",
             working_dir=t.get("working_dir") or "",
@@ -88,6 +136,16 @@ def worker_spec(pipeline: PipelineRecord, work: Path) -> WorkerSpec:
             "PPS_PIPELINE_NAME": name.name,
             "PPS_PROJECT_NAME": name.project,
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
+            "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
         },
+        limits=limits(pipeline.spec.get("resource_limits") or {}),
+        files=secret.files,
+        datum_batching=bool(t.get("datum_batching")),
     )
+
+
+def limits(given: Mapping[str, Any]) -> Limits:
+    """The ``resource_limits`` of a spec as a worker keeps them."""
+    cpu, memory = given.get("cpu"), given.get("memory")
+    return Limits(float(cpu) if cpu else None, int(parse_quantity(memory)) if memory else None)

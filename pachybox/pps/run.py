@@ -1,32 +1,27 @@
 """One job from plan to output commit.
 
-The datums of a job and what became of them are a tree (``JobRecord.datums``): one
-directory per datum, ``/<datum id>/meta`` (JSON) and ``/<datum id>/out/...``. A datum that
-is skipped brings its directory from the job that ran it, by hash. The output commit is
-the base job's output changed by the difference of the two trees of datums, so its cost
-follows what changed.
+    plan --datums--> known? --no--> feed --> lanes --outcomes--> results --> merge
+                        \\--yes: its result is taken over--------/
+
+The datums of a job and what became of them are a tree (``JobRecord.datums``): one directory
+per datum, ``/<datum id>/meta`` (JSON) and ``/<datum id>/out/...``. A datum that is skipped
+brings its directory from the job that ran it, by hash.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-import queue
-import shutil
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pachybox.errors import InvalidArgument, NotReady
-from pachybox.meta.tables import COMMITS, DATUMS, JOBS, DatumRecord
-from pachybox.model.files import Delete, Edit, Entry, Kind, Put
-from pachybox.model.glob import Glob
-from pachybox.model.ids import Commit, CommitId, Hash, Job
+from pachybox.meta.tables import DATUMS, DatumRecord
+from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
@@ -35,30 +30,27 @@ from pachybox.model.pps import (
     JobState,
     PipelineRecord,
     PipelineState,
-    Stats,
 )
 from pachybox.pfs.change import Change
-from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
-from pachybox.pps.attempt import Attempt, Outcome
+from pachybox.pps.feed import Feed
+from pachybox.pps.lane import Bench, Lane, Running
+from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory
+from pachybox.pps.merge import Merger, Parts
+from pachybox.pps.plan import Plan, Planner
 from pachybox.pps.pool import WorkerPool
+from pachybox.pps.results import Results
+from pachybox.pps.slots import Slots
+from pachybox.pps.trash import Trash
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
 
 log = logging.getLogger("pachybox.job")
 
 _FEW = 64  # datums looked up one by one
-_BATCH_S = 0.2  # results wait so long at most before they are written together
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The last successful job before this one: its datums and its output."""
-
-    datums: Hash
-    output: Hash
+_MANY = 10_000  # datums looked up together, and held in memory meanwhile
 
 
 class JobRun:
@@ -68,6 +60,8 @@ class JobRun:
         self,
         pfs: Pfs,
         pool: WorkerPool,
+        plans: Planner,
+        trash: Trash,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
@@ -82,61 +76,89 @@ class JobRun:
         name = record.job.pipeline
         self.work = work / f"{record.job.id}-{name.project}-{name.name}"
         self.logs = directory(logs, record.job)
-        self.unstartable = False
         self.cancelled = threading.Event()
         self.timed_out = False
+        self._plans = plans
+        self._trash = trash
         self._record = record
-        self._attempts: dict[int, Attempt] = {}
+        self._lanes: list[Lane] = []
         self._lock = threading.Lock()
-        self._results: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._feed = Feed()
+        self._slots: Slots | None = None
+        self._error: BaseException | None = None
 
     # ---- control
 
     def cancel(self) -> None:
         """Kill what runs; ``run`` then raises NotReady (handed back) or ends the job."""
         self.cancelled.set()
-        with self._lock:
-            for attempt in self._attempts.values():
-                attempt.cancel()
+        self._stop_lanes()
 
-    def current(self) -> list[Attempt]:
+    def running(self) -> list[Running]:
         """The datums running now."""
         with self._lock:
-            return list(self._attempts.values())
+            return [one for lane in self._lanes for one in lane.running()]
+
+    def restart(self, worker: int) -> None:
+        """Try again what one worker of the job works on."""
+        with self._lock:
+            lanes = [lane for lane in self._lanes if lane.number == worker]
+        for lane in lanes:
+            lane.restart()
+
+    @property
+    def unstartable(self) -> bool:
+        """Whether no worker could be started."""
+        return any(lane.unstartable for lane in self._lanes)
+
+    def _stop_lanes(self) -> None:
+        self._feed.abort()
+        with self._lock:
+            for lane in self._lanes:
+                lane.cancel()
+        if self._slots is not None:
+            self._slots.wake()
+
+    def _broke(self, error: BaseException) -> None:
+        """The job cannot go on, for a reason that is no datum's."""
+        self._error = self._error or error
+        self._stop_lanes()
 
     # ---- the whole
 
-    def run(self, slots: threading.Semaphore, width: int) -> None:
-        """Plan, run, merge, finish. ``width`` is how many ``slots`` there are: more workers than
-        that would only wait for each other. Raises NotReady when cancelled without being over."""
+    def run(self, slots: Slots) -> None:
+        """Plan, run, merge, finish. Raises NotReady when cancelled without being over."""
+        self._slots = slots
         with ExitStack() as held, self.pfs.blobs.session() as session:
-            base = self._base()
-            for root in (base.datums, base.output) if base is not None else ():
-                # its commit may be squashed or deleted while we build on it
-                held.enter_context(self.pfs.reading(root))
-            datums = self._plan(held)
-            self._begin(len(datums))
+            plan = self._plans.plan(self.pipeline, self._record, self.commit, held)
+            begun = self._begin(plan)
             timer = self._start_timer()
+            results = Results(
+                self.pfs,
+                session,
+                self.job,
+                kept=plan.kept,
+                again=self._record.started is not None,
+                broken=self._broke,
+            )
             try:
-                done = self._run_datums(session, datums, slots, width)
+                self._run_datums(session, plan, results, slots)
             finally:
                 if timer:
                     timer.cancel()
-                shutil.rmtree(self.work, ignore_errors=True)
+                self._trash.put(self.work)
             if self.timed_out:
-                self._end_failed(session, done, JobState.KILLED, "job timed out")
-                return
-            if self.cancelled.is_set():
+                self._end_failed(session, plan, results, JobState.KILLED, "job timed out")
+            elif self.cancelled.is_set():
                 raise NotReady(f"job {self.job} was stopped")
-            failed = [o for o in done.values() if o.state is DatumState.FAILED]
-            if failed:
-                first = failed[0]
-                reason = f"datum {first.datum.id} failed: {first.reason}"
-                if len(failed) > 1:
-                    reason += f" (and {len(failed) - 1} more)"
-                self._end_failed(session, done, JobState.FAILURE, reason)
-                return
-            self._merge(session, base, done)
+            elif self._error is not None:
+                raise self._error
+            elif results.failure is not None:
+                self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
+            else:
+                self._merge(session, plan, results)
+            begun.result()
+            results.settle()
 
     def _start_timer(self) -> threading.Timer | None:
         limit = self.pipeline.spec.get("job_timeout")
@@ -154,315 +176,154 @@ class JobRun:
         timer.start()
         return timer
 
-    def _plan(self, held: ExitStack) -> list[Datum]:
-        spec = self.pipeline.spec
-        made: list[Datum] = []
-        provenance = dict(self.commit.direct_provenance)
-        for source in planner.inputs_of(spec):
-            commit_id = provenance.get(source.branch)
-            if commit_id is None:
-                continue  # no commit yet: no datums
-            commit = self.pfs.resolve(source.branch.repo, commit_id)
-            held.enter_context(self.pfs.reading(commit.root))
-            matched = find(self.pfs.trees, commit.root, Glob(source.glob))
-            made += planner.datums(source, CommitId(commit_id), matched, self.pipeline.salt)
-        return made
-
-    def _base(self) -> Base | None:
-        """The nearest finished ancestor whose job succeeded."""
-        repo = self.job.pipeline.repo
-        parent = self.commit.parent
-        while parent is not None:
-            commit = self.pfs.meta.get(COMMITS, Commit(repo, parent))
-            if commit is None:
-                return None
-            job = self.pfs.meta.get(JOBS, Job(self.job.pipeline, commit.commit.id))
-            if job is not None and job.state is JobState.SUCCESS and job.datums is not None:
-                return Base(job.datums, commit.root)
-            parent = commit.parent
-        return None
-
-    def _begin(self, total: int) -> None:
+    def _begin(self, plan: Plan) -> Future[None]:
         def change(ch: Change) -> None:
             now = jobs.require(ch.tx, self.job)
-            self._record = jobs.update(
+            jobs.update(
                 ch,
                 self.job,
                 state=JobState.RUNNING,
                 started=now.started or ch.now,
-                total=total,
+                total=plan.total,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),
                 processed=0,
-                skipped=0,
+                skipped=plan.kept,
                 failed=0,
                 recovered=0,
+                plan_key=plan.key,
             )
             pipelines.set_state(ch, self.job.pipeline, PipelineState.RUNNING, "")
 
-        self.pfs.change(change)
+        return self.pfs.change_later(change)  # nobody waits for it: the next change takes it along
 
     # ---- datums
 
-    def _known(self, datums: list[Datum]) -> dict[str, DatumRecord]:
+    def _run_datums(self, session: Session, plan: Plan, results: Results, slots: Slots) -> None:
+        """Have an outcome of every datum of the plan; durable as they come."""
+        spec = self.pipeline.spec
+        bench = Bench(
+            self.pfs,
+            self.pool,
+            self.pipeline,
+            self.job,
+            session,
+            Presenter(self.pfs, Way.of(self.pool.runner.presents), planner.empty_inputs(spec)),
+            self.work,
+            self.logs,
+            self._trash,
+        )
+        most = min(planner.workers_wanted(spec), slots.width)
+        threads: list[threading.Thread] = []
+        try:
+            for datum in self._unknown(plan, results):
+                if len(threads) < most:
+                    threads.append(self._start_lane(bench, len(threads), results, slots))
+                if not self._feed.put(datum):
+                    break
+        finally:
+            self._feed.close()
+            for thread in threads:
+                thread.join()
+            results.close()
+
+    def _start_lane(
+        self, bench: Bench, number: int, results: Results, slots: Slots
+    ) -> threading.Thread:
+        if not number:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self.logs.mkdir(parents=True, exist_ok=True)
+        lane = Lane(bench, number, results.put)
+
+        def work() -> None:
+            try:
+                lane.work(self._feed.take, slots)
+            except BaseException as e:
+                self._broke(e)
+            finally:
+                lane.close()
+
+        with self._lock:
+            self._lanes.append(lane)
+            if self.cancelled.is_set():
+                lane.cancel()
+        thread = threading.Thread(target=work, name=f"lane-{number}", daemon=True)
+        thread.start()
+        return thread
+
+    def _unknown(self, plan: Plan, results: Results) -> Iterator[Datum]:
+        """The datums whose result is not known yet; the others are noted."""
+        datums = plan.datums()
+        while chunk := list(itertools.islice(datums, _MANY)):
+            known = self._known([datum.hash for datum in chunk])
+            unknown = []
+            for datum in chunk:
+                earlier = known.get(datum.hash)
+                if earlier is None:
+                    unknown.append(datum)
+                else:
+                    mine = earlier.stats if earlier.job == self.job else None
+                    results.skip(datum.id, earlier.dir, mine)
+            yield from unknown
+
+    def _known(self, hashes: list[str]) -> dict[str, DatumRecord]:
         """Earlier successes by hash: any job of this pipeline; only this one's own (from before
         a restart) when every job must process everything."""
-        p = self.job.pipeline
-        where = "WHERE project = ? AND pipeline = ? AND state = 'SUCCESS'"
-        params: list[Any] = [p.project, p.name]
-        if self.pipeline.spec.get("reprocess_spec") == "every_job":
-            where += " AND job = ?"
-            params.append(self.job.id)
         found: dict[str, DatumRecord] = {}
-        hashes = [d.hash for d in datums]
-        # perf: DuckDB's index serves equality only; a list is a scan (1.5 M datums: 100 ms)
-        few = len(hashes) <= _FEW
-        where += " AND hash = ?" if few else " AND hash IN (SELECT unnest(?))"
-        wanted = hashes if few else [hashes[i : i + 20_000] for i in range(0, len(hashes), 20_000)]
-        for one in wanted:
-            for record in self.pfs.meta.select(DATUMS, where, [*params, one]):
-                if record.hash not in found or record.job == self.job:
-                    found[record.hash] = record
+        every = self.pipeline.spec.get("reprocess_spec") == "every_job"
+        for record in self._with_hashes(hashes):
+            mine = record.job == self.job
+            if record.state is not DatumState.SUCCESS or record.job.pipeline != self.job.pipeline:
+                continue
+            if mine or (not every and record.hash not in found):
+                found[record.hash] = record
         return found
 
-    def _run_datums(
-        self, session: Session, datums: list[Datum], slots: threading.Semaphore, width: int
-    ) -> dict[str, Outcome]:
-        """Outcome of every datum by id, the skipped ones too; durable as they come."""
-        known = self._known(datums) if datums else {}
-        done: dict[str, Outcome] = {}
-        todo: queue.SimpleQueue[tuple[int, Datum]] = queue.SimpleQueue()
-        waiting = 0
-        for i, datum in enumerate(datums):
-            earlier = known.get(datum.hash)
-            if earlier is None:
-                todo.put((i, datum))
-                waiting += 1
-                continue
-            mine = earlier.job == self.job
-            state = DatumState.SUCCESS if mine else DatumState.SKIPPED
-            done[datum.id] = Outcome(
-                datum, state, "", earlier.dir, earlier.stats if mine else Stats()
-            )
-        if not waiting:
-            return done
-        self._tally = Tally(done.values())
-        writer = threading.Thread(target=self._write_results, args=(session, done), daemon=True)
-        self._error: BaseException | None = None
-        writer.start()
-        count = min(planner.workers_wanted(self.pipeline.spec), waiting, width)
-        threads = [
-            threading.Thread(target=self._work_loop, args=(n, session, todo, slots), daemon=True)
-            for n in range(count)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self._results.put(None)
-        writer.join()
-        if self._error is not None and not self.cancelled.is_set():
-            raise self._error
-        return done
-
-    def _work_loop(
-        self,
-        number: int,
-        session: Session,
-        todo: queue.SimpleQueue[tuple[int, Datum]],
-        slots: threading.Semaphore,
-    ) -> None:
-        attempt = Attempt(self, session, number)
-        with self._lock:
-            self._attempts[number] = attempt
-        try:
-            while not self.cancelled.is_set() and self._error is None:
-                try:
-                    index, datum = todo.get_nowait()
-                except queue.Empty:
-                    return
-                with slots:
-                    outcome = attempt.process(index, datum)
-                if outcome is not None:
-                    self._results.put(outcome)
-        except BaseException as e:
-            self._error = self._error or e
-        finally:
-            attempt.close()
-            with self._lock:
-                del self._attempts[number]
-
-    def _write_results(self, session: Session, done: dict[str, Outcome]) -> None:
-        """Take results as they come and write them in batches, so that a crash loses at most
-        the last fraction of a second of work, and no datum costs a transaction of its own."""
-        ended = False
-        while not ended:
-            first = self._results.get()
-            if first is None:
-                return
-            batch = [first]
-            until = time.monotonic() + _BATCH_S
-            while (left := until - time.monotonic()) > 0 and len(batch) < 5000:
-                try:
-                    more = self._results.get(timeout=left)
-                except queue.Empty:
-                    break
-                if more is None:
-                    ended = True
-                    break
-                batch.append(more)
-            try:
-                for outcome in batch:
-                    done[outcome.datum.id] = outcome
-                    self._tally.add(outcome)
-                self._save(session, batch)
-            except BaseException as e:
-                self._error = self._error or e
-                self.cancel_quietly()
-                return
-
-    def cancel_quietly(self) -> None:
-        """Stop the workers because the job cannot go on."""
-        with self._lock:
-            for attempt in self._attempts.values():
-                attempt.cancel()
-
-    def _save(self, session: Session, batch: list[Outcome]) -> None:
-        counts = self._tally.counts()
-
-        def change(ch: Change) -> None:
-            for o in batch:
-                ch.tx.put(
-                    DATUMS,
-                    DatumRecord(
-                        self.job,
-                        o.datum.id,
-                        o.datum.hash,
-                        o.state,
-                        o.reason,
-                        o.dir,
-                        ch.now,
-                        o.stats,
-                    ),
-                )
-            jobs.update(ch, self.job, **counts)
-            ch.tx.event(
-                "job.progress",
-                project=self.job.pipeline.project,
-                pipeline=self.job.pipeline.name,
-                id=self.job.id,
-                **{k: v for k, v in counts.items() if isinstance(v, int)},
-            )
-
-        self.pfs.change(change)
-        session.keep()  # named now: a job that breaks off later must not take it away
+    def _with_hashes(self, hashes: list[str]) -> Iterator[DatumRecord]:
+        """Every record with one of the hashes, of whatever pipeline."""
+        # perf: DuckDB's index serves equality of one column only; a list is a scan (1.5 M datums:
+        # 100 ms), another condition beside it costs 0.5 ms
+        if len(hashes) > _FEW:
+            yield from self.pfs.meta.select(DATUMS, "WHERE hash IN (SELECT unnest(?))", [hashes])
+            return
+        for one in hashes:
+            yield from self.pfs.meta.select(DATUMS, "WHERE hash = ?", [one])
 
     # ---- the end
 
-    def _tree(self, session: Session, base: Base | None, done: dict[str, Outcome]) -> Hash:
-        """The tree of datums of this job, as a change of the base job's."""
-        root = base.datums if base is not None else EMPTY
-        have = {e.name: e.hash for e in self.pfs.trees.list(root)}
-        edits: list[Edit] = [Delete(f"/{id_}") for id_ in have if id_ not in done]
-        for id_, outcome in done.items():
-            if have.get(id_) == outcome.dir:
-                continue
-            if id_ in have:
-                edits.append(Delete(f"/{id_}"))
-            whole = self.pfs.trees.entry(outcome.dir)
-            edits.append(Put(f"/{id_}", Entry(id_, Kind.DIR, outcome.dir, whole.size, whole.count)))
-        return self.pfs.trees.edit(root, edits, session.put)
-
-    def _merge(self, session: Session, base: Base | None, done: dict[str, Outcome]) -> None:
-        tree = self._tree(session, base, done)
-        counts = _counts(done)
+    def _merge(self, session: Session, plan: Plan, results: Results) -> None:
+        policy = self.pipeline.spec.get("output_merge") or "error"
+        before = (plan.base.datums, plan.base.commit.root) if plan.base else (EMPTY, EMPTY)
+        merger = Merger(self.pfs, session, *before, policy)
+        counts = results.tally.counts()
+        parts = Parts(results.changed, plan.removed)
         try:
-            root = self._output(session, base, tree)
+            merged = merger.merge(parts)
         except InvalidArgument as e:
             # two datums wrote one path: the datums stand, the job has no output
-            reason = e.message
-            self.pfs.change(
-                lambda ch: jobs.fail(ch, self.job, JobState.FAILURE, reason, **counts, datums=tree)
-            )
+            self._end_failed(session, plan, results, JobState.FAILURE, e.message)
             return
-        whole = self.pfs.trees.entry(root)
+        whole = self.pfs.trees.entry(merged.output)
+        end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
         self.pfs.change(
-            lambda ch: jobs.succeed(
-                ch, self.job, root, whole.size, whole.count, **counts, datums=tree
+            lambda ch: end(
+                ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums
             )
         )
         session.keep()
 
-    def _output(self, session: Session, base: Base | None, tree: Hash) -> Hash:
-        """The output tree: the base's, less what changed datums wrote there, plus what they
-        write now. Raises InvalidArgument when two datums write one path."""
-        deletes: list[Edit] = []
-        puts: dict[str, tuple[str, Entry]] = {}
-        before = base.datums if base is not None else EMPTY
-        for change in self.pfs.trees.diff(before, tree):
-            parts = change.path.split("/", 3)
-            if len(parts) < 4 or parts[2] != "out":
-                continue
-            path = f"/{parts[3]}"
-            if change.old is not None and not change.old.is_dir:
-                deletes.append(Delete(path))
-            if change.new is not None and not change.new.is_dir:
-                if path in puts:
-                    raise _collision(path, parts[1], puts[path][0])
-                puts[path] = (parts[1], change.new)
-        root = base.output if base is not None else EMPTY
-        root = self.pfs.trees.edit(root, deletes, session.put)
-        for path, (id_, _) in puts.items():
-            there = self.pfs.trees.get(root, path) if root != EMPTY else None
-            if there is not None and not there.is_dir:
-                raise _collision(path, id_, self._owner(tree, path, id_))
-        edits = [Put(path, entry) for path, (_, entry) in sorted(puts.items())]
-        return self.pfs.trees.edit(root, edits, session.put)
-
-    def _owner(self, tree: Hash, path: str, other: str) -> str:
-        for entry in self.pfs.trees.list(tree):
-            if entry.name != other and self.pfs.trees.get(tree, f"/{entry.name}/out{path}"):
-                return entry.name
-        return "another datum"
-
     def _end_failed(
-        self, session: Session, done: dict[str, Outcome], state: JobState, reason: str
+        self, session: Session, plan: Plan, results: Results, state: JobState, reason: str
     ) -> None:
-        tree = self._tree(session, None, done)
-        counts = _counts(done)
+        before = plan.base.datums if plan.base else EMPTY
+        tree = Merger(self.pfs, session, before).tree(Parts(results.changed, plan.removed))
+        counts = results.tally.counts()
         self.pfs.change(lambda ch: jobs.fail(ch, self.job, state, reason, **counts, datums=tree))
 
 
-def _collision(path: str, one: str, other: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"duplicate path output by different datums ({path} from {one} and {path} from {other})"
-    )
-
-
-class Tally:
-    """The job's counters and summed stats, kept as results come."""
-
-    def __init__(self, outcomes: Iterable[Outcome]) -> None:
-        self._states: Counter[DatumState] = Counter()
-        self._stats = Stats()
-        for outcome in outcomes:
-            self.add(outcome)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one datum."""
-        self._states[outcome.state] += 1
-        if outcome.state is not DatumState.SKIPPED:
-            self._stats = self._stats + outcome.stats
-
-    def counts(self) -> dict[str, Any]:
-        """What they are now, by the names JobRecord has for them."""
-        return {
-            "processed": self._states[DatumState.SUCCESS],
-            "skipped": self._states[DatumState.SKIPPED],
-            "failed": self._states[DatumState.FAILED],
-            "recovered": self._states[DatumState.RECOVERED],
-            "stats": self._stats,
-        }
-
-
-def _counts(done: dict[str, Outcome]) -> dict[str, Any]:
-    return Tally(done.values()).counts()
+def _why(results: Results) -> str:
+    """The reason of a job with failed datums."""
+    first = results.failure
+    assert first is not None
+    reason = f"datum {first.id} failed: {first.reason}"
+    more = results.tally.counts()["failed"] - 1
+    return f"{reason} (and {more} more)" if more else reason

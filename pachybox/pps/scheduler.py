@@ -18,13 +18,18 @@ from pachybox.errors import NotReady, PachyboxError
 from pachybox.meta.apply import Staged
 from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
 from pachybox.model.ids import Commit, CommitId, Job, Pipeline
-from pachybox.model.pps import JobRecord, JobState, PipelineState
+from pachybox.model.pps import JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
+from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
 from pachybox.pps.runners.base import Runner
+from pachybox.pps.secrets import Secrets
+from pachybox.pps.service_run import ServiceRun
+from pachybox.pps.slots import Slots
+from pachybox.pps.trash import Trash
 from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
@@ -34,24 +39,31 @@ _IDLE_S = 30.0  # a worker unused for so long is stopped
 
 @dataclass
 class _Running:
-    run: JobRun
+    run: JobRun | ServiceRun
     thread: threading.Thread = field(repr=False)
 
 
 class Scheduler:
     """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
 
-    def __init__(self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int) -> None:
+    def __init__(
+        self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int, secrets: Secrets
+    ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
         self._pfs = pfs
         self._work = work
         self._logs = logs
-        self._slots, self._width = threading.Semaphore(slots), slots
-        self.pool = WorkerPool(runner, work)
+        self._slots = Slots(slots)
+        self._plans = Planner(pfs)
+        self._trash = Trash(work / "trash")
+        self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
         self._running: dict[Pipeline, _Running] = {}
+        # what a job waits for: it is not looked at before that changes, however much else does
+        self._blocked: dict[Job, Commit] = {}
+        self._published_groups = 0
         self._stopping = False
         self._due = True
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
@@ -65,7 +77,7 @@ class Scheduler:
             found = meta.db.read(
                 "SELECT j.project, j.pipeline, j.id FROM jobs j JOIN commits c ON c.id = j.id "
                 "AND c.project = j.project AND c.repo = j.pipeline AND c.type = 'user' "
-                "WHERE j.finished_us IS NULL ORDER BY c.seq"
+                "WHERE j.finished_us IS NULL AND j.state <> 'JOB_EGRESSING' ORDER BY c.seq"
             )
             for project, pipeline, job_id in found:
                 self._add(Job(Pipeline(project, pipeline), CommitId(job_id)))
@@ -75,6 +87,7 @@ class Scheduler:
         self._open.setdefault(job.pipeline, {})[job] = None
 
     def _forget(self, job: Job) -> None:
+        self._blocked.pop(job, None)
         mine = self._open.get(job.pipeline, {})
         mine.pop(job, None)
         if not mine:
@@ -85,7 +98,7 @@ class Scheduler:
         with self._wake:
             return len(self._running)
 
-    def live(self, job: Job) -> JobRun | None:
+    def live(self, job: Job) -> JobRun | ServiceRun | None:
         """The run of ``job`` if it runs now."""
         with self._wake:
             found = self._running.get(job.pipeline)
@@ -105,15 +118,21 @@ class Scheduler:
         if self._thread.is_alive():
             self._thread.join()
         self.pool.close()
+        self._trash.close()
 
     def _published(self, staged: Staged) -> None:
         """Called by the metadata writer after each durable group; must be quick."""
         changed: dict[Any, Any] = staged.get(JOBS, {})
         if not changed and COMMITS not in staged and PIPELINES not in staged:
             return
+        moved = staged.get(COMMITS, {})
         with self._wake:
+            self._published_groups += 1
+            for job, on in list(self._blocked.items()) if moved else ():
+                if on in moved or Commit(job.pipeline.repo, job.id) in moved:
+                    del self._blocked[job]
             for key, record in changed.items():
-                if isinstance(record, JobRecord) and not record.state.terminal:
+                if isinstance(record, JobRecord) and not record.state.computed:
                     self._add(key)
                     continue
                 self._forget(key)
@@ -145,23 +164,46 @@ class Scheduler:
         return _IDLE_S if self.pool.idle() else None
 
     def _next_jobs(self) -> list[Job]:
-        """The oldest open job of each pipeline that runs none."""
-        return [next(iter(jobs)) for p, jobs in self._open.items() if p not in self._running]
+        """The oldest open job of each pipeline that runs none, and the one that follows where a
+        service runs, which never ends by itself."""
+        due = []
+        for pipeline, open_jobs in self._open.items():
+            running = self._running.get(pipeline)
+            if running is None:
+                due.append(next(iter(open_jobs)))
+            elif isinstance(running.run, ServiceRun):
+                due += [job for job in open_jobs if job != running.run.job][:1]
+        return [job for job in due if job not in self._blocked]
+
+    def _block(self, job: Job, on: Commit, group: int) -> None:
+        """Leave ``job`` alone until ``on`` changes; ``group`` was the last one published when
+        ``on`` was looked at."""
+        with self._wake:
+            if self._published_groups == group:
+                self._blocked[job] = on
+            else:  # race: it may have changed since
+                self._due = True
 
     def _consider(self, job: Job) -> None:
         """Start ``job`` if its inputs are finished; end it if they failed or are gone."""
         meta = self._pfs.meta
+        with self._wake:
+            group = self._published_groups
         commit = meta.get(COMMITS, Commit(job.pipeline.repo, job.id))
         pipeline = meta.get(PIPELINES, job.pipeline)
         record = meta.get(JOBS, job)
-        if commit is None or pipeline is None or record is None or record.state.terminal:
+        if commit is None or pipeline is None or record is None or record.state.computed:
             with self._wake:
                 self._forget(job)
                 self._due = True
             return
-        if commit.parent is not None:
+        with self._wake:
+            running = self._running.get(job.pipeline)
+        before = running.run if running is not None else None
+        if commit.parent is not None and before is None:
             parent = meta.get(COMMITS, Commit(job.pipeline.repo, commit.parent))
             if parent is not None and parent.finished is None:
+                self._block(job, parent.commit, group)
                 return
         failed = []
         for branch, up in commit.direct_provenance:
@@ -169,8 +211,7 @@ class Scheduler:
             if upstream is None:
                 failed.append(f"{branch.repo}@{up} was deleted")
             elif upstream.finished is None:
-                if record.state is JobState.CREATED:
-                    self._pfs.change(lambda ch: _starting(ch, job))
+                self._block(job, upstream.commit, group)
                 return
             elif upstream.error:
                 failed.append(f"{branch.repo}@{up}")
@@ -178,7 +219,21 @@ class Scheduler:
             reason = f"inputs failed: {', '.join(failed)}"
             self._pfs.change(lambda ch: jobs.fail(ch, job, JobState.UNRUNNABLE, reason))
             return
-        run = JobRun(self._pfs, self.pool, pipeline, record, commit, self._work, self._logs)
+        if isinstance(before, ServiceRun):
+            before.supersede()  # once it is over, this job is looked at again
+            return
+        kind = ServiceRun if pipeline.spec.get("service") else JobRun
+        run = kind(
+            self._pfs,
+            self.pool,
+            self._plans,
+            self._trash,
+            pipeline,
+            record,
+            commit,
+            self._work,
+            self._logs,
+        )
         thread = threading.Thread(
             target=self._run, args=(run,), name=f"job-{job.pipeline.name}", daemon=True
         )
@@ -188,13 +243,13 @@ class Scheduler:
             self._running[job.pipeline] = _Running(run, thread)
         thread.start()
 
-    def _run(self, run: JobRun) -> None:
+    def _run(self, run: JobRun | ServiceRun) -> None:
         job = run.job
         began = time.monotonic()
         log.info("job started job=%s", job)
         try:
             with full_disk_is_exhausted(self._work):
-                run.run(self._slots, self._width)
+                run.run(self._slots)
         except NotReady:
             log.info("job handed back job=%s", job)
         except PachyboxError as e:
@@ -204,18 +259,33 @@ class Scheduler:
             self._failed(run, f"internal error: {e!r}")
         finally:
             log.info("job ended job=%s seconds=%.3f", job, time.monotonic() - began)
+            self._rest(run.pipeline)
             with self._wake:
                 self._running.pop(job.pipeline, None)
                 self._due = True
                 self._wake.notify_all()
 
-    def _failed(self, run: JobRun, reason: str) -> None:
+    def _rest(self, pipeline: PipelineRecord) -> None:
+        """After a job: a pipeline that asks for it keeps no worker while it has nothing to do."""
+        if not pipelines.rests(pipeline.spec):
+            return
+        with self._wake:
+            busy = len(self._open.get(pipeline.pipeline, ())) > 0
+        if busy:
+            return
+        self.pool.drop(pipeline)
+        try:
+            self._pfs.change(lambda ch: pipelines.set_to_standby(ch, pipeline.pipeline))
+        except PachyboxError as e:
+            log.warning("not put to standby pipeline=%s error=%s", pipeline.pipeline, e)
+
+    def _failed(self, run: JobRun | ServiceRun, reason: str) -> None:
         """The job itself could not go on (no runner, input content damaged, disk full)."""
         state = PipelineState.FAILURE if run.unstartable else PipelineState.RUNNING
 
         def change(ch: Change) -> None:
             found = ch.tx.get(JOBS, run.job)
-            if found is None or found.state.terminal:
+            if found is None or found.state.computed:
                 return  # deleted, stopped or updated meanwhile: that is why it could not go on
             jobs.fail(ch, run.job, JobState.FAILURE, reason)
             pipelines.set_state(ch, run.job.pipeline, state, reason if run.unstartable else "")
@@ -232,9 +302,3 @@ class Scheduler:
                 with self._wake:
                     if self._wake.wait_for(lambda: self._stopping, timeout=2.0):
                         return
-
-
-def _starting(ch: Change, job: Job) -> None:
-    found = ch.tx.get(JOBS, job)
-    if found is not None and found.state is JobState.CREATED:
-        jobs.update(ch, job, state=JobState.STARTING)

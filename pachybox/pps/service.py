@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused
 from pachybox.meta.tables import (
     COMMITS,
     JOBS,
@@ -17,8 +18,16 @@ from pachybox.meta.tables import (
     PipelineVersion,
     micros,
 )
-from pachybox.model.glob import Glob
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, is_commit_id
+from pachybox.model.ids import (
+    DEFAULT_PROJECT,
+    Branch,
+    Commit,
+    CommitId,
+    Hash,
+    Job,
+    Pipeline,
+    is_commit_id,
+)
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
     Datum,
@@ -28,16 +37,20 @@ from pachybox.model.pps import (
 )
 from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
-from pachybox.pfs.find import find
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import jobs, logs, pipelines, planner
-from pachybox.pps.attempt import Attempt
+from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.egress import target as egress_target
+from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
+from pachybox.pps.machine import check_machine
+from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
-from pachybox.pps.spec import Spec
+from pachybox.pps.secrets import Secrets
+from pachybox.pps.secrets import check as check_secrets
+from pachybox.pps.spec import Spec, examine, load_input
 from pachybox.pps.spec import load as load_specs
 
 
@@ -55,13 +68,21 @@ class Pps:
     """Pipelines and jobs over one Pfs and one runner."""
 
     def __init__(
-        self, pfs: Pfs, runner: Runner, work: Path, log_dir: Path, slots: int, *, images: bool
+        self,
+        pfs: Pfs,
+        runner: Runner,
+        work: Path,
+        log_dir: Path,
+        slots: int,
+        secrets: Secrets,
+        *,
+        images: bool,
     ) -> None:
         """``images`` says whether the runner can run ``transform.image``; when it cannot and
         was not chosen explicitly, a spec that names one is refused."""
         self.pfs = pfs
         self.logs = log_dir
-        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots)
+        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets)
         self._images = images
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
@@ -95,9 +116,29 @@ class Pps:
         made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
         return made, [warning for spec in specs for warning in spec.warnings]
 
+    def validate(
+        self, text: str, source: str, *, project: str, runner: str = ""
+    ) -> tuple[list[Pipeline], list[str], list[str]]:
+        """What ``create`` would say of a text, without making anything: the pipelines of the
+        specs that are right, every problem, and the warnings."""
+        specs, found = examine(text, source, default_project=project)
+        warnings = [warning for spec in specs for warning in spec.warnings]
+        for spec in specs:
+            try:
+                self.check_image(spec, runner)
+            except PachyboxError as e:
+                found.append(str(e))
+        if not found:
+            try:
+                self._put_all(specs, update=True, reprocess=False, dry_run=True)
+            except PachyboxError as e:
+                found.append(str(e))
+        return [spec.pipeline for spec in specs], found, warnings
+
     def check_image(self, spec: Spec, runner: str = "") -> None:
-        """Refuse a spec that names an image this box cannot run, unless ``runner`` says that
-        its cmd is to run without."""
+        """Refuse a spec that asks for what this machine lacks: graphics cards, or an image that
+        the box cannot run, unless ``runner`` says that its cmd is to run without."""
+        check_machine(spec.pipeline, spec.canonical)
         if runner not in ("", "process", "auto"):
             raise InvalidArgument(
                 f"runner {runner!r} is not available in this version of pachybox",
@@ -129,6 +170,8 @@ class Pps:
 
         def one(ch: Change, spec: Spec) -> Made:
             old = ch.tx.get(PIPELINES, spec.pipeline)
+            check_secrets(ch.tx, spec.canonical)
+            egress_target.of_spec(spec.canonical)
             record = pipelines.put_pipeline(
                 ch,
                 spec.pipeline,
@@ -225,15 +268,16 @@ class Pps:
             solo=True,
         )
 
-    def run(self, pipeline: Pipeline, chosen: Sequence[CommitRecord], job: str = "") -> Job:
+    def run(self, pipeline: Pipeline, chosen: Sequence[Chosen], job: str = "") -> Job:
         """A job on chosen input commits. With ``job``: on the inputs that job had."""
         picked = list(chosen)
         if job:
             old = self.job(Job(pipeline, CommitId(job)))
-            commit = self.pfs.meta.get(COMMITS, Commit(pipeline.repo, old.job.id))
-            for branch, id_ in commit.direct_provenance if commit else ():
+            output = self.pfs.meta.get(COMMITS, Commit(pipeline.repo, old.job.id))
+            for branch, id_ in output.direct_provenance if output else ():
                 if branch.repo.type == "user":
-                    picked.append(self.pfs.resolve(branch.repo, id_))
+                    commit = self.pfs.resolve(branch.repo, id_)
+                    picked.append(Chosen(commit, branch.name, strict=True))
         return self.pfs.change(lambda ch: pipelines.run_pipeline(ch, pipeline, picked), solo=True)
 
     def rerun(self, pipeline: Pipeline, *, reprocess: bool = False) -> Job:
@@ -241,6 +285,10 @@ class Pps:
         return self.pfs.change(
             lambda ch: pipelines.run_pipeline(ch, pipeline, [], reprocess=reprocess), solo=True
         )
+
+    def run_cron(self, pipeline: Pipeline) -> None:
+        """See cron.tick_now."""
+        cron.tick_now(self.pfs, pipeline)
 
     # ---- jobs
 
@@ -292,8 +340,8 @@ class Pps:
         reverse: bool = False,
         history: int = -1,
     ) -> Iterator[JobRecord]:
-        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``
-        0 keeps to the newest version of the pipeline."""
+        """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``:
+        of so many versions of the pipeline before the newest; negative of all."""
         where, params = ["TRUE"], []
         if pipeline is not None:
             self.pipeline(pipeline)
@@ -316,7 +364,7 @@ class Pps:
             for record in page:
                 if projects and record.job.pipeline.project not in projects:
                     continue
-                if history == 0 and not self._newest(record):
+                if history >= 0 and not self._recent(record, history):
                     continue
                 if inputs and not self._reads(record, inputs):
                     continue
@@ -329,9 +377,9 @@ class Pps:
             at, name = micros(page[-1].created), page[-1].job.pipeline
             last = (at, at, name.name, name.project, page[-1].job.id)
 
-    def _newest(self, record: JobRecord) -> bool:
+    def _recent(self, record: JobRecord, versions: int) -> bool:
         pipeline = self.pfs.meta.get(PIPELINES, record.job.pipeline)
-        return pipeline is not None and pipeline.version == record.pipeline_version
+        return pipeline is not None and pipeline.version - record.pipeline_version <= versions
 
     def _reads(self, record: JobRecord, inputs: Sequence[CommitRecord]) -> bool:
         commit = self.pfs.meta.get(COMMITS, Commit(record.job.pipeline.repo, record.job.id))
@@ -368,12 +416,14 @@ class Pps:
     def restart_datum(self, job: Job, filters: Sequence[str]) -> None:
         """Kill the datum running now whose inputs match all filters; it is tried again."""
         run = self.scheduler.live(job)
-        hit = False
-        for attempt in run.current() if run else ():
-            datum = attempt.datum
-            if datum is not None and matches(datum.inputs, datum.id, filters):
-                attempt.restart()
-                hit = True
+        hit = {
+            one.worker
+            for one in (run.running() if run else ())
+            if matches(one.datum.inputs, one.datum.id, filters)
+        }
+        for worker in hit:
+            if run is not None:
+                run.restart(worker)
         if not hit:
             raise NotFound(
                 f"datum matching filter [{', '.join(filters)}] could not be found for job ID "
@@ -381,10 +431,10 @@ class Pps:
                 "only a datum that runs now can be restarted",
             )
 
-    def running(self, job: Job) -> list[Attempt]:
+    def running(self, job: Job) -> list[Running]:
         """The datums of a job that run now."""
         run = self.scheduler.live(job)
-        return [a for a in run.current() if a.datum is not None] if run else []
+        return run.running() if run else []
 
     # ---- datums
 
@@ -398,24 +448,24 @@ class Pps:
 
     def complete_input(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """An input as a user gives it, checked and with its defaults filled in."""
-        whole = {
-            "pipeline": {"name": "preview"},
-            "transform": {"cmd": ["true"]},
-            "input": spec["input"],
-        }
-        made = load_specs(json.dumps(whole), "the input", default_project=DEFAULT_PROJECT)
-        return made[0].canonical
+        text = json.dumps({"input": spec["input"]})
+        return {"input": load_input(text, "the input", default_project=DEFAULT_PROJECT)}
 
     def preview(self, spec: Mapping[str, Any]) -> Iterator[Datum]:
         """The datums a spec's input would make of the present heads."""
-        for source in planner.inputs_of(spec):
-            branch = self.pfs.inspect_branch(source.branch)
-            if branch.head is None:
-                continue
-            commit = self.pfs.resolve(source.branch.repo, branch.head)
-            with self.pfs.reading(commit.root):
-                for path, entry in find(self.pfs.trees, commit.root, Glob(source.glob)):
-                    yield from planner.datums(source, branch.head, [(path, entry)], "")
+        node = algebra.parse(spec["input"])
+        with ExitStack() as held:
+            roots: dict[Branch, tuple[CommitId, Hash] | None] = {}
+            for branch in algebra.branches(node):
+                head = self.pfs.inspect_branch(branch).head
+                if head is None:
+                    continue
+                commit = self.pfs.resolve(branch.repo, head)
+                held.enter_context(self.pfs.reading(commit.root))
+                roots[branch] = (commit.commit.id, commit.root)
+            commits = {branch: at[0] for branch, at in roots.items() if at is not None}
+            for combination in algebra.whole(node, roots, self.pfs.trees):
+                yield planner.to_datum(combination, commits, "")
 
     # ---- logs
 

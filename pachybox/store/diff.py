@@ -5,7 +5,7 @@ Equal hashes are skipped on every level, whole directories as well as chunks of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pachybox.model.files import Change, Entry
 from pachybox.model.ids import Hash
@@ -15,10 +15,17 @@ _Item = tuple[int, Row]
 """(level, row): level 0 is an entry, above it a chunk of level - 1."""
 
 
-def diff_trees(nodes: Nodes, old: Hash, new: Hash, prefix: str) -> Iterator[Change]:
+def diff_trees(
+    nodes: Nodes,
+    old: Hash,
+    new: Hash,
+    prefix: str,
+    descend: Callable[[str], bool] | None = None,
+) -> Iterator[Change]:
     """The changes between two directories, in path order; ``prefix`` begins the paths.
 
-    A directory whose content differs comes before what differs in it.
+    A directory whose content differs comes before what differs in it; where ``descend``
+    says no to its path, only it comes.
     """
     stack = [(prefix, _diff_rows(nodes, old, new))]
     while stack:
@@ -33,7 +40,7 @@ def diff_trees(nodes: Nodes, old: Hash, new: Hash, prefix: str) -> Iterator[Chan
         assert entry is not None
         path = prefix + entry.name
         yield Change(path, was, now)
-        if entry.is_dir:
+        if entry.is_dir and (descend is None or descend(path)):
             stack.append((path + "/", _diff_rows(nodes, _hash(was), _hash(now))))
 
 

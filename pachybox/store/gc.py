@@ -220,6 +220,8 @@ def _weigh(
 
 def _empty(store: BlobStore, pack: Pack, live: Prefixes, touched: _Touched, tally: _Tally) -> bool:
     """Copy what lives in a sealed pack to the open one, then remove it; False when it stays."""
+    if pack.pins:  # a hint; what counts is the look under the lock below
+        return False
     records = np.concatenate([np.zeros(0, RECORD), *pack.records()])
     keys = prefixes(records["hash"].tobytes())
     wanted = contains(live, keys)
@@ -232,6 +234,8 @@ def _empty(store: BlobStore, pack: Pack, live: Prefixes, touched: _Touched, tall
         copied |= wanted
         store.packs.sync()  # crash: the copies must be safe before their source goes
         with store.lock:
+            if pack.pins:
+                return False  # the copies are double now, which the next collection mends
             wanted = contains(touched.now(), keys)
             if not (wanted & ~copied).any():
                 store.packs.forget(pack)

@@ -61,6 +61,14 @@ class Place(NamedTuple):
     length: int
 
 
+class Found(NamedTuple):
+    """Where many blobs are: columns of one length. ``pack`` 0: not in a pack."""
+
+    pack: npt.NDArray[np.uint32]
+    offset: npt.NDArray[np.uint64]
+    length: npt.NDArray[np.uint64]
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Entries as arrays of one length; ``prefix`` ascending in a segment."""
@@ -154,6 +162,23 @@ class Segment:
                 return Place(pack, self._offsets[i], self._lengths[i])
             i += 1
         return None
+
+    def find_many(self, hashes: Records, keys: Prefixes, live: Sequence[int]) -> Found:
+        """The first entry of each of many hashes, in one pass over the columns; its pack is 0
+        where there is none or it lies in a pack that is not ``live``."""
+        columns = self.columns()
+        at = np.searchsorted(columns.prefix, keys)
+        at[at == self.count] = 0
+        pack = columns.pack[at]
+        there = (columns.hash[at] == hashes) & np.isin(pack, live)
+        found = Found(
+            np.where(there, pack, 0).astype(np.uint32),
+            columns.offset[at].astype(np.uint64),
+            columns.length[at].astype(np.uint64),
+        )
+        if len(keys) > _BLOCK // 16:
+            self.let_go()
+        return found
 
     def find_all(self, h: Hash) -> Iterator[Place]:
         """Every entry of ``h``, of packs that are gone too."""

@@ -53,6 +53,7 @@ class Pack:
         self.synced = size  # durable up to here
         self.marked = 0  # the latest frame says so up to here
         self.suspect = False  # a sync failed: what is behind ``synced`` must be written again
+        self.pins = 0  # file system images about to point into it; the store's lock guards it
         self.file: OpenFile | None = None
 
     def frames(self) -> Iterator[Header | Gap]:

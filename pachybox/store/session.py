@@ -6,7 +6,10 @@ the collector must leave alone.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -205,9 +208,10 @@ class Session:
     def adopt(self, path: Path) -> tuple[Hash, int]:
         """Take over a finished file, which is gone from ``path`` on return.
 
-        The caller promises that nobody has it open for writing. Large files of the store's
-        own file system are renamed in and become read-only; others are copied. Raises
-        InvalidArgument for what is no regular file.
+        Large files of the store's own file system are renamed in and become read-only; others
+        are copied, as are those somebody else can still write to: by another name (a hard
+        link) or because it is open for writing. The caller promises that no such thing begins
+        meanwhile. Raises InvalidArgument for what is no regular file.
         """
         before = path.lstat()
         if not stat.S_ISREG(before.st_mode):
@@ -220,11 +224,16 @@ class Session:
             path.chmod(0o600)
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            if not large or not mine or before.st_dev != self._store.root.stat().st_dev:
+            elsewhere = before.st_dev != self._store.root.stat().st_dev
+            if not large or not mine or elsewhere or before.st_nlink > 1:
                 result = self.put_fd(fd)
                 remove(path)
                 return result
             path.chmod(0o444)
+            if not _nobody_writes(fd):
+                result = self.put_fd(fd)
+                remove(path)
+                return result
             return self._adopt_large(path, fd, before.st_size)
         finally:
             os.close(fd)
@@ -282,6 +291,22 @@ class Session:
                 store.leases.shared(self._lease, h)
         if not new:
             store.objects.release(path)
+
+
+def _nobody_writes(fd: int) -> bool:
+    """Whether no process has the file of ``fd`` open for writing, or mapped so.
+
+    The kernel grants a read lease on no other file. Where a file system knows no leases, the
+    caller's promise must do.
+    """
+    try:
+        # whoever opens it this instant makes the kernel send the signal; the usual one kills
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as e:
+        return e.errno != errno.EAGAIN
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True
 
 
 def _fill_from(readinto: Callable[[memoryview], int], view: memoryview) -> int:

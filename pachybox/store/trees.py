@@ -11,12 +11,12 @@ a ``/``: the order in which a hierarchical walk meets them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pachybox.errors import NotFound
 from pachybox.model.files import Change, Edit, Entry, Kind
 from pachybox.model.ids import Hash
-from pachybox.store.chunks import SHAPE, Shape, leaves, leaves_back
+from pachybox.store.chunks import SHAPE, Finder, Shape, leaves, leaves_back
 from pachybox.store.content import decode_segments
 from pachybox.store.diff import diff_trees
 from pachybox.store.edit import Editor
@@ -69,6 +69,28 @@ class Trees:
             if node.level == 0:
                 return node.row(i) if node.keys[i] == key else None
             node = nodes.child(node, i)
+
+    def lookup(self, root: Hash) -> Callable[[str], Entry | None]:
+        """Like ``get`` of one root, for many paths: half the cost where neighbours come one
+        after the other, as they lie in the tree. For one thread."""
+        finders: dict[str, Finder | None] = {}
+
+        def get(path: str) -> Entry | None:
+            directory, _, name = path.rpartition("/")
+            if not name:
+                return self.get(root, path)
+            if directory not in finders:
+                finders.clear()  # one directory at a time
+                at = self.get(root, directory)
+                found = at is not None and at.is_dir
+                finders[directory] = Finder(self._nodes, at.hash) if at and found else None
+            finder = finders[directory]
+            if finder is None:
+                return None
+            row = finder.find(name) or finder.find(name + "/")
+            return None if row is None else entry_of(row)
+
+        return get
 
     def list(
         self, root: Hash, path: str = "/", *, after: str = "", reverse: bool = False
@@ -154,6 +176,12 @@ class Trees:
             else:
                 stack.pop()
 
+    def leaves(self, directory: Hash) -> Iterator[Node]:
+        """The entries of one directory as they are stored, some dozens at a time by columns:
+        for bulk use. Leaves the cache alone."""
+        for node, _ in leaves(self._nodes, directory, once=True):
+            yield node
+
     def rows(self, root: Hash) -> Iterator[tuple[str, int, Hash]]:
         """(path, size, hash) of every file in order, for bulk use: a quarter of the cost of
         walk. The hash of a file of several segments is that of its segment list. Leaves the
@@ -197,23 +225,31 @@ class Trees:
         """
         return Editor(self._nodes, put, self._shape).apply(root, edits)
 
-    def diff(self, old: Hash, new: Hash, path: str = "/") -> Iterator[Change]:
+    def diff(
+        self,
+        old: Hash,
+        new: Hash,
+        path: str = "/",
+        *,
+        descend: Callable[[str], bool] | None = None,
+    ) -> Iterator[Change]:
         """What differs at and below ``path``, in order; cost follows the difference.
 
         Directories with a difference in them are changes too, before their contents; what is
         added or removed whole is given down to its files. The directory ``path`` itself is
         left out when both trees have it. A file that became a directory is a removal and an
-        addition. Nothing when neither tree has ``path``.
+        addition. Nothing when neither tree has ``path``. A directory below ``path`` to whose
+        path ``descend`` says no is given without what is in it.
         """
         if path.strip("/") == "":
-            yield from diff_trees(self._nodes, old, new, "/")
+            yield from diff_trees(self._nodes, old, new, "/", descend)
             return
         path = path.rstrip("/")
         was, now = self.get(old, path), self.get(new, path)
         if was is None or now is None or was.is_dir is not now.is_dir:
             pairs = [(was, None), (None, now)]
         elif was.is_dir:
-            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/")
+            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/", descend)
             return
         else:
             pairs = [(was, now)] if was != now else []
@@ -224,7 +260,7 @@ class Trees:
             yield Change(path, *one)
             if entry.is_dir:
                 a, b = (EMPTY if e is None else e.hash for e in one)
-                yield from diff_trees(self._nodes, a, b, path + "/")
+                yield from diff_trees(self._nodes, a, b, path + "/", descend)
 
     def union(
         self,

@@ -1,51 +1,107 @@
-"""The worker's end of the conversation: messages in on one descriptor, lines out on another."""
+"""The worker's end of the conversation: frames in on one descriptor, frames out on another.
+
+Nothing here blocks but ``wait``: a box that is slow to take output must not keep a datum's
+clock from being read.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+import select
+from collections import deque
 
 from pachybox.worker import wire
+from pachybox.worker.frames import Splitter
+from pachybox.worker.wire import DatumTask
 
 
 class Control:
-    """Buffered lines from ``fd``. ``closed`` is set once the box hung up."""
+    """Runs and cancels as they come. ``closed`` is set once the box hung up."""
 
     def __init__(self, fd: int = 0, out: int = 1) -> None:
         self.fd = fd
-        self._out = out
-        self._data = b""
+        self.out = out
         self.closed = False
+        self._frames = Splitter()
+        self._runs: deque[tuple[int, DatumTask]] = deque()
+        self._cancelled: set[int] = set()
+        self._pending = bytearray()
+
+    def first(self) -> bytes | None:
+        """The body of the first frame, not one byte beyond it; None when there is none."""
+        head = _exactly(self.fd, 5)
+        if len(head) < 5 or head[4:] != wire.START:
+            return None
+        body = _exactly(self.fd, int.from_bytes(head[:4], "little") - 1)
+        return body or None
 
     def read(self) -> None:
         """Take what is there to be read; blocks when nothing is."""
-        data = os.read(self.fd, 1 << 16)
-        self._data += data
+        data = os.read(self.fd, 1 << 18)
         self.closed = self.closed or not data
+        self._frames.feed(data)
+        while (got := self._frames.next()) is not None:
+            kind, body = got
+            if kind == wire.RUN:
+                self._runs.append(wire.run(body))
+            elif kind == wire.CANCEL:
+                self._cancelled.add(wire.numbered(body)[0])
 
-    def next(self) -> wire.JSON | None:
-        """A whole message that has been read already, or None."""
-        text, newline, rest = self._data.partition(b"\n")
-        if not newline:
-            return None
-        self._data = rest
-        message: wire.JSON = json.loads(text)
-        return message
-
-    def wait(self) -> wire.JSON | None:
-        """The next message, waiting for it; None when the box has hung up."""
-        while (message := self.next()) is None:
+    def wait(self) -> tuple[int, DatumTask] | None:
+        """The next run, waiting for it; None when the box has hung up."""
+        while not self._runs:
             if self.closed:
                 return None
-            self.read()
-        return message
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            if self._pending:
+                poll.register(self.out, select.POLLOUT)
+            for fd, _ in poll.poll():
+                if fd == self.out:
+                    self.flush()
+                else:
+                    self.read()
+        number, task = self._runs.popleft()
+        self._cancelled = {n for n in self._cancelled if n >= number}
+        return number, task
 
-    def send(self, message: Mapping[str, object]) -> None:
-        """Write one message; a box that is gone is noticed by the next ``wait``."""
-        data = wire.line(message)
+    def stopped(self, number: int) -> bool:
+        """Whether the box has cancelled this run or is gone."""
+        return self.closed or number in self._cancelled
+
+    @property
+    def pending(self) -> int:
+        """Bytes the box has not taken yet."""
+        return len(self._pending)
+
+    def send(self, frame: bytes) -> None:
+        """Say something, now or as soon as the box takes it."""
+        self._pending += frame
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what can be written; a box that is gone takes everything."""
+        os.set_blocking(self.out, False)
         try:
-            while data:
-                data = data[os.write(self._out, data) :]
+            while self._pending:
+                with memoryview(self._pending) as view:
+                    written = os.write(self.out, view[: 1 << 16])
+                del self._pending[:written]
+        except BlockingIOError:
+            pass
         except BrokenPipeError:
             self.closed = True
+            self._pending.clear()
+
+    def drain(self) -> None:
+        """Write everything, however long it takes: for the last words."""
+        while self._pending:
+            select.select([], [self.out], [])
+            self.flush()
+
+
+def _exactly(fd: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data

@@ -25,6 +25,7 @@ from typing import NoReturn
 from pachybox.worker import kernel
 from pachybox.worker.descendants import kill_family
 from pachybox.worker.identity import Identity
+from pachybox.worker.layout import Layout
 from pachybox.worker.sandbox import FULL, Sandbox
 
 _FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -37,6 +38,7 @@ _DEFAULT_SIGNALS = (
     signal.SIGHUP,
     signal.SIGQUIT,
     signal.SIGCHLD,
+    signal.SIGUSR1,
 )
 
 
@@ -47,7 +49,7 @@ class Launch:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
-    inputs: str
+    layout: Layout
     out: str
     identity: Identity | None
     stdin: int
@@ -84,10 +86,12 @@ def run(launch: Launch, sandbox: Sandbox) -> NoReturn:
 def _live(launch: Launch, sandbox: Sandbox) -> Mapping[str, object]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    # Asks the code to end; kept until there is code to ask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     os.setsid()
     identity = launch.identity
     as_root = (identity.uid if identity else os.geteuid()) == 0
-    sandbox.enter(launch.inputs, launch.out, as_root=as_root)
+    sandbox.enter(launch.layout, launch.out, as_root=as_root)
     os.umask(0o022)
     if sandbox.level != FULL:
         kernel.adopt_orphans()
@@ -102,6 +106,8 @@ def _live(launch: Launch, sandbox: Sandbox) -> Mapping[str, object]:
         raise CannotRun(f"working directory {launch.cwd}: {e.strerror}") from None
     started = time.monotonic()
     main = _start(launch)
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: os.killpg(main, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
     os.close(launch.stdin)
     os.close(launch.output)
     cpu = 0.0

@@ -37,10 +37,18 @@ _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITY_VERSION_3 = 0x20080522
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
-_SYS_MOUNT_SETATTR = 442  # one number on every architecture
+_OPEN_TREE_CLONE = 1
+_FROM_EMPTY_PATH = 4
+# One number on every architecture.
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
 # The generic table serves arm64 and riscv64; elsewhere clone's arguments differ too.
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}.get(platform.machine())
 
@@ -137,6 +145,24 @@ def _mounts_from(target: Path) -> list[bytes]:
     return [point for point in points if point == top or point.startswith(top + b"/")]
 
 
+def move_detached(source: Path, target: Path) -> None:
+    """Show ``source`` at ``target`` by way of a detached mount, from a namespace entered by name:
+    the calls that the shim makes and nothing else here does."""
+    number = ctypes.c_long
+    with open("/proc/self/ns/mnt") as own:
+        _check(_libc.setns(own.fileno(), CLONE_NEWNS), "setns")
+    fd = _libc.syscall(
+        number(_SYS_OPEN_TREE), number(_AT_FDCWD), os.fsencode(source), number(_OPEN_TREE_CLONE)
+    )
+    _check(fd, "open_tree", source)
+    done = _libc.syscall(
+        number(_SYS_MOVE_MOUNT), number(fd), b"", number(_AT_FDCWD), os.fsencode(target),
+        number(_FROM_EMPTY_PATH),
+    )  # fmt: skip
+    os.close(fd)
+    _check(done, "move_mount", target)
+
+
 def pivot(new_root: Path) -> None:
     """Make ``new_root`` (a mount point) the root and the working directory; forget the old one."""
     os.chdir(new_root)
@@ -168,6 +194,27 @@ def set_dumpable(on: bool) -> None:
 def no_new_privileges() -> None:
     """From now on no program gains rights by being set-user-id; children inherit this."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_capabilities() -> None:
+    """Let the program that this process executes next hold all that the process holds.
+
+    Root's programs do anyhow; in a user namespace the ambient set carries them over.
+    """
+    if os.geteuid() == 0:
+        return
+    head = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable: low, then high
+    _check(_libc.capget(head, sets), "capget")
+    low, high = struct.unpack_from("=III III", sets)[1::3]
+    struct.pack_into("=III III", sets, 0, low, low, low, high, high, high)
+    _check(_libc.capset(head, sets), "capset")
+    for number in range(64):
+        if (low | high << 32) >> number & 1:
+            zero = ctypes.c_ulong(0)
+            raised = ctypes.c_ulong(number)
+            ambient = ctypes.c_ulong(_PR_CAP_AMBIENT_RAISE)
+            _check(_libc.prctl(_PR_CAP_AMBIENT, ambient, raised, zero, zero), "prctl ambient")
 
 
 def limit_capabilities(kept: frozenset[int]) -> None:

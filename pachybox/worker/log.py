@@ -1,4 +1,6 @@
-"""User code's output as bounded JSON lines: {"ts": RFC3339, "user": true, "message": ...}.
+"""User code's output, written by the box as bounded JSON lines.
+
+A line is {"ts": RFC3339, "user": true, "message": ...}.
 
 Whatever a program prints, the log of one datum stays below ``cap`` bytes and each line
 below ``LINE`` bytes of output; what did not fit is counted and named in one last line.
@@ -20,14 +22,36 @@ def stamp(seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
 
 
+class LogFile:
+    """A log that stays open from datum to datum. Raises OSError when it cannot be written."""
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self.fd = os.open(path, flags, 0o644)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the file has lost its name, so that nobody would read what is added."""
+        return not os.fstat(self.fd).st_nlink
+
+    def close(self) -> None:
+        """Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class LogWriter:
     """Appends to one datum's log; ``feed`` takes output as it comes, ``close`` ends it.
+
+    ``head`` goes before the output, with the first write. Output itself stays below ``cap``.
 
     A log that can no longer be written (a full disk) loses lines, never the datum.
     """
 
-    def __init__(self, path: str, cap: int = CAP) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    def __init__(self, file: LogFile, cap: int = CAP, head: bytes = b"") -> None:
+        self._file = file
+        self._head = head
         self._cap = cap
         self._room = cap
         self._rest = b""
@@ -46,8 +70,12 @@ class LogWriter:
         if lines:
             self._write(lines)
 
-    def close(self) -> None:
-        """Write what is left and, when some output was dropped, how much."""
+    def close(self, dropped: int = 0) -> None:
+        """Write what is left and, when some output was dropped, how much.
+
+        ``dropped`` bytes more never came here.
+        """
+        self._dropped += dropped
         if self._rest:
             self._write([self._rest])
         if self._dropped:
@@ -56,7 +84,8 @@ class LogWriter:
                 f"{self._cap} bytes, a line {LINE}"
             )
             self._append(self._record(stamp(time.time()), message.encode()))
-        os.close(self._fd)
+        if self._head:
+            self._append(b"")
 
     def _record(self, ts: str, line: bytes) -> bytes:
         text = quoted(line.decode("utf-8", "replace"))
@@ -84,8 +113,9 @@ class LogWriter:
         self._append(b"".join(records))
 
     def _append(self, records: bytes) -> None:
+        records, self._head = self._head + records, b""
         try:
             while records:
-                records = records[os.write(self._fd, records) :]
+                records = records[os.write(self._file.fd, records) :]
         except OSError:
             self._dropped += len(records)

@@ -8,6 +8,7 @@ runs datum after datum. When the box hangs up or sends SIGTERM, it kills what ru
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,70 +16,93 @@ from types import FrameType
 from typing import NoReturn
 
 from pachybox.errors import PachyboxError, Refused
-from pachybox.worker import identity, sandbox, wire
+from pachybox.worker import handover, identity, sandbox, wire
 from pachybox.worker.control import Control
-from pachybox.worker.run import Bench, run
+from pachybox.worker.frames import frame
+from pachybox.worker.run import Bench, environment, run
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve one box on stdin and stdout until it hangs up; ``--probe`` prints what is possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the box's to handle
     signal.signal(signal.SIGTERM, _terminate)
-    if "--probe" in (sys.argv[1:] if argv is None else argv):
+    words = sys.argv if argv is None else argv
+    if "--probe" in words:
         from pachybox.worker import probe
 
-        Control().send(probe.facts())
+        after = words[words.index("--probe") + 1 :]
+        sys.stdout.write(json.dumps(probe.facts(*after[:1])))
         return 0
     control = Control()
-    first = control.wait()
+    first = control.first()
     if first is None:
         return 0
+    spec, seal = wire.start(first)
     try:
-        bench = _set_up(wire.spec(first["spec"]), first["seal"])
+        bench = _set_up(spec, seal)
+        box = bench.sandbox
+        ready = {"level": box.level, "rootless": box.rootless, "skipped": box.skipped}
+        if box.level == sandbox.FULL and seal["shim"]:
+            _hand_over(bench, json.dumps({**ready, "served": "shim"}))
+        if spec.datum_batching:
+            raise _no_batching(spec)
     except PachyboxError as e:
-        control.send({"refused": {"message": e.message, "hint": e.hint}})
+        control.send(
+            frame(wire.REFUSED, json.dumps({"message": e.message, "hint": e.hint}).encode())
+        )
         return 1
-    box = bench.sandbox
-    control.send(
-        {
-            "ready": {
-                "pid": os.getpid(),
-                "level": box.level,
-                "rootless": box.rootless,
-                "skipped": box.skipped,
-            }
-        }
-    )
+    sandbox.seal(box)
+    control.send(frame(wire.READY, json.dumps({**ready, "served": "python"}).encode()))
     _serve(bench, control)
     return 0
 
 
 def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     """Build the sandbox the box asks for, or raise Refused: a weaker one is never used instead."""
-    if not spec.transform.cmd:
+    transform = spec.transform
+    if not transform.cmd:
         raise Refused(
             f"pipeline {spec.pipeline}: nothing to run",
             "give the transform a cmd, such as a script",
         )
+    if any("\0" in word for word in (*transform.cmd, *transform.err_cmd)):
+        raise Refused(f"pipeline {spec.pipeline}: a word of its cmd holds a NUL", "leave it out")
+    # Looked up before there is a sandbox, whose files may belong to the user.
+    chosen = identity.choose(transform.user, may_switch=os.geteuid() == 0)
     level = seal["level"]
     try:
-        box = sandbox.prepare(level, str(spec.work_dir), seal["hide"])
+        box = sandbox.prepare(level, str(spec.work_dir), seal["hide"], spec.files, chosen)
     except OSError as e:
         raise Refused(
             f"cannot make the {level!r} sandbox of a worker: {e}",
             "`pachybox doctor` says what this machine allows",
         ) from e
-    may_switch = os.geteuid() == 0 and not box.rootless
-    chosen = identity.choose(spec.transform.user, may_switch=may_switch)
-    return Bench(spec, box, chosen, dict(os.environ))
+    if chosen is not None and box.rootless:
+        identity.choose(transform.user, may_switch=False)
+    return Bench(spec, box, chosen, environment(spec, chosen, dict(os.environ)))
+
+
+def _hand_over(bench: Bench, ready: str) -> NoReturn:
+    try:
+        handover.hand_over(bench, bench.base_env, ready)
+    except OSError as e:
+        raise Refused(
+            f"the shim cannot be run: {e}", f"set {handover.OFF}=off to do without it"
+        ) from e
+
+
+def _no_batching(spec: wire.WorkerSpec) -> Refused:
+    return Refused(
+        f"pipeline {spec.pipeline}: datum_batching needs the shim and full isolation",
+        "`pachybox doctor` says why they are not in use here",
+    )
 
 
 def _serve(bench: Bench, control: Control) -> None:
-    while (message := control.wait()) is not None:
-        if message["op"] == "run":
-            number = message["run"]
-            result = run(bench, wire.task(message["task"]), number, control)
-            control.send({"run": number, "result": wire.pack(result)})
+    while (got := control.wait()) is not None:
+        number, task = got
+        control.send(wire.pack_end(number, run(bench, task, number, control)))
+    control.drain()
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

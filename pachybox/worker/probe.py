@@ -4,15 +4,16 @@ The answers are plain facts; the process runner turns them into doctor's finding
 """
 
 # Bare system calls on strings, since this runs for every datum.
-# ruff: noqa: PTH102, PTH103, PTH110, PTH112
+# ruff: noqa: PTH102, PTH103, PTH108, PTH112
 
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 from collections.abc import Callable
 
-from pachybox.worker import kernel, sandbox
+from pachybox.worker import handover, kernel, sandbox
 
 _SETTINGS = (
     "kernel/unprivileged_userns_clone",
@@ -23,10 +24,11 @@ _SETTINGS = (
 )
 
 
-def facts() -> dict[str, object]:
+def facts(folder: str = "") -> dict[str, object]:
     """Facts by name: each step's error ("" when it works), kernel settings, identity.
 
-    ``level`` is the strongest sandbox all whose steps work.
+    ``level`` is the strongest sandbox all whose steps work; ``shim`` and ``image`` say why
+    there is none. Images will lie in ``folder``.
     """
     steps: dict[str, Callable[[], None]] = {
         "mounts": _mounts,
@@ -46,7 +48,8 @@ def facts() -> dict[str, object]:
         "settings": {name: _setting(name) for name in _SETTINGS},
         "uid": os.geteuid(),
         "kernel": os.uname().release,
-        "cgroup": _cgroup(),
+        "shim": handover.why_not({}) or _attempt(_detached),
+        "image": _attempt(lambda: _image(folder)),
     }
 
 
@@ -119,6 +122,17 @@ def _proc() -> None:
         raise OSError(text.decode())
 
 
+def _detached() -> None:
+    folder = tempfile.gettempdir()
+    sandbox.own_mounts()
+    kernel.mount("tmpfs", folder, "tmpfs", 0, "size=64k")
+    os.makedirs(folder + "/from/below")
+    os.mkdir(folder + "/to")
+    kernel.move_detached(folder + "/from", folder + "/to")
+    if not os.path.isdir(folder + "/to/below"):
+        raise OSError("a detached mount does not arrive where it is attached")
+
+
 def _setting(name: str) -> str:
     try:
         with open("/proc/sys/" + name) as file:
@@ -127,7 +141,21 @@ def _setting(name: str) -> str:
         return ""
 
 
-def _cgroup() -> str:
-    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
-        return "v2"
-    return "v1" if os.path.isdir("/sys/fs/cgroup/memory") else ""
+def _image(folder: str) -> None:
+    """Mount an empty EROFS image that is a file of ``folder``."""
+    size = 4096
+    root = 36  # an inode number is a place in units of 32 bytes
+    data = bytearray(size)
+    struct.pack_into("<IIIBBHQQIIII", data, 1024, 0xE0F5E1E2, 0, 0, 12, 0, root, 1, 0, 0, 1, 0, 0)
+    struct.pack_into("<HHHHIIIIHHI", data, root * 32, 0, 0, 0o40755, 2, 0, 0, 0, 1, 0, 0, 0)
+    sandbox_dir = folder if os.path.isdir(folder) else tempfile.gettempdir()
+    fd, path = tempfile.mkstemp(dir=sandbox_dir, prefix=".erofs-")
+    try:
+        os.write(fd, data)
+        if sandbox.own_mounts():
+            raise PermissionError("mounting an image takes root")
+        kernel.mount(path, sandbox_dir, "erofs", kernel.MS_RDONLY)
+        kernel.unmount(sandbox_dir)
+    finally:
+        os.close(fd)
+        os.unlink(path)

@@ -1,11 +1,11 @@
-"""One datum, from the worker's side: fork its first process, feed and watch it, judge the end.
+"""One datum, where no shim runs: fork its first process, feed and watch it, report the end.
 
-The worker stays outside the datum's namespaces: it writes the log, keeps the clock and
+The worker stays outside the datum's namespaces: it passes output on, keeps the clock and
 listens to the box. When ``run`` returns (or raises), no process of the datum lives.
 """
 
 # Bare system calls on strings, since this runs for every datum.
-# ruff: noqa: PTH108, PTH114, PTH118
+# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from dataclasses import dataclass
 from pachybox.worker import init, kernel, plain
 from pachybox.worker.control import Control
 from pachybox.worker.descendants import kill_family
+from pachybox.worker.handover import stdin
 from pachybox.worker.identity import Identity
-from pachybox.worker.log import LogWriter
+from pachybox.worker.log import CAP
 from pachybox.worker.sandbox import NONE, Sandbox
-from pachybox.worker.wire import DatumResult, DatumTask, WorkerSpec
+from pachybox.worker.wire import DatumTask, End, Kind, WorkerSpec, pack_output
 
 _CHUNK = 1 << 18
+_PENDING = 1 << 19  # output is left in its pipe while the box has so much to take
 _PIPE = 1 << 20  # the most a pipe can still hold when its writers are dead
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all datums of one worker share."""
+    """What all datums of one worker share. ``base_env`` comes from ``environment``."""
 
     spec: WorkerSpec
     sandbox: Sandbox
@@ -48,8 +50,11 @@ class _Watch:
     report: int
     stdin: int
     unfed: memoryview
-    log: LogWriter
     started: float
+    sent: int = 0
+    dropped: int = 0
+    grace: float | None = None
+    asked: bool = False  # to end, before it is killed: then it was cancelled, however it ends
     timed_out: bool = False
     cancelled: bool = False
     said: bytes = b""
@@ -58,57 +63,52 @@ class _Watch:
     rss: int = 0
 
 
-def run(bench: Bench, task: DatumTask, number: int, control: Control) -> DatumResult:
+def run(bench: Bench, task: DatumTask, number: int, control: Control) -> End:
     """Run one datum to its end; ``number`` is what a cancel message must name."""
+    if control.stopped(number):
+        return End(Kind.KILLED, cancelled=True)
     transform = bench.spec.transform
     argv = transform.err_cmd if task.err_cmd else transform.cmd
     lines = transform.err_stdin if task.err_cmd else transform.stdin
     if not argv:
-        return DatumResult(False, reason="nothing to run: the transform has no command")
-    env = environment(bench, task)
-    link = ""
+        return End(Kind.ERROR, text="nothing to run: the transform has no command")
+    env = {**bench.base_env, **task.env}
+    folder: plain.Folder | None = None
     try:
         if bench.identity is not None:
             os.chown(task.out, bench.identity.uid, bench.identity.gid)
         if bench.sandbox.level == NONE:
-            pfs = str(task.inputs)
-            link = plain.link_out(pfs, str(task.out))
-            argv = tuple(plain.rewrite(word, pfs) for word in argv)
-            lines = tuple(plain.rewrite(line, pfs) for line in lines)
-            env = {key: plain.rewrite(value, pfs) for key, value in env.items()}
-        watch = _begin(bench, task, argv, env, _stdin(lines))
+            folder = plain.Folder(bench.spec.work_dir, task)
+            argv = tuple(plain.rewrite(word, folder.pfs) for word in argv)
+            lines = tuple(plain.rewrite(line, folder.pfs) for line in lines)
+            env = {key: plain.rewrite(value, folder.pfs) for key, value in env.items()}
+        watch = _begin(bench, task, argv, env, stdin(lines))
         try:
-            _attend(watch, control, number, task.timeout_s)
+            _attend(watch, control, number, task)
         finally:
-            _finish(watch)
+            _finish(watch, control, number)
     except OSError as e:
-        return DatumResult(False, reason=f"cannot set up the datum: {e}")
+        return End(Kind.ERROR, text=f"cannot set up the datum: {e}")
     finally:
-        if link and os.path.islink(link):
-            os.unlink(link)
-    return _judge(watch, transform.accept_return_code, task)
+        if folder is not None:
+            folder.remove()
+    return _report(watch)
 
 
-def environment(bench: Bench, task: DatumTask) -> dict[str, str]:
-    """The code's environment: the worker's own, then the user's, the pipeline's, the datum's."""
-    env = dict(bench.base_env)
-    if bench.identity is not None:
-        env |= bench.identity.environment()
-    env |= bench.spec.transform.env
-    env |= bench.spec.env
-    env |= task.env
-    env["PFS"] = "/pfs"
-    return env
-
-
-def _stdin(lines: Sequence[str]) -> bytes:
-    return b"".join(os.fsencode(line) + b"\n" for line in lines)
+def environment(
+    spec: WorkerSpec, identity: Identity | None, own: Mapping[str, str]
+) -> dict[str, str]:
+    """What all datums share of their environment: the worker's ``own``, then the user's, the
+    transform's and the pipeline's."""
+    env = dict(own)
+    if identity is not None:
+        env |= identity.environment()
+    return env | dict(spec.transform.env) | dict(spec.env) | {"PFS": "/pfs"}
 
 
 def _begin(
     bench: Bench, task: DatumTask, argv: Sequence[str], env: Mapping[str, str], stdin: bytes
 ) -> _Watch:
-    log = LogWriter(str(task.log))
     output, their_output = os.pipe()
     report, their_report = os.pipe()
     if stdin:
@@ -120,7 +120,7 @@ def _begin(
         argv=argv,
         env=env,
         cwd=os.path.join("/", bench.spec.transform.working_dir),
-        inputs=str(task.inputs),
+        layout=task.layout,
         out=str(task.out),
         identity=bench.identity,
         stdin=their_stdin,
@@ -138,39 +138,33 @@ def _begin(
         for fd in (output, report, feed):
             if fd >= 0:
                 os.close(fd)
-        log.close()
         raise
     finally:
         for fd in (their_output, their_report, their_stdin):
             os.close(fd)
-    return _Watch(pid, output, report, feed, memoryview(stdin), log, time.monotonic())
+    return _Watch(pid, output, report, feed, memoryview(stdin), time.monotonic())
 
 
-def _attend(watch: _Watch, control: Control, number: int, timeout_s: float | None) -> None:
+def _attend(watch: _Watch, control: Control, number: int, task: DatumTask) -> None:
     """Serve the datum's pipes until its first process has reported or is gone."""
-    poll = select.poll()
-    for fd in (watch.output, watch.report, control.fd):
-        poll.register(fd, select.POLLIN)
-    if watch.stdin >= 0:
-        poll.register(watch.stdin, select.POLLOUT)
-    if _told_to_stop(control, number):  # it may have come along with the run
-        watch.cancelled = True
-        _kill(watch)
     while True:
-        wait_ms = None
-        if timeout_s is not None and not watch.timed_out:
-            left = watch.started + timeout_s - time.monotonic()
-            if left <= 0:
-                watch.timed_out = True
-                _kill(watch)
-            else:
-                wait_ms = left * 1000 + 1
-        for fd, _event in poll.poll(wait_ms):
+        _stop_if_told(watch, control, number, task.grace_s)
+        wait_s = _look_at_clock(watch, task.timeout_s)
+        poll = select.poll()
+        poll.register(watch.report, select.POLLIN)
+        if not control.closed:
+            poll.register(control.fd, select.POLLIN)
+        if control.pending:
+            poll.register(control.out, select.POLLOUT)
+        if watch.output >= 0 and control.pending < _PENDING:
+            poll.register(watch.output, select.POLLIN)
+        if watch.stdin >= 0:
+            poll.register(watch.stdin, select.POLLOUT)
+        for fd, _event in poll.poll(None if wait_s is None else wait_s * 1000 + 1):
             if fd == watch.output:
-                data = os.read(fd, _CHUNK)
-                watch.log.feed(data)
-                if not data:
-                    poll.unregister(fd)
+                if not _take(watch, control, number):
+                    os.close(fd)
+                    watch.output = -1
             elif fd == watch.report:
                 data = os.read(fd, _CHUNK)
                 watch.said += data
@@ -178,16 +172,55 @@ def _attend(watch: _Watch, control: Control, number: int, timeout_s: float | Non
                     return
             elif fd == watch.stdin:
                 if not _feed(watch):
-                    poll.unregister(fd)
                     os.close(fd)
                     watch.stdin = -1
+            elif fd == control.out:
+                control.flush()
             else:
                 control.read()
-                if control.closed:
-                    poll.unregister(fd)
-                if _told_to_stop(control, number) and not watch.cancelled:
-                    watch.cancelled = True
-                    _kill(watch)
+
+
+def _take(watch: _Watch, control: Control, number: int) -> int:
+    """Pass a piece of output on, or only count it when there was too much."""
+    data = os.read(watch.output, _CHUNK)
+    kept = data[: max(0, CAP - watch.sent)]
+    watch.sent += len(kept)
+    watch.dropped += len(data) - len(kept)
+    if kept:
+        control.send(pack_output(number, kept))
+    return len(data)
+
+
+def _look_at_clock(watch: _Watch, timeout_s: float | None) -> float | None:
+    """End what is over its time; the seconds until there is something to end, None: never."""
+    now = time.monotonic()
+    waits = []
+    if timeout_s is not None and not watch.timed_out:
+        waits.append(watch.started + timeout_s - now)
+        if waits[-1] <= 0 and not watch.cancelled:
+            watch.timed_out = True
+            _kill(watch)
+    if watch.grace is not None:
+        waits.append(watch.grace - now)
+        if waits[-1] <= 0:
+            watch.grace = None
+            _kill(watch)
+    return min((wait for wait in waits if wait > 0), default=None)
+
+
+def _stop_if_told(watch: _Watch, control: Control, number: int, grace_s: float) -> None:
+    """Kill what the box cancels; with a grace period the code is asked to end first."""
+    if control.closed and watch.grace is not None:
+        watch.grace = time.monotonic()
+    if watch.cancelled or not control.stopped(number):
+        return
+    watch.cancelled = True
+    if grace_s and not control.closed:
+        watch.grace = time.monotonic() + grace_s
+        watch.asked = True
+        os.kill(watch.pid, signal.SIGUSR1)
+    else:
+        _kill(watch)
 
 
 def _feed(watch: _Watch) -> bool:
@@ -201,81 +234,49 @@ def _feed(watch: _Watch) -> bool:
     return bool(watch.unfed)
 
 
-def _told_to_stop(control: Control, number: int) -> bool:
-    while (message := control.next()) is not None:
-        if message["op"] == "cancel" and message["run"] == number:
-            return True
-    return control.closed
-
-
 def _kill(watch: _Watch) -> None:
     os.kill(watch.pid, signal.SIGKILL)  # a child not waited for yet, so the number is its own
 
 
-def _finish(watch: _Watch) -> None:
-    """Wait until all of the datum is dead, take its last output, close the log."""
+def _finish(watch: _Watch, control: Control, number: int) -> None:
+    """Wait until all of the datum is dead and take its last output."""
     _kill(watch)
     # In a PID namespace this returns once every process in it is gone.
     _, _, usage = os.wait4(watch.pid, 0)
     watch.wall = time.monotonic() - watch.started
     watch.cpu, watch.rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
     kill_family()  # elsewhere: what the first process, killed, left to us
-    os.set_blocking(watch.output, False)
-    taken = 0
-    try:
-        while taken <= _PIPE and (data := os.read(watch.output, _CHUNK)):
-            watch.log.feed(data)
-            taken += len(data)
-    except BlockingIOError:
-        pass  # someone outside the datum was handed the pipe; not our affair
+    if watch.output >= 0:
+        os.set_blocking(watch.output, False)
+        taken = 0
+        try:
+            while taken <= _PIPE and (size := _take(watch, control, number)):
+                taken += size
+        except BlockingIOError:
+            pass  # someone outside the datum was handed the pipe; not our affair
     for fd in (watch.output, watch.report, watch.stdin):
         if fd >= 0:
             os.close(fd)
-    watch.log.close()
 
 
-def _judge(watch: _Watch, accepted: Sequence[int], task: DatumTask) -> DatumResult:
+def _report(watch: _Watch) -> End:
     try:
         said = json.loads(watch.said) if watch.said else {}
     except ValueError:  # killed in the middle of its report
         said = {}
-    if "error" in said and not (watch.timed_out or watch.cancelled):
-        return DatumResult(False, reason=said["error"])
-    code = number = None
-    if "status" in said:
-        ended = os.waitstatus_to_exitcode(said["status"])
-        code, number = (ended, None) if ended >= 0 else (None, -ended)
+    stopped = watch.timed_out or watch.cancelled
+    if "error" in said and not stopped:
+        return End(Kind.ERROR, text=said["error"])
     # A report that was complete before the kill came counts: the code had ended by itself.
-    timed_out = watch.timed_out and not said
-    cancelled = watch.cancelled and not said
-    ok = code is not None and (code == 0 or code in accepted)
-    if ok:
-        reason = ""
-    elif timed_out:
-        reason = f"timed out after {task.timeout_s:g}s"
-    elif cancelled:
-        reason = "cancelled"
-    elif code is not None:
-        reason = f"exit status {code}"
-    elif number is not None:
-        reason = f"killed by signal {number}{_signal_name(number)}"
-    else:
-        reason = "killed: the first process of the datum was ended from outside"
-    return DatumResult(
-        ok,
-        code,
-        number,
-        reason,
-        timed_out,
-        cancelled,
-        said.get("wall", watch.wall),
-        said.get("cpu", watch.cpu),
+    ended = "status" in said and not (watch.cancelled and watch.asked)
+    return End(
+        Kind.STATUS if ended else Kind.KILLED,
+        said.get("status", 0),
+        "",
+        watch.timed_out and not ended,
+        watch.cancelled and not ended,
+        int(said.get("wall", watch.wall) * 1e6),
+        int(said.get("cpu", watch.cpu) * 1e6),
         said.get("rss", watch.rss),
+        watch.dropped,
     )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f" ({signal.Signals(number).name})"
-    except ValueError:  # most real-time signals have no name
-        return ""

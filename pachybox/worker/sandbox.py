@@ -18,11 +18,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pachybox.worker import kernel
+from pachybox.worker import kernel, secrets
+from pachybox.worker.identity import Identity
 from pachybox.worker.kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
+from pachybox.worker.layout import Layout
 
 FULL = "full"  # mount and PID namespaces
 MOUNT = "mount"  # a mount namespace only: a datum's processes are found by descent
@@ -40,6 +42,8 @@ _DEVICES = frozenset(
     | {"hugepages", "fd", "stdin", "stdout", "stderr", "kfd", "dri", "snd", "infiniband"}
 )
 _DEVICE_PREFIXES = ("nvidia",)
+
+BATCH_DIR = "/.pachybox"  # where batched user code finds the socket to ask at
 
 # Written by root, these change the running kernel.
 _PROC_READONLY = ("sys", "sysrq-trigger", "irq", "bus")
@@ -64,18 +68,28 @@ class Sandbox:
             return 0
         return kernel.CLONE_NEWNS | (kernel.CLONE_NEWPID if self.level == FULL else 0)
 
-    def enter(self, inputs: str, out: str, *, as_root: bool) -> None:
-        """In a datum's first process: present ``inputs`` and ``out`` under /pfs and move in.
+    def enter(self, layout: Layout, out: str, *, as_root: bool) -> None:
+        """In a datum's first process: present ``layout`` and ``out`` under /pfs and move in.
 
         ``as_root``: user code will have uid 0, so the kernel's own files are protected too.
         """
         if self.level == NONE:
             return
+        if layout.image is not None:
+            raise OSError(errno.ENOTSUP, "an image is shown by the shim alone", str(layout.image))
         pfs = self.root + "/pfs"
-        kernel.mount("tmpfs", pfs, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
-        with os.scandir(inputs) as entries:
-            for entry in entries:
-                _show(entry.path, f"{pfs}/{entry.name}", readonly=True)
+        room = (1 << 20) + sum((len(content) | 4095) + 1 for _, content in layout.files)
+        kernel.mount("tmpfs", pfs, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=755,size={room}")
+        if layout.tree is not None:
+            with os.scandir(layout.tree) as entries:
+                for entry in entries:
+                    _show(entry.path, f"{pfs}/{entry.name}", readonly=True)
+        write_files(layout, pfs)
+        for path, source in layout.links:
+            target = f"{pfs}/{path}"
+            if not os.path.lexists(target):
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o444))
+            kernel.bind(source, target, readonly=True)
         _show(out, pfs + "/out", readonly=False)
         kernel.restrict(pfs, MS_RDONLY, recursive=False)
         kernel.pivot(self.root)
@@ -88,16 +102,32 @@ class Sandbox:
             _protect_proc("/proc")
 
 
-def prepare(level: str, work_dir: str, hide: Sequence[str]) -> Sandbox:
+def write_files(layout: Layout, pfs: str) -> None:
+    """The directories and the small files of a layout, under ``pfs``."""
+    for path in layout.dirs:
+        os.makedirs(f"{pfs}/{path}", 0o755, exist_ok=True)
+    for path, content in layout.files:
+        fd = os.open(f"{pfs}/{path}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444)
+        with open(fd, "wb") as file:
+            file.write(content)
+
+
+def prepare(
+    level: str,
+    work_dir: str,
+    hide: Sequence[str],
+    files: Mapping[str, bytes] | None = None,
+    owner: Identity | None = None,
+) -> Sandbox:
     """Make this process's mount namespace and the root its datums will move into.
 
-    ``hide`` (and work_dir) appear to user code as empty read-only directories. After it,
-    no program this process runs can gain rights. Raises OSError where the machine forbids
-    it; the process is then good for nothing else.
+    ``hide`` (and work_dir) appear to user code as empty read-only directories, ``files`` as
+    files in memory that ``owner`` alone can read. ``seal`` is still to be called. Raises OSError
+    where the machine forbids it; the process is then good for nothing else.
     """
-    kernel.adopt_orphans()
     if level == NONE:
-        kernel.no_new_privileges()
+        if files:
+            secrets.refuse_without_mounts(files)
         return Sandbox(NONE)
     rootless = own_mounts()
     root = work_dir + "/.root"
@@ -107,17 +137,30 @@ def prepare(level: str, work_dir: str, hide: Sequence[str]) -> Sandbox:
     kernel.mount("", root, flags=kernel.MS_UNBINDABLE)
     skipped = tuple(name for name in os.listdir("/") if not _fill(root, name, rootless))
     os.mkdir(root + "/pfs")
+    os.mkdir(root + BATCH_DIR)
     for path in _outermost([os.path.realpath(p) for p in (*hide, work_dir)]):
         if os.path.isdir(root + path):
             options = "mode=555,size=4k"
             kernel.mount("tmpfs", root + path, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, options)
+    secrets.show(files or {}, root, owner)
     kernel.mount("", root, flags=kernel.MS_PRIVATE)
     kernel.restrict(root, MS_RDONLY, recursive=False)
     if not rootless and level == MOUNT:
         _protect_proc(root + "/proc")
-    kernel.limit_capabilities(KEPT_CAPABILITIES if os.geteuid() == 0 else frozenset())
-    kernel.no_new_privileges()
     return Sandbox(level, root, rootless, skipped)
+
+
+def seal(box: Sandbox) -> None:
+    """From here on no program this process runs can gain rights, and orphans come to it."""
+    kernel.adopt_orphans()
+    if box.level != NONE:
+        kernel.limit_capabilities(kept_capabilities())
+    kernel.no_new_privileges()
+
+
+def kept_capabilities() -> frozenset[int]:
+    """What user code may hold at most."""
+    return KEPT_CAPABILITIES if os.geteuid() == 0 else frozenset()
 
 
 def own_mounts() -> bool:

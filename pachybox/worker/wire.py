@@ -1,25 +1,40 @@
-"""What the box and a worker say to each other: one JSON object a line, over pipes or a socket.
+"""What the box and a worker say to each other, as values and as frames (pachybox.worker.frames).
 
-    box -> worker                                  worker -> box
-    {"op": "start", "spec": {...}, "seal": {...}}  {"ready": {...}} or {"refused": {...}}
-    {"op": "run", "run": 1, "task": {...}}         {"run": 1, "result": {...}}
-    {"op": "cancel", "run": 1}                     (nothing of its own; the run's result comes)
+    box -> worker                      worker -> box
+    S  spec and seal, as JSON          Y  ready, as JSON;  N  refused: message, hint
+    R  run a task                      O  output of a run
+    C  cancel a run                    E  the end of a run
     end of file: kill what runs, exit
 
-The same lines serve a worker inside a container, so a runner is a way to start one and
-to lay out directories, nothing more. Paths that are no UTF-8 travel as lone surrogates.
+The Python worker reads the first frame and then serves the rest itself, or hands its pipes
+to the shim, which speaks the same. Paths that are no UTF-8 travel as their bytes.
 docs/runners.md has every field.
 """
 
 from __future__ import annotations
 
+import base64
+import enum
 import json
-from collections.abc import Mapping
+import os
+import signal
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pachybox.worker import frames
+from pachybox.worker.frames import Reader, frame, text, texts
+from pachybox.worker.layout import Layout
+
 JSON = dict[str, Any]
+
+START, RUN, CANCEL = b"S", b"R", b"C"
+READY, REFUSED, OUTPUT, END = b"Y", b"N", b"O", b"E"
+
+PIDS = 4096
+"""The most processes and threads of one worker, where a cgroup can count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +52,53 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one worker's user code may use: ``cpu`` in cores, ``memory`` in bytes; None: all."""
+
+    cpu: float | None = None
+    memory: int | None = None
+    pids: int = PIDS
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """One worker of one pipeline.
 
     ``work_dir`` exists, belongs to this worker alone and lies on the store's file system;
-    ``env`` is the part of the environment all datums share.
+    ``env`` is the part of the environment all datums share. ``files`` (path -> content) are
+    shown to user code alone, readable to it alone, and never touch a disk. With
+    ``datum_batching`` user code is started once and asks for each datum
+    (pachybox.worker.next).
     """
 
     pipeline: str
     transform: Transform
     work_dir: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    datum_batching: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DatumTask:
     """One attempt at one datum.
 
-    ``inputs`` is a directory whose entries appear as ``/pfs/<name>``, ``out`` an empty one
-    that appears as ``/pfs/out``. ``timeout_s`` None means no bound. ``log`` is appended to.
-    ``err_cmd`` runs the transform's err_cmd in place of its cmd.
+    ``layout`` is what appears under /pfs, ``out`` an empty directory that appears as
+    ``/pfs/out``. ``timeout_s`` None means no bound. ``log`` is appended to: ``head`` first, then
+    what user code prints. ``err_cmd`` runs the transform's err_cmd in place of its cmd.
+    ``grace_s`` lies between SIGTERM and SIGKILL of a cancel; 0 is SIGKILL at once.
     """
 
     id: str
-    inputs: Path
+    layout: Layout
     out: Path
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     err_cmd: bool = False
+    grace_s: float = 0.0
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,37 +121,174 @@ class DatumResult:
     peak_rss_bytes: int = 0
 
 
-def line(message: Mapping[str, object]) -> bytes:
-    """One message as it goes over the pipe."""
-    return json.dumps(message).encode() + b"\n"
+class Kind(enum.IntEnum):
+    """What an End tells: a wait status; why there is none; nothing, since it was killed; what
+    batched user code said of its datum, or how it ended without a word."""
+
+    STATUS = 0
+    ERROR = 1
+    KILLED = 2
+    SAID = 3
 
 
-def pack(value: WorkerSpec | DatumTask | DatumResult) -> JSON:
-    """A record as JSON values; ``spec``, ``task`` and ``result`` below undo it."""
-    out = asdict(value)
-    for key, item in out.items():
-        if isinstance(item, Path):
-            out[key] = str(item)
-    return out
+@dataclass(frozen=True, slots=True)
+class End:
+    """A worker's report of a run: plain facts, which ``judge`` turns into a DatumResult."""
+
+    kind: Kind
+    status: int = 0
+    text: str = ""
+    timed_out: bool = False
+    cancelled: bool = False
+    wall_us: int = 0
+    cpu_us: int = 0
+    rss: int = 0
+    dropped: int = 0
 
 
-def spec(values: JSON) -> WorkerSpec:
-    """The WorkerSpec that ``pack`` made ``values`` of."""
+_TASK = struct.Struct("<IBQI")
+_END = struct.Struct("<BBiQQQQ")
+_TIMED_OUT, _CANCELLED = 1, 2
+
+
+def pack_start(spec: WorkerSpec, seal: Mapping[str, object]) -> bytes:
+    """The first frame: what the worker is for, and how strongly it must be fenced off."""
+    values = asdict(spec)
+    values["work_dir"] = str(spec.work_dir)
+    values["files"] = {k: base64.b64encode(v).decode() for k, v in spec.files.items()}
+    return frame(START, json.dumps({"spec": values, "seal": seal}).encode())
+
+
+def start(body: bytes) -> tuple[WorkerSpec, JSON]:
+    """The spec and the seal that ``pack_start`` packed."""
+    message: JSON = json.loads(body)
+    values: JSON = message["spec"]
     transform: JSON = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in values["transform"].items()
     }
-    return WorkerSpec(
-        values["pipeline"], Transform(**transform), Path(values["work_dir"]), values["env"]
+    spec = WorkerSpec(
+        values["pipeline"],
+        Transform(**transform),
+        Path(values["work_dir"]),
+        values["env"],
+        Limits(**values["limits"]),
+        {k: base64.b64decode(v) for k, v in values["files"].items()},
+        values["datum_batching"],
+    )
+    return spec, message["seal"]
+
+
+def pack_run(number: int, task: DatumTask) -> bytes:
+    """The frame that starts run ``number``. ``id``, ``log`` and ``head`` stay with the box."""
+    layout = task.layout
+    timeout = 0 if task.timeout_s is None else max(1, round(task.timeout_s * 1e6))
+    parts = [
+        _TASK.pack(number, task.err_cmd, timeout, round(task.grace_s * 1000)),
+        text(str(task.out)),
+        texts([f"{key}={value}" for key, value in task.env.items() if key != "PFS"]),
+        texts(layout.dirs),
+        len(layout.files).to_bytes(4, "little"),
+    ]
+    for path, content in layout.files:
+        parts += (text(path), frames.blob(content))
+    parts.append(len(layout.links).to_bytes(4, "little"))
+    for path, source in layout.links:
+        parts += (text(path), text(source))
+    parts += (
+        text(str(layout.tree or "")),
+        text(str(layout.image or "")),
+        texts([str(device) for device in layout.devices]),
+    )
+    return frame(RUN, b"".join(parts))
+
+
+def run(body: bytes) -> tuple[int, DatumTask]:
+    """The number and the task of a run frame; what stays with the box is empty."""
+    r = Reader(body)
+    number, err_cmd, timeout, grace = r.numbers(_TASK)
+    out = Path(r.text())
+    env = dict(one.split("=", 1) for one in r.texts())
+    dirs = r.texts()
+    files = tuple((r.text(), r.blob()) for _ in range(r.u32()))
+    links = tuple((r.text(), r.text()) for _ in range(r.u32()))
+    tree, image = r.text(), r.text()
+    devices = tuple(map(Path, r.texts()))
+    layout = Layout(
+        dirs, files, links, Path(tree) if tree else None, Path(image) if image else None, devices
+    )
+    timeout_s = timeout / 1e6 if timeout else None
+    task = DatumTask("", layout, out, Path(), env, timeout_s, bool(err_cmd), grace / 1000)
+    return number, task
+
+
+def pack_cancel(number: int) -> bytes:
+    """The frame that kills run ``number``, begun or not; one that has ended is not touched."""
+    return frame(CANCEL, number.to_bytes(4, "little"))
+
+
+def pack_output(number: int, data: bytes) -> bytes:
+    """A piece of what run ``number`` printed."""
+    return frame(OUTPUT, number.to_bytes(4, "little") + data)
+
+
+def numbered(body: bytes) -> tuple[int, bytes]:
+    """The run that a frame is about, and the rest of it."""
+    return int.from_bytes(body[:4], "little"), body[4:]
+
+
+def pack_end(number: int, end: End) -> bytes:
+    """The last frame of a run."""
+    flags = end.timed_out * _TIMED_OUT | end.cancelled * _CANCELLED
+    numbers = (end.kind, flags, end.status, end.wall_us, end.cpu_us, end.rss, end.dropped)
+    return frame(END, number.to_bytes(4, "little") + _END.pack(*numbers) + text(end.text))
+
+
+def end(rest: bytes) -> End:
+    """The End in the rest of an end frame."""
+    r = Reader(rest)
+    kind, flags, status, wall, cpu, rss, dropped = r.numbers(_END)
+    timed_out, cancelled = bool(flags & _TIMED_OUT), bool(flags & _CANCELLED)
+    said = r.blob().decode("utf-8", "replace")
+    return End(Kind(kind), status, said, timed_out, cancelled, wall, cpu, rss, dropped)
+
+
+def judge(end: End, accepted: Sequence[int], task: DatumTask) -> DatumResult:
+    """What the end of a run means: ``accepted`` are exit statuses that count as 0 does."""
+    code = number = None
+    if end.kind is Kind.STATUS:
+        ended = os.waitstatus_to_exitcode(end.status)
+        code, number = (ended, None) if ended >= 0 else (None, -ended)
+    ok = code is not None and (code == 0 or code in accepted)
+    return DatumResult(
+        ok,
+        code,
+        number,
+        "" if ok else _reason(end, code, number, task),
+        end.timed_out,
+        end.cancelled,
+        end.wall_us / 1e6,
+        end.cpu_us / 1e6,
+        end.rss,
     )
 
 
-def task(values: JSON) -> DatumTask:
-    """The DatumTask that ``pack`` made ``values`` of."""
-    paths = {key: Path(values[key]) for key in ("inputs", "out", "log")}
-    return DatumTask(**{**values, **paths})
+def _reason(end: End, code: int | None, number: int | None, task: DatumTask) -> str:
+    if end.kind in (Kind.ERROR, Kind.SAID):
+        return end.text or "an error without a text"
+    if code is not None:
+        return f"exit status {code}"
+    if number is not None:
+        return f"killed by signal {number}{_signal_name(number)}"
+    if end.timed_out:
+        return f"timed out after {task.timeout_s:g}s"
+    if end.cancelled:
+        return "cancelled"
+    return "killed: the first process of the datum was ended from outside"
 
 
-def result(values: JSON) -> DatumResult:
-    """The DatumResult that ``pack`` made ``values`` of."""
-    return DatumResult(**values)
+def _signal_name(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:  # most real-time signals have no name
+        return ""

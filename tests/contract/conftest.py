@@ -22,6 +22,7 @@ import pachybox
 from pachybox.pps.runners.base import (
     DatumResult,
     DatumTask,
+    Layout,
     Runner,
     Transform,
     Worker,
@@ -36,7 +37,8 @@ NOBODY = 65534
 _AS_NOBODY = f"""
 import os, sys
 sys.path.append(sys.argv[1])
-from pachybox.worker import main, kernel, probe
+from pachybox.worker import handover, main, kernel, probe
+handover.handle()
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -46,13 +48,13 @@ main.main()
 
 
 @functools.cache
-def process_runner(isolation: str, rootless: bool) -> ProcessRunner:
+def process_runner(isolation: str, rootless: bool, shim: bool) -> ProcessRunner:
     """One runner a way: its probe is asked once. Skips what the machine does not allow."""
     command = None
     if rootless:
         root = str(Path(pachybox.__file__).parent.parent)
         command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _AS_NOBODY, root]
-    return ProcessRunner(isolation=isolation, command=command)
+    return ProcessRunner(isolation=isolation, command=command, shim=shim)
 
 
 @dataclass
@@ -78,13 +80,19 @@ class Lab:
                     os.chown(Path(folder) / name, NOBODY, NOBODY, follow_symlinks=False)
 
     def worker(self, cmd: Sequence[str], **transform: Any) -> Worker:
+        return self.start(Transform(tuple(cmd), **transform))
+
+    def start(self, transform: Transform, **more: Any) -> Worker:
         self.count += 1
         work = self.home / "work" / f"w{self.count}"
         work.mkdir(parents=True)
         self.own(work)
-        spec = WorkerSpec("edges", Transform(tuple(cmd), **transform), work, {"PPS_X": "pipeline"})
+        spec = WorkerSpec("edges", transform, work, {"PPS_X": "pipeline"}, **more)
         started = ProcessRunner(
-            [self.home], isolation=self.runner.level, command=self.runner._command
+            [self.home],
+            isolation=self.runner.level,
+            command=self.runner._command,
+            shim=self.runner.shim,
         ).start(spec)
         self.workers.append(started)
         return started
@@ -100,9 +108,8 @@ class Lab:
         (work / "out").mkdir()
         self.own(work)
         env = {"MARK": self.mark, **more.pop("env", {})}
-        return DatumTask(
-            f"datum{self.count}", work / "in", work / "out", work / "log", env=env, **more
-        )
+        layout = Layout(tree=work / "in")
+        return DatumTask(f"datum{self.count}", layout, work / "out", work / "log", env=env, **more)
 
     def sh(self, script: str, task: DatumTask | None = None, **more: Any) -> Ran:
         """Run a shell script given on stdin as one datum of a new worker."""
@@ -158,6 +165,12 @@ class Lab:
         return found
 
 
+def inputs(task: DatumTask) -> Path:
+    """The directory that a lab's task shows under /pfs."""
+    assert task.layout.tree is not None
+    return task.layout.tree
+
+
 @dataclass(frozen=True)
 class Ran:
     """One datum that has ended."""
@@ -177,18 +190,39 @@ class Ran:
         return (self.task.out / name).read_bytes()
 
 
-def make_lab(isolation: str, rootless: bool) -> Iterator[Lab]:
-    if rootless and os.geteuid() != 0:
+@dataclass(frozen=True)
+class Way:
+    """One way to run datums: its isolation, whether as another user, whether by the shim."""
+
+    isolation: str = "auto"
+    rootless: bool = False
+    shim: bool = True
+
+
+WAYS = {
+    "shim": Way(),
+    "shim-rootless": Way(rootless=True),
+    "python": Way(shim=False),
+    "python-rootless": Way(rootless=True, shim=False),
+    "mount": Way("mount", shim=False),
+    "none": Way("none", shim=False),
+}
+
+
+def make_lab(way: Way) -> Iterator[Lab]:
+    if way.rootless and os.geteuid() != 0:
         pytest.skip("only root can also try the way without root; here it is the only way")
-    best = process_runner("auto", rootless)
+    best = process_runner("auto", way.rootless, way.shim)
     order = ("none", "mount", "full")
-    if isolation != "auto" and order.index(isolation) > order.index(best.level):
+    if way.isolation != "auto" and order.index(way.isolation) > order.index(best.level):
         pytest.skip(f"this machine allows {best.level} isolation at most")
+    if way.shim and not best.shim:
+        pytest.skip(f"no shim here: {best.facts()['shim']}")
     folder = Path(tempfile.mkdtemp(prefix="pachybox-"))
     folder.chmod(0o755)
     home = folder / "home"
     home.mkdir()
-    lab = Lab(process_runner(isolation, rootless), home, rootless)
+    lab = Lab(process_runner(way.isolation, way.rootless, way.shim), home, way.rootless)
     lab.own(home)
     try:
         yield lab
@@ -201,24 +235,16 @@ def make_lab(isolation: str, rootless: bool) -> Iterator[Lab]:
         shutil.rmtree(folder)
 
 
-WAYS = {
-    "process": ("auto", False),
-    "process-mount": ("mount", False),
-    "process-none": ("none", False),
-    "process-rootless": ("auto", True),
-}
-
-
 @pytest.fixture(params=list(WAYS))
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Every runner the contract is tried on: a new runner adds its line to WAYS."""
-    yield from make_lab(*WAYS[request.param])
+    yield from make_lab(WAYS[request.param])
 
 
-@pytest.fixture(params=["process", "process-rootless"])
+@pytest.fixture(params=["shim", "shim-rootless", "python", "python-rootless"])
 def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The process runner at its strongest, as root and as another user."""
-    for made in make_lab(*WAYS[request.param]):
+    for made in make_lab(WAYS[request.param]):
         if made.runner.level != "full":
             pytest.skip("this machine allows no PID namespace")
         yield made

@@ -17,6 +17,7 @@ import pytest
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.pps.runners.base import WorkerLost
 from pachybox.pps.runners.process import ProcessRunner
+from tests.contract.conftest import inputs
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Lab
@@ -74,7 +75,7 @@ def test_a_mount_below_an_input_is_presented_read_only(sealed: Lab, later: bool)
         subprocess.run(["mount", "--make-shared", sealed.home], check=True)
         worker = sealed.worker(code) if later else None
         task = sealed.task({"data/m/x": b""})
-        point = task.inputs / "data" / "m"
+        point = inputs(task) / "data" / "m"
         subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
         worker = worker or sealed.worker(code)
         (point / "f").write_bytes(b"below\n")
@@ -108,7 +109,7 @@ def test_a_set_user_id_program_gains_nothing(sealed: Lab) -> None:
     if os.geteuid() != 0:
         pytest.skip("making one takes root")
     task = sealed.task({"data/id": Path("/usr/bin/id").read_bytes()})
-    program = task.inputs / "data" / "id"
+    program = inputs(task) / "data" / "id"
     os.chown(program, 0, 0)
     program.chmod(0o6755)
     ran = sealed.sh("/pfs/data/id -u", task)
@@ -138,9 +139,10 @@ def test_the_death_of_the_box_kills_every_datum(lab: Lab, tmp_path: Path) -> Non
         sys.path.append(sys.argv[1])
         from pachybox.pps.runners.process import ProcessRunner
         from pachybox.pps.runners.base import *
-        command, level, home, work, task = json.loads(sys.argv[2])
-        task = DatumTask("d", *(Path(task[k]) for k in ("inputs", "out", "log")), env=task["env"])
-        worker = ProcessRunner([Path(home)], isolation=level, command=command).start(
+        command, level, shim, home, work, task = json.loads(sys.argv[2])
+        layout = Layout(tree=Path(task["tree"]))
+        task = DatumTask("d", layout, Path(task["out"]), Path(task["log"]), env=task["env"])
+        worker = ProcessRunner([Path(home)], isolation=level, command=command, shim=shim).start(
             WorkerSpec("edges", Transform(("sh", "-c", task.env["CODE"])), Path(work)))
         worker.run(task)
         """
@@ -150,10 +152,10 @@ def test_the_death_of_the_box_kills_every_datum(lab: Lab, tmp_path: Path) -> Non
     work = lab.home / "work" / "box"
     work.mkdir(parents=True)
     lab.own(work)
-    asked = {"env": dict(task.env)} | {
-        key: str(getattr(task, key)) for key in ("inputs", "out", "log")
-    }
-    ours = [lab.runner._command, lab.runner.level, str(lab.home), str(work), asked]
+    asked = {"tree": str(inputs(task)), "out": str(task.out), "log": str(task.log)}
+    asked = {**asked, "env": dict(task.env)}
+    home, runner = str(lab.home), lab.runner
+    ours = [runner._command, runner.level, runner.shim, home, str(work), asked]
     root = str(Path(__file__).parents[2])
     with subprocess.Popen([sys.executable, "-I", "-c", box, root, json.dumps(ours)]) as daemon:
         lab.until(lambda: (task.out / "begun").exists() and len(lab.alive()) >= 2, "datum begun")
@@ -188,7 +190,7 @@ def test_a_log_that_cannot_be_written_fails_the_datum_with_its_name(lab: Lab) ->
 def test_without_isolation_pfs_is_a_directory_and_commands_are_rewritten(lab: Lab) -> None:
     if lab.runner.level != "none":
         pytest.skip("about the way without namespaces")
-    assert not lab.runner.links_allowed
+    assert not lab.runner.presents.links
     task = lab.task(env={"data": "/pfs/data/a.txt", "LIST": "a:/pfs/data:/pfs"})
     worker = lab.worker(
         ["sh", "-c", 'cat "$0" "$data" $PFS/data/a.txt; echo "$LIST"; sh', "/pfs/data/a.txt"],
@@ -197,9 +199,9 @@ def test_without_isolation_pfs_is_a_directory_and_commands_are_rewritten(lab: La
     assert worker.run(task).ok
     assert (task.out / "a.txt").read_bytes() == b"hello\n"
     messages = [json.loads(line)["message"] for line in task.log.read_text().splitlines()]
-    pfs = str(task.inputs)
+    pfs = str(inputs(task))
     assert messages == ["hello"] * 3 + [f"a:{pfs}/data:{pfs}", "x/pfs /pfsx /pfs-x"]
-    assert not (task.inputs / "out").exists()
+    assert not (inputs(task) / "out").exists()
 
 
 def test_the_isolation_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +223,7 @@ def test_doctor_learns_what_the_machine_allows(lab: Lab) -> None:
     assert all(f.level in ("ok", "warn", "fail") and f.detail for f in findings.values())
     assert all(f.remedy for f in findings.values() if f.level != "ok")
     assert lab.runner.level in findings["isolation"].detail
-    assert {"mount namespace", "cgroup"} <= findings.keys()
+    assert {"mount namespace", "shim", "limit of memory"} <= findings.keys()
 
 
 def test_an_installation_whose_worker_does_not_start_says_so(tmp_path: Path) -> None:
@@ -253,7 +255,7 @@ def test_a_sandbox_the_machine_refuses_is_never_replaced_by_a_weaker_one(tmp_pat
     assert "doctor" in e.value.hint
     runner = ProcessRunner(command=command)
     assert runner.level == "none"
-    assert not runner.links_allowed
+    assert not runner.presents.links
 
 
 def test_a_kernel_before_5_12_makes_inputs_read_only_one_mount_at_a_time(sealed: Lab) -> None:
@@ -264,7 +266,34 @@ def test_a_kernel_before_5_12_makes_inputs_read_only_one_mount_at_a_time(sealed:
     boot += f"\nfrom pachybox.worker import kernel, main\n{old}"
     lab.runner = ProcessRunner(isolation="full", command=[*command, boot, root])
     task = lab.task({"da ta/b": b"b\n"})
-    (task.inputs / "data" / "a.txt").chmod(0o666)
+    (inputs(task) / "data" / "a.txt").chmod(0o666)
     ran = lab.sh("cat '/pfs/da ta/b'; echo x > /pfs/data/a.txt; rm -f '/pfs/da ta/b'", task)
     assert ran.lines[:1] == ["b"], ran.result
     assert sum("Read-only file system" in line for line in ran.lines) == 2
+
+
+def test_where_the_shims_calls_are_forbidden_python_serves(sealed: Lab) -> None:
+    if not sealed.runner.shim:
+        pytest.skip("about the shim")
+    *command, boot, root = sealed.runner._command
+    boot = boot.replace("; main()", "").replace("main.main()", "")
+    boot += (
+        "\nfrom pachybox.worker import kernel, main\nkernel._SYS_OPEN_TREE = 100000; main.main()"
+    )
+    runner = ProcessRunner(isolation="full", command=[*command, boot, root])
+    assert not runner.shim
+    assert not runner.presents.image
+    found = {finding.check: finding for finding in runner.probe()}
+    assert found["shim"].level == "warn"
+    assert "open_tree" in found["shim"].detail
+    sealed.runner = runner
+    assert sealed.sh("cat /pfs/data/a.txt").lines == ["hello"]
+
+
+def test_the_shim_is_left_out_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACHYBOX_SHIM", "off")
+    runner = ProcessRunner()
+    assert not runner.shim
+    found = {finding.check: finding for finding in runner.probe()}
+    assert "PACHYBOX_SHIM=off" in found["shim"].detail
+    assert found["shim"].remedy == "unset PACHYBOX_SHIM"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pachybox.errors import Refused
-from pachybox.pps.runners.base import DatumResult, WorkerLost
+from pachybox.pps.runners.base import DatumResult, Layout, WorkerLost
+from tests.contract.conftest import inputs
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Lab
@@ -46,7 +47,7 @@ def test_one_worker_runs_datum_after_datum_each_with_its_own_pfs(lab: Lab) -> No
 def test_names_may_hold_anything_a_file_system_takes(lab: Lab) -> None:
     names = ["data/new\nline", "data/ünï ☃", 'data/"quoted" $HOME `x`', "data/d/-rf", "wéird in/x"]
     task = lab.task({name: name.encode() for name in names})
-    raw = os.fsencode(task.inputs) + b"/data/\xff\xfe"
+    raw = os.fsencode(inputs(task)) + b"/data/\xff\xfe"
     with open(raw, "wb") as file:
         file.write(b"not utf-8")
     ran = lab.sh('cp -r /pfs/data /pfs/out/\ncp -r "/pfs/wéird in" /pfs/out/', task)
@@ -108,7 +109,7 @@ def test_a_script_without_interpreter_is_explained(lab: Lab) -> None:
         (b"echo hello\n", "not a program; a script's first line must be like #!/bin/sh"),
     ):
         task = lab.task({"code/run": content})
-        (task.inputs / "code" / "run").chmod(0o755)
+        (inputs(task) / "code" / "run").chmod(0o755)
         result = lab.worker(["/pfs/code/run"]).run(task)
         assert not result.ok
         assert reason in result.reason
@@ -186,7 +187,7 @@ def test_the_err_cmd_runs_in_place_of_the_cmd_and_sees_what_it_left(lab: Lab) ->
 
 
 def test_inputs_cannot_be_changed_where_they_may_be_links(lab: Lab) -> None:
-    if not lab.runner.links_allowed:
+    if not lab.runner.presents.links:
         pytest.skip("this way's inputs are copies")
     task = lab.task({"data/d/deep": b"x"})
     ran = lab.sh(
@@ -207,13 +208,13 @@ def test_inputs_cannot_be_changed_where_they_may_be_links(lab: Lab) -> None:
     assert ran.result.ok
     assert ran.out("a") == b"hello\n"
     assert sorted(os.listdir(task.out)) == ["a"]
-    assert (task.inputs / "data" / "a.txt").read_bytes() == b"hello\n"
-    assert (task.inputs / "data" / "a.txt").stat().st_nlink == 1
-    assert (task.inputs / "data" / "d" / "deep").read_bytes() == b"x"
+    assert (inputs(task) / "data" / "a.txt").read_bytes() == b"hello\n"
+    assert (inputs(task) / "data" / "a.txt").stat().st_nlink == 1
+    assert (inputs(task) / "data" / "d" / "deep").read_bytes() == b"x"
 
 
 def test_the_boxs_own_files_are_out_of_reach(lab: Lab) -> None:
-    if not lab.runner.links_allowed:
+    if not lab.runner.presents.links:
         pytest.skip("this way hides nothing")
     store = lab.home / "store"
     store.mkdir()
@@ -349,7 +350,7 @@ def test_a_user_is_switched_to_or_refused_by_name(lab: Lab) -> None:
         ("2", "2 2 2 bin"),
     ):
         task = lab.task()
-        (task.inputs.parent).chmod(0o755)
+        (inputs(task).parent).chmod(0o755)
         worker = lab.worker(
             ["sh"], stdin=('echo $(id -u) $(id -g) $(id -G) $USER; cp /pfs/data/a.txt $PFS/out/',)
             , user=user, env={} if expected[-4:] != "root" else {"USER": "root"},
@@ -384,7 +385,7 @@ def test_special_files_and_links_in_out_are_left_for_the_collector(lab: Lab) -> 
 def test_inputs_that_are_missing_fail_the_datum_not_the_worker(lab: Lab) -> None:
     worker = lab.worker(["true"])
     task = lab.task()
-    broken = replace(task, inputs=task.inputs / "gone")
+    broken = replace(task, layout=Layout(tree=inputs(task) / "gone"))
     result = worker.run(broken)
     assert not result.ok
     assert "cannot set up the datum" in result.reason

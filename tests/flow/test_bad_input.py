@@ -420,7 +420,7 @@ def test_an_update_that_would_make_a_circle_is_refused(run: Run, unchanged: None
         {**SPEC, "input": {"pfs": {"repo": "second", "glob": "/"}}},
     ]
     said = refused(run("update", "pipeline", stdin=json.dumps(chain).encode()))
-    assert "cannot be in its own provenance" in said
+    assert "which is made from its own output: second@master <- copy@master" in said
 
 
 @pytest.mark.parametrize(

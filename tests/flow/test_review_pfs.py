@@ -22,7 +22,9 @@ from pachybox.model.pps import JobRecord, JobState
 from pachybox.pfs import branches, commits
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
+from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.process import ProcessRunner
+from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox, eventually
@@ -260,9 +262,14 @@ def test_changes_of_one_group_have_times_in_their_order(pfs: Pfs) -> None:
     assert len({i.record.created for i in pfs.list_repos()}) == 3
 
 
+def pps_of(pfs: Pfs, where: Path) -> Pps:
+    secrets = Secrets(pfs.meta, where / "secret.key")
+    return Pps(pfs, ProcessRunner(), where / "work", where / "logs", 1, secrets, images=False)
+
+
 def test_a_page_of_jobs_does_not_shift_when_a_job_is_made(pfs: Pfs, tmp_path: Path) -> None:
     """Each job is listed once, although newer ones come while the list is read."""
-    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+    pps = pps_of(pfs, tmp_path)
 
     def make(count: int) -> None:
         def change(ch: Change) -> None:
@@ -313,14 +320,14 @@ def test_a_cron_trigger_moves_its_branch_when_it_is_time(shared_box: RealBox) ->
     c = shared_box.client
     c.create_repo("timed")
     c.put_file("timed@staging:/a", b"a")
-    c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "* * * * * *"})
+    c.create_branch("timed@master", trigger={"branch": "staging", "cron_spec": "@every 1s"})
     first = c.inspect_commit("timed@staging").id
     eventually(lambda: c.inspect_branch("timed@master").head == first, "the branch moved")
 
 
 def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path) -> None:
     """No job is made whose input does not exist."""
-    pps = Pps(pfs, ProcessRunner(), tmp_path / "work", tmp_path / "logs", 1, images=False)
+    pps = pps_of(pfs, tmp_path)
     repo = Repo("default", "in")
     pfs.create_repo(repo)
     gone = pfs.resolve(repo, pfs.start_commit(Branch(repo, "master")).id)
@@ -328,7 +335,7 @@ def test_a_run_on_a_commit_deleted_meanwhile_is_refused(pfs: Pfs, tmp_path: Path
     pps.create(spec("p", "in", "true"), "a test", project="default")
     pfs.delete_commit(repo, gone.commit.id)
     with pytest.raises(NotFound, match=gone.commit.id):
-        pps.run(Pipeline("default", "p"), [gone])
+        pps.run(Pipeline("default", "p"), [Chosen(gone)])
 
 
 def test_a_repo_with_a_long_history_is_deleted_at_once(pfs: Pfs) -> None:

@@ -7,23 +7,32 @@ runs all of them as one change (reference §1.12).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import json_format
 
+from pachybox.api.definitions import box as ours
+from pachybox.api.definitions import pfs
+from pachybox.api.definitions import pps as pps_messages
 from pachybox.api.definitions import transaction as tx_messages
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
-from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
+from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
-from pachybox.model.ids import DEFAULT_PROJECT, CommitId, Job, Pipeline, new_commit_id
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
+from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs
+from pachybox.pps import jobs, pipelines
+from pachybox.pps.service import Made
+from pachybox.pps.spec import Spec, from_message_dict
+from pachybox.pps.spec import load as load_specs
 
 Operation = Callable[[Change, Any], Any]
 
@@ -89,6 +98,63 @@ def delete_branch(ch: Change, request: Any) -> None:
     branches.delete_branch(ch, m.to_branch(request.branch), force=request.force)
 
 
+def drop_commit_set(ch: Change, request: Any) -> None:
+    commit_id = request.commit_set.id
+    found = ch.tx.select(
+        COMMITS, "WHERE id = ? ORDER BY seq", (commit_id,), also=lambda c: c.commit.id == commit_id
+    )
+    if not found:
+        raise NotFound(
+            f"no commits found for commitset {commit_id}", "list commit shows what there is"
+        )
+    commits.drop_commit(ch, found)
+
+
+def squash_commit(ch: Change, request: Any) -> None:
+    commits.squash_commit(ch, _with_downstream(ch, request))
+
+
+def drop_commit(ch: Change, request: Any) -> None:
+    commits.drop_commit(ch, _with_downstream(ch, request))
+
+
+def delete_commit(ch: Change, request: Any) -> list[Commit]:
+    return commits.delete_commit(ch, commits.resolve(ch.tx, *m.parse_commit(request.commit)))
+
+
+def _with_downstream(ch: Change, request: Any) -> list[CommitRecord]:
+    target = commits.resolve(ch.tx, *m.to_ref(request.commit))
+    return [target, *(commits.downstream_of(ch.tx, target) if request.recursive else [])]
+
+
+def create_pipeline_v2(ch: Change, request: Any) -> Made:
+    spec, message = _spec(request), request.create_pipeline_request
+    old = ch.tx.get(PIPELINES, spec.pipeline)
+    record = pipelines.put_pipeline(
+        ch,
+        spec.pipeline,
+        spec.canonical,
+        request.user_json or spec.user_text,
+        update=message.update or spec.update,
+        reprocess=message.reprocess or spec.reprocess,
+    )
+    return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+
+def _spec(request: Any) -> Spec:
+    """The spec of a CreatePipelineTransaction: as it was checked, as it was written, or the
+    fields of the message."""
+    message = request.create_pipeline_request
+    text = request.effective_json or request.user_json
+    if not text:
+        return from_message_dict(json_format.MessageToDict(message))
+    project = message.pipeline.project.name or DEFAULT_PROJECT
+    specs = load_specs(text, "the request", default_project=project)
+    if len(specs) != 1:
+        raise InvalidArgument(f"the request holds {len(specs)} specs", "send one at a time")
+    return specs[0]
+
+
 def stop_job(ch: Change, request: Any) -> None:
     p = request.job.pipeline
     pipeline = Pipeline(p.project.name or DEFAULT_PROJECT, p.name)
@@ -104,8 +170,62 @@ OPERATIONS: dict[str, Operation] = {
     "create_branch": create_branch,
     "delete_branch": delete_branch,
     "stop_job": stop_job,
+    "create_pipeline_v2": create_pipeline_v2,
+    # not among Pachyderm's, and shown by its API as requests without content
+    "squash_commit": squash_commit,
+    "drop_commit": drop_commit,
+    "drop_commit_set": drop_commit_set,
+    "delete_commit": delete_commit,
 }
-_SOLO = {"delete_repo", "squash_commit_set"}
+_SOLO = frozenset(
+    {
+        *("delete_repo", "squash_commit_set", "create_pipeline_v2"),
+        *("squash_commit", "drop_commit", "drop_commit_set", "delete_commit"),
+    }
+)
+_OURS = {
+    "squash_commit": pfs.SquashCommitRequest,
+    "drop_commit": pfs.DropCommitRequest,
+    "drop_commit_set": pfs.DropCommitSetRequest,
+    "delete_commit": ours.DeleteCommitRequest,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of a transaction: which operation, and its message."""
+
+    kind: str
+    message: Any
+
+    @classmethod
+    def of(cls, wrapped: Any) -> Request:
+        """From a TransactionRequest. InvalidArgument when it cannot be batched."""
+        kind = request_kind(wrapped)
+        return cls(kind, getattr(wrapped, kind))
+
+    @classmethod
+    def stored(cls, record: dict[str, Any]) -> Request:
+        """From the form in which it was kept."""
+        for kind, message in _OURS.items():
+            if (found := record.get(_camel(kind))) is not None:
+                return cls(kind, json_format.ParseDict(found, message()))
+        return cls.of(json_format.ParseDict(record, tx_messages.TransactionRequest()))
+
+    def kept(self) -> dict[str, Any]:
+        """The form in which it is kept: JSON of a TransactionRequest, or like it."""
+        return {_camel(self.kind): json_format.MessageToDict(self.message)}
+
+    def shown(self) -> Any:
+        """As a TransactionRequest, empty when that has no field for it."""
+        if self.kind in _OURS:
+            return tx_messages.TransactionRequest()
+        return tx_messages.TransactionRequest(**{self.kind: self.message})
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def submit(box: Box, call: Call, name: str, request: Any) -> Any:
@@ -113,8 +233,27 @@ def submit(box: Box, call: Call, name: str, request: Any) -> Any:
     if not call.transaction:
         operation = OPERATIONS[name]
         return box.pfs.change(lambda ch: operation(ch, request), solo=name in _SOLO)
-    wrapped = tx_messages.TransactionRequest(**{name: request})
-    return _queue(box, call.transaction, [wrapped])[-1]
+    return _queue(box, call.transaction, [Request(name, request)])[-1]
+
+
+def submit_pipelines(
+    box: Box, call: Call, specs: Sequence[Spec], *, update: bool, reprocess: bool
+) -> list[Made]:
+    """Queue pipelines, checked already, in the call's transaction."""
+    new = []
+    for spec in specs:
+        message = pps_messages.CreatePipelineRequest(
+            update=update or spec.update, reprocess=reprocess or spec.reprocess
+        )
+        message.pipeline.name = spec.pipeline.name
+        message.pipeline.project.name = spec.pipeline.project
+        wrapped = pps_messages.CreatePipelineTransaction(
+            create_pipeline_request=message,
+            user_json=spec.user_text,
+            effective_json=json.dumps(spec.canonical),
+        )
+        new.append(Request("create_pipeline_v2", wrapped))
+    return _queue(box, call.transaction, new)[-len(new) :]
 
 
 class _DryRun(Exception):
@@ -123,12 +262,8 @@ class _DryRun(Exception):
         self.results = results
 
 
-def _run_all(ch: Change, requests: Sequence[Any]) -> list[Any]:
-    results = []
-    for request in requests:
-        name = request_kind(request)
-        results.append(OPERATIONS[name](ch, getattr(request, name)))
-    return results
+def _run_all(ch: Change, requests: Sequence[Request]) -> list[Any]:
+    return [OPERATIONS[request.kind](ch, request.message) for request in requests]
 
 
 def request_kind(request: Any) -> str:
@@ -138,7 +273,7 @@ def request_kind(request: Any) -> str:
         shown = set_fields[0] if set_fields else "nothing"
         raise InvalidArgument(
             f"{shown} cannot be part of a transaction",
-            f"allowed: {', '.join(OPERATIONS)}",
+            f"allowed: {', '.join(sorted(OPERATIONS.keys() - _OURS.keys()))}",
         )
     return set_fields[0]
 
@@ -152,11 +287,20 @@ def _stored(box: Box, transaction_id: str) -> TransactionRecord:
     return found
 
 
-def _requests(record: TransactionRecord) -> list[Any]:
-    return [json_format.ParseDict(r, tx_messages.TransactionRequest()) for r in record.requests]
+def _requests(record: TransactionRecord) -> list[Request]:
+    return [Request.stored(r) for r in record.requests]
 
 
-def _queue(box: Box, transaction_id: str, new: Sequence[Any]) -> list[Any]:
+def _checked(box: Box, wrapped: Sequence[Any]) -> list[Request]:
+    """The requests of a client that made them itself."""
+    found = [Request.of(one) for one in wrapped]
+    for one in found:
+        if one.kind == "create_pipeline_v2":
+            box.pps.check_image(_spec(one.message))
+    return found
+
+
+def _queue(box: Box, transaction_id: str, new: Sequence[Request]) -> list[Any]:
     """Check the requests behind those queued already, then keep them; returns the results
     they would have."""
     record = _stored(box, transaction_id)
@@ -170,7 +314,7 @@ def _queue(box: Box, transaction_id: str, new: Sequence[Any]) -> list[Any]:
     try:
         box.pfs.change(dry, solo=True, commit_id=CommitId(transaction_id))
     except _DryRun as done:
-        kept = tuple(json_format.MessageToDict(r) for r in requests)
+        kept = tuple(r.kept() for r in requests)
 
         def keep(tx: Tx) -> None:
             current = tx.get(TRANSACTIONS, transaction_id)
@@ -194,24 +338,26 @@ def start(box: Box) -> TransactionRecord:
 
 def add(box: Box, transaction_id: str, requests: Sequence[Any]) -> None:
     """Queue several requests at once."""
-    _queue(box, transaction_id, requests)
+    _queue(box, transaction_id, _checked(box, requests))
 
 
-def finish(box: Box, transaction_id: str) -> tuple[TransactionRecord, list[Any]]:
-    """Run all that was queued as one change; the transaction is gone afterwards."""
-    record = _stored(box, transaction_id)
+def finish(box: Box, transaction_id: str) -> tuple[TransactionRecord, list[Any], list[Any]]:
+    """Run all that was queued as one change; the transaction is gone afterwards. Returns it,
+    its requests as TransactionRequests, and what they gave."""
+    record, shown = stored(box, transaction_id)
 
     def run(ch: Change) -> list[Any]:
         results = _run_all(ch, _requests(record))
         ch.tx.remove(TRANSACTIONS, transaction_id)
         return results
 
-    return record, box.pfs.change(run, solo=True, commit_id=CommitId(transaction_id))
+    return record, shown, box.pfs.change(run, solo=True, commit_id=CommitId(transaction_id))
 
 
 def batch(box: Box, requests: Sequence[Any]) -> list[Any]:
     """Run requests at once as one change."""
-    return box.pfs.change(lambda ch: _run_all(ch, requests), solo=True)
+    checked = _checked(box, requests)
+    return box.pfs.change(lambda ch: _run_all(ch, checked), solo=True)
 
 
 def drop(box: Box, transaction_id: str) -> None:
@@ -221,9 +367,9 @@ def drop(box: Box, transaction_id: str) -> None:
 
 
 def stored(box: Box, transaction_id: str) -> tuple[TransactionRecord, list[Any]]:
-    """A transaction and its requests."""
+    """A transaction and its requests, as TransactionRequests."""
     record = _stored(box, transaction_id)
-    return record, _requests(record)
+    return record, [r.shown() for r in _requests(record)]
 
 
 def all_stored(box: Box) -> list[TransactionRecord]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
 from pachybox.api.definitions import pfs, pps
-from pachybox.api.handlers import batch
+from pachybox.api.handlers import batch, box_log
 from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.pps import fill_spec, job_name, no_filter, to_pipeline
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import PIPELINES
+from pachybox.model.events import Event
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, Repo
 from pachybox.model.pps import (
     DatumInput,
@@ -27,6 +28,7 @@ from pachybox.model.pps import (
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.pfs import wait
 from pachybox.pps.datums import DatumInfo
+from pachybox.pps.lane import Running
 from pachybox.pps.logs import LogLine
 
 
@@ -76,17 +78,16 @@ def job_info(box: Box, record: JobRecord, *, details: bool) -> Any:
         )
         if details:
             fill_spec(made.details, pipeline)
-            for attempt in box.pps.running(record.job):
-                if attempt.datum is not None:
-                    _fill_worker(made.details.worker_status.add(), record.job, attempt)
+            for one in box.pps.running(record.job):
+                _fill_worker(made.details.worker_status.add(), record.job, one)
     return made
 
 
-def _fill_worker(status: Any, job: Job, attempt: Any) -> None:
-    status.worker_id = f"{job.pipeline.name}-{attempt.number}"
+def _fill_worker(status: Any, job: Job, running: Running) -> None:
+    status.worker_id = f"{job.pipeline.name}-{running.worker}"
     status.job_id = job.id
-    status.datum_status.started.FromMicroseconds(int(attempt.since * 1e6))
-    for one in attempt.datum.inputs:
+    status.datum_status.started.FromMicroseconds(int(running.since * 1e6))
+    for one in running.datum.inputs:
         status.datum_status.data.add(path=one.path, hash=one.hash)
 
 
@@ -127,7 +128,8 @@ def list_job(box: Box, request: Any, call: Call) -> Iterator[Any]:
         projects=[p.name or DEFAULT_PROJECT for p in request.projects],
         inputs=[box.pfs.resolve(*m.to_ref(c)) for c in request.input_commit],
         reverse=request.reverse,
-        history=request.history or -1,
+        # of no pipeline in particular: of whatever version
+        history=request.history if pipeline is not None else -1,
     )
     return (job_info(box, r, details=request.details) for r in m.at_most(found, request.number))
 
@@ -152,16 +154,29 @@ def list_job_set(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pps_v2.API/SubscribeJob")
 def subscribe_job(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """The jobs of a pipeline, oldest first, then each again whenever its state has changed."""
     pipeline = to_pipeline(request.pipeline)
-    last: dict[Job, JobRecord] = {}
-    while True:
-        seen = box.meta.last_event
-        for record in box.pps.list_jobs(pipeline, reverse=True):
-            if last.get(record.job) != record:
-                last[record.job] = record
-                yield job_info(box, record, details=request.details)
+    seen = box.meta.last_event
+    for record in box.pps.list_jobs(pipeline, reverse=True):
+        yield job_info(box, record, details=request.details)
+    while not call.cancel.is_set():
         yield None
         wait.pause(box.pfs, seen, call.cancel.is_set)
+        while events := box.meta.events(seen):
+            seen = events[-1].seq
+            for job in dict.fromkeys(_jobs_of(events, pipeline)):
+                try:
+                    record = box.pps.job(job)
+                except NotFound:  # deleted meanwhile
+                    continue
+                yield job_info(box, record, details=request.details)
+
+
+def _jobs_of(events: Sequence[Event], pipeline: Pipeline) -> Iterator[Job]:
+    for event in events:
+        named = (event.data.get("project"), event.data.get("pipeline"))
+        if event.kind.startswith("job.") and named == (pipeline.project, pipeline.name):
+            yield Job(pipeline, CommitId(str(event.data.get("id"))))
 
 
 @handles("pachybox.v1.API/FlushJob")
@@ -233,7 +248,19 @@ def list_datum(box: Box, request: Any, call: Call) -> Iterator[Any]:
         found = box.pps.list_datums(to_job(box, request.job))
     wanted = {m.enum_name(pps.DatumState, s) for s in request.filter.state}
     shown: Iterator[DatumInfo] = (i for i in found if not wanted or i.state.value in wanted)
+    if request.reverse:
+        shown = iter(list(shown)[::-1])
+    if request.pagination_marker:
+        shown = _behind(shown, request.pagination_marker)
     return map(datum_info, m.at_most(shown, request.number))
+
+
+def _behind(found: Iterator[DatumInfo], marker: str) -> Iterator[DatumInfo]:
+    """What comes after the datum with the id ``marker``. NotFound when there is none."""
+    for info in found:
+        if info.id == marker:
+            return found
+    raise NotFound(f"datum {marker} not found", "give the id of the last datum of a page")
 
 
 @handles("pps_v2.API/InspectDatum")
@@ -265,13 +292,10 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
             wanted = [r.job for r in box.pps.job_set(job.id)]
     elif request.pipeline.name:
         wanted = box.pps.pipeline(to_pipeline(request.pipeline)).pipeline
-    else:
-        raise InvalidArgument("logs need a pipeline or a job", "name one: --pipeline or --job")
-    since = None
-    if request.HasField("since"):
-        since = min(request.since.ToTimedelta(), _LONGEST)
-        if since < timedelta(0):
-            raise InvalidArgument("since is negative", "give a duration such as 24h")
+    else:  # the box's own log
+        edge = datetime.now(UTC) - since if (since := _since(request)) else None
+        return box_log.messages(box, "", "", edge, request, call)
+    since = _since(request)
     lines = box.pps.log_reader.read(
         wanted,
         datum=request.datum.id,
@@ -283,6 +307,15 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
         cancelled=call.cancel.is_set,
     )
     return _log_messages(lines)
+
+
+def _since(request: Any) -> timedelta | None:
+    if not request.HasField("since"):
+        return None
+    since: timedelta = min(request.since.ToTimedelta(), _LONGEST)
+    if since < timedelta(0):
+        raise InvalidArgument("since is negative", "give a duration such as 24h")
+    return since
 
 
 def _log_messages(lines: Iterator[LogLine | None]) -> Iterator[Any]:

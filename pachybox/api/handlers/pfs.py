@@ -253,26 +253,20 @@ def squash_commit_set(box: Box, request: Any, call: Call) -> Any:
 
 @handles("pfs_v2.API/DropCommitSet")
 def drop_commit_set(box: Box, request: Any, call: Call) -> Any:
-    box.pfs.drop([c.commit for c in box.pfs.commit_set(request.commit_set.id)])
+    batch.submit(box, call, "drop_commit_set", request)
     return Empty()
 
 
 @handles("pfs_v2.API/SquashCommit")
 def squash_commit(box: Box, request: Any, call: Call) -> Any:
-    box.pfs.squash(_with_downstream(box, request))
+    batch.submit(box, call, "squash_commit", request)
     return pfs.SquashCommitResponse()
 
 
 @handles("pfs_v2.API/DropCommit")
 def drop_commit(box: Box, request: Any, call: Call) -> Any:
-    box.pfs.drop(_with_downstream(box, request))
+    batch.submit(box, call, "drop_commit", request)
     return pfs.DropCommitResponse()
-
-
-def _with_downstream(box: Box, request: Any) -> list[Commit]:
-    target = box.pfs.resolve(*m.to_ref(request.commit))
-    below = box.pfs.downstream(target) if request.recursive else []
-    return [target.commit, *(c.commit for c in below)]
 
 
 @handles("pachybox.v1.API/FlushCommit")
@@ -285,7 +279,7 @@ def flush_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pachybox.v1.API/DeleteCommit")
 def delete_commit(box: Box, request: Any, call: Call) -> Any:
-    gone = box.pfs.delete_commit(*m.parse_commit(request.commit))
+    gone = batch.submit(box, call, "delete_commit", request)
     return ours.DeleteCommitResponse(deleted=[str(c) for c in gone])
 
 

@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from pachybox.api.definitions import box as ours
 from pachybox.api.definitions import pfs, pps
+from pachybox.api.handlers import batch
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
@@ -22,7 +23,10 @@ from pachybox.model.pps import (
 )
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
 from pachybox.pps import planner
+from pachybox.pps.pipelines import Chosen
+from pachybox.pps.service import Made
 from pachybox.pps.spec import from_message_dict
+from pachybox.pps.spec import load as load_specs
 
 # ---- requests
 
@@ -101,15 +105,47 @@ def no_filter(request: Any) -> None:
 # ---- pipelines
 
 
+def _put(
+    box: Box,
+    call: Call,
+    request: Any,
+    text: str,
+    source: str,
+    *,
+    project: str = DEFAULT_PROJECT,
+    runner: str = "",
+    alone: bool = False,
+) -> tuple[list[Made], list[str]]:
+    """Create or update pipelines, or queue that in the call's transaction; and warnings."""
+    if not call.transaction or request.dry_run:
+        return box.pps.create(
+            text,
+            source,
+            project=project,
+            update=request.update,
+            reprocess=request.reprocess,
+            dry_run=request.dry_run,
+            runner=runner,
+            alone=alone,
+        )
+    specs = load_specs(text, source, default_project=project)
+    for spec in specs:
+        box.pps.check_image(spec, runner)
+    made = batch.submit_pipelines(
+        box, call, specs, update=request.update, reprocess=request.reprocess
+    )
+    return made, [warning for spec in specs for warning in spec.warnings]
+
+
 @handles("pachybox.v1.API/CreatePipelines")
 def create_pipelines(box: Box, request: Any, call: Call) -> Any:
-    made, warnings = box.pps.create(
+    made, warnings = _put(
+        box,
+        call,
+        request,
         request.text,
         request.source or "the request",
         project=request.project or DEFAULT_PROJECT,
-        update=request.update,
-        reprocess=request.reprocess,
-        dry_run=request.dry_run,
         runner=request.runner,
     )
     return ours.CreatePipelinesResponse(
@@ -127,16 +163,23 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
     )
 
 
+@handles("pachybox.v1.API/ValidatePipelines")
+def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
+    right, problems, warnings = box.pps.validate(
+        request.text,
+        request.source or "the request",
+        project=request.project or DEFAULT_PROJECT,
+        runner=request.runner,
+    )
+    return ours.ValidatePipelinesResponse(
+        pipelines=map(pipeline_name, right), problems=problems, warnings=warnings
+    )
+
+
 @handles("pps_v2.API/CreatePipelineV2")
 def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
-    made, _ = box.pps.create(
-        request.create_pipeline_request_json,
-        "the request",
-        project=DEFAULT_PROJECT,
-        update=request.update,
-        reprocess=request.reprocess,
-        dry_run=request.dry_run,
-        alone=True,
+    made, _ = _put(
+        box, call, request, request.create_pipeline_request_json, "the request", alone=True
     )
     text = json.dumps(made[0].spec, sort_keys=True)
     return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=text)
@@ -146,7 +189,10 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
     spec = from_message_dict(json_format.MessageToDict(request))
     box.pps.check_image(spec)
-    box.pps.put(spec)
+    if call.transaction and not spec.dry_run:
+        batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)
+    else:
+        box.pps.put(spec)
     return Empty()
 
 
@@ -243,6 +289,12 @@ def rerun_pipeline(box: Box, request: Any, call: Call) -> Any:
     return Empty()
 
 
+@handles("pps_v2.API/RunCron")
+def run_cron(box: Box, request: Any, call: Call) -> Any:
+    box.pps.run_cron(to_pipeline(request.pipeline))
+    return Empty()
+
+
 @handles("pachybox.v1.API/RunPipeline")
 def run_pipeline(box: Box, request: Any, call: Call) -> Any:
     pipeline = to_pipeline(request.pipeline)
@@ -253,8 +305,9 @@ def run_pipeline(box: Box, request: Any, call: Call) -> Any:
         ref = right if equals else str(found.ref or "")
         if not ref:
             raise InvalidArgument(f"{text!r} names no commit", "write repo@branch or repo@id")
-        parse_ref(ref)
-        chosen.append(box.pfs.resolve(found.repo, ref))
+        base = left.rpartition("@")[2] if equals else parse_ref(ref).base
+        commit = box.pfs.resolve(found.repo, ref)
+        chosen.append(Chosen(commit, base, strict=bool(equals)))
     job = box.pps.run(pipeline, chosen, request.job)
     return ours.RunPipelineResponse(job=job_name(job))
 
@@ -292,4 +345,5 @@ def check_status(box: Box, request: Any, call: Call) -> Iterator[Any]:
 @handles("pps_v2.API/DeleteAll")
 def delete_all(box: Box, request: Any, call: Call) -> Any:
     _delete_all(box, [], True, False)
+    box.secrets.delete_all()
     return Empty()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
 from pachybox import __version__
@@ -90,8 +89,7 @@ def delete_all_transactions(box: Box, request: Any, call: Call) -> Any:
 
 @handles("transaction_v2.API/FinishTransaction")
 def finish_transaction(box: Box, request: Any, call: Call) -> Any:
-    record, results = batch.finish(box, request.transaction.id)
-    requests = [json_format.ParseDict(r, tx_messages.TransactionRequest()) for r in record.requests]
+    record, requests, results = batch.finish(box, request.transaction.id)
     return _info(record, requests, _responses(results))
 
 

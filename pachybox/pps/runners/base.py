@@ -1,9 +1,10 @@
 """The seam between the scheduler and what runs datums: runners start workers, workers run datums.
 
-    scheduler --WorkerSpec--> Runner.start --> Worker --DatumTask--> run --> DatumResult
+    scheduler --WorkerSpec--> Runner.start --> Worker --DatumTask--> start
+                                                      <--DatumResult-- finish
 
 One long-lived worker per slot of a pipeline: a process here, a container under podman, a Pod
-under Kubernetes. All talk the lines of pachybox.worker.wire to the other side, so a runner is
+under Kubernetes. All talk the frames of pachybox.worker.wire to the other side, so a runner is
 where the pipe leads and how directories get there. tests/contract/test_runner_contract.py
 says what every runner keeps.
 """
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pachybox.errors import NotReady
-from pachybox.worker.wire import DatumResult, DatumTask, Transform, WorkerSpec
+from pachybox.worker.layout import Layout
+from pachybox.worker.wire import DatumResult, DatumTask, Limits, Transform, WorkerSpec
 
 __all__ = [
     "DatumResult",
     "DatumTask",
     "Finding",
+    "Layout",
+    "Limits",
+    "Presents",
     "Runner",
     "Transform",
     "Worker",
@@ -43,34 +48,56 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Presents:
+    """Which layouts a runner's workers can show (pachybox.worker.layout).
+
+    ``links``: inputs are read-only mounts, so that stored content may be shown by ``links`` and
+    by hard links in a ``tree``; without it user code can write to what it is given, and a
+    tree must hold copies. ``image``: EROFS images. Directories and small files always can.
+    """
+
+    links: bool
+    image: bool
+
+
 class Worker(Protocol):
-    """Runs datums of one pipeline, one at a time."""
+    """Runs datums of one pipeline, one at a time, the next one handed over already."""
 
-    def run(self, task: DatumTask, cancelled: Callable[[], bool] = lambda: False) -> DatumResult:
-        """Run one datum to its end, blocking.
+    def start(self, task: DatumTask) -> None:
+        """Queue an attempt, at most two under way; it begins when the one before has ended.
 
-        ``cancelled`` is asked once the datum is under way: a caller that sets it before it calls
-        ``cancel`` is heard however early it was.
-
-        Before: ``task.inputs`` holds the datum's inputs, ``task.out`` is empty, both freshly
-        laid out for this attempt. After: no process of the datum lives, ``task.out`` is what
-        it wrote (not judged: special files are the caller's to refuse), ``task.log`` has its
-        output. Every trouble of user code is a result with ``ok`` false and a ``reason`` for
-        people. Raises WorkerLost when the worker died; it is then closed.
+        ``task.out`` is empty and was made for this attempt. Raises WorkerLost when the worker
+        died, InvalidArgument for a third attempt.
         """
 
-    def cancel(self) -> None:
-        """From any thread: kill the datum under way, whose ``run`` returns with ``cancelled``.
+    def finish(self) -> DatumResult:
+        """Wait for the oldest attempt started and take its result.
 
-        Returns at once. Does nothing when none is under way; a later ``run`` is not affected.
-        A datum that ended before the kill came keeps its true result.
+        After it no process of that datum lives, ``task.out`` is what it wrote (not judged:
+        special files are the caller's to refuse), ``task.log`` has its output. Every trouble of
+        user code is a result with ``ok`` false and a ``reason`` for people. Raises WorkerLost
+        when the worker died: it is then closed, and so is every attempt under way.
+        """
+
+    def run(self, task: DatumTask, cancelled: Callable[[], bool] = lambda: False) -> DatumResult:
+        """start and finish. ``cancelled`` is asked once the datum is under way: a caller that
+        sets it before it calls ``cancel`` is heard however early it was."""
+
+    def cancel(self) -> None:
+        """From any thread: kill all attempts under way; each ``finish`` gives ``cancelled``.
+
+        Returns at once. Does nothing when none is under way; a later ``start`` is not affected.
+        A datum that ended before the kill came keeps its true result. With ``task.grace_s`` the
+        code gets SIGTERM first.
         """
 
     def close(self) -> None:
         """Kill and release everything; idempotent.
 
-        A ``run`` under way returns with ``cancelled``, or raises WorkerLost when the worker
-        did not end in good order; a later one raises WorkerLost.
+        A ``finish`` under way returns with ``cancelled``, or raises WorkerLost when the worker
+        did not end in good order; later ones raise WorkerLost. Batched code that waits for a
+        datum is told that there are no more, and given a moment to end.
         """
 
 
@@ -80,11 +107,8 @@ class Runner(Protocol):
     name: str
 
     @property
-    def links_allowed(self) -> bool:
-        """Whether inputs may be hard links or mounts of stored content.
-
-        False: user code can write to what it is given, so inputs must be copies.
-        """
+    def presents(self) -> Presents:
+        """Which layouts its workers can show; the same for all of them."""
 
     def probe(self) -> list[Finding]:
         """What this machine can do for the runner, with remedies; never raises."""

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from pachybox.pps.runners.base import Finding
+from pachybox.pps.runners.cgroups import Groups
 
 REINSTALL = "install pachybox again: its own Python must be able to run pachybox.worker"
 _CONTAINER = (
     "run the box outside the container, or give the container --privileged "
     "(or --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined)"
+)
+_LIMITED = {"cpu": "processors", "memory": "memory", "pids": "processes"}
+_DELEGATE = (
+    "run the box as root, or as a systemd service with Delegate=yes "
+    "(as a user: systemd-run --user -p Delegate=yes --scope pachybox up)"
 )
 
 
@@ -57,10 +63,38 @@ def of(facts: Mapping[str, Any], level: str, wanted: str) -> list[Finding]:
                 "run the box as an ordinary user, or set transform.user in each pipeline",
             )
         )
-    cgroup = facts["cgroup"]
-    found.append(
-        Finding("cgroup", "ok", f"{cgroup or 'none'} (not used: datums have no resource limits)")
-    )
+    return found
+
+
+def shim(facts: Mapping[str, Any], wanted: bool) -> Finding:
+    """Whether the static shim serves datums, or Python in its place."""
+    why = "" if wanted else "PACHYBOX_SHIM=off"
+    why = why or str(facts["shim"])
+    if not why and facts["level"] != "full":
+        why = f"isolation {facts['level']} is served by Python"
+    if not why:
+        if facts["image"]:
+            return Finding("shim", "ok", f"serves datums; no EROFS images: {facts['image']}")
+        return Finding("shim", "ok", "serves datums, large inputs as EROFS images")
+    remedy = {
+        "PACHYBOX_SHIM=off": "unset PACHYBOX_SHIM",
+        "it is not in this installation": "install pachybox again, with the ziglang package",
+    }.get(why, "none is needed: Python does the same, slower")
+    return Finding("shim", "warn", f"Python serves datums, at a third of the speed: {why}", remedy)
+
+
+def limits(groups: Groups) -> list[Finding]:
+    """Which limits of user code this machine enforces."""
+    found = []
+    for controller, what in _LIMITED.items():
+        name = f"limit of {what}"
+        if controller in groups.parents:
+            detail = f"cgroup {groups.version}, {groups.parents[controller]}"
+            found.append(Finding(name, "ok", detail))
+            continue
+        why = groups.missing[controller]
+        effect = "a datum may start as many as the user" if controller == "pids" else "not enforced"
+        found.append(Finding(name, "warn", f"{effect}: {why}", _DELEGATE))
     return found
 
 

@@ -8,23 +8,19 @@ is not checked here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pachybox.errors import InvalidArgument
-from pachybox.model.glob import Glob
-from pachybox.model.ids import (
-    DEFAULT_PROJECT,
-    Pipeline,
-    check_name,
-    check_pipeline_name,
-    is_commit_id,
-)
-from pachybox.pps.spec.documents import Document, Problem, Unreadable, of_plain, read
-from pachybox.pps.spec.fields import FIELDS, INPUT_TYPES
+from pachybox.model.ids import DEFAULT_PROJECT, Pipeline
+from pachybox.pps.spec.documents import Document, Member, Node, Problem, Unreadable, of_plain, read
+from pachybox.pps.spec.fields import FIELDS
+from pachybox.pps.spec.inputs import canonical_input, check_input
+from pachybox.pps.spec.rules import RULES
 from pachybox.pps.spec.shape import Shape
 
+_OLD_NAMES = ("standby", "chunk_spec")
 _FLAGS = ("update", "reprocess", "dry_run")  # about one request, not part of the spec
 
 
@@ -63,6 +59,38 @@ def load(text: str, source: str, *, default_project: str) -> list[Spec]:
 def problems(text: str, source: str) -> list[Problem]:
     """Everything wrong with a text, document by document; empty when ``load`` accepts it."""
     return _read(text, source, DEFAULT_PROJECT)[1]
+
+
+def examine(text: str, source: str, *, default_project: str) -> tuple[list[Spec], list[str]]:
+    """The specs of a text that are right, and every problem of the others as ``load`` would
+    tell it: source, line, field, remedy."""
+    specs, found = _read(text, source, default_project)
+    right = [spec for spec in specs if spec.canonical]
+    return right, [str(_error(problem, source)) for problem in found]
+
+
+def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any]:
+    """The canonical input of a text that holds an input alone, or a spec with one (its name and
+    the rest are not needed). Raises InvalidArgument as ``load`` does."""
+    try:
+        documents = read(text)
+    except Unreadable as e:
+        raise _error(e.problem, source) from e
+    if len(documents) != 1:
+        raise InvalidArgument(f"{source} holds {len(documents)} inputs", "give one")
+    node = documents[0].node
+    of_spec = ("input", "pipeline", "transform")
+    if not (isinstance(node.value, dict) and any(name in node.value for name in of_spec)):
+        node = Node({"input": Member(node, node.line, node.column)}, node.line, node.column)
+    shape = Shape(node)
+    values = shape.read()
+    named = values.get("pipeline") or {}
+    project = (named.get("project") or {}).get("name") or default_project
+    pipeline = Pipeline(project, named.get("name") or "preview")
+    check_input(shape, values.get("input") or {}, pipeline)
+    if shape.problems:
+        raise _error(shape.problems[0], source)
+    return canonical_input(values["input"], pipeline)
 
 
 def from_message_dict(d: dict[str, Any]) -> Spec:
@@ -109,15 +137,13 @@ def _error(problem: Problem, source: str) -> InvalidArgument:
 def _one(document: Document, source: str, default_project: str) -> tuple[Spec, Shape]:
     shape = Shape(document.node)
     values = shape.read()
-    if isinstance(document.node.value, dict):
-        for rule in _RULES:
-            rule(shape, values)
     named = values.get("pipeline") or {}
     pipeline = Pipeline(
         (named.get("project") or {}).get("name") or default_project, named.get("name") or ""
     )
-    if not shape.problems:
-        _check_own(shape, values, pipeline)
+    if isinstance(document.node.value, dict):
+        for rule in RULES:
+            rule(shape, values, pipeline)
     canonical = {} if shape.problems else _canonical(values, pipeline)
     prefix = f"{source}:" if source else ""
     spec = Spec(
@@ -136,151 +162,27 @@ def _one(document: Document, source: str, default_project: str) -> tuple[Spec, S
     return spec, shape
 
 
-# ---- rules: each looks at what was read and notes what is wrong
-
-
-def _try(shape: Shape, path: str, check: Callable[[], object]) -> None:
-    """Note at ``path`` what ``check`` raises."""
-    try:
-        check()
-    except InvalidArgument as e:
-        shape.problem(path, e.message, e.hint)
-
-
-def _pipeline(shape: Shape, values: Mapping[str, Any]) -> None:
-    named = values.get("pipeline") or {}
-    if name := named.get("name"):
-        _try(shape, "pipeline.name", lambda: check_pipeline_name(name))
-    else:
-        shape.missing("pipeline.name", "missing", "give the pipeline a name")
-    if project := (named.get("project") or {}).get("name"):
-        _try(shape, "pipeline.project.name", lambda: check_name("project", project))
-
-
-def _transform(shape: Shape, values: Mapping[str, Any]) -> None:
-    transform = values.get("transform")
-    if transform is None:
-        shape.missing(
-            "transform", "pipeline must specify a transform", 'give it one with a cmd, like ["sh"]'
-        )
-        return
-    cmd = transform.get("cmd")
-    if cmd is None:
-        shape.missing("transform.cmd", "missing", 'say what to run, like ["python3", "edges.py"]')
-    elif not cmd:
-        shape.problem("transform.cmd", "empty", 'say what to run, like ["python3", "edges.py"]')
-    for name in ("cmd", "err_cmd"):
-        if transform.get(name) and not transform[name][0]:
-            shape.problem(f"transform.{name}", "its first string is empty", "name the program")
-    for name in transform.get("env") or {}:
-        if not name or "=" in name:
-            shape.problem(
-                "transform.env",
-                f"{name!r} cannot be the name of a variable",
-                "use letters, digits and underscores",
-            )
-
-
-def _numbers(shape: Shape, values: Mapping[str, Any]) -> None:
-    parallelism = values.get("parallelism_spec") or {}
-    for name in ("constant", "coefficient"):
-        if parallelism.get(name, 0) < 0:
-            shape.problem(f"parallelism_spec.{name}", "may not be negative", "use 1 or more")
-    if parallelism.get("constant") and parallelism.get("coefficient"):
-        shape.problem("parallelism_spec", "constant and coefficient are both set", "remove one")
-    if values.get("datum_tries", 0) < 0:
-        shape.problem("datum_tries", "may not be negative", "use 1 or more")
-    if (values.get("hashtree_spec") or {}).get("constant", 1) < 1:
-        shape.problem("hashtree_spec.constant", "must be 1 or more", "remove hashtree_spec")
-
-
-def _output(shape: Shape, values: Mapping[str, Any]) -> None:
-    if branch := values.get("output_branch"):
-        _check_branch(shape, "output_branch", branch)
-
-
-def _check_branch(shape: Shape, path: str, name: str) -> None:
-    _try(shape, path, lambda: check_name("branch", name))
-    if is_commit_id(name):
-        shape.problem(path, f"{name} is a commit id", "name a branch")
-
-
-def _input(shape: Shape, values: Mapping[str, Any]) -> None:
-    source = values.get("input") or {}
-    given = [
-        kind
-        for kind in INPUT_TYPES
-        if (kind == "pfs" and kind in source) or shape.given(f"input.{kind}")
-    ]
-    if len(given) > 1:
-        shape.problem("input", f"multiple input types set: {', '.join(given)}", "keep one of them")
-    if "pfs" not in source:
-        shape.missing("input", "no input set", 'give it one, like {"pfs": {"repo": R, "glob": G}}')
-        return
-    pfs = source["pfs"]
-    repo = pfs.get("repo") or ""
-    if repo:
-        _try(shape, "input.pfs.repo", lambda: check_name("repo", repo))
-    else:
-        shape.missing("input.pfs.repo", "missing", "name the repo to read")
-    if project := pfs.get("project"):
-        _try(shape, "input.pfs.project", lambda: check_name("project", project))
-    if branch := pfs.get("branch"):
-        _check_branch(shape, "input.pfs.branch", branch)
-    if glob := pfs.get("glob"):
-        _try(shape, "input.pfs.glob", lambda: Glob(glob))
-    else:
-        shape.missing("input.pfs.glob", "missing", 'use "/" for one datum, "/*" for one per file')
-    _input_name(shape, pfs.get("name") or "", repo)
-
-
-def _input_name(shape: Shape, name: str, repo: str) -> None:
-    """It becomes a directory under /pfs and the name of a variable."""
-    if (name or repo) == "out":
-        hint = "give another name" if name else "set input.pfs.name"
-        shape.problem("input.pfs.name", "an input may not be called out: output goes there", hint)
-    elif name.startswith(".") or "/" in name or "=" in name or len(name.encode()) > 200:
-        shape.problem(
-            "input.pfs.name",
-            f"{name!r} cannot be a directory under /pfs",
-            "use letters, digits, underscores and dashes",
-        )
-
-
-def _check_own(shape: Shape, values: Mapping[str, Any], pipeline: Pipeline) -> None:
-    pfs = values["input"]["pfs"]
-    if (pfs.get("project") or pipeline.project, pfs["repo"]) == (pipeline.project, pipeline.name):
-        shape.problem(
-            "input.pfs.repo", "a pipeline cannot read its own output", "name another repo"
-        )
-
-
 _ORDER = [field.name for field in FIELDS if not field.parent]
-_RULES = (_pipeline, _transform, _input, _numbers, _output)
 
 
 # ---- defaults
 
 
 def _canonical(values: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """The 2.x form: what 1.x calls otherwise goes by its newer name."""
     parallelism = {k: v for k, v in (values.get("parallelism_spec") or {}).items() if v}
-    pfs = values["input"]["pfs"]
     effective = {
-        **{name: value for name, value in values.items() if name not in _FLAGS},
+        **{name: value for name, value in values.items() if name not in _FLAGS + _OLD_NAMES},
         "pipeline": {"name": pipeline.name, "project": {"name": pipeline.project}},
-        "input": {
-            "pfs": {
-                **pfs,
-                "name": pfs.get("name") or pfs["repo"],
-                "project": pfs.get("project") or pipeline.project,
-                "repo_type": "user",
-                "branch": pfs.get("branch") or "master",
-                "empty_files": bool(pfs.get("empty_files")),
-            }
-        },
+        "input": canonical_input(values["input"], pipeline),
         "output_branch": values.get("output_branch") or "master",
         "datum_tries": values.get("datum_tries") or 3,
         "reprocess_spec": values.get("reprocess_spec") or "until_success",
         "parallelism_spec": parallelism or {"constant": 1},
     }
+    if values.get("standby"):
+        effective["autoscaling"] = True
+    units = values.get("datum_set_spec") or values.get("chunk_spec")
+    if units:
+        effective["datum_set_spec"] = units
     return {name: effective[name] for name in _ORDER if name in effective}

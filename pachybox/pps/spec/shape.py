@@ -60,9 +60,7 @@ class Shape:
 
     def problem(self, path: str, message: str, hint: str = "") -> None:
         """Note a problem with a field; one that is not there stands where its object does."""
-        near = path
-        while near not in self._where:
-            near = near.rpartition(".")[0]
+        near = self._near(path)
         if len(message) > _LONGEST_MESSAGE:
             message = message[:_LONGEST_MESSAGE] + "..."
         self.problems.append(Problem(*self._where[near], path, message, hint))
@@ -74,15 +72,23 @@ class Shape:
                 return
         self.problem(path, message, hint)
 
+    def warn(self, path: str, text: str) -> None:
+        """Note what a user should know of a field that is accepted."""
+        self.warnings.append((self.line(path), path, text))
+
     def given(self, path: str) -> bool:
         """Whether a field is there and asks for something, be it refused or not."""
         return path in self._excused
 
     def line(self, path: str) -> int:
         """The line of a field that is there, or of the object it would be in."""
+        return self._where[self._near(path)][0]
+
+    def _near(self, path: str) -> str:
+        """The path itself when it is in the document, else that of what it would be in."""
         while path not in self._where:
             path = path.rpartition(".")[0]
-        return self._where[path][0]
+        return path
 
     def _object(self, members: dict[str, Member], table: str, path: str) -> dict[str, Any]:
         known = children(table)
@@ -118,14 +124,16 @@ class Shape:
             self._excused.add(path)
         elif field.status is Status.NO_MEANING and not idle and not inside(field, field.status):
             text = "has no meaning on one machine; it is kept and has no effect"
-            self.warnings.append((self._where[path][0], path, text))
+            self.warn(path, field.warning or text)
         return value
 
     def _value(self, field: Field, node: Node, path: str) -> Any:
         if field.kind is Kind.OBJECT and isinstance(node.value, dict):
             return self._object(node.value, field.path, path)
         if field.kind is Kind.OBJECTS and isinstance(node.value, tuple):
-            return self._objects(node.value, field, path)
+            return self._objects(node.value, f"{field.path}[]", path)
+        if field.kind is Kind.INPUTS and isinstance(node.value, tuple):
+            return self._objects(node.value, "input", path)
         try:
             if field.kind not in _READERS:
                 raise _Wrong(*_unfit(field.kind, node))
@@ -143,15 +151,18 @@ class Shape:
             self.problem(where, wrong.message, wrong.hint)
             return _UNUSABLE
 
-    def _objects(self, items: tuple[Node, ...], field: Field, path: str) -> list[Any]:
+    def _objects(self, items: tuple[Node, ...], table: str, path: str) -> list[Any]:
+        """One object per item, also of one that is wrong: rules name them by their place."""
         values = []
         for number, item in enumerate(items):
             here = f"{path}[{number}]"
             self._where[here] = (item.line, item.column)
             if isinstance(item.value, dict):
-                values.append(self._object(item.value, f"{field.path}[]", here))
+                values.append(self._object(item.value, table, here))
             else:
                 self.problem(here, *_unfit(Kind.OBJECT, item))
+                self._excused.add(here)
+                values.append({})
         return values
 
     def _suggest(self, name: str, table: str, path: str) -> str:
@@ -202,8 +213,6 @@ def _is_idle(field: Field, node: Node) -> bool:
     value = plain(node)
     if field.by_presence:
         return False
-    if field.path == "max_queue_size" and not isinstance(value, bool):
-        return value in ("0", "1") or (isinstance(value, (int, float)) and value <= 1)
     if field.path == "input.pfs.repo_type" and value == "user":
         return True
     return _is_empty(value)
@@ -343,12 +352,6 @@ def _map(node: Node) -> dict[str, str]:
     return values
 
 
-def _inputs(node: Node) -> list[Any]:
-    if not isinstance(node.value, tuple):
-        raise _Wrong(*_unfit(Kind.INPUTS, node))
-    return list(node.value)  # inputs of inputs are not built: only how many matters
-
-
 _READERS: dict[Kind, Callable[[Node], Any]] = {
     Kind.STRING: _string,
     Kind.STRINGS: _many(Kind.STRINGS, _string),
@@ -360,5 +363,4 @@ _READERS: dict[Kind, Callable[[Node], Any]] = {
     Kind.QUANTITY: _text_checked(Kind.QUANTITY, _check_quantity),
     Kind.JSON: _text_checked(Kind.JSON, _check_json),
     Kind.MAP: _map,
-    Kind.INPUTS: _inputs,
 }

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pachybox.cli.draw import draw, layers
+from pachybox.cli.output import Painted, columns
 from pachybox.cli.progress import Bar
 from pachybox.cli.put import destination
 from pachybox.cli.spec import input_repos, input_text
@@ -353,8 +355,25 @@ def test_checking_a_spec_prints_what_would_be_used(run: Any, box: Any) -> None:
     made = {"name": "edges", "version": "1", "effectiveSpecJson": '{"a": 1}'}
     box.answers["CreatePipelines"] = {"pipelines": [made]}
     assert json.loads(run("create", "pipeline", "--dry-run", stdin=b"x").out) == {"a": 1}
-    assert run("validate", "pipeline", stdin=b"x").out == "edges: valid\n"
     assert box.last("CreatePipelines").body["dry_run"] is True
+
+
+def test_validating_tells_every_problem_and_fails(run: Any, box: Any) -> None:
+    right = {"pipelines": [{"name": "edges"}], "warnings": ["odd"]}
+    box.answers["ValidatePipelines"] = right
+    done = run("validate", "pipeline", stdin=b"x")
+    assert (done.out, done.status) == ("edges: valid\n", 0)
+    assert done.err == "pachybox: warning: odd\n"
+    box.answers["ValidatePipelines"] = {**right, "problems": ["x:1: a", "x:2: b"]}
+    done = run("validate", "pipeline", stdin=b"x")
+    assert (done.out, done.status) == ("", 1)
+    assert done.err.splitlines()[1:] == ["pachybox: x:1: a", "pachybox: x:2: b"]
+
+
+def test_a_cron_is_run_by_hand(run: Any, box: Any) -> None:
+    box.answers["RunCron"] = {}
+    assert run("run", "cron", "nightly").status == 0
+    assert box.last("RunCron").body["pipeline"]["name"] == "nightly"
 
 
 def test_editing_updates_when_the_text_changed(run: Any, box: Any, tmp_path: Path) -> None:
@@ -401,11 +420,46 @@ DIAMOND = {"images": [], "edges": ["images"], "grey": ["images"], "montage": ["e
 def test_the_graph_is_drawn_with_sources_above() -> None:
     assert layers(DIAMOND) == [["images"], ["edges", "grey"], ["montage"]]
     picture = draw(DIAMOND)
-    at = {name: picture.index(f"| {name} |") for name in DIAMOND}
-    assert at["images"] < at["edges"] < at["montage"]
-    assert picture.splitlines()[3].strip() == "|"
+    assert picture == (
+        "┌────────┐\n"
+        "│ images │\n"
+        "└────┬───┘\n"
+        "     ├──────────┐\n"
+        " ┌───┴───┐  ┌───┴──┐\n"
+        " │ edges │  │ grey │\n"
+        " └───┬───┘  └───┬──┘\n"
+        "     └──┐   ┌───┘\n"
+        "     ┌──┴───┴──┐\n"
+        "     │ montage │\n"
+        "     └─────────┘\n"
+    )
     assert draw({}) == ""
-    assert "| ima |" in draw(DIAMOND, width=3)
+    assert "│ im~ │" in draw(DIAMOND, width=3)
+    assert set(draw(DIAMOND, plain=True)) <= set("+-| \nagdeghimnorsty")
+
+
+def test_a_line_that_goes_past_a_layer_has_a_lane_and_crosses_without_joining() -> None:
+    """``c`` reads ``a`` past the layer of ``b``; the line of ``x`` goes under that of ``a``."""
+    nodes = {"a": [], "x": [], "b": ["a", "x"], "c": ["b", "a"]}
+    picture = draw(nodes).splitlines()
+    assert "│  │ b │" in "\n".join(picture)
+    crossing = draw({"a": [], "b": [], "c": ["a", "b"], "d": ["a", "b"]})
+    assert "─│─" in crossing
+
+
+def test_wide_graphs_fit_and_wide_letters_align() -> None:
+    wide = {"images": [], **{f"w{i}": ["images"] for i in range(40)}}
+    wide["all"] = [f"w{i}" for i in range(0, 40, 10)]
+    for line in draw(wide, room=80).splitlines():
+        assert columns(line) <= 80
+    top, text, bottom = draw({"日本": []}).splitlines()
+    assert columns(top) == columns(text) == columns(bottom) == 8
+
+
+def test_states_colour_the_names_only_where_asked() -> None:
+    labels = {"a": Painted.of("a: failure", "red")}
+    assert "\033[31ma: failure\033[0m" in draw({"a": []}, labels=labels, paint=True)
+    assert "\033" not in draw({"a": []}, labels=labels)
 
 
 @given(
@@ -415,9 +469,10 @@ def test_any_graph_is_drawn_with_every_node_once_even_with_cycles(
     nodes: dict[str, list[str]],
 ) -> None:
     whole = {**{n: [] for reads in nodes.values() for n in reads}, **nodes}
-    picture = draw(whole)
-    for name in whole:
-        assert picture.count(f"| {name} |") == 1
+    for room in (0, 20):
+        picture = draw(whole, room=room)
+        for name in whole:
+            assert picture.count(f"│ {name} │") == 1
 
 
 # ---- progress, completion, endings
@@ -622,3 +677,34 @@ def test_destinations_are_always_absolute_and_inside(source: str, path: str) -> 
         return
     assert where.startswith("/")
     assert ".." not in where.split("/")
+
+
+def test_user_code_asks_its_worker_for_the_next_datum(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 while there is one, 1 in silence at the end; an error text goes to the worker."""
+    done = run("next", "datum")
+    assert done.status == 1
+    assert "datum_batching" in done.err
+    path = tmp_path / "next"
+    answers = [b"dA=1\0B=2\0", b"d", b"e"]
+    told: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for answer in answers:
+            to, _ = listener.accept()
+            with to, to.makefile("rb") as said:
+                told.append(said.read())
+                to.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        monkeypatch.setenv("PACHYBOX_NEXT", str(path))
+        assert run("next", "datum") == (0, "", "")
+        assert run("next", "datum", "--error", "no such colour").status == 0
+        assert run("next", "datum") == (1, "", "")
+        thread.join(60)
+    assert told == [b"", b"no such colour", b""]

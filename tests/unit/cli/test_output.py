@@ -333,7 +333,7 @@ def test_a_bare_job_id_that_names_several_jobs_lists_the_choice(run: Any) -> Non
 
 def test_paging_datums(run: Any, box: Any) -> None:
     box.answers["ListDatum"] = [{"datum": {"id": f"d{i}"}} for i in range(10)]
-    done = run("list", "datum", f"edges@{ID}", "--page", "2", "--pageSize", "3")
+    done = run("list", "datum", f"edges@{ID}", "--page", "1", "--pageSize", "3")
     assert [line.split()[0] for line in done.out.splitlines()[1:]] == ["d3", "d4", "d5"]
 
 

@@ -140,7 +140,7 @@ def test_a_pipeline_runs_its_logs_are_read_and_a_failure_is_an_exit_status(real:
     real.ok("delete", "file", "texts@master:/two")
     real.ok("wait", "commit", "upper@master")
     assert "1/1" in real.ok("list", "commit", "texts@master", "-n", "1")
-    assert "| upper |" in real.ok("draw", "pipeline")
+    assert "│ upper │" in real.ok("draw", "pipeline")
     spec = real.ok("extract", "pipeline", "upper")
     real.ok("update", "pipeline", stdin=spec)
     assert json.loads(real.ok("inspect", "pipeline", "upper", "--raw"))["version"] == "2"

@@ -74,6 +74,8 @@ inspect job P@J -b
 wait job J
 list job -p P -o R@B -i R@B --history all --no-pager -x --state running -A
 list job J
+subscribe job P --new --state success
+next datum --error X
 flush job R@B -p P
 stop job P@J
 delete job P@J
@@ -89,6 +91,10 @@ resume transaction ID
 inspect transaction ID
 list transaction
 delete transaction ID
+create secret -f X
+list secret --raw
+inspect secret S
+delete secret S
 delete all
 edit metadata repo R add a=b edit c=d delete e replace {}
 inspect cluster
@@ -106,9 +112,9 @@ connect ADDR --alias N
 completion bash
 """
 UNBUILT = """
-get object, get tag, mount, unmount, shell, next datum, create secret, list secret, inspect secret,
-delete secret, create defaults, update defaults, inspect defaults, delete defaults,
-create snapshot, list snapshot, inspect snapshot, delete snapshot, extract, restore, run cron,
+get object, get tag, mount, unmount, shell, create defaults, update defaults,
+inspect defaults, delete defaults,
+create snapshot, list snapshot, inspect snapshot, delete snapshot,
 config import-kube, auth activate, auth login, auth logout, auth whoami, auth check repo,
 auth get-robot-token, enterprise activate, enterprise get-state, idp list-connector,
 license activate, debug profile, debug binary, debug dump, port-forward, deploy local, undeploy,

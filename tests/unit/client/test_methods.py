@@ -144,6 +144,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "start_pipeline": ("p",),
     "stop_pipeline": ("p",),
     "rerun_pipeline": ("p",),
+    "run_cron": ("p",),
     "inspect_job": (f"p@{ID}",),
     "wait_job": (f"p@{ID}",),
     "inspect_job_set": (ID,),
@@ -156,18 +157,22 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "inspect_datum": (f"p@{ID}", "d"),
     "restart_datum": (f"p@{ID}", ["/a"]),
     "logs": ("p",),
+    "box_log": ("p",),
     "finish_transaction": (ID,),
     "inspect_transaction": (ID,),
     "delete_transaction": (ID,),
     "start_transaction": (),
     "list_transaction": (),
     "delete_all": (),
+    "create_secret": ("{}",),
+    "inspect_secret": ("s",),
+    "list_secret": (),
     "edit_metadata": ("commit", "r@b"),
 }
 OURS = {
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
-    "events", "version", "inspect_cluster",
+    "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import duckdb
 import pytest
 
 from pachybox.errors import Exhausted, NotReady, Refused
+from pachybox.meta.connect import migrations
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import Branch, Commit, Hash, Repo, new_commit_id
@@ -45,7 +48,7 @@ def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
     one, two = repo("r"), commit("r")
     branch = BranchRecord(
         Branch(one.repo, "b"), two.commit.id, (Branch(one.repo, "up"),), NOW, NOW,
-        Trigger("up", size="1MB", commits=2, all=True),
+        Trigger("up", size="1MB", commits=2, all=True), quiet=(Branch(one.repo, "up"),),
     )  # fmt: skip
 
     def change(tx: Tx) -> None:
@@ -194,3 +197,108 @@ def test_a_closed_box_takes_no_changes(tmp_path: Path) -> None:
     meta.close()
     with pytest.raises(NotReady):
         meta.write(lambda tx: None)
+
+
+def test_changes_nobody_waits_for_are_written_with_the_next_that_somebody_does(
+    tmp_path: Path,
+) -> None:
+    """Three and one are one transaction: content is made durable once."""
+    flushed: list[int] = []
+    meta = Meta(tmp_path / "m.duckdb", barrier=lambda: flushed.append(1))
+    busy, free = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        busy.set()
+        free.wait()
+
+    def last(tx: Tx) -> int:
+        tx.put(REPOS, repo("last"))
+        return len(tx.all(REPOS))
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(meta.write, hold)
+        busy.wait()
+        futures = [meta.later(lambda tx, n=n: tx.put(REPOS, repo(f"r{n}"))) for n in range(3)]
+        seen = pool.submit(meta.write, last)
+        while meta._queue.qsize() < 4:
+            time.sleep(0.001)
+        free.set()
+        assert seen.result() == 4  # it saw those before it
+    assert all(f.done() for f in futures)
+    assert len(flushed) == 1
+    meta.close()
+
+
+def test_a_change_nobody_waits_for_is_durable_without_company(tmp_path: Path) -> None:
+    """It needs no other change, nor does it get lost when the box stops before its time."""
+    meta = Meta(tmp_path / "m.duckdb")
+    meta.later(lambda tx: tx.put(REPOS, repo("alone"))).result(timeout=30)
+    last = meta.later(lambda tx: tx.put(REPOS, repo("closing")))
+    meta.close()
+    last.result(timeout=0)
+    with pytest.raises(NotReady):
+        meta.later(lambda tx: None)
+    meta = Meta(tmp_path / "m.duckdb")
+    assert {r.repo.name for r in meta.all(REPOS)} == {"alone", "closing"}
+    meta.close()
+
+
+def test_a_change_that_fails_later_takes_no_other_along(meta: Meta) -> None:
+    """Its future tells; what came with it, before and after, stands. A solo change waits."""
+
+    def fail(tx: Tx) -> None:
+        tx.put(REPOS, repo("bad"))
+        raise Refused("no")
+
+    good = meta.later(lambda tx: tx.put(REPOS, repo("good")))
+    bad = meta.later(fail)
+    seen = meta.write(lambda tx: tx.select(COMMITS, "WHERE seq > 0"), solo=True)
+    assert seen == []
+    good.result(timeout=0)
+    with pytest.raises(Refused):
+        bad.result(timeout=0)
+    assert {r.repo.name for r in meta.all(REPOS)} == {"good"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_records_not_read_before_are_replaced_or_made(tmp_path: Path, count: int) -> None:
+    """After a start the writer does not know which rows there are."""
+    old, new = [commit("r", n) for n in range(count)], [commit("r", 9) for _ in range(count)]
+    meta = Meta(tmp_path / "m.duckdb")
+    meta.write(lambda tx: [tx.put(COMMITS, c) for c in old])
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    changed = [replace(c, size=77) for c in old]
+    meta.write(lambda tx: [tx.put(COMMITS, c) for c in changed[:1] + new[:1]])
+    meta.write(lambda tx: [tx.put(COMMITS, c) for c in changed + new])
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    found = meta.select(COMMITS, "WHERE size >= 0")
+    assert sorted(found, key=str) == sorted(changed + new, key=str)
+
+
+def test_a_box_of_the_first_version_opens_with_all_it_holds(tmp_path: Path) -> None:
+    """The later schemas only add: what the first wrote reads as it did."""
+    number, first = migrations()[0]
+    assert number == 1
+    con = duckdb.connect(str(tmp_path / "m.duckdb"))
+    con.execute(first)
+    con.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+    con.execute("INSERT INTO schema_version VALUES (1)")
+    con.execute(
+        "INSERT INTO branches VALUES ('default', 'r', 'user', 'b', NULL, "
+        """'[["default", "up", "user", "master"]]', '', 7, 8, '{"k": "v"}')"""
+    )
+    con.close()
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    branch = Branch(Repo("default", "r"), "b")
+    up = Branch(Repo("default", "up"), "master")
+    found = meta.get(BRANCHES, branch)
+    assert found is not None
+    assert (found.direct_provenance, found.metadata, found.quiet) == ((up,), {"k": "v"}, ())
+    changed = replace(found, quiet=(up,))
+    meta.write(lambda tx: tx.put(BRANCHES, changed))
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb")
+    assert meta.get(BRANCHES, branch) == changed
+    meta.close()

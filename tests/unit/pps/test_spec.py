@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pachybox.api.definitions import pps as messages
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, Refused
 from pachybox.model.ids import Pipeline
+from pachybox.pps.machine import check_machine
 from pachybox.pps.planner import inputs_of, seconds, workers_wanted
 from pachybox.pps.spec import Spec, from_message_dict, load, problems
 
@@ -120,7 +122,7 @@ def test_a_message_reads_like_a_text() -> None:
     with pytest.raises(InvalidArgument) as caught:
         from_message_dict({**EDGES, "s3Out": True})
     assert str(caught.value) == (
-        "s3_out: not built in this version of pachybox; remove it and write files to /pfs/out"
+        "s3_out: this version of pachybox has no S3 gateway; remove it and write files to /pfs/out"
     )
 
 
@@ -154,13 +156,13 @@ def test_what_means_nothing_on_one_machine_is_kept_and_warned_of_once() -> None:
     assert spec.canonical["resource_requests"] == {"memory": "64M", "cpu": 1}
 
 
-GOLDEN = [
+GOLDEN: list[tuple[dict[str, Any], str]] = [
     ({"datum_tires": 3}, 'datum_tires: unknown field; did you mean "datum_tries"'),
     ({"outputbranch": "x"}, 'outputbranch: unknown field; did you mean "output_branch"'),
     ({"cmd": ["sh"]}, "cmd: unknown field; write it as transform.cmd"),
     ({"transform": {"glob": "/"}}, "transform.glob: unknown field; write it as input.pfs.glob"),
     ({"cross": []}, "cross: unknown field; write it as input.cross"),
-    ({"memory": "1G"}, "memory: unknown field; write it as resource_requests.memory"),
+    ({"memory": "1G"}, "memory: unknown field; write it as resource_limits.memory"),
     ({"id": 1}, "id: unknown field; docs/spec.md lists every field"),
     ({"transform": {"zzz": 1}}, "transform.zzz: unknown field; docs/spec.md lists every field"),
     (
@@ -262,8 +264,7 @@ GOLDEN = [
     ),
     (
         {"input": {"pfs": None, "cross": [{}]}},
-        "input.cross: not built in this version of pachybox; bring the files into one repo with "
-        '"pachybox copy file" and read it by input.pfs',
+        'input.cross[0]: no input set; give it one, like {"pfs": {"repo": R, "glob": G}}',
     ),
     (
         {"datum_timeout": "5 min"},
@@ -311,12 +312,11 @@ GOLDEN = [
     ),
     (
         {"service": {}},
-        "service: not built in this version of pachybox; remove it and run the program beside the "
-        'box, on files fetched with "pachybox get file"',
+        "service.internal_port: missing; name the port the program listens on",
     ),
     (
-        {"max_queue_size": 2},
-        "max_queue_size: not built in this version of pachybox; remove it: the result is the same",
+        {"max_queue_size": 1.5},
+        "max_queue_size: expected a whole number, got a number",
     ),
     (
         {"datum_timeout": "1" * 5000 + "s"},
@@ -336,6 +336,138 @@ GOLDEN = [
     ),
     ({"tolerations": [{}, 1]}, "tolerations[1]: expected an object, got a number"),
     ({"tolerations": [{"kee": "a"}]}, 'tolerations[0].kee: unknown field; did you mean "key"'),
+    # limits and units of work
+    ({"resource_limits": {"cpu": -1}}, "resource_limits.cpu: may not be negative; ..."),
+    ({"resource_limits": {"memory": "-1G"}}, "resource_limits.memory: may not be negative; ..."),
+    (
+        {"resource_limits": {"gpu": {"number": -1}}},
+        "resource_limits.gpu.number: may not be negative; say how many",
+    ),
+    (
+        {"datum_set_spec": {"per_worker": 2, "number": 3}},
+        "datum_set_spec.per_worker: cannot be set together with number or size_bytes; keep one of them",
+    ),
+    ({"chunk_spec": {"number": -1}}, "chunk_spec.number: may not be negative; use 1 or more"),
+    (
+        {"chunk_spec": {"number": 1}, "datum_set_spec": {"number": 1}},
+        "chunk_spec: is datum_set_spec by its older name; keep one of them",
+    ),
+    # secrets
+    ({"transform": {"secrets": [{}]}}, "transform.secrets[0].name: missing; name the secret"),
+    (
+        {"transform": {"secrets": [{"name": "db"}]}},
+        "transform.secrets[0]: is shown nowhere; give it mount_path, or key and env_var",
+    ),
+    (
+        {"transform": {"secrets": [{"name": "db", "env_var": "A"}]}},
+        "transform.secrets[0].key: missing: env_var shows one key; name the key",
+    ),
+    (
+        {"transform": {"secrets": [{"name": "db", "key": "k", "env_var": "A=B"}]}},
+        "transform.secrets[0].env_var: 'A=B' cannot be the name of a variable; ...",
+    ),
+    *(
+        (
+            {"transform": {"secrets": [{"name": "db", "mount_path": path}]}},
+            f"transform.secrets[0].mount_path: {path!r} cannot hold a secret; "
+            "write a path from the root that is not below /pfs, like /run/secrets/db",
+        )
+        for path in ("etc", "/", "/pfs/in", "//pfs", "/a/../pfs", "/.")
+    ),
+    # egress
+    (
+        {"egress": {"url": "s3://a/b", "object_storage": {"url": "gs://a/b"}}},
+        "egress: several targets: url, object_storage; keep one of them",
+    ),
+    (
+        {"egress": {"url": "ftp://a/b"}},
+        "egress.url: egress to ftp:// is not known; use s3://, gs://, file://",
+    ),
+    (
+        {"egress": {"URL": "wasb://a/b"}},
+        "egress.url: egress to Azure (wasb://) is not built in this version of pachybox; "
+        "egress to s3://, gs://, file://, postgresql://, sqlite:// or duckdb://",
+    ),
+    (
+        {"egress": {"object_storage": {"url": "bucket"}}},
+        "egress.object_storage.url: the url of egress has no scheme; write s3://BUCKET/PREFIX",
+    ),
+    (
+        {"egress": {"sql_database": {"file_format": {"type": "CSV"}}}},
+        "egress.sql_database.url: missing; say where to",
+    ),
+    (
+        {"egress": {"sql_database": {"url": "snowflake://a/b"}}},
+        "egress.sql_database.url: egress to Snowflake (snowflake://) is not built in this version ...",
+    ),
+    (
+        {"egress": {"sql_database": {"url": "postgresql://me:word@host/db"}}},
+        "egress.sql_database.url: egress has a password in its url, where everybody can read it; ...",
+    ),
+    (
+        {"egress": {"sql_database": {"url": "sqlite:///x", "file_format": {"type": "XML"}}}},
+        'egress.sql_database.file_format.type: "XML" is not known; use CSV, JSON or PARQUET',
+    ),
+    (
+        {
+            "egress": {
+                "sql_database": {"url": "sqlite:///x", "file_format": {"columns": ["a", "a"]}}
+            }
+        },
+        "egress.sql_database.file_format.columns: names a column twice; keep one of them",
+    ),
+    (
+        {"egress": {"sql_database": {"url": "sqlite:///x", "secret": {"key": "a"}}}},
+        "egress.sql_database.secret.name: missing; name the secret that has the key",
+    ),
+    # services, spouts, and what a single machine of this version does not have
+    (
+        {"service": {"internal_port": 70000}},
+        "service.internal_port: 70000 is not a port; use 1 to 65535",
+    ),
+    (
+        {"service": {"internal_port": 80, "external_port": -1}},
+        "service.external_port: -1 is not a port; use 1 to 65535",
+    ),
+    (
+        {"service": {"internal_port": 80, "type": "Ingress"}},
+        'service.type: "Ingress" is not known; use ClusterIP, LoadBalancer or NodePort',
+    ),
+    *(
+        (
+            {"service": {"internal_port": 80}, "parallelism_spec": parallelism},
+            "parallelism_spec: services can only be run with a constant parallelism of 1; remove it",
+        )
+        for parallelism in ({"constant": 2}, {"coefficient": 1.0})
+    ),
+    (
+        {"spout": {}, "input": None},
+        "spout: not built in this version of pachybox; remove the pipeline and let the program write "
+        'to a repo with "pachybox put file"',
+    ),
+    (
+        {"s3_out": True},
+        "s3_out: this version of pachybox has no S3 gateway; remove it and write files to /pfs/out",
+    ),
+    (
+        {"pod_patch": "[]"},
+        "pod_patch: only the Kubernetes runner takes a patch, and this box does not have it; "
+        "remove it: there is no pod on this machine to patch",
+    ),
+    (
+        {"transform": {"dockerfile": "Dockerfile"}},
+        "transform.dockerfile: this version of pachybox builds no images; "
+        "remove it and name a program of this machine in transform.cmd",
+    ),
+    (
+        {"transform": {"build": {"language": "python"}}},
+        "transform.build: this version of pachybox builds no images; ...",
+    ),
+    (
+        {"spec_commit": {"id": "a"}},
+        "spec_commit: may not be set by users; remove it: the box makes that commit itself",
+    ),
+    ({"output_merge": "append"}, 'output_merge: "append" is not known; use error or concatenate'),
 ]
 
 
@@ -376,13 +508,66 @@ def test_every_problem_is_found_and_none_is_told_twice() -> None:
     assert [(p.line, p.path, p.message.split(":")[0]) for p in problems(text, "x")] == [
         (6, "transform.cmdd", "unknown field"),
         (9, "transform.user", "expected a string, got a number"),
-        (15, "input.cross", "not built in this version of pachybox"),
         (3, "pipeline.name", "pipeline name 'a b' is not allowed"),
         (11, "input", "multiple input types set"),
         (12, "input.pfs.glob", "missing"),
+        (16, "input.cross[0]", "no input set"),
         (19, "datum_tries", "may not be negative"),
     ]
     assert problems(json.dumps(EDGES), "x") == []
+
+
+def test_a_spout_is_refused_once_and_not_for_its_lack_of_input() -> None:
+    spout = merged(EDGES, {"spout": {"overwrite": True}, "input": None})
+    assert [p.path for p in problems(json.dumps(spout), "x")] == ["spout"]
+
+
+def test_what_1_x_calls_otherwise_goes_by_its_newer_name() -> None:
+    spec = edges(standby=True, chunk_spec={"number": 7})
+    assert spec.canonical["autoscaling"] is True
+    assert spec.canonical["datum_set_spec"] == {"number": 7}
+    assert not {"standby", "chunk_spec"} & set(spec.canonical)
+    newer = edges(standby=False, autoscaling=True, chunk_spec={}, datum_set_spec={"per_worker": 2})
+    assert newer.canonical["datum_set_spec"] == {"per_worker": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"resource_limits": {"disk": "1G", "memory": "1G"}},
+            "resource_limits.disk: is not enforced: a datum may use all the room there is; it is kept",
+        ),
+        (
+            {"service": {"internal_port": 80}},
+            "input.pfs.glob: a service must have a single datum: its job fails when this matches "
+            'more than one path; "/" shows the whole repo',
+        ),
+        (
+            {"transform": {"secrets": [{"name": "a", "mount_path": "/a", "key": "b"}]}},
+            "transform.secrets[0].key: has no effect without env_var: mount_path shows every key",
+        ),
+    ],
+)
+def test_what_is_done_in_part_is_warned_of(change: dict[str, Any], told: str) -> None:
+    assert edges(**change).warnings == (f"edges.json:1: {told}",)
+
+
+def test_cards_are_counted_where_a_spec_wants_them(tmp_path: Path) -> None:
+    wants = edges(resource_limits={"gpu": {"type": "nvidia.com/gpu", "number": 2}}).canonical
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    with pytest.raises(
+        Refused, match=r"pipeline edges wants 2 graphics cards .* machine has 1"
+    ) as e:
+        check_machine("edges", wants, tmp_path)
+    assert e.value.hint == "remove resource_limits.gpu, or use a machine that has them"
+    (tmp_path / "nvidia1").touch()
+    check_machine("edges", wants, tmp_path)
+    (tmp_path / "none").mkdir()
+    check_machine("edges", edges().canonical, tmp_path / "none")
+    with pytest.raises(Refused, match="this machine has none"):
+        check_machine("edges", wants, tmp_path / "none")
 
 
 def test_a_spec_that_is_no_object_is_refused_by_place() -> None:

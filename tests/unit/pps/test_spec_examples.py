@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pachybox.errors import InvalidArgument
 from pachybox.pps.planner import seconds, workers_wanted
 from pachybox.pps.spec import Spec, load, problems
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FILES = sorted(p for p in EXAMPLES.rglob("*") if p.suffix in (".json", ".yaml"))
 STORED = "has no meaning on one machine; it is kept and has no effect"
-
-MONTAGE = """\
-{
-  "pipeline": {"name": "montage"},
-  "input": {
-    "cross": [
-      {"pfs": {"repo": "images", "glob": "/"}},
-      {"pfs": {"repo": "edges", "glob": "/"}}
-    ]
-  },
-  "transform": {"image": "registry.example/montage", "cmd": ["sh"], "stdin": ["montage"]}
-}
-"""
 
 
 def specs(path: Path) -> list[Spec]:
@@ -69,14 +57,38 @@ def test_both_generations_spell_the_same_pipeline() -> None:
         assert seconds(old[name]) == seconds(new[name]), name
     for name in ("name", "project", "repo", "repo_type", "branch", "glob", "empty_files"):
         assert old["input"]["pfs"][name] == new["input"]["pfs"][name], name
-    assert workers_wanted(old) == workers_wanted(new) == 1
+    assert workers_wanted(old) == (os.cpu_count() or 1)
+    assert workers_wanted(new) == 1
 
 
-def test_a_cross_is_refused_by_name_before_anything_is_made() -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        load(MONTAGE, "montage.json", default_project="default")
-    assert str(caught.value) == (
-        "montage.json:4: input.cross: not built in this version of pachybox; bring the files "
-        'into one repo with "pachybox copy file" and read it by input.pfs'
-    )
-    assert len(problems(MONTAGE, "montage.json")) == 1
+def test_the_examples_show_every_kind_of_input_and_warn_of_nothing() -> None:
+    seen: set[str] = set()
+
+    def walk(given: dict[str, Any]) -> None:
+        for kind, inner in given.items():
+            seen.add(kind)
+            for one in inner if isinstance(inner, list) else ():
+                walk(one)
+
+    for name in ("montage-1.11.json", "orders-2.12.yaml"):
+        for spec in specs(EXAMPLES / "specs" / name):
+            assert spec.warnings == ()
+            walk(spec.canonical["input"])
+    assert seen == {"pfs", "cron", "cross", "union", "join", "group"}
+
+
+def test_the_examples_ask_for_what_both_generations_have() -> None:
+    fields: set[str] = set()
+    for name in ("montage-1.11.json", "orders-2.12.yaml"):
+        for spec in specs(EXAMPLES / "specs" / name):
+            fields |= set(spec.canonical)
+    assert fields >= {
+        "autoscaling", "datum_set_spec", "egress", "service", "resource_limits", "max_queue_size",
+        "output_merge",
+    }  # fmt: skip
+    montage = specs(EXAMPLES / "specs" / "montage-1.11.json")
+    assert [s.pipeline.name for s in montage] == ["montage", "sweep", "publish"]
+    assert montage[0].canonical["autoscaling"] is True
+    report = specs(EXAMPLES / "specs" / "orders-2.12.yaml")[2].canonical["input"]["cross"]
+    assert report[0]["cron"]["repo"] == "report_night"
+    assert report[1]["pfs"]["branch"] == "report-trigger-1"

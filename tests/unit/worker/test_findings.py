@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pachybox.pps.runners import findings
 from pachybox.pps.runners.base import Finding
+from pachybox.pps.runners.cgroups import Groups
 
 
 def facts(settings: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
@@ -23,7 +25,9 @@ def facts(settings: dict[str, str] | None = None, **changes: Any) -> dict[str, A
         "rootless": True,
         "settings": dict.fromkeys(names, "") | (settings or {}),
         "uid": 1000,
-        "cgroup": "v2",
+        "level": "full",
+        "shim": "",
+        "image": "",
     } | changes
 
 
@@ -76,3 +80,40 @@ def test_root_is_told_that_user_code_is_root() -> None:
     found = by_check(facts(uid=0, rootless=False), "full")
     assert found["user of datums"].level == "warn"
     assert "transform.user" in found["user of datums"].remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "detail", "remedy"),
+    [
+        ({}, False, "PACHYBOX_SHIM=off", "unset PACHYBOX_SHIM"),
+        ({"shim": "it is not in this installation"}, True, "not in this installation", "ziglang"),
+        ({"level": "mount"}, True, "isolation mount is served by Python", "none is needed"),
+        ({"shim": "open_tree: no"}, True, "open_tree: no", "none is needed"),
+    ],
+)
+def test_it_is_said_why_python_serves_datums(
+    changes: dict[str, Any], wanted: bool, detail: str, remedy: str
+) -> None:
+    found = findings.shim(facts(**changes), wanted)
+    assert found.level == "warn"
+    assert detail in found.detail
+    assert remedy in found.remedy
+
+
+def test_the_shim_says_whether_it_mounts_images() -> None:
+    assert "EROFS" in findings.shim(facts(), True).detail
+    without = findings.shim(facts(image="mounting an image takes root"), True)
+    assert without.level == "ok"
+    assert "mounting an image takes root" in without.detail
+
+
+def test_limits_are_said_to_hold_or_not_with_the_remedy() -> None:
+    missing = {"memory": "/sys/fs/cgroup: not delegated", "pids": "the same"}
+    found = findings.limits(Groups({"cpu": Path("/sys/fs/cgroup/a")}, "v2", missing))
+    assert [(f.check, f.level) for f in found] == [
+        ("limit of processors", "ok"),
+        ("limit of memory", "warn"),
+        ("limit of processes", "warn"),
+    ]
+    assert "not delegated" in found[1].detail
+    assert "Delegate=yes" in found[1].remedy

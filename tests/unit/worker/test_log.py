@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pachybox.worker.log import LINE, LogWriter, stamp
+from pachybox.worker.log import LINE, LogFile, LogWriter, stamp
 
 
 def messages(path: Path) -> list[str]:
@@ -22,7 +22,7 @@ def messages(path: Path) -> list[str]:
 def test_lines_do_not_depend_on_how_output_arrives(tmp_path: Path, pieces: list[bytes]) -> None:
     path = tmp_path / "log"
     path.unlink(missing_ok=True)
-    log = LogWriter(str(path))
+    log = LogWriter(LogFile(str(path)))
     for piece in pieces:
         log.feed(piece)
     log.close()
@@ -36,7 +36,7 @@ def test_lines_do_not_depend_on_how_output_arrives(tmp_path: Path, pieces: list[
 
 def test_a_full_log_says_how_much_was_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = LogWriter(str(path), cap=1000)
+    log = LogWriter(LogFile(str(path)), cap=1000)
     for _ in range(100):
         log.feed(b"0123456789\n")
     log.feed(b"tail")
@@ -53,7 +53,7 @@ def test_a_full_log_says_how_much_was_dropped(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_cut_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = LogWriter(str(path))
+    log = LogWriter(LogFile(str(path)))
     for _ in range(10):
         log.feed(b"x" * 20_000)
     log.feed(b"\nnext\n")
@@ -63,7 +63,7 @@ def test_a_line_without_end_is_cut_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_loses_lines_and_nothing_else() -> None:
-    log = LogWriter("/dev/full")
+    log = LogWriter(LogFile("/dev/full"))
     log.feed(b"lost\n")
     log.close()
 

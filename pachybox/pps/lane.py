@@ -1,0 +1,374 @@
+"""One worker of a job, seen from the daemon: lay out a datum, run it, collect it, try again.
+
+Up to two datums are under way at a time: while user code works on one, the next is laid out,
+and while the next runs, the output of the first is collected.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pachybox.errors import Corrupt, InvalidArgument, NotFound, Refused
+from pachybox.meta.writer import utc_now
+from pachybox.model.files import Edit, Entry, Kind, Put
+from pachybox.model.ids import Job
+from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
+from pachybox.pfs.service import Pfs
+from pachybox.pps import meta_file, planner
+from pachybox.pps.collect import Collector
+from pachybox.pps.layout import Presented, Presenter
+from pachybox.pps.logs import heading
+from pachybox.pps.pool import WorkerPool
+from pachybox.pps.results import Outcome
+from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.slots import Slots
+from pachybox.pps.trash import Trash
+from pachybox.store.blobs import Session
+from pachybox.store.disk import full_disk_is_exhausted
+from pachybox.store.trees import EMPTY
+
+log = logging.getLogger("pachybox.datum")
+
+_UNDER_WAY = 2
+_LOSSES = 2  # workers that may die under one datum before it counts as failed
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the lanes of one job share. ``work`` and ``logs`` are directories of the job."""
+
+    pfs: Pfs
+    pool: WorkerPool
+    pipeline: PipelineRecord
+    job: Job
+    session: Session
+    presenter: Presenter
+    work: Path
+    logs: Path
+    trash: Trash
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A datum under way: since when (seconds since 1970), on which worker of the job."""
+
+    datum: Datum
+    since: float
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The directories of one datum under way: its output, and files its layout may need."""
+
+    out: Path
+    inputs: Path
+
+
+@dataclass
+class _Try:
+    """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
+
+    datum: Datum
+    home: _Home
+    left: int
+    err_cmd: bool = False
+    reason: str = ""
+    losses: int = 0
+    since: float = 0.0
+    laid_out_s: float = 0.0
+    shown: Presented | None = None
+    stats: Stats = field(default_factory=Stats)
+
+
+class Lane:
+    """Processes datums with a worker of its own. ``work`` for one thread, the rest for any."""
+
+    def __init__(self, bench: Bench, number: int, done: Callable[[Outcome], None]) -> None:
+        """``done`` gets every outcome, from the thread of ``work``."""
+        self._bench = bench
+        self._done = done
+        self.number = number
+        self.unstartable = False
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._under: deque[_Try] = deque()
+        self._homes: list[_Home] = []
+        self._made = 0
+        spec = bench.pipeline.spec
+        self._tries = max(1, int(spec.get("datum_tries") or 3))
+        limit = spec.get("datum_timeout")
+        self._timeout_s = planner.seconds(limit) if limit else None
+        self._depth = 1 if spec["transform"].get("datum_batching") else _UNDER_WAY
+
+    # ---- from any thread
+
+    def cancel(self) -> None:
+        """Kill what is under way; ``work`` returns without outcomes for it."""
+        with self._lock:
+            self._cancelled = True
+            worker = self._worker
+        if worker is not None:
+            worker.cancel()
+
+    def restart(self) -> None:
+        """Kill what is under way and try it again, not counted as a failure."""
+        with self._lock:
+            worker = self._worker
+        if worker is not None:
+            worker.cancel()
+
+    def running(self) -> list[Running]:
+        """The datums under way."""
+        return [Running(t.datum, t.since, self.number) for t in list(self._under)]
+
+    # ---- the loop
+
+    def work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
+        """Process what ``take`` gives until it gives no more, or until cancelled.
+
+        ``take(wait)`` gives the next datum; with ``wait`` None means that there are no more.
+        Raises Refused when no worker can be started, Exhausted when the disk is full.
+        """
+        holding = False
+        try:
+            while not self._cancelled:
+                while len(self._under) < self._depth and not (self._under and slots.contended):
+                    datum = take(not self._under)
+                    if datum is None:
+                        break
+                    if not holding and not slots.acquire(lambda: self._cancelled):
+                        return
+                    holding = True
+                    self._begin(_Try(datum, self._home(), self._tries))
+                if self._under:
+                    self._end()
+                elif not holding:
+                    return
+                if not self._under and holding:
+                    slots.release()
+                    holding = False
+        finally:
+            if holding:
+                slots.release()
+
+    def close(self) -> None:
+        """Give the worker back, or end it when it may be in the middle of something."""
+        for one in self._under:
+            if one.shown is not None:
+                one.shown.close()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            if self._cancelled or self._under:
+                self._bench.pool.end(worker)
+            else:
+                self._bench.pool.give_back(self._bench.pipeline, worker)
+
+    def _home(self) -> _Home:
+        """A home for one datum, used again and again: making one costs as much as a datum."""
+        if self._homes:
+            return self._homes.pop()
+        self._made += 1
+        folder = self._bench.work / f"{self.number}.{self._made}"
+        home = _Home(folder / "out", folder / "in")
+        with full_disk_is_exhausted(self._bench.work):
+            home.out.mkdir(parents=True)
+        return home
+
+    def _begin(self, one: _Try) -> None:
+        """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
+        began = time.monotonic()
+        one.since = time.time()
+        if not one.err_cmd:
+            try:
+                one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
+            except (Corrupt, NotFound, InvalidArgument, OSError) as e:
+                self._bench.trash.put(one.home.inputs)
+                known = not isinstance(e, OSError)
+                self._failed(one, str(e) if known else f"cannot lay out the inputs: {e}")
+                return
+        one.laid_out_s = time.monotonic() - began
+        self._under.append(one)
+        try:
+            self._hand_over(one)
+        except WorkerLost as e:
+            self._lost(e)
+
+    def _hand_over(self, one: _Try) -> None:
+        bench = self._bench
+        worker = self._take()
+        if worker is None or one.shown is None:
+            return
+        log_file = bench.logs / f"{self.number}.jsonl"
+        what = "err_cmd of datum" if one.err_cmd else "datum"
+        worker.start(
+            DatumTask(
+                id=one.datum.id,
+                head=heading(one.datum.id, f"{what} started", utc_now()),
+                layout=one.shown.layout,
+                out=one.home.out,
+                env=environment(bench.job, self.number, one.datum),
+                timeout_s=self._timeout_s,
+                log=log_file,
+                err_cmd=one.err_cmd,
+            )
+        )
+        if self._cancelled:  # race: it was cancelled before it was there to be killed
+            worker.cancel()
+
+    def _take(self) -> Worker | None:
+        with self._lock:
+            if self._cancelled:
+                return None
+            if self._worker is not None:
+                return self._worker
+        try:
+            worker = self._bench.pool.take(self._bench.pipeline)
+        except Refused:
+            self.unstartable = True
+            raise
+        with self._lock:
+            self._worker = worker
+            return None if self._cancelled else worker
+
+    def _end(self) -> None:
+        """Wait for the oldest datum under way and see what became of it."""
+        if self._worker is None:
+            return
+        try:
+            result = self._worker.finish()
+        except WorkerLost as e:
+            self._lost(e)
+            return
+        self._judge(self._under.popleft(), result)
+
+    def _lost(self, error: WorkerLost) -> None:
+        """The worker died: what was under way is run again by another."""
+        log.warning("worker lost job=%s error=%s", self._bench.job, error)
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            self._bench.pool.end(worker)
+        again = list(self._under)
+        self._under.clear()
+        if again:
+            again[0].losses += 1
+        for one in again:
+            if self._cancelled:
+                return
+            if one.losses >= _LOSSES:
+                one.losses = 0
+                self._failed(one, "the worker process died twice")
+            else:
+                self._again(one)
+
+    def _judge(self, one: _Try, result: DatumResult) -> None:
+        if result.cancelled:
+            if not self._cancelled:
+                self._again(one)
+            return
+        one.stats += Stats(
+            download_s=one.laid_out_s,
+            process_s=result.process_s,
+            download_bytes=one.shown.layout.bytes if one.shown and not one.err_cmd else 0,
+            cpu_s=result.cpu_s,
+            peak_rss_bytes=result.peak_rss_bytes,
+        )
+        if not result.ok:
+            self._failed(one, result.reason)
+        elif one.err_cmd:
+            self._finish(one, DatumState.RECOVERED, [])
+        else:
+            self._collect(one)
+
+    def _collect(self, one: _Try) -> None:
+        bench = self._bench
+        began = time.monotonic()
+        try:
+            made = Collector(
+                bench.pfs,
+                bench.session,
+                one.home.out,
+                one.datum.inputs,
+                bench.presenter.root_of,
+                one.shown.layout.tree if one.shown is not None else None,
+            ).collect()
+        except InvalidArgument as e:
+            self._failed(one, str(e))
+            return
+        one.stats += Stats(upload_s=time.monotonic() - began, upload_bytes=made.size)
+        one.reason = ""
+        self._finish(one, DatumState.SUCCESS, made.edits, wrote=not made.empty)
+
+    def _failed(self, one: _Try, reason: str) -> None:
+        """An attempt failed: the next one, or err_cmd, or that was it."""
+        if one.err_cmd:
+            self._finish(one, DatumState.FAILED, [])
+            return
+        one.reason = reason
+        one.left -= 1
+        if one.left > 0:
+            self._again(one)
+        elif self._bench.pipeline.spec["transform"].get("err_cmd"):
+            one.err_cmd = True
+            self._begin(one)
+        else:
+            self._finish(one, DatumState.FAILED, [])
+
+    def _again(self, one: _Try) -> None:
+        if not one.err_cmd:
+            self._clear(one)
+        self._begin(one)
+
+    def _clear(self, one: _Try, *, wrote: bool = True) -> None:
+        """Make a home as new; what is in it is removed elsewhere, later."""
+        trash, home = self._bench.trash, one.home
+        if one.shown is not None:
+            one.shown.close()
+            if one.shown.layout.tree or one.shown.layout.image:
+                trash.put(home.inputs)
+            one.shown = None
+        with full_disk_is_exhausted(self._bench.work):
+            if wrote and any(home.out.iterdir()):
+                trash.put(home.out)
+                home.out.mkdir()
+            else:
+                home.out.chmod(0o755)  # user code may have changed it
+
+    def _finish(
+        self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True
+    ) -> None:
+        """Put the datum's directory into the store: its meta file and its output."""
+        trees, put = self._bench.pfs.trees, self._bench.session.put
+        meta = meta_file.write(one.datum, self._bench.job.id, state, one.reason, one.stats)
+        entry = Entry("meta", Kind.FILE, put(meta), len(meta))
+        moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
+        root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
+        self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
+        self._clear(one, wrote=wrote)
+        self._homes.append(one.home)
+
+
+def environment(job: Job, worker: int, datum: Datum) -> dict[str, str]:
+    """What user code of this datum sees (reference §3.11)."""
+    env = {
+        "PACH_JOB_ID": job.id,
+        "PACH_OUTPUT_COMMIT_ID": job.id,
+        "PACH_DATUM_ID": datum.id,
+        "PPS_POD_NAME": f"{job.pipeline.name}-{worker}",
+    }
+    for one in datum.inputs:
+        env[one.name] = f"/pfs/{one.name}" + ("" if one.path == "/" else one.path)
+        env[f"{one.name}_COMMIT"] = one.commit
+        if one.join_on:
+            env[f"PACH_DATUM_{one.name}_JOIN_ON"] = one.join_on
+        if one.group_by:
+            env[f"PACH_DATUM_{one.name}_GROUP_BY"] = one.group_by
+    return env

@@ -1,0 +1,101 @@
+"""The hand-over from the Python worker, which made the sandbox, to the shim, which serves it.
+
+The shim is a static program built with the package (pachybox/worker/shim/*.c); where it is
+not there, or the machine is not one it knows, the Python worker serves datums itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pachybox.worker import frames, kernel
+from pachybox.worker.sandbox import BATCH_DIR, kept_capabilities
+
+if TYPE_CHECKING:
+    from pachybox.worker.run import Bench
+
+OFF = "PACHYBOX_SHIM"
+FOLDER = Path(__file__).with_name("shim") / "bin"
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+_OLDEST = (5, 12)  # mount_setattr
+_HEAD = struct.Struct("<BBBBIIQ")
+
+
+@functools.cache
+def handle() -> int:
+    """The shim's program, opened; the error that keeps it from being used is raised as OSError.
+
+    Asked once, before anything is given up that may be needed to reach the file.
+    """
+    release = os.uname().release
+    numbers = release.split("-")[0].split(".")
+    if tuple(int(n) for n in numbers[:2] if n.isdigit()) < _OLDEST:
+        raise OSError(f"Linux {release} is older than {_OLDEST[0]}.{_OLDEST[1]}")
+    name = ARCHITECTURES.get(platform.machine().lower())
+    if name is None:
+        raise OSError(f"there is no shim for {platform.machine()}")
+    return os.open(FOLDER / f"shim-{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def why_not(environ: Mapping[str, str] = os.environ) -> str:
+    """Why the Python worker serves in the shim's place; empty when the shim can be used."""
+    if environ.get(OFF, "").lower() == "off":
+        return f"{OFF}=off"
+    try:
+        handle()
+    except FileNotFoundError:
+        return "it is not in this installation"
+    except OSError as e:
+        return str(e)
+    return ""
+
+
+def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
+    """Become the shim. ``env`` is the environment all datums share; ``ready`` what it says first.
+
+    Raises OSError when it cannot be run.
+    """
+    spec, identity = bench.spec, bench.identity
+    as_root = (identity.uid if identity else os.geteuid()) == 0
+    transform = spec.transform
+    limited = spec.limits.memory is not None
+    env = dict(env) | ({"PACHYBOX_NEXT": BATCH_DIR + "/next"} if spec.datum_batching else {})
+    data = b"".join(
+        (
+            _HEAD.pack(
+                as_root and not bench.sandbox.rootless,
+                identity is not None,
+                spec.datum_batching,
+                limited,
+                identity.uid if identity else 0,
+                identity.gid if identity else 0,
+                sum(1 << number for number in kept_capabilities()),
+            ),
+            frames.text(bench.sandbox.root),
+            frames.text(os.path.join("/", transform.working_dir)),  # noqa: PTH118
+            frames.text(ready),
+            frames.texts(transform.cmd),
+            frames.texts(transform.err_cmd),
+            frames.blob(stdin(transform.stdin)),
+            frames.blob(stdin(transform.err_stdin)),
+            frames.texts([f"{key}={value}" for key, value in env.items()]),
+        )
+    )
+    program = handle()
+    fd = os.memfd_create("config")
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.set_inheritable(fd, True)
+    kernel.keep_capabilities()
+    os.execve(program, ["pachybox-shim", str(fd)], {})
+
+
+def stdin(lines: tuple[str, ...]) -> bytes:
+    """What user code reads: the lines, each with its end."""
+    return b"".join(os.fsencode(line) + b"\n" for line in lines)

@@ -169,7 +169,7 @@ class Lane:
             if self._cancelled or self._under:
                 self._bench.pool.end(worker)
             else:
-                self._bench.pool.give_back(self._bench.pipeline, worker)
+                self._bench.pool.give_back(worker)
 
     def _home(self) -> _Home:
         """A home for one datum, used again and again: making one costs as much as a datum."""

@@ -80,10 +80,11 @@ class Results:
         *,
         kept: int,
         again: bool,
+        begun: Future[None],
         broken: Callable[[BaseException], None],
     ) -> None:
         """``kept``: datums of the base job that are not looked at; ``again``: the job was begun
-        before, so that rows of its datums may be there."""
+        before, so that rows of its datums may be there; ``begun``: the change that began it."""
         self.changed: dict[str, Hash] = {}
         self.tally = Tally(kept)
         self.failure: Outcome | None = None  # the first datum that failed
@@ -91,6 +92,7 @@ class Results:
         self._session = session
         self._job = job
         self._again = again
+        self._begun = begun
         self._broken = broken
         self._last: Future[None] | None = None
         self._queue: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
@@ -118,10 +120,17 @@ class Results:
             self._thread.join()
             self._thread = None
 
-    def settle(self) -> None:
-        """After a later change was made durable: everything noted is durable too, or it raises."""
-        if self._last is not None:
-            self._last.result()
+    def stands(self) -> None:
+        """To be called first in every further change of the job: raises what kept an earlier one
+        from being written, so that none is there without those it builds on."""
+        for earlier in (self._begun, self._last):
+            if earlier is not None and earlier.done():
+                earlier.result()
+
+    def rescue(self) -> None:
+        """The job breaks off: what is on its way to the disk will be named once it is there, and
+        the end of the session must not take it back."""
+        if self._last is not None and self._last.exception() is None:
             self._session.keep()
 
     def _write(self) -> None:
@@ -156,6 +165,7 @@ class Results:
         counts = self.tally.counts()
 
         def change(ch: Change) -> None:
+            self.stands()
             for o in batch:
                 record = DatumRecord(
                     self._job, o.id, o.hash, o.state, o.reason, o.dir, ch.now, o.stats

@@ -4,6 +4,7 @@ lost, none is wrong, and nothing is held for ever."""
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from tests.boxes import RealBox, eventually
@@ -37,22 +38,18 @@ def test_what_a_stop_of_the_box_finds_done_is_whole(tmp_path: Path) -> None:
 def test_err_cmd_does_not_run_over_inputs_that_cannot_be_shown(box: RealBox) -> None:
     """The datum fails by the reason it could not be laid out, and no other takes its place."""
     c = box.client
-    for repo in ("one", "two"):
-        c.create_repo(repo)
-        with c.put(f"{repo}@master") as put:
-            put.data("/same", repo.encode())
-            put.data(f"/{repo}", b"")
-    sides = [{"pfs": {"repo": repo, "name": "in", "glob": "/*"}} for repo in ("one", "two")]
-    pipeline = {
-        "pipeline": {"name": "p"},
-        "input": {"cross": sides},
-        "transform": {"cmd": ["true"], "err_cmd": ["true"]},
-        "datum_tries": 1,
-    }
-    c.create_pipelines(json.dumps(pipeline))
+    c.create_repo("in")
+    with c.put("in@master") as put:
+        put.data("/a", b"a")
+        put.data("/lost", bytes(200_000))
+        put.data("/z", b"z")
+    for object_ in (box.home / "store" / "objects").glob("*/*"):
+        object_.unlink()
+    more = {"transform": {"err_cmd": ["true"]}, "datum_tries": 2}
+    c.create_pipelines(spec("p", "in", "true", **more))
     job = last_job(box, "p")
-    assert (job.total, job.processed, job.failed, job.recovered) == (4, 3, 1, 0)
-    assert "same" in job.reason
+    assert (job.total, job.processed, job.failed, job.recovered) == (3, 2, 1, 0)
+    assert "missing" in job.reason
 
 
 def test_what_err_cmd_saved_is_forgotten_with_its_input(box: RealBox) -> None:
@@ -100,3 +97,22 @@ def test_a_pipeline_that_concatenates_no_more_is_merged_anew(box: RealBox) -> No
     c.delete_file("in@master:/a")
     assert last_job(box, "p").state == "JOB_SUCCESS"
     assert contents(box, "p@master") == {"/all": b"b"}
+
+
+def test_inputs_shown_to_a_datum_that_was_killed_are_let_go(box: RealBox) -> None:
+    """What an image pointed into is collected once nobody names it."""
+    c = box.client
+    c.create_repo("in")
+    with c.put("in@master") as put:
+        for i in range(200):
+            put.data(f"/d/{i}", os.urandom(20_000))
+    flag = box.home.parent / "runs"
+    c.create_pipelines(spec("p", "in", f"touch {flag}; sleep 1000", pfs={"glob": "/"}))
+    job = next(iter(c.list_job("p")))
+    eventually(flag.exists, "the datum runs")
+    c.stop_job(f"p@{job.id}")
+    eventually(lambda: c.status().jobs_running == 0, "the job is gone")
+    c.delete_pipeline("p")
+    c.delete_repo("in")
+    freed = c.collect_garbage()
+    assert int(freed["freedBytes"]) > 4_000_000

@@ -63,7 +63,7 @@ class Running:
     worker: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
 
@@ -96,6 +96,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
+        self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
         self._homes: list[Path] = []
         self._made = 0
         spec = bench.pipeline.spec
@@ -157,7 +158,7 @@ class Lane:
 
     def close(self) -> None:
         """Give the worker back, or end it when it may be in the middle of something."""
-        for one in self._under:
+        for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
@@ -181,6 +182,7 @@ class Lane:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         began = time.monotonic()
         one.since = time.time()
+        self._begun.add(one)
         if not one.err_cmd:
             try:
                 one.shown = self._bench.presenter.present(one.datum.inputs, one.home / "in")
@@ -312,8 +314,8 @@ class Lane:
         one.left -= 1
         if one.left > 0:
             self._again(one)
-        elif self._bench.pipeline.spec["transform"].get("err_cmd"):
-            one.err_cmd = True
+        elif one.shown is not None and self._bench.pipeline.spec["transform"].get("err_cmd"):
+            one.err_cmd = True  # it sees what cmd saw; of inputs never laid out there is nothing
             self._begin(one)
         else:
             self._finish(one, DatumState.FAILED, [])
@@ -349,6 +351,7 @@ class Lane:
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
         self._clear(one, wrote=wrote)
+        self._begun.discard(one)
         self._homes.append(one.home)
 
 

@@ -314,7 +314,9 @@ class JobRun:
 
         def change(ch: Change) -> None:
             results.stands()
-            end(ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums)
+            end(
+                ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums
+            )
 
         self.pfs.change(change)
 

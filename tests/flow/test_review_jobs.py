@@ -93,7 +93,8 @@ def test_a_pipeline_that_concatenates_no_more_is_merged_anew(box: RealBox) -> No
     assert sorted(contents(box, "p@master")["/all"]) == [ord("a"), ord("b")]
     c.create_pipelines(spec("p", "in", script), update=True)
     job = last_job(box, "p")
-    assert job.state == "JOB_FAILURE" and "duplicate path" in job.reason
+    assert job.state == "JOB_FAILURE"
+    assert "duplicate path" in job.reason
     c.delete_file("in@master:/a")
     assert last_job(box, "p").state == "JOB_SUCCESS"
     assert contents(box, "p@master") == {"/all": b"b"}

@@ -73,7 +73,7 @@ class _Home:
     inputs: Path
 
 
-@dataclass
+@dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
 
@@ -102,6 +102,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
+        self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
         self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
@@ -183,7 +184,7 @@ class Lane:
     def close(self) -> None:
         """Give the worker back, or end it when it may be in the middle of something; batched
         code ends with its set."""
-        for one in self._under:
+        for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
@@ -191,7 +192,7 @@ class Lane:
             if self._cancelled or self._under or self._batching:
                 self._bench.pool.end(worker)
             else:
-                self._bench.pool.give_back(self._bench.pipeline, worker)
+                self._bench.pool.give_back(worker)
 
     def _home(self) -> _Home:
         """A home for one datum, used again and again: making one costs as much as a datum."""
@@ -208,6 +209,7 @@ class Lane:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         began = time.monotonic()
         one.since = time.time()
+        self._begun.add(one)
         if not one.err_cmd:
             try:
                 one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
@@ -338,8 +340,8 @@ class Lane:
         one.left -= 1
         if one.left > 0:
             self._again(one)
-        elif self._bench.pipeline.spec["transform"].get("err_cmd"):
-            one.err_cmd = True
+        elif one.shown is not None and self._bench.pipeline.spec["transform"].get("err_cmd"):
+            one.err_cmd = True  # it sees what cmd saw; of inputs never laid out there is nothing
             self._begin(one)
         else:
             self._finish(one, DatumState.FAILED, [])
@@ -375,6 +377,7 @@ class Lane:
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
         self._clear(one, wrote=wrote)
+        self._begun.discard(one)
         self._homes.append(one.home)
 
 

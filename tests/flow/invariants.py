@@ -52,7 +52,7 @@ class Facts:
         )
 
     def waiting(self) -> Iterator[JobInfo]:
-        """Open jobs that could go on: nothing they need is open."""
+        """Open jobs that could go on: neither an input nor a commit before theirs is open."""
         for name, job in self.jobs.items():
             if job.done:
                 continue
@@ -61,8 +61,10 @@ class Facts:
                 yield job
                 continue
             needs = [f"{branch.partition('@')[0]}@{id_}" for branch, id_ in provenance(commit)]
-            if commit.parent:
-                needs.append(f"{commit.repo}@{commit.parent}")
+            before: CommitInfo | None = commit
+            while before is not None and before.parent:
+                needs.append(f"{commit.repo}@{before.parent}")
+                before = self.commits.get(needs[-1])
             found = [self.commits.get(name) for name in needs]
             if all(one is None or one.finished is not None for one in found):
                 yield job

@@ -93,7 +93,11 @@ class Walk:
             found[:] = [self.facts()]
             return not list(found[0].waiting())
 
-        eventually(quiet, "every job that can go on has ended", 30)
+        try:
+            eventually(quiet, "every job that can go on has ended", 30)
+        except AssertionError as e:
+            stuck = [(str(job), job.state) for job in self.facts().waiting()]
+            raise AssertionError(f"{e}: {stuck}") from None
         facts = found[0]
         for check in CHECKS:
             check(facts)

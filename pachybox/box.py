@@ -36,6 +36,7 @@ from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
+from pachybox.pps.trash import remove_tree
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import Collected
 
@@ -313,7 +314,5 @@ def _runner(config: Config) -> Runner:
 
 def _clear(work: Path) -> None:
     """Remove what a crash left of running datums: their jobs are run again."""
-    import shutil
-
     for item in work.iterdir():
-        shutil.rmtree(item, ignore_errors=True)
+        remove_tree(item)

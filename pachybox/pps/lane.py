@@ -71,7 +71,7 @@ class _Home:
     inputs: Path
 
 
-@dataclass
+@dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
 
@@ -100,6 +100,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
+        self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
         self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
@@ -161,7 +162,7 @@ class Lane:
 
     def close(self) -> None:
         """Give the worker back, or end it when it may be in the middle of something."""
-        for one in self._under:
+        for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
@@ -186,6 +187,7 @@ class Lane:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         began = time.monotonic()
         one.since = time.time()
+        self._begun.add(one)
         if not one.err_cmd:
             try:
                 one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
@@ -316,8 +318,8 @@ class Lane:
         one.left -= 1
         if one.left > 0:
             self._again(one)
-        elif self._bench.pipeline.spec["transform"].get("err_cmd"):
-            one.err_cmd = True
+        elif one.shown is not None and self._bench.pipeline.spec["transform"].get("err_cmd"):
+            one.err_cmd = True  # it sees what cmd saw; of inputs never laid out there is nothing
             self._begin(one)
         else:
             self._finish(one, DatumState.FAILED, [])
@@ -353,6 +355,7 @@ class Lane:
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
         self._clear(one, wrote=wrote)
+        self._begun.discard(one)
         self._homes.append(one.home)
 
 

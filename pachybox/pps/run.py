@@ -139,26 +139,20 @@ class JobRun:
                 self.job,
                 kept=plan.kept,
                 again=self._record.started is not None,
+                begun=begun,
                 broken=self._broke,
             )
             try:
-                self._run_datums(session, plan, results, slots)
-            finally:
-                if timer:
-                    timer.cancel()
-                self._trash.put(self.work)
-            if self.timed_out:
-                self._end_failed(session, plan, results, JobState.KILLED, "job timed out")
-            elif self.cancelled.is_set():
-                raise NotReady(f"job {self.job} was stopped")
-            elif self._error is not None:
-                raise self._error
-            elif results.failure is not None:
-                self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
-            else:
-                self._merge(session, plan, results)
-            begun.result()
-            results.settle()
+                try:
+                    self._run_datums(session, plan, results, slots)
+                finally:
+                    if timer:
+                        timer.cancel()
+                    self._trash.put(self.work)
+                self._end(session, plan, results)
+            except BaseException:
+                results.rescue()
+                raise
 
     def _start_timer(self) -> threading.Timer | None:
         limit = self.pipeline.spec.get("job_timeout")
@@ -290,6 +284,19 @@ class JobRun:
 
     # ---- the end
 
+    def _end(self, session: Session, plan: Plan, results: Results) -> None:
+        """What comes of the job now that no datum runs; see ``run``."""
+        if self.timed_out:
+            self._end_failed(session, plan, results, JobState.KILLED, "job timed out")
+        elif self.cancelled.is_set():
+            raise NotReady(f"job {self.job} was stopped")
+        elif self._error is not None:
+            raise self._error
+        elif results.failure is not None:
+            self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
+        else:
+            self._merge(session, plan, results)
+
     def _merge(self, session: Session, plan: Plan, results: Results) -> None:
         policy = self.pipeline.spec.get("output_merge") or "error"
         before = (plan.base.datums, plan.base.commit.root) if plan.base else (EMPTY, EMPTY)
@@ -304,12 +311,14 @@ class JobRun:
             return
         whole = self.pfs.trees.entry(merged.output)
         end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
-        self.pfs.change(
-            lambda ch: end(
+
+        def change(ch: Change) -> None:
+            results.stands()
+            end(
                 ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums
             )
-        )
-        session.keep()
+
+        self.pfs.change(change)
 
     def _end_failed(
         self, session: Session, plan: Plan, results: Results, state: JobState, reason: str
@@ -317,7 +326,12 @@ class JobRun:
         before = plan.base.datums if plan.base else EMPTY
         tree = Merger(self.pfs, session, before).tree(Parts(results.changed, plan.removed))
         counts = results.tally.counts()
-        self.pfs.change(lambda ch: jobs.fail(ch, self.job, state, reason, **counts, datums=tree))
+
+        def change(ch: Change) -> None:
+            results.stands()
+            jobs.fail(ch, self.job, state, reason, **counts, datums=tree)
+
+        self.pfs.change(change)
 
 
 def _why(results: Results) -> str:

@@ -35,6 +35,7 @@ from pachybox.store.disk import full_disk_is_exhausted
 log = logging.getLogger("pachybox.scheduler")
 
 _IDLE_S = 30.0  # a worker unused for so long is stopped
+_AGAIN_S = 2.0  # until what did not work (a full disk, no more threads) is tried again
 
 
 @dataclass
@@ -144,21 +145,33 @@ class Scheduler:
                 self._wake.notify_all()
 
     def _loop(self) -> None:
+        done = True
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._due, timeout=self._timeout())
+                timeout = self._timeout() if done else _AGAIN_S
+                self._wake.wait_for(lambda: self._stopping or self._due, timeout=timeout)
                 if self._stopping:
                     return
                 self._due = False
                 waiting = self._next_jobs()
+            done = self._look(waiting)
+
+    def _look(self, waiting: list[Job]) -> bool:
+        """Whether all went well; what does not work with one job is no other's trouble."""
+        done = True
+        try:
             self.pool.reap(_IDLE_S)
-            for job in waiting:
-                try:
-                    self._consider(job)
-                except NotReady:
-                    return
-                except Exception:
-                    log.exception("scheduling failed job=%s", job)
+        except Exception:
+            log.exception("workers not stopped")
+        for job in waiting:
+            try:
+                self._consider(job)
+            except NotReady:
+                return True  # the box stops
+            except Exception:
+                log.exception("scheduling failed job=%s", job)
+                done = False
+        return done
 
     def _timeout(self) -> float | None:
         return _IDLE_S if self.pool.idle() else None
@@ -240,8 +253,8 @@ class Scheduler:
         with self._wake:
             if self._stopping:
                 return
+            thread.start()  # it may fail; its end waits for the lock
             self._running[job.pipeline] = _Running(run, thread)
-        thread.start()
 
     def _run(self, run: JobRun | ServiceRun) -> None:
         job = run.job
@@ -259,11 +272,13 @@ class Scheduler:
             self._failed(run, f"internal error: {e!r}")
         finally:
             log.info("job ended job=%s seconds=%.3f", job, time.monotonic() - began)
-            self._rest(run.pipeline)
-            with self._wake:
-                self._running.pop(job.pipeline, None)
-                self._due = True
-                self._wake.notify_all()
+            try:
+                self._rest(run.pipeline)
+            finally:  # whatever comes: else no job of the pipeline would ever run again
+                with self._wake:
+                    self._running.pop(job.pipeline, None)
+                    self._due = True
+                    self._wake.notify_all()
 
     def _rest(self, pipeline: PipelineRecord) -> None:
         """After a job: a pipeline that asks for it keeps no worker while it has nothing to do."""

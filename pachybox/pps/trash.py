@@ -5,9 +5,11 @@ Unlinking 100,000 files takes seconds; moving their directory away takes none.
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -27,15 +29,16 @@ class Trash:
         with self._lock:
             self._count += 1
             target = self._folder / str(self._count)
-            self._folder.mkdir(exist_ok=True)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._empty, name="trash", daemon=True)
                 self._thread.start()
         try:
+            self._folder.mkdir(exist_ok=True)
             path.rename(target)
-        except FileNotFoundError:
-            return
-        self._queue.put(target)
+        except OSError:  # it is not there; or the disk is full, or something is in the way
+            remove_tree(path)
+        else:
+            self._queue.put(target)
 
     def close(self) -> None:
         """Wait until all is gone."""
@@ -46,4 +49,19 @@ class Trash:
 
     def _empty(self) -> None:
         while (path := self._queue.get()) is not None:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all below it, as far as that is possible: also what its owner,
+    where that is the box itself, has shut. Links are not followed."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.is_dir():
+        return
+    with suppress(OSError):
+        path.chmod(0o700)
+        for folder, below, _ in os.walk(path):
+            for one in (Path(folder, name) for name in below):
+                if not one.is_symlink():
+                    one.chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)

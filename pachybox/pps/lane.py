@@ -27,6 +27,7 @@ from pachybox.pps.logs import heading
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
 from pachybox.store.blobs import Session
@@ -52,6 +53,7 @@ class Bench:
     work: Path
     logs: Path
     trash: Trash
+    set_size: SetSize = ENDLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class Lane:
         self._tries = max(1, int(spec.get("datum_tries") or 3))
         limit = spec.get("datum_timeout")
         self._timeout_s = planner.seconds(limit) if limit else None
-        self._depth = 1 if spec["transform"].get("datum_batching") else _UNDER_WAY
+        self._depth = 1 if spec.get("max_queue_size") == 1 else _UNDER_WAY
+        self._batching = bool(spec["transform"].get("datum_batching"))
+        self._set = (0, 0)  # datums, and bytes of input, since user code was started
 
     # ---- from any thread
 
@@ -142,9 +146,14 @@ class Lane:
         try:
             while not self._cancelled:
                 while len(self._under) < self._depth and not (self._under and slots.contended):
+                    if self._batching and self._bench.set_size.full(*self._set):
+                        if self._under:
+                            break
+                        self._end_set()
                     datum = take(not self._under)
                     if datum is None:
                         break
+                    self._count(datum)
                     if not holding and not slots.acquire(lambda: self._cancelled):
                         return
                     holding = True
@@ -160,14 +169,27 @@ class Lane:
             if holding:
                 slots.release()
 
+    def _count(self, datum: Datum) -> None:
+        number, size = self._set
+        self._set = (number + 1, size + sum(one.size for one in datum.inputs))
+
+    def _end_set(self) -> None:
+        """Batched code is told that there are no more datums; the next set has code of its own."""
+        self._set = (0, 0)
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            self._bench.pool.end(worker)
+
     def close(self) -> None:
-        """Give the worker back, or end it when it may be in the middle of something."""
+        """Give the worker back, or end it when it may be in the middle of something; batched
+        code ends with its set."""
         for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
-            if self._cancelled or self._under:
+            if self._cancelled or self._under or self._batching:
                 self._bench.pool.end(worker)
             else:
                 self._bench.pool.give_back(worker)

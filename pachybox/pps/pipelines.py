@@ -128,7 +128,7 @@ def _next_version(
         {**spec, "salt": salt},
         user_spec,
         salt,
-        PipelineState.PAUSED if old and old.stopped else PipelineState.RUNNING,
+        PipelineState.PAUSED if old and old.stopped else _ready(spec),
         "",
         old.stopped if old else False,
         old.created if old else ch.now,
@@ -215,7 +215,7 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
     record = require(ch, pipeline)
     if not record.stopped:
         return
-    _save_state(ch, replace(record, stopped=False, state=PipelineState.RUNNING, reason=""))
+    _save_state(ch, replace(record, stopped=False, state=_ready(record.spec), reason=""))
     sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
     found = sources.of(ch, pipeline, record.spec)
     _set_provenance(ch, _output(record), found)
@@ -237,6 +237,11 @@ def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str)
 def rests(spec: Mapping[str, Any]) -> bool:
     """Whether a pipeline has no workers while it has nothing to do (standby, autoscaling)."""
     return bool(spec.get("standby") or spec.get("autoscaling"))
+
+
+def _ready(spec: Mapping[str, Any]) -> PipelineState:
+    """The state of a pipeline before its first job runs."""
+    return PipelineState.STANDBY if rests(spec) else PipelineState.RUNNING
 
 
 def set_to_standby(ch: Change, pipeline: Pipeline) -> None:

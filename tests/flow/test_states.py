@@ -156,15 +156,19 @@ def test_a_kill_before_standby_is_noted_leaves_it_in_standby(box: RealBox, tmp_p
 
 @pytest.mark.parametrize("end", ["stop", "update", "delete"])
 def test_workers_end_with_what_they_are_for(box: RealBox, end: str) -> None:
-    """Idle ones of a pipeline that is stopped, updated or deleted are not kept."""
+    """Those that show a pipeline's secrets are its own, and not kept once it is stopped, updated
+    or deleted; others may serve any pipeline, and end when idle for a while."""
+    secret = {"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": "hunter2"}}
+    box.cli("create", "secret", "-f", "-", stdin=json.dumps(secret).encode())
     put(box, "a")
-    create(box, "p", COPY)
+    shown = {"secrets": [{"name": "db", "mount_path": "/secrets/db"}]}
+    create(box, "p", COPY, transform=shown)
     assert done(box, "p").state == "JOB_SUCCESS"
     assert workers(box)
     if end == "stop":
         box.client.stop_pipeline("p")
     elif end == "update":
-        create(box, "p", COPY, description="another")
+        create(box, "p", COPY, description="another", transform=shown)
     else:
         box.client.delete_pipeline("p")
     eventually(lambda: not workers(box), f"no worker after {end}", 15)
@@ -403,3 +407,21 @@ def test_a_share_of_a_core_is_kept(box: RealBox) -> None:
     assert done(box, "p").state == "JOB_SUCCESS"
     (said,) = [float(m.message) for m in box.client.logs("p")]
     assert said < 0.5
+
+
+@pytest.mark.parametrize(("given", "held"), [({"max_queue_size": 1}, 1), ({}, 2)])
+def test_a_worker_lays_out_one_datum_ahead_unless_told_not_to(
+    box: RealBox, tmp_path: Path, given: dict[str, Any], held: int
+) -> None:
+    go = tmp_path / "go"
+    put(box, "a", "b", "c", "d")
+    create(box, "p", f"echo began; {wait_for(go)}", **given)
+    ref = f"p@{job(box, 'p').id}"
+    next(iter(box.client.logs(job=ref, follow=True)))
+
+    def starting() -> int:
+        return [d.state for d in box.client.list_datum(ref)].count("STARTING")
+
+    eventually(lambda: starting() == held, f"{held} datums are held, not {starting()}", 10)
+    go.touch()
+    assert done(box, "p").processed == 4

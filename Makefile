@@ -67,5 +67,5 @@ $(PY):
 	@$(MAKE) setup
 
 clean: ## remove the environment, caches and the demo's pictures
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist pachybox/worker/shim/bin
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -128,7 +128,7 @@ class Box:
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
-        self.pps.scheduler.start()
+        self.pps.scheduler.start(self.address)
         self.egresser.start()
         self.ticker.start()
         self.cron.start()

@@ -9,6 +9,7 @@ from collections import deque
 from pachybox.model.pps import Datum
 
 _AHEAD = 1000  # planned datums that wait, at most
+_LOW = 500  # so few wait when more are let in: a plan that is ahead wakes up rarely
 
 
 class Feed:
@@ -23,7 +24,8 @@ class Feed:
     def put(self, datum: Datum) -> bool:
         """Add a datum, waiting for room; False when nobody takes any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or len(self._waiting) < _AHEAD)
+            if len(self._waiting) >= _AHEAD:
+                self._changed.wait_for(lambda: self._aborted or len(self._waiting) <= _LOW)
             if not self._aborted:
                 self._waiting.append(datum)
                 self._changed.notify_all()
@@ -36,9 +38,10 @@ class Feed:
                 self._changed.wait_for(lambda: self._waiting or self._closed or self._aborted)
             if not self._waiting or self._aborted:
                 return None
-            if len(self._waiting) == _AHEAD:
+            datum = self._waiting.popleft()
+            if len(self._waiting) == _LOW:
                 self._changed.notify_all()
-            return self._waiting.popleft()
+            return datum
 
     def close(self) -> None:
         """No more will be put."""

@@ -27,6 +27,7 @@ from pachybox.pps.logs import heading
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
 from pachybox.store.blobs import Session
@@ -52,6 +53,7 @@ class Bench:
     work: Path
     logs: Path
     trash: Trash
+    set_size: SetSize = ENDLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,20 @@ class Running:
     worker: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The directories of one datum under way: its output, and files its layout may need."""
+
+    out: Path
+    inputs: Path
+
+
 @dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
 
     datum: Datum
-    home: Path
+    home: _Home
     left: int
     err_cmd: bool = False
     reason: str = ""
@@ -77,10 +87,6 @@ class _Try:
     laid_out_s: float = 0.0
     shown: Presented | None = None
     stats: Stats = field(default_factory=Stats)
-
-    @property
-    def out(self) -> Path:
-        return self.home / "out"
 
 
 class Lane:
@@ -97,13 +103,15 @@ class Lane:
         self._cancelled = False
         self._under: deque[_Try] = deque()
         self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
-        self._homes: list[Path] = []
+        self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
         self._tries = max(1, int(spec.get("datum_tries") or 3))
         limit = spec.get("datum_timeout")
         self._timeout_s = planner.seconds(limit) if limit else None
-        self._depth = 1 if spec["transform"].get("datum_batching") else _UNDER_WAY
+        self._depth = 1 if spec.get("max_queue_size") == 1 else _UNDER_WAY
+        self._batching = bool(spec["transform"].get("datum_batching"))
+        self._set = (0, 0)  # datums, and bytes of input, since user code was started
 
     # ---- from any thread
 
@@ -138,9 +146,14 @@ class Lane:
         try:
             while not self._cancelled:
                 while len(self._under) < self._depth and not (self._under and slots.contended):
+                    if self._batching and self._bench.set_size.full(*self._set):
+                        if self._under:
+                            break
+                        self._end_set()
                     datum = take(not self._under)
                     if datum is None:
                         break
+                    self._count(datum)
                     if not holding and not slots.acquire(lambda: self._cancelled):
                         return
                     holding = True
@@ -156,26 +169,40 @@ class Lane:
             if holding:
                 slots.release()
 
+    def _count(self, datum: Datum) -> None:
+        number, size = self._set
+        self._set = (number + 1, size + sum(one.size for one in datum.inputs))
+
+    def _end_set(self) -> None:
+        """Batched code is told that there are no more datums; the next set has code of its own."""
+        self._set = (0, 0)
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            self._bench.pool.end(worker)
+
     def close(self) -> None:
-        """Give the worker back, or end it when it may be in the middle of something."""
+        """Give the worker back, or end it when it may be in the middle of something; batched
+        code ends with its set."""
         for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
-            if self._cancelled or self._under:
+            if self._cancelled or self._under or self._batching:
                 self._bench.pool.end(worker)
             else:
-                self._bench.pool.give_back(self._bench.pipeline, worker)
+                self._bench.pool.give_back(worker)
 
-    def _home(self) -> Path:
-        """A directory for one datum, used again and again: making one costs as much as a datum."""
+    def _home(self) -> _Home:
+        """A home for one datum, used again and again: making one costs as much as a datum."""
         if self._homes:
             return self._homes.pop()
         self._made += 1
-        home = self._bench.work / f"{self.number}.{self._made}"
+        folder = self._bench.work / f"{self.number}.{self._made}"
+        home = _Home(folder / "out", folder / "in")
         with full_disk_is_exhausted(self._bench.work):
-            (home / "out").mkdir(parents=True)
+            home.out.mkdir(parents=True)
         return home
 
     def _begin(self, one: _Try) -> None:
@@ -185,12 +212,11 @@ class Lane:
         self._begun.add(one)
         if not one.err_cmd:
             try:
-                one.shown = self._bench.presenter.present(one.datum.inputs, one.home / "in")
-            except (Corrupt, NotFound, InvalidArgument) as e:
-                self._failed(one, str(e))
-                return
-            except OSError as e:
-                self._failed(one, f"cannot lay out the inputs: {e}")
+                one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
+            except (Corrupt, NotFound, InvalidArgument, OSError) as e:
+                self._bench.trash.put(one.home.inputs)
+                known = not isinstance(e, OSError)
+                self._failed(one, str(e) if known else f"cannot lay out the inputs: {e}")
                 return
         one.laid_out_s = time.monotonic() - began
         self._under.append(one)
@@ -211,7 +237,7 @@ class Lane:
                 id=one.datum.id,
                 head=heading(one.datum.id, f"{what} started", utc_now()),
                 layout=one.shown.layout,
-                out=one.out,
+                out=one.home.out,
                 env=environment(bench.job, self.number, one.datum),
                 timeout_s=self._timeout_s,
                 log=log_file,
@@ -293,7 +319,7 @@ class Lane:
             made = Collector(
                 bench.pfs,
                 bench.session,
-                one.out,
+                one.home.out,
                 one.datum.inputs,
                 bench.presenter.root_of,
                 one.shown.layout.tree if one.shown is not None else None,
@@ -327,18 +353,18 @@ class Lane:
 
     def _clear(self, one: _Try, *, wrote: bool = True) -> None:
         """Make a home as new; what is in it is removed elsewhere, later."""
+        trash, home = self._bench.trash, one.home
         if one.shown is not None:
             one.shown.close()
+            if one.shown.layout.tree or one.shown.layout.image:
+                trash.put(home.inputs)
             one.shown = None
-        trash, folder = self._bench.trash, one.home / "in"
         with full_disk_is_exhausted(self._bench.work):
-            if folder.exists():
-                trash.put(folder)
-            if wrote and any(one.out.iterdir()):
-                trash.put(one.out)
-                one.out.mkdir()
+            if wrote and any(home.out.iterdir()):
+                trash.put(home.out)
+                home.out.mkdir()
             else:
-                one.out.chmod(0o755)  # user code may have changed it
+                home.out.chmod(0o755)  # user code may have changed it
 
     def _finish(
         self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True

@@ -17,7 +17,15 @@ from pachybox.model.units import parse_quantity
 from pachybox.pps.runners.base import Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
 
-_Key = tuple[Pipeline, CommitId, str]
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a worker is started with, and cannot change afterwards: pipelines that agree in it
+    share workers. ``owner`` is set where one shows files of its own or keeps code alive."""
+
+    user: str
+    limits: Limits
+    owner: tuple[Pipeline, CommitId, str] | None = None
 
 
 @dataclass
@@ -27,40 +35,54 @@ class _Idle:
 
 
 class WorkerPool:
-    """Idle workers by pipeline version: named by its spec commit, since a pipeline made anew
-    counts its versions from 1 again, and by the secrets they were started with."""
+    """Idle workers by their fence."""
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
+        self.address = ""  # where programs reach the box; empty when it has no such door
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
-        self._idle: dict[_Key, list[_Idle]] = {}
+        self._idle: dict[Fence, list[_Idle]] = {}
         # what each was started with: a secret may have been made anew before it is given back
-        self._secrets_of: WeakKeyDictionary[Worker, str] = WeakKeyDictionary()
+        self._fences: WeakKeyDictionary[Worker, Fence] = WeakKeyDictionary()
         self._folders: WeakKeyDictionary[Worker, Path] = WeakKeyDictionary()
         self._made = 0
 
     def take(self, pipeline: PipelineRecord) -> Worker:
-        """An idle worker of this version, or a new one. Raises Refused when none can start, and
-        what reading its secrets raises."""
-        version = self._secrets.version(pipeline.spec)
+        """A worker that serves this version: an idle one, or a new one. Raises Refused when none
+        can start, and what reading its secrets raises."""
+        fence = self._fence(pipeline)
         with self._lock:
-            waiting = self._idle.get((pipeline.pipeline, pipeline.spec_commit, version))
-            if waiting:
-                return waiting.pop().worker
+            waiting = self._idle.get(fence)
+            worker = waiting.pop().worker if waiting else None
             self._made += 1
             folder = self._work / f"worker-{self._made}"
+        if worker is not None:
+            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
+            return worker
         folder.mkdir()
         try:
-            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets))
+            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         with self._lock:
-            self._secrets_of[worker] = version
+            self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
+
+    def _fence(self, pipeline: PipelineRecord) -> Fence:
+        transform = pipeline.spec["transform"]
+        own = transform.get("datum_batching") or any(
+            secret.get("mount_path") for secret in transform.get("secrets") or ()
+        )
+        owner = (pipeline.pipeline, pipeline.spec_commit, self._secrets.version(pipeline.spec))
+        return Fence(
+            transform.get("user") or "",
+            limits(pipeline.spec.get("resource_limits") or {}),
+            owner if own else None,
+        )
 
     def folder(self, worker: Worker) -> Path:
         """The directory that belongs to one worker."""
@@ -72,18 +94,26 @@ class WorkerPool:
         worker.close()
         shutil.rmtree(self.folder(worker), ignore_errors=True)
 
-    def give_back(self, pipeline: PipelineRecord, worker: Worker) -> None:
-        """Keep a healthy worker for the next datum."""
+    def give_back(self, worker: Worker) -> None:
+        """Keep a healthy worker for the next datum, of whatever pipeline."""
         with self._lock:
-            key = (pipeline.pipeline, pipeline.spec_commit, self._secrets_of[worker])
-            self._idle.setdefault(key, []).append(_Idle(worker, time.monotonic()))
+            idle = self._idle.setdefault(self._fences[worker], [])
+            idle.append(_Idle(worker, time.monotonic()))
 
-    def drop(self, pipeline: PipelineRecord) -> None:
-        """Stop the idle workers of a pipeline version."""
-        mine = (pipeline.pipeline, pipeline.spec_commit)
+    def rest(self, pipeline: PipelineRecord) -> None:
+        """Stop the idle workers that a pipeline could use."""
         with self._lock:
-            keys = [key for key in self._idle if key[:2] == mine]
-            idle = [one for key in keys for one in self._idle.pop(key)]
+            idle = self._idle.pop(self._fence(pipeline), [])
+        for one in idle:
+            self.end(one.worker)
+
+    def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
+        """Stop the idle workers that are a pipeline's alone, but those of the version that
+        ``keep`` names."""
+        with self._lock:
+            keys = [f for f in self._idle if f.owner and f.owner[0] == pipeline]
+            old = [f for f in keys if f.owner and f.owner[1] != keep]
+            idle = [one for fence in old for one in self._idle.pop(fence)]
         for one in idle:
             self.end(one.worker)
 
@@ -111,8 +141,11 @@ class WorkerPool:
         self.reap(-1.0)
 
 
-def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
-    """What a runner needs to start a worker of this pipeline version in its folder ``work``.
+def worker_spec(
+    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = ""
+) -> WorkerSpec:
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``address`` is
+    where its programs reach the box.
 
     Raises what Secrets.resolve raises.
     """
@@ -138,6 +171,7 @@ def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> Worke
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
+            **({"PACHYBOX_ADDRESS": address} if address else {}),
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

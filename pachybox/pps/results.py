@@ -6,10 +6,8 @@ last fraction of a second of work and no datum costs a transaction.
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,7 +22,6 @@ from pachybox.pps import jobs
 from pachybox.store.blobs import Session
 
 _BATCH_S = 0.2  # results wait so long at most before they are written together
-_BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +92,11 @@ class Results:
         self._begun = begun
         self._broken = broken
         self._last: Future[None] | None = None
-        self._queue: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._waiting: deque[Outcome] = deque()
+        self._some = threading.Event()  # there are outcomes
+        self._ended = threading.Event()  # there will be no more
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def skip(self, id_: str, directory: Hash, mine: Stats | None) -> None:
         """Note a datum whose result is known; ``mine``: what it cost when this job itself ran
@@ -107,16 +107,20 @@ class Results:
 
     def put(self, outcome: Outcome) -> None:
         """Note a datum that was run."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="results", daemon=True)
-            self._thread.start()
-        self._queue.put(outcome)
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="results", daemon=True)
+                self._thread.start()
+        self._waiting.append(outcome)
+        if not self._some.is_set():  # perf: a wake-up for each would cost as much as a datum
+            self._some.set()
 
     def close(self) -> None:
         """Nothing more will be put: wait until everything noted is on its way to the disk, in
         front of whatever change comes next (or ``broken`` was told why not)."""
         if self._thread is not None:
-            self._queue.put(None)
+            self._ended.set()
+            self._some.set()
             self._thread.join()
             self._thread = None
 
@@ -134,24 +138,16 @@ class Results:
             self._session.keep()
 
     def _write(self) -> None:
-        ended = False
-        while not ended:
-            first = self._queue.get()
-            if first is None:
-                return
-            batch = [first]
-            until = time.monotonic() + _BATCH_S
-            while (left := until - time.monotonic()) > 0 and len(batch) < _BATCH:
-                try:
-                    more = self._queue.get(timeout=left)
-                except queue.Empty:
-                    break
-                if more is None:
-                    ended = True
-                    break
-                batch.append(more)
+        last = False
+        while not last:
+            self._some.wait()
+            self._ended.wait(_BATCH_S)
+            last = self._ended.is_set()
+            self._some.clear()
+            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._save(batch, last=ended)
+                if batch:
+                    self._save(batch, last=last)
             except BaseException as e:
                 self._broken(e)
                 return

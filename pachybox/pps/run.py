@@ -42,6 +42,7 @@ from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan, Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Results
+from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
 from pachybox.store.blobs import Session
@@ -171,13 +172,15 @@ class JobRun:
         return timer
 
     def _begin(self, plan: Plan) -> Future[None]:
+        began = datetime.now(UTC)  # the change itself may be held back until the job ends
+
         def change(ch: Change) -> None:
             now = jobs.require(ch.tx, self.job)
             jobs.update(
                 ch,
                 self.job,
                 state=JobState.RUNNING,
-                started=now.started or ch.now,
+                started=now.started or began,
                 total=plan.total,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),
                 processed=0,
@@ -195,6 +198,7 @@ class JobRun:
     def _run_datums(self, session: Session, plan: Plan, results: Results, slots: Slots) -> None:
         """Have an outcome of every datum of the plan; durable as they come."""
         spec = self.pipeline.spec
+        most = min(planner.workers_wanted(spec), slots.width)
         bench = Bench(
             self.pfs,
             self.pool,
@@ -205,8 +209,8 @@ class JobRun:
             self.work,
             self.logs,
             self._trash,
+            SetSize.of(spec, plan.total - plan.kept, most),
         )
-        most = min(planner.workers_wanted(spec), slots.width)
         threads: list[threading.Thread] = []
         try:
             for datum in self._unknown(plan, results):

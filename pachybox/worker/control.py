@@ -12,7 +12,7 @@ from collections import deque
 
 from pachybox.worker import wire
 from pachybox.worker.frames import Splitter
-from pachybox.worker.wire import DatumTask
+from pachybox.worker.wire import Code, DatumTask
 
 
 class Control:
@@ -23,7 +23,7 @@ class Control:
         self.out = out
         self.closed = False
         self._frames = Splitter()
-        self._runs: deque[tuple[int, DatumTask]] = deque()
+        self._runs: deque[tuple[int, DatumTask, Code]] = deque()
         self._cancelled: set[int] = set()
         self._pending = bytearray()
 
@@ -47,7 +47,7 @@ class Control:
             elif kind == wire.CANCEL:
                 self._cancelled.add(wire.numbered(body)[0])
 
-    def wait(self) -> tuple[int, DatumTask] | None:
+    def wait(self) -> tuple[int, DatumTask, Code] | None:
         """The next run, waiting for it; None when the box has hung up."""
         while not self._runs:
             if self.closed:
@@ -61,9 +61,9 @@ class Control:
                     self.flush()
                 else:
                     self.read()
-        number, task = self._runs.popleft()
+        number, task, code = self._runs.popleft()
         self._cancelled = {n for n in self._cancelled if n >= number}
-        return number, task
+        return number, task, code
 
     def stopped(self, number: int) -> bool:
         """Whether the box has cancelled this run or is gone."""

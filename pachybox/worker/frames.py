@@ -74,7 +74,7 @@ class Reader:
 
 
 class Splitter:
-    """Cuts what is read of a stream into frames; of a long one no part is copied twice."""
+    """Cuts what is read of a stream into frames."""
 
     def __init__(self) -> None:
         self._data = bytearray()

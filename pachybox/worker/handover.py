@@ -63,7 +63,6 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
     """
     spec, identity = bench.spec, bench.identity
     as_root = (identity.uid if identity else os.geteuid()) == 0
-    transform = spec.transform
     limited = spec.limits.memory is not None
     env = dict(env) | ({"PACHYBOX_NEXT": BATCH_DIR + "/next"} if spec.datum_batching else {})
     data = b"".join(
@@ -78,12 +77,7 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
                 sum(1 << number for number in kept_capabilities()),
             ),
             frames.text(bench.sandbox.root),
-            frames.text(os.path.join("/", transform.working_dir)),  # noqa: PTH118
             frames.text(ready),
-            frames.texts(transform.cmd),
-            frames.texts(transform.err_cmd),
-            frames.blob(stdin(transform.stdin)),
-            frames.blob(stdin(transform.err_stdin)),
             frames.texts([f"{key}={value}" for key, value in env.items()]),
         )
     )
@@ -94,8 +88,3 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
     os.set_inheritable(fd, True)
     kernel.keep_capabilities()
     os.execve(program, ["pachybox-shim", str(fd)], {})
-
-
-def stdin(lines: tuple[str, ...]) -> bytes:
-    """What user code reads: the lines, each with its end."""
-    return b"".join(os.fsencode(line) + b"\n" for line in lines)

@@ -2,8 +2,9 @@
 
     runner --spawn--> worker --clone--> first process of a datum --spawn--> user code
 
-One thread; the standard library and a few modules of the box. It lives for one pipeline and
-runs datum after datum. When the box hangs up or sends SIGTERM, it kills what runs and goes.
+One thread; the standard library and a few modules of the box. It runs datum after datum, of
+whatever pipelines ask for the same fence.
+When the box hangs up or sends SIGTERM, it kills what runs and goes.
 """
 
 from __future__ import annotations
@@ -59,16 +60,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     """Build the sandbox the box asks for, or raise Refused: a weaker one is never used instead."""
-    transform = spec.transform
-    if not transform.cmd:
-        raise Refused(
-            f"pipeline {spec.pipeline}: nothing to run",
-            "give the transform a cmd, such as a script",
-        )
-    if any("\0" in word for word in (*transform.cmd, *transform.err_cmd)):
-        raise Refused(f"pipeline {spec.pipeline}: a word of its cmd holds a NUL", "leave it out")
+    user = spec.transform.user
     # Looked up before there is a sandbox, whose files may belong to the user.
-    chosen = identity.choose(transform.user, may_switch=os.geteuid() == 0)
+    chosen = identity.choose(user, may_switch=os.geteuid() == 0)
     level = seal["level"]
     try:
         box = sandbox.prepare(level, str(spec.work_dir), seal["hide"], spec.files, chosen)
@@ -78,8 +72,8 @@ def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
             "`pachybox doctor` says what this machine allows",
         ) from e
     if chosen is not None and box.rootless:
-        identity.choose(transform.user, may_switch=False)
-    return Bench(spec, box, chosen, environment(spec, chosen, dict(os.environ)))
+        identity.choose(user, may_switch=False)
+    return Bench(spec, box, chosen, environment(chosen, dict(os.environ)))
 
 
 def _hand_over(bench: Bench, ready: str) -> NoReturn:
@@ -100,8 +94,8 @@ def _no_batching(spec: wire.WorkerSpec) -> Refused:
 
 def _serve(bench: Bench, control: Control) -> None:
     while (got := control.wait()) is not None:
-        number, task = got
-        control.send(wire.pack_end(number, run(bench, task, number, control)))
+        number, task, code = got
+        control.send(wire.pack_end(number, run(bench, task, code, number, control)))
     control.drain()
 
 

@@ -5,7 +5,6 @@ listens to the box. When ``run`` returns (or raises), no process of the datum li
 """
 
 # Bare system calls on strings, since this runs for every datum.
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -14,17 +13,16 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from pachybox.worker import init, kernel, plain
 from pachybox.worker.control import Control
 from pachybox.worker.descendants import kill_family
-from pachybox.worker.handover import stdin
 from pachybox.worker.identity import Identity
 from pachybox.worker.log import CAP
 from pachybox.worker.sandbox import NONE, Sandbox
-from pachybox.worker.wire import DatumTask, End, Kind, WorkerSpec, pack_output
+from pachybox.worker.wire import Code, DatumTask, End, Kind, WorkerSpec, pack_output
 
 _CHUNK = 1 << 18
 _PENDING = 1 << 19  # output is left in its pipe while the box has so much to take
@@ -63,16 +61,14 @@ class _Watch:
     rss: int = 0
 
 
-def run(bench: Bench, task: DatumTask, number: int, control: Control) -> End:
+def run(bench: Bench, task: DatumTask, code: Code, number: int, control: Control) -> End:
     """Run one datum to its end; ``number`` is what a cancel message must name."""
     if control.stopped(number):
         return End(Kind.KILLED, cancelled=True)
-    transform = bench.spec.transform
-    argv = transform.err_cmd if task.err_cmd else transform.cmd
-    lines = transform.err_stdin if task.err_cmd else transform.stdin
-    if not argv:
+    if not code.argv:
         return End(Kind.ERROR, text="nothing to run: the transform has no command")
-    env = {**bench.base_env, **task.env}
+    argv, stdin = code.argv, code.stdin
+    env = {**bench.base_env, **code.env, **task.env}
     folder: plain.Folder | None = None
     try:
         if bench.identity is not None:
@@ -80,9 +76,10 @@ def run(bench: Bench, task: DatumTask, number: int, control: Control) -> End:
         if bench.sandbox.level == NONE:
             folder = plain.Folder(bench.spec.work_dir, task)
             argv = tuple(plain.rewrite(word, folder.pfs) for word in argv)
-            lines = tuple(plain.rewrite(line, folder.pfs) for line in lines)
+            lines = os.fsdecode(stdin).split("\n")
+            stdin = os.fsencode("\n".join(plain.rewrite(line, folder.pfs) for line in lines))
             env = {key: plain.rewrite(value, folder.pfs) for key, value in env.items()}
-        watch = _begin(bench, task, argv, env, stdin(lines))
+        watch = _begin(bench, task, replace(code, argv=argv, stdin=stdin, env=env))
         try:
             _attend(watch, control, number, task)
         finally:
@@ -95,31 +92,26 @@ def run(bench: Bench, task: DatumTask, number: int, control: Control) -> End:
     return _report(watch)
 
 
-def environment(
-    spec: WorkerSpec, identity: Identity | None, own: Mapping[str, str]
-) -> dict[str, str]:
-    """What all datums share of their environment: the worker's ``own``, then the user's, the
-    transform's and the pipeline's."""
+def environment(identity: Identity | None, own: Mapping[str, str]) -> dict[str, str]:
+    """What all datums of a worker share of their environment: its ``own``, then the user's."""
     env = dict(own)
     if identity is not None:
         env |= identity.environment()
-    return env | dict(spec.transform.env) | dict(spec.env) | {"PFS": "/pfs"}
+    return env | {"PFS": "/pfs"}
 
 
-def _begin(
-    bench: Bench, task: DatumTask, argv: Sequence[str], env: Mapping[str, str], stdin: bytes
-) -> _Watch:
+def _begin(bench: Bench, task: DatumTask, code: Code) -> _Watch:
     output, their_output = os.pipe()
     report, their_report = os.pipe()
-    if stdin:
+    if code.stdin:
         their_stdin, feed = os.pipe()
         os.set_blocking(feed, False)
     else:
         their_stdin, feed = os.open("/dev/null", os.O_RDONLY), -1
     launch = init.Launch(
-        argv=argv,
-        env=env,
-        cwd=os.path.join("/", bench.spec.transform.working_dir),
+        argv=code.argv,
+        env=code.env,
+        cwd=code.cwd,
         layout=task.layout,
         out=str(task.out),
         identity=bench.identity,
@@ -142,7 +134,7 @@ def _begin(
     finally:
         for fd in (their_output, their_report, their_stdin):
             os.close(fd)
-    return _Watch(pid, output, report, feed, memoryview(stdin), time.monotonic())
+    return _Watch(pid, output, report, feed, memoryview(code.stdin), time.monotonic())
 
 
 def _attend(watch: _Watch, control: Control, number: int, task: DatumTask) -> None:

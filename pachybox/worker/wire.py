@@ -20,7 +20,7 @@ import os
 import signal
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,16 +151,39 @@ _END = struct.Struct("<BBiQQQQ")
 _TIMED_OUT, _CANCELLED = 1, 2
 
 
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a run starts: ``env`` is what all datums of the pipeline share, ``cwd`` absolute."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    cwd: str = "/"
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def code_of(spec: WorkerSpec, *, err_cmd: bool = False) -> Code:
+    """What a worker runs for ``spec``."""
+    t = spec.transform
+    lines = t.err_stdin if err_cmd else t.stdin
+    return Code(
+        t.err_cmd if err_cmd else t.cmd,
+        b"".join(os.fsencode(line) + b"\n" for line in lines),
+        os.path.join("/", t.working_dir),  # noqa: PTH118
+        {**t.env, **spec.env},
+    )
+
+
 def pack_start(spec: WorkerSpec, seal: Mapping[str, object]) -> bytes:
-    """The first frame: what the worker is for, and how strongly it must be fenced off."""
-    values = asdict(spec)
+    """The first frame: how strongly the worker must be fenced off, and what of the spec that
+    takes. What it runs comes with each run."""
+    values = asdict(replace(spec, transform=Transform((), user=spec.transform.user), env={}))
     values["work_dir"] = str(spec.work_dir)
     values["files"] = {k: base64.b64encode(v).decode() for k, v in spec.files.items()}
     return frame(START, json.dumps({"spec": values, "seal": seal}).encode())
 
 
 def start(body: bytes) -> tuple[WorkerSpec, JSON]:
-    """The spec and the seal that ``pack_start`` packed."""
+    """The spec, as far as ``pack_start`` packed it, and the seal."""
     message: JSON = json.loads(body)
     values: JSON = message["spec"]
     transform: JSON = {
@@ -179,13 +202,17 @@ def start(body: bytes) -> tuple[WorkerSpec, JSON]:
     return spec, message["seal"]
 
 
-def pack_run(number: int, task: DatumTask) -> bytes:
+def pack_run(number: int, task: DatumTask, code: Code) -> bytes:
     """The frame that starts run ``number``. ``id``, ``log`` and ``head`` stay with the box."""
     layout = task.layout
     timeout = 0 if task.timeout_s is None else max(1, round(task.timeout_s * 1e6))
     parts = [
         _TASK.pack(number, task.err_cmd, timeout, round(task.grace_s * 1000)),
         text(str(task.out)),
+        text(code.cwd),
+        texts(code.argv),
+        frames.blob(code.stdin),
+        texts([f"{key}={value}" for key, value in code.env.items() if key != "PFS"]),
         texts([f"{key}={value}" for key, value in task.env.items() if key != "PFS"]),
         texts(layout.dirs),
         len(layout.files).to_bytes(4, "little"),
@@ -203,12 +230,13 @@ def pack_run(number: int, task: DatumTask) -> bytes:
     return frame(RUN, b"".join(parts))
 
 
-def run(body: bytes) -> tuple[int, DatumTask]:
-    """The number and the task of a run frame; what stays with the box is empty."""
+def run(body: bytes) -> tuple[int, DatumTask, Code]:
+    """The number, the task and the code of a run frame; what stays with the box is empty."""
     r = Reader(body)
     number, err_cmd, timeout, grace = r.numbers(_TASK)
     out = Path(r.text())
-    env = dict(one.split("=", 1) for one in r.texts())
+    cwd, argv, stdin = r.text(), r.texts(), r.blob()
+    shared, env = (dict(one.split("=", 1) for one in r.texts()) for _ in range(2))
     dirs = r.texts()
     files = tuple((r.text(), r.blob()) for _ in range(r.u32()))
     links = tuple((r.text(), r.text()) for _ in range(r.u32()))
@@ -219,7 +247,7 @@ def run(body: bytes) -> tuple[int, DatumTask]:
     )
     timeout_s = timeout / 1e6 if timeout else None
     task = DatumTask("", layout, out, Path(), env, timeout_s, bool(err_cmd), grace / 1000)
-    return number, task
+    return number, task, Code(tuple(argv), stdin, cwd, shared)
 
 
 def pack_cancel(number: int) -> bytes:

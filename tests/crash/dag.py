@@ -31,10 +31,10 @@ DAG = {
     "p2": _plan("p2", "pfs", Leaf("p0")),
     "p3": _plan("p3", "pfs", Leaf("p0", glob="/")),
     "p4": _plan("p4", "pfs", Leaf("p2")),
-    "p5": _plan("p5", "pfs", Leaf("in0")),
-    "p6": _plan("p6", "pfs", Leaf("p1")),
-    "p7": _plan("p7", "pfs", Leaf("p4")),
-    "p8": _plan("p8", "pfs", Leaf("in0")),
+    "p5": _plan("p5", "join", Leaf("in0"), Leaf("in1")),
+    "p6": _plan("p6", "cross", Leaf("p1"), Leaf("in1")),
+    "p7": _plan("p7", "union", Leaf("p4"), Leaf("p3")),
+    "p8": _plan("p8", "group", Leaf("in0"), Leaf("in1")),
     "p9": _plan("p9", "pfs", Leaf("p7", glob="/")),
 }
 

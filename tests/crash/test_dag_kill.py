@@ -41,13 +41,16 @@ def run_out(box: RealBox) -> None:
         )
 
     eventually(over, "every job is over", 120)
-    eventually(lambda: not leavings(box), f"work/ is empty, not {leavings(box)}")
+    eventually(lambda: not leavings(box), f"work/ is empty, not {leavings(box)}", 20)
 
 
 def leavings(box: RealBox) -> list[str]:
-    """What jobs have left in work/; workers keep a log and a mount point of theirs there."""
-    found = (box.home / "work").iterdir()
-    return [p.name for p in found if p.name != "worker.log" and not p.name.startswith(".")]
+    """What is left in work/, but for the folders that workers have while they live."""
+    work = box.home / "work"
+    found = [p for p in (*work.iterdir(), *work.glob("trash/*")) if p.name != "trash"]
+    if box.process is not None:
+        found = [p for p in found if not p.name.startswith(("worker", "."))]
+    return [str(p.relative_to(work)) for p in found]
 
 
 @pytest.mark.parametrize("seed", [int(os.environ.get("PACHYBOX_TEST_SEED") or 1)])

@@ -52,7 +52,7 @@ class Facts:
         )
 
     def waiting(self) -> Iterator[JobInfo]:
-        """Open jobs that could go on: nothing they need is open."""
+        """Open jobs that could go on: neither an input nor a commit before theirs is open."""
         for name, job in self.jobs.items():
             if job.done:
                 continue
@@ -61,8 +61,10 @@ class Facts:
                 yield job
                 continue
             needs = [f"{branch.partition('@')[0]}@{id_}" for branch, id_ in provenance(commit)]
-            if commit.parent:
-                needs.append(f"{commit.repo}@{commit.parent}")
+            before: CommitInfo | None = commit
+            while before is not None and before.parent:
+                needs.append(f"{commit.repo}@{before.parent}")
+                before = self.commits.get(needs[-1])
             found = [self.commits.get(name) for name in needs]
             if all(one is None or one.finished is not None for one in found):
                 yield job
@@ -87,7 +89,8 @@ def heads_follow(facts: Facts) -> None:
         assert branch.head, f"{branch} has no head, its sources have"
         head = facts.commits[f"{branch.repo}@{branch.head}"]
         if str(head) not in facts.by_hand:
-            assert provenance(head) == wanted, f"{branch}: head {head} does not follow its sources"
+            have = provenance(head)
+            assert have == wanted, f"{branch}: {head} was made from {have}, sources are {wanted}"
 
 
 def provenance_exists(facts: Facts) -> None:

@@ -9,7 +9,7 @@ from pachybox.client import Client
 from pachybox.client.pipeline_values import DatumInfo, JobInfo
 from pachybox.client.values import CommitInfo
 from tests.flow.invariants import Facts, counts_add_up, input_of
-from tests.flow.oracle import Datum, Files, Plan
+from tests.flow.oracle import Datum, Files, Inputs, Plan
 
 
 @dataclass
@@ -89,14 +89,14 @@ class Judge:
         plan = line.plans[job.version - 1]
         epoch = line.epochs[job.version - 1]
         self._ran_where_it_says(job, datums, plan, line, epoch)
-        inputs: list[Files | None] = []
+        inputs: dict[str, Files | None] = {}
         for leaf in plan.leaves:
             up = input_of(commit, leaf.repo, leaf.branch)
             if up and up not in facts.commits:
                 return  # deleted since: what it held cannot be asked for
             if up and facts.commits[up].finished is None:
                 return
-            inputs.append(self.files(client, up) if up else None)
+            inputs[leaf.repo] = self.files(client, up) if up else None
         if job.state in ("JOB_SUCCESS", "JOB_FAILURE"):
             self._result(client, job, datums, plan, inputs, line.tags[epoch], line)
 
@@ -126,7 +126,7 @@ class Judge:
         job: JobInfo,
         datums: list[DatumInfo],
         plan: Plan,
-        inputs: list[Files | None],
+        inputs: Inputs,
         tags: list[str],
         line: Line,
     ) -> None:

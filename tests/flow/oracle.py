@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 Files = Mapping[str, str]  # name -> text of every file at the top of a commit
+Inputs = Mapping[str, Files | None]  # by repo; None: there is no commit
 Datum = tuple[tuple[str, str], ...]  # (repo, path) of every matched thing, sorted
 
 PROGRAM = """\
@@ -93,11 +94,9 @@ class Plan:
             }
         )
 
-    def datums(self, inputs: Sequence[Files | None]) -> list[Datum]:
-        """The datums of it on the files of each leaf (None: no commit there)."""
-        sides = [
-            self._matched(leaf, files) for leaf, files in zip(self.leaves, inputs, strict=True)
-        ]
+    def datums(self, inputs: Inputs) -> list[Datum]:
+        """The datums of it on what the repos of its leaves hold."""
+        sides = [self._matched(leaf, inputs.get(leaf.repo)) for leaf in self.leaves]
         if self.kind in ("pfs", "union"):
             return [one for side in sides for one in side]
         if self.kind == "cross":
@@ -120,21 +119,22 @@ class Plan:
             return [((leaf.repo, "/"),)]
         return [((leaf.repo, f"/{name}"),) for name in sorted(files)]
 
-    def result(self, datum: Datum, inputs: Sequence[Files | None]) -> tuple[str, str]:
+    def result(self, datum: Datum, inputs: Inputs) -> tuple[str, str]:
         """Name and text of the file that a datum writes."""
         name, lines = "o", []
-        for leaf, files in zip(self.leaves, inputs, strict=True):
+        for leaf in self.leaves:
+            files = inputs.get(leaf.repo) or {}
             paths = [path for repo, path in datum if repo == leaf.repo]
             if not paths:
                 continue
-            names = sorted(files or ()) if paths == ["/"] else sorted(p[1:] for p in paths)
+            names = sorted(files) if paths == ["/"] else sorted(p[1:] for p in paths)
             name += f"-{leaf.repo}" + (
                 ".all" if paths == ["/"] else "".join(f".{n}" for n in names)
             )
             lines += [
                 f"{self.tag}|{leaf.repo}/{one}|{line}\n"
                 for one in names
-                for line in (files or {})[one].splitlines()
+                for line in files[one].splitlines()
             ]
         return "same" if self.same else name, "".join(lines)
 

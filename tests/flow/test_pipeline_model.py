@@ -59,7 +59,8 @@ class Walk:
             (4, self.stop), (6, self.start), (4, self.rerun), (3, self.run_on_older),
             (3, self.delete), (3, self.stop_job), (2, self.delete_job), (4, self.move_branch),
             (3, self.delete_commit), (3, self.squash), (2, self.drop), (3, self.open_commit),
-            (7, self.finish_commit), (3, self.kill), (1, self.collect),
+            (2, self.open_both), (9, self.finish_commit), (2, self.set_trigger), (3, self.kill),
+            (1, self.collect),
         ]  # fmt: skip
         chosen = self.draw.choices([s for _, s in steps], [w for w, _ in steps])[0]
         self.done.append(chosen.__name__)
@@ -93,7 +94,11 @@ class Walk:
             found[:] = [self.facts()]
             return not list(found[0].waiting())
 
-        eventually(quiet, "every job that can go on has ended", 30)
+        try:
+            eventually(quiet, "every job that can go on has ended", 30)
+        except AssertionError as e:
+            stuck = [(str(job), job.state) for job in self.facts().waiting()]
+            raise AssertionError(f"{e}: {stuck}") from None
         facts = found[0]
         for check in CHECKS:
             check(facts)
@@ -142,6 +147,21 @@ class Walk:
         id_ = self.client.start_commit(f"{repo}@master")
         self.truth[f"{repo}@{id_}"] = dict(before)
 
+    def open_both(self) -> None:
+        """A commit of both inputs in one transaction: one id, one job of what reads both."""
+        before = {repo: self.files_at(f"{repo}@master") for repo in INPUTS}
+        id_ = self.client.start_transaction()
+        try:
+            with Client(str(self.box.socket), transaction=id_) as queue:
+                for repo in INPUTS:
+                    queue.start_commit(f"{repo}@master")
+        except Refused:
+            self.client.delete_transaction(id_)
+            raise
+        self.client.finish_transaction(id_)
+        for repo in INPUTS:
+            self.truth[f"{repo}@{id_}"] = dict(before[repo])
+
     def finish_commit(self) -> None:
         self.finish_open(self.draw.choice(INPUTS))
 
@@ -164,6 +184,11 @@ class Walk:
         repo, name = self.draw.choice(INPUTS), self.draw.choice(("master", "release", "release"))
         self.client.create_branch(f"{repo}@{name}", head=self.older(repo))
 
+    def set_trigger(self) -> None:
+        """The branch that pipelines read follows ``master`` from now on, every so many commits."""
+        trigger = {"branch": "master", "commits": self.draw.randint(1, 3)}
+        self.client.create_branch(f"{self.draw.choice(INPUTS)}@release", trigger=trigger)
+
     def delete_commit(self) -> None:
         repo = self.draw.choice(INPUTS)
         self.client.delete_commit(f"{repo}@{self.older(repo)}")
@@ -181,12 +206,13 @@ class Walk:
         """A new version of a pipeline; it reads inputs and pipelines before it only."""
         self.tags += 1
         sources = [*INPUTS, *PIPELINES[: PIPELINES.index(name)]]
-        kind = self.draw.choice(("pfs", "pfs", "pfs"))
-        count = 1 if kind == "pfs" else 2
+        kind = self.draw.choice(("pfs", "pfs", "pfs", "cross", "union", "join", "group"))
+        named = kind in ("join", "group")  # by the names that files of inputs have
         leaves = []
-        for repo in self.draw.sample(sources, count):
+        for repo in self.draw.sample(INPUTS if named else sources, 1 if kind == "pfs" else 2):
             branch = "release" if repo in INPUTS and self.draw.random() < 0.2 else "master"
-            leaves.append(Leaf(repo, branch, self.draw.choice(("/*", "/*", "/"))))
+            glob = "/*" if named else self.draw.choice(("/*", "/*", "/"))
+            leaves.append(Leaf(repo, branch, glob))
         recover, tolerant, same = (self.draw.random() < chance for chance in (0.3, 0.5, 0.1))
         return Plan(f"t{self.tags}", kind, tuple(leaves), tolerant, recover, same)
 
@@ -267,6 +293,11 @@ class Walk:
         self.box.start()
         if before is not None:
             after = self.settle()
+            assert after.jobs.keys() == before.jobs.keys()
+            for name, job in after.jobs.items():
+                # one that waits may be on its way from CREATED to STARTING
+                assert job == before.jobs[name] or not (job.done or before.jobs[name].done)
+            before.jobs = after.jobs
             assert after == before, "a restart has changed what a quiet box says"
 
     def collect(self) -> None:

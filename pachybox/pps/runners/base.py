@@ -64,6 +64,11 @@ class Presents:
 class Worker(Protocol):
     """Runs datums of one pipeline, one at a time, the next one handed over already."""
 
+    def serve(self, spec: WorkerSpec) -> None:
+        """From now on run the transform of ``spec``, which asks for the same fence as the one
+        the worker was started with: the same user, limits and files. No attempt is under way.
+        Not for batched code, which lives on between datums."""
+
     def start(self, task: DatumTask) -> None:
         """Queue an attempt, at most two under way; it begins when the one before has ended.
 

@@ -123,6 +123,12 @@ class ProcessRunner:
 
     def start(self, spec: WorkerSpec) -> ProcessWorker:
         """A worker process with its sandbox made; about 60 ms."""
+        transform = spec.transform
+        if not transform.cmd:
+            raise Refused(
+                f"pipeline {spec.pipeline}: nothing to run",
+                "give the transform a cmd, such as a script",
+            )
         seal = {"level": self.level, "hide": self._hide, "shim": self.shim}
         group = self._groups.make(spec.limits)
         try:

@@ -117,7 +117,7 @@ class ProcessWorker:
             self._count += 1
             run = self._open(task)
             self._runs.append(run)
-        if run.log is not None and not self._write(wire.pack_run(run.number, task)):
+        if run.log is not None and not self._write(self._packed(run)):
             self.close()
             raise self._lost(self._last_words())
 
@@ -156,6 +156,16 @@ class ProcessWorker:
         if cancelled():
             self.cancel()
         return self.finish()
+
+    def serve(self, spec: WorkerSpec) -> None:
+        """See Worker.serve."""
+        with self._lock:
+            assert not self._runs
+            self._spec = spec
+
+    def _packed(self, run: _Run) -> bytes:
+        code = wire.code_of(self._spec, err_cmd=run.task.err_cmd)
+        return wire.pack_run(run.number, run.task, code)
 
     def cancel(self) -> None:
         """See Worker.cancel."""

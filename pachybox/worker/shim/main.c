@@ -40,12 +40,7 @@ static void read_config(int fd) {
     config.gid = get_u32(&r);
     config.kept = get_u64(&r);
     config.root = get_text(&r, NULL);
-    config.cwd = get_text(&r, NULL);
     config.ready = get_text(&r, NULL);
-    config.argv = get_list(&r);
-    config.err_argv = get_list(&r);
-    config.input = get_text(&r, &config.input_size);
-    config.err_input = get_text(&r, &config.err_input_size);
     config.env = get_list(&r);
     if (r.bad) _exit(71);
 }

@@ -32,6 +32,7 @@ static struct {
     pid_t pid; /* 0: none */
     int ended, status;
     int output, feed;
+    char *input;
     const char *unfed;
     size_t unfed_size;
 } code = {.output = -1, .feed = -1};
@@ -215,7 +216,7 @@ static void pump(void) {
 
 static int start(const struct run *run) {
     int out[2], in[2] = {-1, -1};
-    size_t size = run->err_cmd ? config.err_input_size : config.input_size;
+    size_t size = run->input_size;
     if (pipe2(out, O_CLOEXEC)) return fail("pipe: %s", strerror(errno));
     if (size && pipe2(in, O_CLOEXEC)) {
         close(out[0]);
@@ -230,7 +231,10 @@ static int start(const struct run *run) {
     if (size) close(in[0]);
     code.output = out[0];
     code.feed = in[1];
-    code.unfed = run->err_cmd ? config.err_input : config.input;
+    free(code.input); /* batched code outlives the run that started it, and its frame */
+    code.input = need(malloc(size + 1));
+    memcpy(code.input, run->input, size);
+    code.unfed = code.input;
     code.unfed_size = size;
     code.pid = pid > 0 ? pid : 0;
     return pid > 0;

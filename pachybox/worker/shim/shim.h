@@ -26,8 +26,12 @@ struct run {
     uint64_t timeout_us; /* 0: no bound */
     uint32_t grace_ms;   /* between SIGTERM and SIGKILL of a cancel */
     int err_cmd, cancelled;
-    const char *out;
-    char **env;
+    const char *out, *cwd;
+    char **argv;
+    const char *input;
+    size_t input_size;
+    char **shared; /* the environment of all datums of the pipeline */
+    char **env;    /* and this datum's, which wins */
     char **dirs;
     struct file *files;
     uint32_t file_count;
@@ -45,10 +49,7 @@ struct config {
     int batching;
     int oom;        /* keep the memory limit's killer away from the shim */
     uint64_t kept;  /* capabilities that root's code may hold */
-    const char *root, *cwd, *ready;
-    char **argv, **err_argv;
-    const char *input, *err_input;
-    size_t input_size, err_input_size;
+    const char *root, *ready;
     char **env;
 };
 

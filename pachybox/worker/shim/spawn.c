@@ -24,6 +24,7 @@ extern char oom_before[16];
 
 struct start {
     char **argv, **env;
+    const char *cwd;
     int input, output;
     int failed;
 };
@@ -140,8 +141,8 @@ static int child(void *argument) {
     umask(022);
     start->failed = 1;
     if (!become()) _exit(127);
-    if (chdir(config.cwd)) {
-        fail("working directory %s: %s", config.cwd, strerror(errno));
+    if (chdir(start->cwd)) {
+        fail("working directory %s: %s", start->cwd, strerror(errno));
         _exit(127);
     }
     char *path = variable(start->env, "PATH");
@@ -158,14 +159,15 @@ static int child(void *argument) {
 
 pid_t spawn(const struct run *run, int input, int output) {
     static char stack[64 << 10] __attribute__((aligned(16)));
-    char **argv = run->err_cmd ? config.err_argv : config.argv;
-    if (!argv[0]) return fail("nothing to run: the transform has no command") - 1;
-    struct start start = {argv, merged(config.env, run->env), input, output, 0};
+    if (!run->argv[0]) return fail("nothing to run: the transform has no command") - 1;
+    char **shared = merged(config.env, run->shared);
+    struct start start = {run->argv, merged(shared, run->env), run->cwd, input, output, 0};
     pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
     int error = errno;
     /* A change of user in memory that is shared has made it readable to that user's debuggers. */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     free(start.env);
+    free(shared);
     if (pid < 0) return fail("cannot start a process: %s", strerror(error)) - 1;
     /* A child that failed is reaped with the other children. */
     return start.failed ? -1 : pid;

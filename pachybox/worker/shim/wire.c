@@ -73,6 +73,10 @@ struct run *parse_run(char *frame, size_t size) {
     run->timeout_us = get_u64(&r);
     run->grace_ms = get_u32(&r);
     run->out = get_text(&r, NULL);
+    run->cwd = get_text(&r, NULL);
+    run->argv = get_list(&r);
+    run->input = get_text(&r, &run->input_size);
+    run->shared = get_list(&r);
     run->env = get_list(&r);
     run->dirs = get_list(&r);
     run->file_count = count(&r, 10);
@@ -97,6 +101,8 @@ struct run *parse_run(char *frame, size_t size) {
 }
 
 void free_run(struct run *run) {
+    free(run->argv);
+    free(run->shared);
     free(run->env);
     free(run->dirs);
     free(run->files);

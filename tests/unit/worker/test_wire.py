@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def test_a_spec_arrives_as_it_was_sent(
     sent = WorkerSpec(name, transform, path, env, limits, {"/secrets/x": secret}, True)
     kind, body = opened(wire.pack_start(sent, {"level": "full"}))
     assert kind == wire.START
-    assert wire.start(body) == (sent, {"level": "full"})
+    fence = replace(sent, transform=Transform((), user=name), env={})  # the rest comes with runs
+    assert wire.start(body) == (fence, {"level": "full"})
 
 
 def test_a_secret_is_not_in_the_words_for_a_spec() -> None:
@@ -68,9 +70,20 @@ def test_a_task_arrives_as_it_was_sent(
     layout = Layout(dirs, files, links, path, path / "image", (path, path / "pack"))
     timeout_s = None if timeout is None else timeout / 1000
     sent = DatumTask("", layout, path / "out", Path(), env, timeout_s, True, 2.5)
-    kind, body = opened(wire.pack_run(7, sent))
+    code = wire.Code(dirs, b"line\n", str(path), env)
+    kind, body = opened(wire.pack_run(7, sent, code))
     assert kind == wire.RUN
-    assert wire.run(body) == (7, sent)
+    assert wire.run(body) == (7, sent, code)
+
+
+def test_the_code_of_a_run_is_the_cmd_or_the_err_cmd() -> None:
+    transform = Transform(
+        ("run",), ("a", "b"), ("mend",), ("c",), {"X": "1", "Y": "1"}, working_dir="usr"
+    )
+    spec = WorkerSpec("p", transform, Path("/w"), {"Y": "2"})
+    env = {"X": "1", "Y": "2"}
+    assert wire.code_of(spec) == wire.Code(("run",), b"a\nb\n", "/usr", env)
+    assert wire.code_of(spec, err_cmd=True) == wire.Code(("mend",), b"c\n", "/usr", env)
 
 
 @given(st.sampled_from(Kind), texts, st.booleans(), st.integers(0, 2**63))
@@ -110,12 +123,13 @@ def test_frames_are_read_whole_however_they_arrive() -> None:
     back, out = os.pipe()
     control = Control(ours, out)
     task = DatumTask("", Layout(), Path("/out"), Path())
-    data = wire.pack_run(1, task) + wire.pack_cancel(1) + wire.pack_cancel(2)
+    code = wire.Code(("true",))
+    data = wire.pack_run(1, task, code) + wire.pack_cancel(1) + wire.pack_cancel(2)
     os.write(theirs, data[:7])
     control.read()
     assert not control.stopped(1)
     os.write(theirs, data[7:])
-    assert control.wait() == (1, task)
+    assert control.wait() == (1, task, code)
     assert control.stopped(1)
     assert control.stopped(2)
     assert not control.stopped(3)

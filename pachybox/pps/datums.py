@@ -75,7 +75,7 @@ class Datums:
     def _records(self, job: Job) -> list[DatumRecord]:
         return self._pfs.meta.select(
             DATUMS,
-            "WHERE project = ? AND pipeline = ? AND job = ? ORDER BY finished_us",
+            "WHERE project = ? AND pipeline = ? AND job = ? ORDER BY finished_us, id",
             (job.pipeline.project, job.pipeline.name, job.id),
         )
 

@@ -32,7 +32,7 @@ from tests.unit.pps.copying import CopyRunner, mixed, output
 P = Pipeline("default", "p")
 REPOS = tuple(Repo("default", name) for name in "ab")
 NAMES = tuple(f"/{d}{n}" for d in ("", "x/") for n in ("k1", "k2", "k3"))
-WORDS = ("one", "two", "two", "three", "w1", "w2", "w3", "w1/below", "bad", "no")
+WORDS = ("one", "two", "three", "one", "two", "w1", "w1", "w2", "w1/below", "bad")
 STEPS = 60
 
 
@@ -69,7 +69,7 @@ class History:
                     path = self.draw.choice(NAMES)
                     edit: Edit = Delete(path)
                     if self.draw.random() < 0.7:
-                        text = self.draw.choice(WORDS[:-1] + WORDS[:4] * 3).encode()
+                        text = self.draw.choice(WORDS).encode()
                         if self.draw.random() < 0.03:
                             text = b"no"
                         name = path.rpartition("/")[2]
@@ -84,7 +84,7 @@ class History:
     def create(self, *, update: bool = True) -> None:
         def leaf(repo: str, **more: Any) -> dict[str, Any]:
             glob = self.draw.choice(("/*", "/*", "/**", "/", "/x/*"))
-            branch = "read" if self.draw.random() < 0.2 else "master"
+            branch = "read" if self.draw.random() < 0.4 else "master"
             return {"pfs": {"name": repo, "repo": repo, "branch": branch, "glob": glob, **more}}
 
         def keyed(by: str, repo: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class History:
             one["pfs"]["glob"] = self.draw.choice(("/k(*)", "/x/k(*)", "/**k(*)"))
             return one
 
-        shape = self.draw.choice(("pfs", "union", "cross", "join", "group", "deep"))
+        shape = self.draw.choice(("pfs", "union", "union", "cross", "join", "group", "deep"))
         given: dict[str, Any] = {
             "pfs": lambda: leaf("a"),
             "union": lambda: {"union": [leaf("a"), leaf("b")]},
@@ -104,27 +104,33 @@ class History:
                 "cross": [leaf("a"), {"group": [keyed("group_by", "b")]}],
             },
         }[shape]()
-        old = self.box.meta.get(PIPELINES, P)
-        if old is not None and self.draw.random() < 0.5:
-            given = old.spec["input"]
         spec = {
             "pipeline": {"name": "p"},
             "input": given,
             "transform": {"cmd": [self.draw.choice("xy")], "err_cmd": ["x"]},
             "datum_tries": 1,
-            "output_merge": self.draw.choice(("error", "error", "concatenate")),
+            "output_merge": self.draw.choice(("error", "concatenate", "concatenate")),
             "output_branch": self.draw.choice(("master", "master", "staging")),
             "reprocess_spec": self.draw.choice(("until_success", "until_success", "every_job")),
             "reprocess_on_code_change": self.draw.random() < 0.3,
             "parallelism_spec": {"constant": 2},
         }
+        if (old := self.box.meta.get(PIPELINES, P)) is not None:  # few things at a time
+            kept = {name for name in spec if self.draw.random() < 0.7} & old.spec.keys()
+            spec |= {name: old.spec[name] for name in kept - {"pipeline"}}
         self.box.pps.create(
             json.dumps(spec),
             "test",
             project="default",
             update=update,
-            reprocess=self.draw.random() < 0.2,
+            reprocess=self.draw.random() < 0.1,
         )
+
+    def merge_otherwise(self) -> None:
+        """The other policy, and no other difference."""
+        spec = dict(self.box.pps.pipeline(P).spec)
+        spec["output_merge"] = "error" if spec["output_merge"] == "concatenate" else "concatenate"
+        self.box.pps.create(json.dumps(spec), "test", project="default", update=True)
 
     def older(self, repo: Repo) -> CommitRecord:
         return self.draw.choice(list(self.box.pfs.list_commits(repo)))
@@ -178,7 +184,8 @@ class History:
 
     def step(self) -> None:
         steps = {
-            self.write: 12, self.create: 2, self.move: 2, self.headless: 1, self.run_older: 2,
+            self.write: 12, self.create: 3, self.move: 2, self.headless: 2, self.run_older: 2,
+            self.merge_otherwise: 3,
             self.rerun: 1, self.stop_and_start: 1, self.stop_job: 1, self.delete_job: 1,
             self.squash: 1, self.delete_commit: 1, self.restart: 1, self.collect: 1,
         }  # fmt: skip
@@ -274,13 +281,13 @@ def history(home: Path, seed: int) -> Iterator[History]:
         made.box.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_job_is_what_its_inputs_are_whatever_came_before(tmp_path: Path, seed: int) -> None:
     with history(tmp_path, seed) as made:
         for number in range(STEPS):
             made.step()
             if number % 3 == 0 or number == STEPS - 1:
                 made.check()
-        assert made.seen["JOB_SUCCESS"] > 5
+        assert made.seen["JOB_SUCCESS"] > 1
         assert made.box.meta.all(PIPELINES)
         assert [f for f in made.box.fsck() if f.level == "error"] == []

@@ -228,6 +228,7 @@ class JobRun:
         self, bench: Bench, number: int, results: Results, slots: Slots
     ) -> threading.Thread:
         if not number:
+            self._trash.put(self.work)  # crash: what could not be removed must not be collected
             self.work.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
         lane = Lane(bench, number, results.put)

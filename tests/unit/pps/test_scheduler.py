@@ -17,6 +17,7 @@ from pachybox.pps import scheduler
 from pachybox.pps.pool import WorkerPool
 from tests.boxes import eventually
 from tests.flow.test_pipelines import spec
+from tests.unit.pps.copying import CopyRunner
 from tests.unit.pps.world import commit
 
 P = Pipeline("default", "p")
@@ -76,3 +77,22 @@ def test_the_next_job_runs_whatever_ending_the_workers_meets(
     commit(box.pfs, "in", {"/b": b"b"})
     assert box.pps.last_job(P) != first
     eventually(lambda: succeeds(box), "the next job is done", 20.0)
+
+
+def test_a_job_collects_nothing_that_a_crash_left(tmp_path: Path) -> None:
+    """Code that outlived its box for a moment has written into the job's own directory."""
+    box = Box(Config(tmp_path), CopyRunner())
+    try:
+        commit(box.pfs, "in", {"/a": b"a"})
+        box.pps.create(spec("p", "in", "true"), "test", project="default")
+        job = box.pps.last_job(P)
+        assert job is not None
+        left = tmp_path / "work" / f"{job.job.id}-default-p" / "0.1" / "out"
+        left.mkdir(parents=True)
+        (left / "junk").write_bytes(b"junk")
+        box.start()
+        eventually(lambda: succeeds(box), "the job is done", 20.0)
+        output = box.pfs.resolve(P.repo, job.job.id)
+        assert [e.name for e in box.pfs.trees.list(output.root)] == ["own"]
+    finally:
+        box.close()

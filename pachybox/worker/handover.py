@@ -24,7 +24,10 @@ OFF = "PACHYBOX_SHIM"
 FOLDER = Path(__file__).with_name("shim") / "bin"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _OLDEST = (5, 12)  # mount_setattr
-_HEAD = struct.Struct("<BBBBIIQ")
+PROTOCOL = 2
+"""Rises with every change of the frames and of what is handed over; shim.h has the same number."""
+
+_HEAD = struct.Struct("<IBBBBIIQ")
 
 
 @functools.cache
@@ -68,6 +71,7 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
     data = b"".join(
         (
             _HEAD.pack(
+                PROTOCOL,
                 as_root and not bench.sandbox.rootless,
                 identity is not None,
                 spec.datum_batching,

@@ -32,6 +32,11 @@ static void read_config(int fd) {
     }
     close(fd);
     struct reader r = {data, size, 0};
+    if (get_u32(&r) != PROTOCOL) {
+        put_text('N', "it was built for another version of pachybox; build it again");
+        flush();
+        _exit(71);
+    }
     config.protect = get_u8(&r);
     config.become = get_u8(&r);
     config.batching = get_u8(&r);

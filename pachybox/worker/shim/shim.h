@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define PROTOCOL 2 /* pachybox/worker/handover.py has the same number */
+
 struct file { const char *path; const char *data; size_t size; };
 struct link { const char *path; const char *source; };
 

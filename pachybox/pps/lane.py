@@ -150,7 +150,7 @@ class Lane:
                         if self._under:
                             break
                         self._end_set()
-                    datum = take(not self._under)
+                    datum = take(not self._under and not holding)  # no place is held idly
                     if datum is None:
                         break
                     self._count(datum)

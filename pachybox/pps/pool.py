@@ -61,7 +61,7 @@ class WorkerPool:
         if worker is not None:
             worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
             return worker
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         try:
             worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
         except BaseException:

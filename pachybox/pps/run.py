@@ -218,6 +218,9 @@ class JobRun:
                     threads.append(self._start_lane(bench, len(threads), results, slots))
                 if not self._feed.put(datum):
                     break
+        except BaseException:
+            self._feed.abort()  # what the plan gave so far is not worth running
+            raise
         finally:
             self._feed.close()
             for thread in threads:

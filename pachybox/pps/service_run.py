@@ -67,7 +67,10 @@ class Program:
         home = bench.work / "0"
         bench.trash.put(home)
         (home / "out").mkdir(parents=True)
-        worker = bench.pool.take(bench.pipeline)
+        try:
+            worker = bench.pool.take(bench.pipeline)
+        except WorkerLost as e:
+            return e.message  # it died while it was started: that is an end like any other
         with self._lock:
             self._worker = worker
         held = ExitStack()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pachybox.worker import wire
+from pachybox.worker import handover, wire
 from pachybox.worker.control import Control
 from pachybox.worker.frames import Splitter, frame
 from pachybox.worker.layout import Layout
@@ -168,3 +169,11 @@ def test_a_box_that_is_slow_or_gone_keeps_no_one_waiting() -> None:
     assert control.closed
     assert control.pending == 0
     os.close(theirs)
+
+
+def test_the_shim_is_asked_for_the_version_it_is_built_for() -> None:
+    """A program left by an older build is refused, where it would misread its orders."""
+    header = Path(handover.__file__).with_name("shim") / "shim.h"
+    found = re.search(r"#define PROTOCOL (\d+)", header.read_text())
+    assert found is not None
+    assert int(found[1]) == handover.PROTOCOL

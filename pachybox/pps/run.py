@@ -51,7 +51,7 @@ from pachybox.store.trees import EMPTY
 log = logging.getLogger("pachybox.job")
 
 _FEW = 64  # datums looked up one by one
-_MANY = 10_000  # datums looked up together, and held in memory meanwhile
+_MANY = 4_000  # datums looked up together, and held in memory meanwhile
 
 
 class JobRun:

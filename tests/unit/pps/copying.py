@@ -50,6 +50,9 @@ class CopyWorker:
         self._cancelled: set[int] = set()
         self._pause = pause
 
+    def serve(self, spec: WorkerSpec) -> None:
+        """It copies for whichever pipeline."""
+
     def start(self, task: DatumTask) -> None:
         self._under.append(task)
 

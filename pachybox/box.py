@@ -36,6 +36,7 @@ from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
+from pachybox.pps.trash import remove_tree
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import Collected
 
@@ -118,6 +119,7 @@ class Box:
             max(slots, 1),
             self.secrets,
             images=False,
+            reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
@@ -232,11 +234,15 @@ class Box:
 
     def check_space(self) -> None:
         """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
-        looks at the disk at most ten times a second."""
+        looks at the disk at most ten times a second. Waits until what a running datum filled
+        the disk with is removed."""
         now = time.monotonic()
         if now - self._space_checked < 0.1:
             return
         disk = os.statvfs(self.config.home)
+        if disk.f_bavail * disk.f_frsize < self._reserve(disk):
+            self.pps.disk.relieve()
+            disk = os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
         if free < self._reserve(disk):
             raise Exhausted(
@@ -313,7 +319,5 @@ def _runner(config: Config) -> Runner:
 
 def _clear(work: Path) -> None:
     """Remove what a crash left of running datums: their jobs are run again."""
-    import shutil
-
     for item in work.iterdir():
-        shutil.rmtree(item, ignore_errors=True)
+        remove_tree(item)

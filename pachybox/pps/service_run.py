@@ -21,6 +21,7 @@ from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, Pipel
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
+from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Bench, Running, environment
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
@@ -102,6 +103,7 @@ class ServiceRun:
         pool: WorkerPool,
         plans: Planner,
         trash: Trash,
+        disk: DiskWatch,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
@@ -116,6 +118,7 @@ class ServiceRun:
         self.unstartable = False
         self._plans = plans
         self._trash = trash
+        self._disk = disk
         self._record = record
         name = record.job.pipeline
         self._work = work / f"{record.job.id}-{name.project}-{name.name}"
@@ -194,6 +197,7 @@ class ServiceRun:
                 self._work,
                 self._logs,
                 self._trash,
+                self._disk,
             )
             try:
                 self._serve(bench, datums[0])

@@ -106,6 +106,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
+        self._ended: _Try | None = None  # of which is not known yet whether it filled the disk
         self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
@@ -137,7 +138,9 @@ class Lane:
 
     def outputs(self) -> list[Output]:
         """The outputs of the datums under way, each with what stops its datum."""
-        return [Output(t.home.out, partial(self._stop_filler, t)) for t in list(self._under)]
+        with self._lock:
+            tries = [*self._under, *([self._ended] if self._ended else [])]
+        return [Output(one.home.out, partial(self._stop_filler, one)) for one in tries]
 
     def _stop_filler(self, one: _Try, wrote: int) -> bool:
         """Kill a datum that filled the disk; what else is under way here is tried again."""
@@ -271,7 +274,10 @@ class Lane:
             self._lost(e)
             return
         with self._lock:  # race: after this it is not stopped for what it wrote
-            one = self._under.popleft()
+            one = self._ended = self._under.popleft()
+        # what ended by itself may be what filled the disk: its writes failed, or it was quicker
+        one.filled = one.filled or self._bench.disk.fills(one.home.out)
+        self._ended = None
         self._judge(one, result)
 
     def _lost(self, error: WorkerLost) -> None:
@@ -301,8 +307,6 @@ class Lane:
             return
         if self._cancelled and result.cancelled:
             return
-        # what ended by itself may be what filled the disk: its writes failed, or it was quicker
-        one.filled = one.filled or self._bench.disk.fills(one.home.out)
         one.stats += Stats(
             download_s=one.laid_out_s,
             process_s=result.process_s,

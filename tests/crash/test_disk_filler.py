@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.errors import Exhausted
 from tests.boxes import RealBox, eventually
 from tests.crash.disks import SmallDisk
 
@@ -83,3 +84,65 @@ def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
     client.put_file("data@master:/after", bytes(3_000_000))
     assert last(box, "calm").state == "JOB_SUCCESS"
     assert [f for f in client.fsck() if f.get("level") != "info"] == []
+
+
+QUICK = {
+    "all at once": "fallocate -l 10G /pfs/out/big || head -c 300000000 /dev/zero > /pfs/out/big",
+    "and ends well": "head -c 240000000 /dev/zero > /pfs/out/big",
+    "small files": "for i in $(seq 400); do head -c 900000 /dev/zero > /pfs/out/$i; done",
+}
+
+
+@pytest.mark.parametrize("how", QUICK)
+def test_a_datum_quicker_than_the_watch_is_told_the_same(
+    box: RealBox, disk: SmallDisk, how: str
+) -> None:
+    """Its writes fail before it is stopped, or it is done. What handles the error finds an empty
+    /pfs/out; the other datums go well."""
+    client = box.client
+    script = [f'case "$data" in *f1) {QUICK[how]};; esac', "echo x > /pfs/out/${data##*/}"]
+    client.create_pipelines(spec("filler", script, datum_tries=1))
+    failed = last(box, "filler")
+    assert (failed.failed, failed.processed) == (1, 2), failed.reason
+    assert "the disk is full: datum " in failed.reason
+    assert disk.free > 2 * RESERVE
+    client.put_file("data@other:/after", bytes(3_000_000))
+
+
+def test_an_error_handler_of_a_datum_that_filled_the_disk_has_room(
+    box: RealBox, disk: SmallDisk
+) -> None:
+    script = ['case "$data" in *f1) cat /dev/zero > /pfs/out/big;; esac']
+    client = box.client
+    text = json.loads(spec("filler", script, datum_tries=1))
+    handler = {"err_cmd": ["sh", "-e"], "err_stdin": ["ls /pfs/data", "echo x > /pfs/out/y"]}
+    text["transform"] |= handler
+    client.create_pipelines(json.dumps(text))
+    job = last(box, "filler")
+    assert (job.state, job.recovered, job.processed) == ("JOB_SUCCESS", 1, 2), job.reason
+    assert disk.free > 2 * RESERVE
+
+
+def test_when_somebody_else_fills_the_disk_nothing_is_stopped(
+    box: RealBox, disk: SmallDisk, tmp_path: Path
+) -> None:
+    """A datum that has written little runs on; the box refuses to grow, until there is room."""
+    client, gate, up = box.client, tmp_path / "gate", tmp_path / "up"
+    runs = tmp_path / "runs"
+    script = [
+        f"echo >> {runs}; head -c 1000000 /dev/zero > /pfs/out/x; touch {up}",
+        f"while [ ! -e {gate} ]; do sleep 0.02; done",
+    ]
+    one = json.loads(spec("calm", script, datum_tries=1))
+    one["input"]["pfs"]["glob"] = "/"
+    client.create_pipelines(json.dumps(one))
+    eventually(up.exists, "the datum runs")
+    disk.fill(leave=RESERVE // 2)
+    for i in range(20):
+        with pytest.raises(Exhausted):
+            client.put_file(f"data@other:/{i}", bytes(3_000_000))
+    disk.release()
+    gate.touch()
+    job = last(box, "calm")
+    assert job.state == "JOB_SUCCESS", job.reason
+    assert len(runs.read_text()) == 1

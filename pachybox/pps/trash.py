@@ -72,6 +72,7 @@ def remove_tree(path: Path) -> None:
     except OSError:
         return
     try:
+        os.fchmod(top, 0o700)
         names = (f".{n}" for n in itertools.count())
         moved = _empty(top, top, names)
         while moved:
@@ -133,7 +134,9 @@ def _opened(name: str, top: int) -> int:
     """One directory, opened. User code may have closed it: a box that is not root has the user
     of that code, and opens it again (root needs not, and must not follow a link made meanwhile)."""
     try:
-        return os.open(name, _OPEN, dir_fd=top)
+        fd = os.open(name, _OPEN, dir_fd=top)
     except PermissionError:
         os.chmod(name, 0o700, dir_fd=top)
-        return os.open(name, _OPEN, dir_fd=top)
+        fd = os.open(name, _OPEN, dir_fd=top)
+    os.fchmod(fd, 0o700)
+    return fd

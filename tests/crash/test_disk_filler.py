@@ -52,12 +52,16 @@ def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
     box: RealBox, disk: SmallDisk, tmp_path: Path
 ) -> None:
     """Each attempt is stopped by name; the next datum of its worker and another pipeline, which
-    writes the whole time, succeed; commits are taken while it goes on."""
+    has written much too, succeed; commits are taken while it goes on."""
     client, gate, up = box.client, tmp_path / "gate", tmp_path / "up"
     client.create_pipelines(
         spec(
             "calm",
-            [f"touch {up}; while [ ! -e {gate} ]; do sleep 0.02; done", "cp -r /pfs/data /pfs/out"],
+            [
+                "head -c 20000000 /dev/zero > /pfs/out/x${data##*/}",
+                f"touch {up}; while [ ! -e {gate} ]; do sleep 0.02; done",
+                "cp -r /pfs/data /pfs/out",
+            ],
         )
     )
     eventually(up.exists, "the calm datum runs")
@@ -87,8 +91,8 @@ def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
 
 
 QUICK = {
-    "all at once": "fallocate -l 10G /pfs/out/big || head -c 300000000 /dev/zero > /pfs/out/big",
-    "and ends well": "head -c 240000000 /dev/zero > /pfs/out/big",
+    "all at once": "fallocate -l 10G /pfs/out/big || cat /dev/zero > /pfs/out/big",
+    "and ends well": "head -c 300000000 /dev/zero > /pfs/out/big",
     "small files": "for i in $(seq 400); do head -c 900000 /dev/zero > /pfs/out/$i; done",
 }
 

@@ -129,7 +129,7 @@ class Box:
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
-        self.pps.scheduler.start()
+        self.pps.scheduler.start(self.address)
         self.egresser.start()
         self.ticker.start()
         self.cron.start()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pachybox.cli.app import App
 from pachybox.cli.command import (
@@ -108,11 +109,21 @@ def _inspect(app: App, args: Args) -> None:
             ("Command", " ".join(transform.get("cmd") or ())),
             ("Input", input_text(info.input)),
             ("Output Branch", details.get("outputBranch", "")),
+            ("Service", service_text(details.get("service") or {})),
             ("Workers", str(info.raw.get("parallelism") or "")),
             ("Datum Timeout", details.get("datumTimeout") or ""),
             ("Job Timeout", details.get("jobTimeout") or ""),
         ],
     )
+
+
+def service_text(service: Mapping[str, Any]) -> str:
+    """Where a service is reached, and where its program listens if that is elsewhere."""
+    if not service:
+        return ""
+    inner, outer = service.get("internalPort"), service.get("externalPort")
+    carried = f" (the program listens on {inner})" if inner != outer else ""
+    return f"127.0.0.1:{outer}{carried}"
 
 
 def history(text: str | None) -> int:

@@ -30,6 +30,7 @@ from pachybox.pps.logs import heading
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash, remove_tree
 from pachybox.store.blobs import Session
@@ -56,6 +57,7 @@ class Bench:
     logs: Path
     trash: Trash
     disk: DiskWatch
+    set_size: SetSize = ENDLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class _Home:
     inputs: Path
 
 
-@dataclass
+@dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended;
     ``filled`` is what this attempt wrote when it was stopped because the disk is full."""
@@ -107,13 +109,16 @@ class Lane:
         self._cancelled = False
         self._under: deque[_Try] = deque()
         self._ended: _Try | None = None  # of which is not known yet whether it filled the disk
+        self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
         self._homes: list[_Home] = []
         self._made = 0
         spec = bench.pipeline.spec
         self._tries = max(1, int(spec.get("datum_tries") or 3))
         limit = spec.get("datum_timeout")
         self._timeout_s = planner.seconds(limit) if limit else None
-        self._depth = 1 if spec["transform"].get("datum_batching") else _UNDER_WAY
+        self._depth = 1 if spec.get("max_queue_size") == 1 else _UNDER_WAY
+        self._batching = bool(spec["transform"].get("datum_batching"))
+        self._set = (0, 0)  # datums, and bytes of input, since user code was started
 
     # ---- from any thread
 
@@ -167,9 +172,14 @@ class Lane:
         try:
             while not self._cancelled:
                 while len(self._under) < self._depth and not (self._under and slots.contended):
+                    if self._batching and self._bench.set_size.full(*self._set):
+                        if self._under:
+                            break
+                        self._end_set()
                     datum = take(not self._under)
                     if datum is None:
                         break
+                    self._count(datum)
                     if not holding and not slots.acquire(lambda: self._cancelled):
                         return
                     holding = True
@@ -185,14 +195,27 @@ class Lane:
             if holding:
                 slots.release()
 
+    def _count(self, datum: Datum) -> None:
+        number, size = self._set
+        self._set = (number + 1, size + sum(one.size for one in datum.inputs))
+
+    def _end_set(self) -> None:
+        """Batched code is told that there are no more datums; the next set has code of its own."""
+        self._set = (0, 0)
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            self._bench.pool.end(worker)
+
     def close(self) -> None:
-        """Give the worker back, or end it when it may be in the middle of something."""
-        for one in self._under:
+        """Give the worker back, or end it when it may be in the middle of something; batched
+        code ends with its set."""
+        for one in self._begun:
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
-            if self._cancelled or self._under:
+            if self._cancelled or self._under or self._batching:
                 self._bench.pool.end(worker)
             else:
                 self._bench.pool.give_back(worker)
@@ -212,6 +235,7 @@ class Lane:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         began = time.monotonic()
         one.since = time.time()
+        self._begun.add(one)
         if not one.err_cmd:
             try:
                 one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
@@ -294,7 +318,9 @@ class Lane:
         for one in again:
             if self._cancelled:
                 return
-            if one.losses >= _LOSSES:
+            if one.filled:  # it died with the datum that was stopped
+                self._filled(one)
+            elif one.losses >= _LOSSES:
                 one.losses = 0
                 self._failed(one, "the worker process died twice")
             else:
@@ -361,8 +387,8 @@ class Lane:
         one.left -= 1
         if one.left > 0:
             self._again(one)
-        elif self._bench.pipeline.spec["transform"].get("err_cmd"):
-            one.err_cmd = True
+        elif one.shown is not None and self._bench.pipeline.spec["transform"].get("err_cmd"):
+            one.err_cmd = True  # it sees what cmd saw; of inputs never laid out there is nothing
             self._begin(one)
         else:
             self._finish(one, DatumState.FAILED, [])
@@ -398,6 +424,7 @@ class Lane:
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
         self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
         self._clear(one, wrote=wrote)
+        self._begun.discard(one)
         self._homes.append(one.home)
 
 

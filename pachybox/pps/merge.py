@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pachybox.errors import InvalidArgument
 from pachybox.model.files import Delete, Edit, Entry, Kind, Put
@@ -18,6 +19,7 @@ from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
 
 CONCATENATE = "concatenate"
+_PIECE = 4096  # datums put into the tree at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,19 @@ class Merger:
 
     def tree(self, parts: Parts) -> Hash:
         """The tree of datums."""
-        edits: list[Edit] = [Delete(f"/{id_}") for id_ in parts.removed]
-        for id_, directory in parts.changed.items():
-            whole = self.pfs.trees.entry(directory)
-            edits.append(Put(f"/{id_}", Entry(id_, Kind.DIR, directory, whole.size, whole.count)))
-        return self.pfs.trees.edit(self.datums, edits, self.session.put)
+        trees, put = self.pfs.trees, self.session.put
+        root = trees.edit(self.datums, [Delete(f"/{id_}") for id_ in parts.removed], put)
+        # in order and piece by piece: each piece is a part of the directory, and edits of 100,000
+        # datums at once would be 60 MB
+        ids = iter(sorted(parts.changed))
+        while piece := list(islice(ids, _PIECE)):
+            edits: list[Edit] = []
+            for id_ in piece:
+                whole = trees.entry(parts.changed[id_])
+                entry = Entry(id_, Kind.DIR, whole.hash, whole.size, whole.count)
+                edits.append(Put(f"/{id_}", entry))
+            root = trees.edit(root, edits, put)
+        return root
 
     def merge(self, parts: Parts) -> Merged:
         """Both trees. Raises InvalidArgument naming the path and both datums when two write
@@ -96,7 +106,7 @@ class Merger:
                         yield id_, path, entry, None
         for id_, directory in parts.changed.items():
             was = trees.get(self.datums, f"/{id_}/out") if self.datums != EMPTY else None
-            now = trees.get(directory, "/out")
+            now = trees.child(directory, "out")
             if was == now:
                 continue
             before, after = (EMPTY if e is None else e.hash for e in (was, now))

@@ -128,7 +128,7 @@ def _next_version(
         {**spec, "salt": salt},
         user_spec,
         salt,
-        PipelineState.PAUSED if old and old.stopped else PipelineState.RUNNING,
+        PipelineState.PAUSED if old and old.stopped else _ready(spec),
         "",
         old.stopped if old else False,
         old.created if old else ch.now,
@@ -215,7 +215,7 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
     record = require(ch, pipeline)
     if not record.stopped:
         return
-    _save_state(ch, replace(record, stopped=False, state=PipelineState.RUNNING, reason=""))
+    _save_state(ch, replace(record, stopped=False, state=_ready(record.spec), reason=""))
     sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
     found = sources.of(ch, pipeline, record.spec)
     _set_provenance(ch, _output(record), found)
@@ -237,6 +237,11 @@ def set_state(ch: Change, pipeline: Pipeline, state: PipelineState, reason: str)
 def rests(spec: Mapping[str, Any]) -> bool:
     """Whether a pipeline has no workers while it has nothing to do (standby, autoscaling)."""
     return bool(spec.get("standby") or spec.get("autoscaling"))
+
+
+def _ready(spec: Mapping[str, Any]) -> PipelineState:
+    """The state of a pipeline before its first job runs."""
+    return PipelineState.STANDBY if rests(spec) else PipelineState.RUNNING
 
 
 def set_to_standby(ch: Change, pipeline: Pipeline) -> None:
@@ -297,7 +302,8 @@ def delete_pipeline(
 def run_pipeline(
     ch: Change, pipeline: Pipeline, chosen: Sequence[Chosen], *, reprocess: bool = False
 ) -> Job:
-    """A job on ``chosen`` input commits, the rest filled from the heads.
+    """A job on ``chosen`` input commits, the rest filled from the heads. An input that was deleted
+    by force and is there again is followed again.
 
     Raises InvalidArgument when a chosen commit is of no input branch's repo, two are of one
     branch, or it could be of several; Refused when no input has a head yet or the pipeline is
@@ -310,7 +316,10 @@ def run_pipeline(
         salt = uuid.uuid4().hex
         record = replace(record, salt=salt, spec={**record.spec, "salt": salt})
         ch.tx.put(PIPELINES, record)
-    provenance = _provenance(ch, pipeline, record, chosen)
+    found = sources.of(ch, pipeline, record.spec)
+    provenance = _provenance(ch, pipeline, record, found, chosen)
+    if set(ch.branch(_output(record)).direct_provenance) != set(found.all):
+        _set_provenance(ch, _output(record), found)  # an input deleted by force is there again
     branch = ch.branch(_output(record))
     ch.pin(branch.branch)
     commit = ch.open_commit(
@@ -321,9 +330,12 @@ def run_pipeline(
 
 
 def _provenance(
-    ch: Change, pipeline: Pipeline, record: PipelineRecord, chosen: Sequence[Chosen]
+    ch: Change,
+    pipeline: Pipeline,
+    record: PipelineRecord,
+    found: sources.Sources,
+    chosen: Sequence[Chosen],
 ) -> tuple[tuple[Branch, CommitId], ...]:
-    found = sources.of(ch, pipeline, record.spec)
     picked: dict[Branch, CommitRecord] = {}
     for one in chosen:
         ch.commit(one.commit.commit.repo, one.commit.commit.id)  # still there?

@@ -1,9 +1,9 @@
 """What one job has to do: the datums of its input commits, as a difference from its base job.
 
-The base is the nearest ancestor whose job succeeded. Where it was planned from the same input
-and salt, the new plan is the difference of the input trees carried through the algebra: what
-did not change is not looked at. Otherwise everything is planned, and what was done before is
-found by its hash.
+The base is the nearest ancestor whose job succeeded, where it was planned from the same input
+and salt and merged in the same way: the new plan is the difference of the input trees carried
+through the algebra, and what did not change is not looked at. Otherwise there is no base:
+everything is planned, and what was done before is found by its hash.
 """
 
 from __future__ import annotations
@@ -80,14 +80,16 @@ class Planner:
     ) -> Plan:
         """The plan of a job whose output commit is ``commit``, with ``whole`` not as a difference.
         Trees it reads are held from the garbage collector until ``held`` is closed."""
+        key = plan_key(pipeline)
         base = None if whole else self._base(record.job, commit)
+        if base is not None and base.record.plan_key != key:
+            base = None  # all is looked at and merged anew
         for root in (base.datums, base.commit.root) if base is not None else ():
             held.enter_context(self._pfs.reading(root))
         node = algebra.parse(pipeline.spec["input"])
         roots = self._roots(node, commit, held)
         if roots is None:
             raise NotFound(f"an input commit of job {record.job} was deleted", "run it again")
-        key = plan_key(pipeline)
         commits = {branch: at[0] for branch, at in roots.items() if at is not None}
         plan = self._difference(pipeline, base, node, roots, commits, key, held)
         if plan is None:
@@ -112,7 +114,7 @@ class Planner:
     ) -> Plan | None:
         """The plan as a change of the base's; None where that cannot be told."""
         every = pipeline.spec.get("reprocess_spec") == "every_job"
-        if base is None or base.record.plan_key != key or every:
+        if base is None or every:
             return None
         before = self._roots(node, base.commit, held)
         if before is None:
@@ -122,11 +124,7 @@ class Planner:
             return None
         removed = {planner.datum_id(c) for c in delta.removed}
         added = {planner.datum_id(c) for c in delta.added}
-        again = [
-            datum
-            for datum in self._recovered(base, commits)
-            if datum.id not in removed and datum.id not in added
-        ]
+        again = list(self._recovered(base, commits, removed | added))
         removed.update(datum.id for datum in again)
         kept = base.record.total - len(removed)
         total = kept + len(added) + len(again)
@@ -144,8 +142,11 @@ class Planner:
             found[branch] = (id_, upstream.root)
         return found
 
-    def _recovered(self, base: Base, commits: dict[Branch, CommitId]) -> Iterator[Datum]:
-        """Datums that only err_cmd saved in the base job: they are tried again (reference §3.4)."""
+    def _recovered(
+        self, base: Base, commits: dict[Branch, CommitId], changed: set[str]
+    ) -> Iterator[Datum]:
+        """Datums that only err_cmd saved in the base job, but for those that changed: they are
+        tried again (reference §3.4)."""
         if not base.record.recovered:
             return
         job = base.record.job
@@ -154,6 +155,8 @@ class Planner:
             "WHERE project = ? AND pipeline = ? AND job = ? AND state = ?",
             (job.pipeline.project, job.pipeline.name, job.id, DatumState.RECOVERED.value),
         ):
+            if record.id in changed:
+                continue
             inputs = meta_file.inputs(meta_file.read(self._pfs, record.dir))
             yield planner.renewed(record.id, record.hash, inputs, commits)
 
@@ -172,6 +175,10 @@ class Planner:
 
 
 def plan_key(pipeline: PipelineRecord) -> str:
-    """Names what the datums of a job are planned from, apart from the commits."""
-    text = json.dumps([pipeline.spec["input"], pipeline.salt], sort_keys=True)
+    """Names what the datums of a job are planned from, apart from the commits, and how their
+    outputs are put together."""
+    made = [pipeline.spec["input"], pipeline.salt]
+    if (policy := pipeline.spec.get("output_merge") or "error") != "error":
+        made.append(policy)
+    text = json.dumps(made, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
 from pachybox.pps.runners.base import Limits, Runner, Transform, Worker, WorkerSpec
@@ -24,7 +25,7 @@ class Fence:
 
     user: str
     limits: Limits
-    owner: str = ""
+    owner: tuple[Pipeline, CommitId, str] | None = None
 
 
 @dataclass
@@ -38,6 +39,7 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
+        self.address = ""  # where programs reach the box; empty when it has no such door
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -57,11 +59,11 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets))
+            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
             return worker
         folder.mkdir()
         try:
-            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets))
+            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -75,11 +77,11 @@ class WorkerPool:
         own = transform.get("datum_batching") or any(
             secret.get("mount_path") for secret in transform.get("secrets") or ()
         )
-        owner = f"{pipeline.pipeline}@{pipeline.spec_commit}"
+        owner = (pipeline.pipeline, pipeline.spec_commit, self._secrets.version(pipeline.spec))
         return Fence(
             transform.get("user") or "",
             limits(pipeline.spec.get("resource_limits") or {}),
-            f"{owner}:{self._secrets.version(pipeline.spec)}" if own else "",
+            owner if own else None,
         )
 
     def folder(self, worker: Worker) -> Path:
@@ -98,10 +100,20 @@ class WorkerPool:
             idle = self._idle.setdefault(self._fences[worker], [])
             idle.append(_Idle(worker, time.monotonic()))
 
-    def drop(self, pipeline: PipelineRecord) -> None:
+    def rest(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that a pipeline could use."""
         with self._lock:
             idle = self._idle.pop(self._fence(pipeline), [])
+        for one in idle:
+            self.end(one.worker)
+
+    def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
+        """Stop the idle workers that are a pipeline's alone, but those of the version that
+        ``keep`` names."""
+        with self._lock:
+            keys = [f for f in self._idle if f.owner and f.owner[0] == pipeline]
+            old = [f for f in keys if f.owner and f.owner[1] != keep]
+            idle = [one for fence in old for one in self._idle.pop(fence)]
         for one in idle:
             self.end(one.worker)
 
@@ -129,8 +141,11 @@ class WorkerPool:
         self.reap(-1.0)
 
 
-def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> WorkerSpec:
-    """What a worker needs to serve this pipeline version in its folder ``work``.
+def worker_spec(
+    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = ""
+) -> WorkerSpec:
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``address`` is
+    where its programs reach the box.
 
     Raises what Secrets.resolve raises.
     """
@@ -156,6 +171,7 @@ def worker_spec(pipeline: PipelineRecord, work: Path, secrets: Secrets) -> Worke
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
+            **({"PACHYBOX_ADDRESS": address} if address else {}),
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

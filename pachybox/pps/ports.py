@@ -1,4 +1,8 @@
-"""The port of a service, on loopback: connections to ``external_port`` reach ``internal_port``."""
+"""The ports of services, on loopback: where users connect, and where the program listens.
+
+A process has the machine's own network: the program listens on ``internal_port`` of the machine,
+and connections to another ``external_port`` are carried there while it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,81 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pachybox.errors import Refused
+from pachybox.model.ids import Pipeline
+from pachybox.model.pps import PipelineRecord
 
 log = logging.getLogger("pachybox.services")
 
+_HOST = "127.0.0.1"
 _CHUNK = 1 << 16
-_CONNECT_S = 5.0
+_PATIENCE_S = 10.0  # for a program that was just started to listen
+_RETRY_S = 0.02
+
+
+def of(service: Mapping[str, Any]) -> tuple[int, int]:
+    """Where users connect to and where the program listens: the same unless said otherwise."""
+    inner = int(service["internal_port"])
+    return int(service.get("external_port") or inner), inner
+
+
+def check(pipeline: Pipeline, spec: Mapping[str, Any], others: Iterable[PipelineRecord]) -> None:
+    """Refuse a service whose port is one of another's that is not stopped."""
+    service = spec.get("service")
+    if not service:
+        return
+    mine = set(of(service))
+    for other in others:
+        theirs = other.spec.get("service")
+        if not theirs or other.stopped or other.pipeline == pipeline:
+            continue
+        if both := mine & set(of(theirs)):
+            raise Refused(
+                f"port {min(both)} of service {pipeline} is that of service {other.pipeline}",
+                "choose another: without containers services share the machine's ports, and a "
+                "program listens on its internal_port itself",
+            )
+
+
+def require_free(port: int) -> None:
+    """Raises Refused when a program listens on ``port`` already."""
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError as e:
+        raise Refused(
+            f"port {port} cannot be had: {e.strerror}",
+            "end the program that has it, or choose another port for the service",
+        ) from e
 
 
 class Publisher:
-    """Forwards connections while it is open. Nothing is to be done where both ports are one:
-    the program itself listens there."""
+    """Carries connections to where the program listens, while it is open.
 
-    def __init__(self, service: Mapping[str, Any]) -> None:
-        self._inner = int(service.get("internal_port") or 0)
-        self._outer = int(service.get("external_port") or 0)
+    Nothing is to be done where both ports are one: the program itself listens there.
+    """
+
+    def __init__(self, service: Mapping[str, Any], serving: Callable[[], bool]) -> None:
+        """``serving`` says whether the program runs; nobody is connected to another."""
+        self._outer, self._inner = of(service)
+        self._serving = serving
         self._listener: socket.socket | None = None
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
 
     def open(self) -> None:
-        """Begin to listen. Raises Refused when the port is taken."""
-        if not self._outer or self._outer == self._inner or not self._inner:
+        """Begin to listen, if not begun yet. Raises Refused when the port is taken."""
+        if self._outer == self._inner or self._listener is not None:
             return
         try:
-            self._listener = socket.create_server(("127.0.0.1", self._outer))
+            self._listener = socket.create_server((_HOST, self._outer))
         except OSError as e:
             raise Refused(
                 f"cannot listen on port {self._outer} for the service: {e.strerror}",
-                "choose another service.external_port",
+                "end the program that has it, or choose another service.external_port",
             ) from e
         threading.Thread(target=self._accept, name=f"port-{self._outer}", daemon=True).start()
 
@@ -46,6 +93,11 @@ class Publisher:
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def cut(self) -> None:
+        """End the connections there are: their program has ended."""
         with self._lock:
             for one in self._open:
                 try:
@@ -54,22 +106,34 @@ class Publisher:
                     pass  # the other side was faster
 
     def _accept(self) -> None:
-        assert self._listener is not None
-        while True:
+        listener = self._listener
+        while listener is not None:
             try:
-                outer, _ = self._listener.accept()
+                outer, _ = listener.accept()
             except OSError:
                 return  # closed
             threading.Thread(target=self._forward, args=(outer,), daemon=True).start()
 
+    def _connect(self) -> socket.socket | None:
+        """To the program, which may be about to listen; None when it does not."""
+        until = time.monotonic() + _PATIENCE_S
+        while self._listener is not None:
+            if self._serving():
+                try:
+                    return socket.create_connection((_HOST, self._inner))
+                except OSError:
+                    pass  # not up yet
+            if time.monotonic() > until:
+                return None
+            time.sleep(_RETRY_S)
+        return None
+
     def _forward(self, outer: socket.socket) -> None:
         with outer:
-            try:
-                inner = socket.create_connection(("127.0.0.1", self._inner), _CONNECT_S)
-            except OSError:
-                return  # not up yet: the caller's connection ends, as if nobody listened
+            inner = self._connect()
+            if inner is None:
+                return  # the caller's connection ends, as if nobody listened
             with inner:
-                inner.settimeout(None)
                 with self._lock:
                     self._open |= {outer, inner}
                 try:

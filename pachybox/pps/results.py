@@ -77,10 +77,11 @@ class Results:
         *,
         kept: int,
         again: bool,
+        begun: Future[None],
         broken: Callable[[BaseException], None],
     ) -> None:
         """``kept``: datums of the base job that are not looked at; ``again``: the job was begun
-        before, so that rows of its datums may be there."""
+        before, so that rows of its datums may be there; ``begun``: the change that began it."""
         self.changed: dict[str, Hash] = {}
         self.tally = Tally(kept)
         self.failure: Outcome | None = None  # the first datum that failed
@@ -88,12 +89,14 @@ class Results:
         self._session = session
         self._job = job
         self._again = again
+        self._begun = begun
         self._broken = broken
         self._last: Future[None] | None = None
         self._waiting: deque[Outcome] = deque()
         self._some = threading.Event()  # there are outcomes
         self._ended = threading.Event()  # there will be no more
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def skip(self, id_: str, directory: Hash, mine: Stats | None) -> None:
         """Note a datum whose result is known; ``mine``: what it cost when this job itself ran
@@ -104,9 +107,10 @@ class Results:
 
     def put(self, outcome: Outcome) -> None:
         """Note a datum that was run."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="results", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="results", daemon=True)
+                self._thread.start()
         self._waiting.append(outcome)
         if not self._some.is_set():  # perf: a wake-up for each would cost as much as a datum
             self._some.set()
@@ -120,10 +124,17 @@ class Results:
             self._thread.join()
             self._thread = None
 
-    def settle(self) -> None:
-        """After a later change was made durable: everything noted is durable too, or it raises."""
-        if self._last is not None:
-            self._last.result()
+    def stands(self) -> None:
+        """To be called first in every further change of the job: raises what kept an earlier one
+        from being written, so that none is there without those it builds on."""
+        for earlier in (self._begun, self._last):
+            if earlier is not None and earlier.done():
+                earlier.result()
+
+    def rescue(self) -> None:
+        """The job breaks off: what is on its way to the disk will be named once it is there, and
+        the end of the session must not take it back."""
+        if self._last is not None and self._last.exception() is None:
             self._session.keep()
 
     def _write(self) -> None:
@@ -150,6 +161,7 @@ class Results:
         counts = self.tally.counts()
 
         def change(ch: Change) -> None:
+            self.stands()
             for o in batch:
                 record = DatumRecord(
                     self._job, o.id, o.hash, o.state, o.reason, o.dir, ch.now, o.stats

@@ -43,6 +43,7 @@ from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan, Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Results
+from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
 from pachybox.store.blobs import Session
@@ -142,26 +143,20 @@ class JobRun:
                 self.job,
                 kept=plan.kept,
                 again=self._record.started is not None,
+                begun=begun,
                 broken=self._broke,
             )
             try:
-                self._run_datums(session, plan, results, slots)
-            finally:
-                if timer:
-                    timer.cancel()
-                self._trash.put(self.work)
-            if self.timed_out:
-                self._end_failed(session, plan, results, JobState.KILLED, "job timed out")
-            elif self.cancelled.is_set():
-                raise NotReady(f"job {self.job} was stopped")
-            elif self._error is not None:
-                raise self._error
-            elif results.failure is not None:
-                self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
-            else:
-                self._merge(session, plan, results)
-            begun.result()
-            results.settle()
+                try:
+                    self._run_datums(session, plan, results, slots)
+                finally:
+                    if timer:
+                        timer.cancel()
+                    self._trash.put(self.work)
+                self._end(session, plan, results)
+            except BaseException:
+                results.rescue()
+                raise
 
     def _start_timer(self) -> threading.Timer | None:
         limit = self.pipeline.spec.get("job_timeout")
@@ -180,13 +175,15 @@ class JobRun:
         return timer
 
     def _begin(self, plan: Plan) -> Future[None]:
+        began = datetime.now(UTC)  # the change itself may be held back until the job ends
+
         def change(ch: Change) -> None:
             now = jobs.require(ch.tx, self.job)
             jobs.update(
                 ch,
                 self.job,
                 state=JobState.RUNNING,
-                started=now.started or ch.now,
+                started=now.started or began,
                 total=plan.total,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),
                 processed=0,
@@ -204,6 +201,7 @@ class JobRun:
     def _run_datums(self, session: Session, plan: Plan, results: Results, slots: Slots) -> None:
         """Have an outcome of every datum of the plan; durable as they come."""
         spec = self.pipeline.spec
+        most = min(planner.workers_wanted(spec), slots.width)
         bench = Bench(
             self.pfs,
             self.pool,
@@ -215,8 +213,8 @@ class JobRun:
             self.logs,
             self._trash,
             self._disk,
+            SetSize.of(spec, plan.total - plan.kept, most),
         )
-        most = min(planner.workers_wanted(spec), slots.width)
         threads: list[threading.Thread] = []
         try:
             for datum in self._unknown(plan, results):
@@ -234,6 +232,7 @@ class JobRun:
         self, bench: Bench, number: int, results: Results, slots: Slots
     ) -> threading.Thread:
         if not number:
+            self._trash.put(self.work)  # crash: what could not be removed must not be collected
             self.work.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
         lane = Lane(bench, number, results.put)
@@ -294,6 +293,19 @@ class JobRun:
 
     # ---- the end
 
+    def _end(self, session: Session, plan: Plan, results: Results) -> None:
+        """What comes of the job now that no datum runs; see ``run``."""
+        if self.timed_out:
+            self._end_failed(session, plan, results, JobState.KILLED, "job timed out")
+        elif self.cancelled.is_set():
+            raise NotReady(f"job {self.job} was stopped")
+        elif self._error is not None:
+            raise self._error
+        elif results.failure is not None:
+            self._end_failed(session, plan, results, JobState.FAILURE, _why(results))
+        else:
+            self._merge(session, plan, results)
+
     def _merge(self, session: Session, plan: Plan, results: Results) -> None:
         policy = self.pipeline.spec.get("output_merge") or "error"
         before = (plan.base.datums, plan.base.commit.root) if plan.base else (EMPTY, EMPTY)
@@ -308,12 +320,14 @@ class JobRun:
             return
         whole = self.pfs.trees.entry(merged.output)
         end = jobs.to_egress if self.pipeline.spec.get("egress") else jobs.succeed
-        self.pfs.change(
-            lambda ch: end(
+
+        def change(ch: Change) -> None:
+            results.stands()
+            end(
                 ch, self.job, merged.output, whole.size, whole.count, **counts, datums=merged.datums
             )
-        )
-        session.keep()
+
+        self.pfs.change(change)
 
     def _end_failed(
         self, session: Session, plan: Plan, results: Results, state: JobState, reason: str
@@ -321,7 +335,12 @@ class JobRun:
         before = plan.base.datums if plan.base else EMPTY
         tree = Merger(self.pfs, session, before).tree(Parts(results.changed, plan.removed))
         counts = results.tally.counts()
-        self.pfs.change(lambda ch: jobs.fail(ch, self.job, state, reason, **counts, datums=tree))
+
+        def change(ch: Change) -> None:
+            results.stands()
+            jobs.fail(ch, self.job, state, reason, **counts, datums=tree)
+
+        self.pfs.change(change)
 
 
 def _why(results: Results) -> str:

@@ -36,6 +36,7 @@ from pachybox.store.disk import full_disk_is_exhausted
 log = logging.getLogger("pachybox.scheduler")
 
 _IDLE_S = 30.0  # a worker unused for so long is stopped
+_AGAIN_S = 2.0  # until what did not work (a full disk, no more threads) is tried again
 
 
 @dataclass
@@ -73,14 +74,17 @@ class Scheduler:
         self._running: dict[Pipeline, _Running] = {}
         # what a job waits for: it is not looked at before that changes, however much else does
         self._blocked: dict[Job, Commit] = {}
+        # pipelines that changed, and the version of each whose workers are kept
+        self._unused: dict[Pipeline, CommitId | None] = {}
         self._published_groups = 0
         self._stopping = False
         self._due = True
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
-    def start(self) -> None:
+    def start(self, address: str = "") -> None:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
-        datums they had finished are not."""
+        datums they had finished are not. ``address`` is where user code reaches the box."""
+        self.pool.address = address
         meta = self._pfs.meta
         with self._wake:  # what is published meanwhile waits until the older ones are known
             meta.on_publish = self._published
@@ -91,6 +95,13 @@ class Scheduler:
             )
             for project, pipeline, job_id in found:
                 self._add(Job(Pipeline(project, pipeline), CommitId(job_id)))
+            idle = [
+                p
+                for p in meta.all(PIPELINES)
+                if pipelines.rests(p.spec) and p.pipeline not in self._open
+            ]
+        for one in idle:  # killed after its last job, before it was put to standby
+            self._pfs.change_later(lambda ch, p=one.pipeline: pipelines.set_to_standby(ch, p))  # type: ignore[misc]
         self._thread.start()
 
     def _add(self, job: Job) -> None:
@@ -134,6 +145,8 @@ class Scheduler:
     def _published(self, staged: Staged) -> None:
         """Called by the metadata writer after each durable group; must be quick."""
         changed: dict[Any, Any] = staged.get(JOBS, {})
+        for pipeline, made in staged.get(PIPELINES, {}).items():
+            self._outdated(pipeline, made if isinstance(made, PipelineRecord) else None)
         if not changed and COMMITS not in staged and PIPELINES not in staged:
             return
         moved = staged.get(COMMITS, {})
@@ -154,22 +167,44 @@ class Scheduler:
             if self._due:
                 self._wake.notify_all()
 
+    def _outdated(self, pipeline: Pipeline, record: PipelineRecord | None) -> None:
+        """Idle workers of what is stopped, deleted or of an older version are of no more use."""
+        keep = None if record is None or record.stopped else record.spec_commit
+        with self._wake:
+            self._unused[pipeline] = keep
+            self._due = True
+
     def _loop(self) -> None:
+        done = True
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._due, timeout=self._timeout())
+                timeout = self._timeout() if done else _AGAIN_S
+                self._wake.wait_for(lambda: self._stopping or self._due, timeout=timeout)
                 if self._stopping:
                     return
                 self._due = False
                 waiting = self._next_jobs()
+                unused, self._unused = self._unused, {}
+            done = self._look(waiting, unused)
+
+    def _look(self, waiting: list[Job], unused: dict[Pipeline, CommitId | None]) -> bool:
+        """Whether all went well; what does not work with one job is no other's trouble."""
+        done = True
+        try:
+            for pipeline, keep in unused.items():
+                self.pool.drop(pipeline, keep)
             self.pool.reap(_IDLE_S)
-            for job in waiting:
-                try:
-                    self._consider(job)
-                except NotReady:
-                    return
-                except Exception:
-                    log.exception("scheduling failed job=%s", job)
+        except Exception:
+            log.exception("workers not stopped")
+        for job in waiting:
+            try:
+                self._consider(job)
+            except NotReady:
+                return True  # the box stops
+            except Exception:
+                log.exception("scheduling failed job=%s", job)
+                done = False
+        return done
 
     def _timeout(self) -> float | None:
         return _IDLE_S if self.pool.idle() else None
@@ -252,8 +287,8 @@ class Scheduler:
         with self._wake:
             if self._stopping:
                 return
+            thread.start()  # it may fail; its end waits for the lock
             self._running[job.pipeline] = _Running(run, thread)
-        thread.start()
 
     def _run(self, run: JobRun | ServiceRun) -> None:
         job = run.job
@@ -271,11 +306,13 @@ class Scheduler:
             self._failed(run, f"internal error: {e!r}")
         finally:
             log.info("job ended job=%s seconds=%.3f", job, time.monotonic() - began)
-            self._rest(run.pipeline)
-            with self._wake:
-                self._running.pop(job.pipeline, None)
-                self._due = True
-                self._wake.notify_all()
+            try:
+                self._rest(run.pipeline)
+            finally:  # whatever comes: else no job of the pipeline would ever run again
+                with self._wake:
+                    self._running.pop(job.pipeline, None)
+                    self._due = True
+                    self._wake.notify_all()
 
     def _rest(self, pipeline: PipelineRecord) -> None:
         """After a job: a pipeline that asks for it keeps no worker while it has nothing to do."""
@@ -285,7 +322,7 @@ class Scheduler:
             busy = len(self._open.get(pipeline.pipeline, ())) > 0
         if busy:
             return
-        self.pool.drop(pipeline)
+        self.pool.rest(pipeline)
         try:
             self._pfs.change(lambda ch: pipelines.set_to_standby(ch, pipeline.pipeline))
         except PachyboxError as e:

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +42,15 @@ from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
-from pachybox.pps.egress import target as egress_target
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
-from pachybox.pps.machine import check_machine
+from pachybox.pps.making import Made, make
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
-from pachybox.pps.secrets import check as check_secrets
 from pachybox.pps.spec import Spec, examine, load_input
 from pachybox.pps.spec import load as load_specs
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a create or update did to one pipeline."""
-
-    pipeline: Pipeline
-    version: int
-    created: bool
-    spec: dict[str, Any]
 
 
 class Pps:
@@ -141,9 +128,8 @@ class Pps:
         return [spec.pipeline for spec in specs], found, warnings
 
     def check_image(self, spec: Spec, runner: str = "") -> None:
-        """Refuse a spec that asks for what this machine lacks: graphics cards, or an image that
-        the box cannot run, unless ``runner`` says that its cmd is to run without."""
-        check_machine(spec.pipeline, spec.canonical)
+        """Refuse a spec with an image, which the box cannot run, unless ``runner`` says that its
+        cmd is to run without."""
         if runner not in ("", "process", "auto"):
             raise InvalidArgument(
                 f"runner {runner!r} is not available in this version of pachybox",
@@ -173,22 +159,8 @@ class Pps:
     ) -> list[Made]:
         """Create or update pipelines in one change; with a dry run among them, none."""
 
-        def one(ch: Change, spec: Spec) -> Made:
-            old = ch.tx.get(PIPELINES, spec.pipeline)
-            check_secrets(ch.tx, spec.canonical)
-            egress_target.of_spec(spec.canonical)
-            record = pipelines.put_pipeline(
-                ch,
-                spec.pipeline,
-                spec.canonical,
-                spec.user_text,
-                update=update or spec.update,
-                reprocess=reprocess or spec.reprocess,
-            )
-            return Made(spec.pipeline, record.version, old is None, dict(record.spec))
-
         def change(ch: Change) -> list[Made]:
-            made = [one(ch, spec) for spec in specs]
+            made = [make(ch, spec, update=update, reprocess=reprocess) for spec in specs]
             if dry_run or any(spec.dry_run for spec in specs):
                 raise _DryRun(made)
             return made

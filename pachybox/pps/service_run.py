@@ -13,14 +13,15 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from pachybox.errors import NotReady, Refused
+from pachybox.errors import Exhausted, NotReady, Refused
+from pachybox.meta.tables import JOBS, PIPELINES
 from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.pps import jobs, pipelines, planner
+from pachybox.pps import jobs, pipelines, planner, ports
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Bench, Running, environment
 from pachybox.pps.layout import Presenter, Way
@@ -38,6 +39,8 @@ log = logging.getLogger("pachybox.services")
 _PAUSE_S = (0.5, 30.0)  # before a program that ended is started again: at first, at most
 _SETTLED_S = 60.0  # a program that lived so long begins with the first pause again
 _GRACE_S = 10.0  # for a program to end by itself when it is stopped (SIGTERM, then SIGKILL)
+_FREED_S = 2.0  # for a port to be free again after a box or program before this was killed
+_LOOK_S = 0.05
 
 
 class Program:
@@ -59,7 +62,8 @@ class Program:
             worker.cancel()
 
     def run(self) -> str:
-        """Run the program until it ends; why it did. Raises Refused when it cannot be started."""
+        """Run the program until it ends; why it did, nothing when it was stopped. Raises Refused
+        when no worker can be started."""
         bench, datum = self._bench, self.running.datum
         home = bench.work / "0"
         bench.trash.put(home)
@@ -86,7 +90,8 @@ class Program:
             )
             if self._stopped:  # race: stopped before it was there to be killed
                 worker.cancel()
-            return worker.finish().reason or "exit status 0"
+            result = worker.finish()
+            return "" if result.cancelled else result.reason or "exit status 0"
         except WorkerLost as e:
             return e.message
         finally:
@@ -115,7 +120,7 @@ class ServiceRun:
         self.pipeline = pipeline
         self.job: Job = record.job
         self.commit = commit
-        self.unstartable = False
+        self.unstartable = False  # one that cannot be started is tried again
         self._plans = plans
         self._trash = trash
         self._disk = disk
@@ -169,7 +174,7 @@ class ServiceRun:
 
     def run(self, slots: Slots) -> None:
         """Serve until superseded. Raises NotReady when cancelled, Refused when there is not
-        exactly one datum or the port is taken. A service takes none of the ``slots``: it waits
+        exactly one datum. A service takes none of the ``slots``: it waits
         most of its life."""
         with ExitStack() as held, self.pfs.blobs.session() as session:
             plan = self._plans.plan(self.pipeline, self._record, self.commit, held, whole=True)
@@ -179,9 +184,6 @@ class ServiceRun:
                     f"services must have a single datum, and {plan.total} match",
                     'set the glob of its input to "/"',
                 )
-            publisher = Publisher(self.pipeline.spec["service"])
-            held.callback(publisher.close)
-            publisher.open()
             self._begin()
             bench = Bench(
                 self.pfs,
@@ -204,6 +206,7 @@ class ServiceRun:
             finally:
                 self._trash.put(self._work)
         if self._cancelled:
+            self._note(PipelineState.RUNNING, "", over=True)
             raise NotReady(f"service {self.job} was stopped")
         self.pfs.change(
             lambda ch: jobs.succeed(ch, self.job, EMPTY, 0, 0, processed=1, datums=EMPTY)
@@ -212,27 +215,59 @@ class ServiceRun:
     def _serve(self, bench: Bench, datum: Datum) -> None:
         self._work.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
+        publisher = Publisher(self.pipeline.spec["service"], lambda: self._program is not None)
         pause = _PAUSE_S[0]
-        while not self._over:
+        try:
+            while not self._over:
+                began = time.monotonic()
+                why = self._live(bench, datum, publisher)
+                publisher.cut()
+                if self._over or not why:
+                    continue
+                log.warning("service ended job=%s reason=%s", self.job, why)
+                self._note(PipelineState.CRASHING, why)
+                if time.monotonic() - began > _SETTLED_S:
+                    pause = _PAUSE_S[0]
+                with self._wake:
+                    self._wake.wait_for(lambda: self._over, timeout=pause)
+                pause = min(2 * pause, _PAUSE_S[1])
+        finally:
+            publisher.close()
+
+    def _live(self, bench: Bench, datum: Datum, publisher: Publisher) -> str:
+        """One life of the program; why it ended, or could not begin. Nothing: it was stopped."""
+        try:
+            publisher.open()
+            self._await_port()
+            if self._over:
+                return ""
             self._note(PipelineState.RUNNING, "")
-            began = time.monotonic()
             with self._wake:
                 program = self._program = Program(bench, datum)
-            if self._over:
+            if self._over:  # race: stopped before it was there to be stopped
                 program.stop()
             reason = program.run()
+            return reason and f"the program ended ({reason}) and is started again"
+        except (Refused, Exhausted, OSError) as e:
+            return f"the program cannot be started: {e}"
+        finally:
             with self._wake:
                 self._program = None
-            if self._over:
+
+    def _await_port(self) -> None:
+        """Raises Refused when another program keeps the port that this one will listen on: its
+        users would be connected to that other."""
+        inner = ports.of(self.pipeline.spec["service"])[1]
+        until = time.monotonic() + _FREED_S
+        while not self._over:
+            try:
+                ports.require_free(inner)
                 return
-            log.warning("service ended job=%s reason=%s", self.job, reason)
-            why = f"the program ended ({reason}) and is started again"
-            self._note(PipelineState.CRASHING, why)
-            if time.monotonic() - began > _SETTLED_S:
-                pause = _PAUSE_S[0]
+            except Refused:
+                if time.monotonic() > until:
+                    raise
             with self._wake:
-                self._wake.wait_for(lambda: self._over, timeout=pause)
-            pause = min(2 * pause, _PAUSE_S[1])
+                self._wake.wait_for(lambda: self._over, timeout=_LOOK_S)
 
     def _begin(self) -> None:
         def change(ch: Change) -> None:
@@ -248,5 +283,16 @@ class ServiceRun:
 
         self.pfs.change(change)
 
-    def _note(self, state: PipelineState, reason: str) -> None:
-        self.pfs.change(lambda ch: pipelines.set_state(ch, self.job.pipeline, state, reason))
+    def _note(self, state: PipelineState, reason: str, *, over: bool = False) -> None:
+        """Record the pipeline's state, unless the job was ended meanwhile; with ``over`` only
+        then, and not for a newer version of the pipeline."""
+
+        def change(ch: Change) -> None:
+            job = ch.tx.get(JOBS, self.job)
+            pipeline = ch.tx.get(PIPELINES, self.job.pipeline)
+            if pipeline is None or pipeline.spec_commit != self.pipeline.spec_commit:
+                return
+            if (job is None or job.state.terminal) == over:
+                pipelines.set_state(ch, self.job.pipeline, state, reason)
+
+        self.pfs.change(change)

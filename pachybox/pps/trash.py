@@ -36,15 +36,16 @@ class Trash:
         with self._lock:
             self._count += 1
             target = self._folder / str(self._count)
-            self._folder.mkdir(exist_ok=True)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._empty, name="trash", daemon=True)
                 self._thread.start()
         try:
+            self._folder.mkdir(exist_ok=True)
             path.rename(target)
-        except FileNotFoundError:
-            return
-        self._queue.put(target)
+        except OSError:  # it is not there; or the disk is full, or something is in the way
+            remove_tree(path)
+        else:
+            self._queue.put(target)
 
     def close(self) -> None:
         """Wait until all is gone."""
@@ -68,11 +69,10 @@ def remove_tree(path: Path) -> None:
     number of open files bounds the depth.
     """
     try:
-        top = os.open(path, _OPEN)
+        top = _opened(str(path), None)
     except OSError:
         return
     try:
-        os.fchmod(top, 0o700)
         names = (f".{n}" for n in itertools.count())
         moved = _empty(top, top, names)
         while moved:
@@ -130,7 +130,7 @@ def _move(name: str, folder: int, top: int, names: Iterator[str]) -> str:
         return new
 
 
-def _opened(name: str, top: int) -> int:
+def _opened(name: str, top: int | None) -> int:
     """One directory, opened. User code may have closed it: a box that is not root has the user
     of that code, and opens it again (root needs not, and must not follow a link made meanwhile)."""
     try:

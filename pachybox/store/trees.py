@@ -42,8 +42,20 @@ class Trees:
 
     def entry(self, root: Hash) -> Entry:
         """The whole tree as a directory entry without a name: its size and number of files."""
-        node = self._nodes.load(root)
+        node = self._nodes.peek(root)
         return Entry("", Kind.DIR, root, sum(node.sizes), sum(node.counts))
+
+    def child(self, root: Hash, name: str) -> Entry | None:
+        """The entry ``name`` of the directory ``root`` itself, or None. Leaves the cache alone:
+        for small directories that are looked at once."""
+        node = self._nodes.peek(root)
+        if node.level:
+            return self.get(root, f"/{name}")
+        for key in (name, name + "/"):
+            i = bisect_left(node.keys, key)
+            if i < len(node.keys) and node.keys[i] == key:
+                return entry_of(node.row(i))
+        return None
 
     def get(self, root: Hash, path: str) -> Entry | None:
         """The entry at ``path``, or None. ``/`` is the root itself."""

@@ -89,7 +89,8 @@ def heads_follow(facts: Facts) -> None:
         assert branch.head, f"{branch} has no head, its sources have"
         head = facts.commits[f"{branch.repo}@{branch.head}"]
         if str(head) not in facts.by_hand:
-            assert provenance(head) == wanted, f"{branch}: head {head} does not follow its sources"
+            have = provenance(head)
+            assert have == wanted, f"{branch}: {head} was made from {have}, sources are {wanted}"
 
 
 def provenance_exists(facts: Facts) -> None:

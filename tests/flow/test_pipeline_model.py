@@ -59,7 +59,8 @@ class Walk:
             (4, self.stop), (6, self.start), (4, self.rerun), (3, self.run_on_older),
             (3, self.delete), (3, self.stop_job), (2, self.delete_job), (4, self.move_branch),
             (3, self.delete_commit), (3, self.squash), (2, self.drop), (3, self.open_commit),
-            (7, self.finish_commit), (3, self.kill), (1, self.collect),
+            (2, self.open_both), (9, self.finish_commit), (2, self.set_trigger), (3, self.kill),
+            (1, self.collect),
         ]  # fmt: skip
         chosen = self.draw.choices([s for _, s in steps], [w for w, _ in steps])[0]
         self.done.append(chosen.__name__)
@@ -146,6 +147,21 @@ class Walk:
         id_ = self.client.start_commit(f"{repo}@master")
         self.truth[f"{repo}@{id_}"] = dict(before)
 
+    def open_both(self) -> None:
+        """A commit of both inputs in one transaction: one id, one job of what reads both."""
+        before = {repo: self.files_at(f"{repo}@master") for repo in INPUTS}
+        id_ = self.client.start_transaction()
+        try:
+            with Client(str(self.box.socket), transaction=id_) as queue:
+                for repo in INPUTS:
+                    queue.start_commit(f"{repo}@master")
+        except Refused:
+            self.client.delete_transaction(id_)
+            raise
+        self.client.finish_transaction(id_)
+        for repo in INPUTS:
+            self.truth[f"{repo}@{id_}"] = dict(before[repo])
+
     def finish_commit(self) -> None:
         self.finish_open(self.draw.choice(INPUTS))
 
@@ -167,6 +183,11 @@ class Walk:
         """``master`` of an input or a branch that pipelines read goes to some commit."""
         repo, name = self.draw.choice(INPUTS), self.draw.choice(("master", "release", "release"))
         self.client.create_branch(f"{repo}@{name}", head=self.older(repo))
+
+    def set_trigger(self) -> None:
+        """The branch that pipelines read follows ``master`` from now on, every so many commits."""
+        trigger = {"branch": "master", "commits": self.draw.randint(1, 3)}
+        self.client.create_branch(f"{self.draw.choice(INPUTS)}@release", trigger=trigger)
 
     def delete_commit(self) -> None:
         repo = self.draw.choice(INPUTS)

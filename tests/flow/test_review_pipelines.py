@@ -181,3 +181,10 @@ def test_what_is_deleted_by_force_is_in_no_provenance(box: RealBox, tmp_path: Pa
     c.create_pipelines(spec("down", "up", "true"))
     assert last_job(box, "down").state == "JOB_SUCCESS"
     assert [f for f in c.fsck() if f.get("level") != "info"] == []
+    c.delete_pipeline("up", force=True)
+    c.create_pipelines(spec("up", "in", "true"))
+    c.rerun_pipeline("down")
+    assert last_job(box, "down").state == "JOB_SUCCESS"
+    c.put_file("in@master:/b", b"b")
+    id_ = c.inspect_commit("in@master").id
+    assert c.wait_job(f"down@{id_}").state == "JOB_SUCCESS"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,6 +63,21 @@ def test_wordcount_counts_only_the_words_of_a_changed_text(box: RealBox) -> None
     assert counts(maps) == (1, 1)
     assert texts(box, "reduce@master") == {"/one": "1", "/two": "1", "/blue": "1", "/fish": "3"}
     assert counts(reduces) == (1, 3), "fish, of which nothing changed, is not counted again"
+
+
+def test_photos_become_edges_and_a_montage_of_which_only_what_is_new_is_made(
+    tmp_path: Path,
+) -> None:
+    """The demo checks itself; it is run where its pictures are in nobody's way."""
+    folder = tmp_path / "examples" / "photos"
+    shutil.copytree(EXAMPLES / "photos", folder)
+    done = subprocess.run(
+        [sys.executable, str(folder / "demo.py")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 datum ran, 5 were skipped" in done.stdout
+    first, second = (tmp_path / ".demo" / f"montage-{n}.png" for n in (1, 2))
+    assert first.read_bytes() != second.read_bytes()
 
 
 def test_words_has_its_totals(box: RealBox) -> None:

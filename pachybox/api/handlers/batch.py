@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,14 +23,14 @@ from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
-from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, TRANSACTIONS, TransactionRecord
+from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs, pipelines
-from pachybox.pps.service import Made
+from pachybox.pps import jobs
+from pachybox.pps.making import Made, make, no_dry_run
 from pachybox.pps.spec import Spec, from_message_dict
 from pachybox.pps.spec import load as load_specs
 
@@ -129,16 +129,9 @@ def _with_downstream(ch: Change, request: Any) -> list[CommitRecord]:
 
 def create_pipeline_v2(ch: Change, request: Any) -> Made:
     spec, message = _spec(request), request.create_pipeline_request
-    old = ch.tx.get(PIPELINES, spec.pipeline)
-    record = pipelines.put_pipeline(
-        ch,
-        spec.pipeline,
-        spec.canonical,
-        request.user_json or spec.user_text,
-        update=message.update or spec.update,
-        reprocess=message.reprocess or spec.reprocess,
-    )
-    return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+    if request.user_json:
+        spec = replace(spec, user_text=request.user_json)
+    return make(ch, spec, update=message.update, reprocess=message.reprocess)
 
 
 def _spec(request: Any) -> Spec:
@@ -296,7 +289,9 @@ def _checked(box: Box, wrapped: Sequence[Any]) -> list[Request]:
     found = [Request.of(one) for one in wrapped]
     for one in found:
         if one.kind == "create_pipeline_v2":
-            box.pps.check_image(_spec(one.message))
+            spec = _spec(one.message)
+            no_dry_run(spec)
+            box.pps.check_image(spec)
     return found
 
 

@@ -23,8 +23,8 @@ from pachybox.model.pps import (
 )
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
 from pachybox.pps import planner
+from pachybox.pps.making import Made, no_dry_run
 from pachybox.pps.pipelines import Chosen
-from pachybox.pps.service import Made
 from pachybox.pps.spec import from_message_dict
 from pachybox.pps.spec import load as load_specs
 
@@ -64,6 +64,12 @@ def job_name(value: Job) -> Any:
     return pps.Job(pipeline=pipeline_name(value.pipeline), id=value.id)
 
 
+def _type(record: PipelineRecord) -> int:
+    kind = "SERVICE" if record.spec.get("service") else "TRANSFORM"
+    found: int = pps.PipelineInfo.PipelineType.Value(f"PIPELINE_TYPE_{kind}")
+    return found
+
+
 def pipeline_info(box: Box, record: PipelineRecord, *, details: bool) -> Any:
     """pps_v2.PipelineInfo."""
     made = pps.PipelineInfo(
@@ -74,7 +80,7 @@ def pipeline_info(box: Box, record: PipelineRecord, *, details: bool) -> Any:
         state=pps.PipelineState.Value(record.state.value),
         reason=record.reason,
         parallelism=planner.workers_wanted(record.spec),
-        type=1,
+        type=_type(record),
         user_spec_json=record.user_spec,
         effective_spec_json=json.dumps(record.spec, sort_keys=True),
     )
@@ -130,6 +136,7 @@ def _put(
         )
     specs = load_specs(text, source, default_project=project)
     for spec in specs:
+        no_dry_run(spec)
         box.pps.check_image(spec, runner)
     made = batch.submit_pipelines(
         box, call, specs, update=request.update, reprocess=request.reprocess

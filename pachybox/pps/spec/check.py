@@ -182,6 +182,9 @@ def _canonical(values: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     }
     if values.get("standby"):
         effective["autoscaling"] = True
+    if service := values.get("service"):
+        port = service.get("external_port") or service["internal_port"]
+        effective["service"] = {**service, "external_port": port}
     units = values.get("datum_set_spec") or values.get("chunk_spec")
     if units:
         effective["datum_set_spec"] = units

@@ -56,9 +56,13 @@ _SERVICE = (
         "service", _OBJECT, "1 2", _BUILT, "a program that serves the data", by_presence=True
     ),
     Field(
-        "service.internal_port", _INT, "1 2", _BUILT, "port the program listens on", "required"
+        "service.internal_port", _INT, "1 2", _BUILT,
+        "port the program listens on, one of this machine's", "required",
     ),
-    Field("service.external_port", _INT, "1 2", _BUILT, "port users connect to", "a free one"),
+    Field(
+        "service.external_port", _INT, "1 2", _BUILT,
+        "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
+    ),
     Field(
         "service.ip", _STR, "1 2", _STORED, "address: it is always loopback",
         warning="has no effect: the port is published on the loopback address",
@@ -114,9 +118,16 @@ _EGRESS = (
 
 def _units(path: str, since: str) -> tuple[Field, ...]:
     return (
-        Field(path, _OBJECT, since, _BUILT, "how many datums a worker takes at once"),
+        Field(
+            path,
+            _OBJECT,
+            since,
+            _BUILT,
+            "with datum_batching: the datums that user code is started once for; without it "
+            "workers take one datum after the other, which shares work better",
+        ),
         Field(f"{path}.number", _INT, since, _BUILT, "so many datums"),
-        Field(f"{path}.size_bytes", _INT, since, _BUILT, "so many bytes"),
+        Field(f"{path}.size_bytes", _INT, since, _BUILT, "until they have so many bytes of input"),
     )
 
 
@@ -184,10 +195,16 @@ _TOP = (
     Field("cache_size", _QUANTITY, "1", _STORED, "cache of the storage sidecar"),
     *_SERVICE,
     *_SPOUT,
-    Field("max_queue_size", _INT, "1", _BUILT, "datums a worker holds at once", "1"),
+    Field(
+        "max_queue_size", _INT, "1", _BUILT,
+        "1: the next datum is laid out when the one before is done; else one datum ahead", "2",
+    ),
     *_units("chunk_spec", "1"),
     *_units("datum_set_spec", "2"),
-    Field("datum_set_spec.per_worker", _INT, "2", _BUILT, "so many sets a worker"),
+    Field(
+        "datum_set_spec.per_worker", _INT, "2", _BUILT, "so many sets a worker, of equal number",
+        "4",
+    ),
     Field("scheduling_spec", _OBJECT, "1 2", _STORED, "where in the cluster to run"),
     Field("scheduling_spec.node_selector", _MAP, "1 2", _STORED, "labels of nodes"),
     Field("scheduling_spec.priority_class_name", _STR, "1 2", _STORED, "priority class"),

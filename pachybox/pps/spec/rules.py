@@ -173,6 +173,8 @@ def _service(shape: Shape, values: Values, pipeline: Pipeline) -> None:
             shape.problem(f"service.{name}", f"{port} is not a port", "use 1 to 65535")
     if not service.get("internal_port"):
         shape.missing("service.internal_port", "missing", "name the port the program listens on")
+    if (values.get("transform") or {}).get("datum_batching"):
+        shape.problem("transform.datum_batching", "a service has a single datum", "remove it")
     parallelism = values.get("parallelism_spec") or {}
     if parallelism.get("constant", 1) > 1 or parallelism.get("coefficient"):
         shape.problem(

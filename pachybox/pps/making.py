@@ -1,0 +1,58 @@
+"""Creating and updating a pipeline within a change: what every way to do so has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pachybox.errors import InvalidArgument
+from pachybox.meta.tables import PIPELINES
+from pachybox.model.ids import Pipeline
+from pachybox.pfs.change import Change
+from pachybox.pps import pipelines, ports
+from pachybox.pps.egress import target
+from pachybox.pps.machine import check_machine
+from pachybox.pps.secrets import check as check_secrets
+from pachybox.pps.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a create or update did to one pipeline."""
+
+    pipeline: Pipeline
+    version: int
+    created: bool
+    spec: dict[str, Any]
+
+
+def make(ch: Change, spec: Spec, *, update: bool = False, reprocess: bool = False) -> Made:
+    """Create or update one pipeline from a checked spec.
+
+    Refused when the machine lacks what it needs, a secret it names does not exist, its egress
+    goes nowhere, or another service has its port.
+    """
+    old = ch.tx.get(PIPELINES, spec.pipeline)
+    check_machine(spec.pipeline, spec.canonical)
+    check_secrets(ch.tx, spec.canonical)
+    target.of_spec(spec.canonical)
+    ports.check(spec.pipeline, spec.canonical, ch.tx.all(PIPELINES))
+    record = pipelines.put_pipeline(
+        ch,
+        spec.pipeline,
+        spec.canonical,
+        spec.user_text,
+        update=update or spec.update,
+        reprocess=reprocess or spec.reprocess,
+    )
+    return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+
+def no_dry_run(spec: Spec) -> None:
+    """Refuse a spec that asks to be checked only, where it would be made."""
+    if spec.dry_run:
+        raise InvalidArgument(
+            f"the spec of {spec.pipeline} asks for a dry run, which cannot be part of a "
+            "transaction",
+            "remove dry_run",
+        )

@@ -124,6 +124,7 @@ class Box:
         self.cron = Cron(self.pfs)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.make_room = self.pps.disk.relieve
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
@@ -240,8 +241,7 @@ class Box:
         if now - self._space_checked < 0.1:
             return
         disk = os.statvfs(self.config.home)
-        if disk.f_bavail * disk.f_frsize < self._reserve(disk):
-            self.pps.disk.relieve()
+        if disk.f_bavail * disk.f_frsize < self._reserve(disk) and self.pps.disk.relieve():
             disk = os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
         if free < self._reserve(disk):

@@ -90,10 +90,12 @@ class DiskWatch:
         its bytes, 0 when there is room, was made by stopping another, or it is not at fault."""
         return self._relieve(out) if self._headroom() < 0 else 0
 
-    def relieve(self) -> None:
-        """Make room, when there is not enough, by stopping what filled the disk; waits for it."""
+    def relieve(self) -> bool:
+        """Make room, when there is not enough, by stopping what filled the disk, and wait for
+        it; whether there is enough now."""
         if self._headroom() < 0:
             self._relieve(None)
+        return self._headroom() >= 0
 
     def _headroom(self) -> int:
         """Bytes that may still be written; below zero the reserve is touched."""

@@ -48,8 +48,15 @@ def last(box: RealBox, pipeline: str) -> JobInfo:
     return box.client.wait_job(f"{pipeline}@{next(iter(box.client.list_job(pipeline))).id}")
 
 
+FILLS = {
+    "by writing": "cat /dev/zero > /pfs/out/big",
+    "at once": "fallocate -l $(($(stat -f -c '%a * %S' /pfs/out))) /pfs/out/big; sleep 100",
+}
+
+
+@pytest.mark.parametrize("how", FILLS)
 def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
-    box: RealBox, disk: SmallDisk, tmp_path: Path
+    box: RealBox, disk: SmallDisk, tmp_path: Path, how: str
 ) -> None:
     """Each attempt is stopped by name; the next datum of its worker and another pipeline, which
     has written much too, succeed; commits are taken while it goes on."""
@@ -67,7 +74,7 @@ def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
     eventually(up.exists, "the calm datum runs")
     tries = tmp_path / "tries"
     fill = [
-        f'case "$data" in *f1) echo >> {tries}; cat /dev/zero > /pfs/out/big;; esac',
+        f'case "$data" in *f1) echo >> {tries}; {FILLS[how]};; esac',
         "echo x > /pfs/out/${data##*/}",
     ]
     client.create_pipelines(spec("filler", fill, datum_tries=2))

@@ -119,10 +119,12 @@ class Box:
             max(slots, 1),
             self.secrets,
             images=False,
+            reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.make_room = self.pps.disk.relieve
         self._space_checked = 0.0
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
@@ -233,11 +235,14 @@ class Box:
 
     def check_space(self) -> None:
         """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
-        looks at the disk at most ten times a second."""
+        looks at the disk at most ten times a second. Waits until what a running datum filled
+        the disk with is removed."""
         now = time.monotonic()
         if now - self._space_checked < 0.1:
             return
         disk = os.statvfs(self.config.home)
+        if disk.f_bavail * disk.f_frsize < self._reserve(disk) and self.pps.disk.relieve():
+            disk = os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
         if free < self._reserve(disk):
             raise Exhausted(

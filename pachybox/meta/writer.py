@@ -161,6 +161,8 @@ class Meta:
         self._closed = False
         self.on_publish: Callable[[Staged], None] = lambda staged: None
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
+        # asked when the disk is full: whether it is worth another try
+        self.make_room: Callable[[], bool] = lambda: False
         self._groups = 0
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
@@ -338,13 +340,11 @@ class Meta:
                 staged.setdefault(table, {}).update(records)
             fresh |= tx.fresh
             done.append((job, result))
-        try:
-            if staged:
-                self._barrier()
-                self._apply(staged, fresh, purged)
-        except BaseException as e:
+        error = self._made_durable(staged, fresh, purged) if staged else None
+        if isinstance(error, Exhausted) and self.make_room():
+            error = self._made_durable(staged, fresh, purged)
+        if error is not None:
             self.on_discard()
-            error = self._translate(e)
             for job, _ in done:
                 job.future.set_exception(error)
             return
@@ -353,6 +353,18 @@ class Meta:
         self._publish(staged, purged, next_event - 1)
         for job, result in done:
             job.future.set_result(result)
+
+    def _made_durable(
+        self, staged: Staged, fresh: set[tuple[str, Any]], purged: Purged
+    ) -> BaseException | None:
+        """Write one group; what its callers are told when that did not work: nothing of it is
+        there then."""
+        try:
+            self._barrier()
+            self._apply(staged, fresh, purged)
+        except BaseException as e:
+            return self._translate(e)
+        return None
 
     def _apply(self, staged: Staged, fresh: set[tuple[str, Any]], purged: Purged) -> None:
         con = self.db.writer

@@ -8,6 +8,7 @@ user code has not, so it reads nothing on its behalf. Empty directories are not 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.model.paths import clean
 from pachybox.model.pps import DatumInput
+from pachybox.model.units import format_size
 from pachybox.pfs.service import Pfs
 from pachybox.pps.links import Links
 from pachybox.pps.shape import shape_of
@@ -25,6 +27,7 @@ from pachybox.store.blobs import Session
 from pachybox.store.format import PACK_LIMIT
 
 _DEEPEST = 500  # directories inside each other
+_HOLES = 4 << 30  # bytes never written, of all files of a datum: they are read and hashed too
 _BATCH = 4 << 20  # bytes of small files read before they are put together
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -65,6 +68,7 @@ class Collector:
         self._made = Collected()
         self._waiting: list[tuple[str, str, bytes]] = []  # path, name, content
         self._held = 0
+        self._holes = 0
         self._symlinks: dict[str, str] = {}
         self._directories: set[str] = set()
         self._buffer = bytearray()  # made when there is something to read
@@ -146,6 +150,8 @@ class Collector:
             fd = os.open(name, _READ, dir_fd=directory)
         try:
             n = os.readv(fd, (self._buffer,))
+            if n > PACK_LIMIT:
+                self._check_holes(fd, path)
         finally:
             os.close(fd)
         if n > PACK_LIMIT:
@@ -157,6 +163,20 @@ class Collector:
         if self._held >= _BATCH:
             self._flush()
 
+    def _check_holes(self, fd: int, path: str) -> None:
+        """Refuse what takes no room here and hours to hash, or the whole disk once copied."""
+        about = os.fstat(fd)
+        if about.st_size - about.st_blocks * 512 < _HOLES - self._holes:
+            self._holes += max(0, about.st_size - about.st_blocks * 512)
+            return
+        self._holes += about.st_size - _data(fd, about.st_size)  # it may be compressed instead
+        if self._holes > _HOLES:
+            raise InvalidArgument(
+                f"cannot upload /pfs/out{path}: {format_size(about.st_size)}, most of which were "
+                f"never written (sparse); one datum may have {format_size(_HOLES)} of that",
+                "write smaller files, or compress them",
+            )
+
     def _flush(self) -> None:
         hashes = self._session.put_many([data for _, _, data in self._waiting])
         for (path, name, data), digest in zip(self._waiting, hashes, strict=True):
@@ -167,6 +187,21 @@ class Collector:
     def _put(self, path: str, entry: Entry) -> None:
         self._made.edits.append(Put(path, entry))
         self._made.size += entry.size
+
+
+def _data(fd: int, size: int) -> int:
+    """The bytes of a file that were written, as far as its file system tells."""
+    total = at = 0
+    while at < size:
+        try:
+            begin = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as e:
+            if e.errno == errno.ENXIO:  # nothing but a hole to the end
+                break
+            raise
+        at = os.lseek(fd, begin, os.SEEK_HOLE)
+        total += at - begin
+    return total
 
 
 def _open_directory(path: str) -> int:

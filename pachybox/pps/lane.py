@@ -12,16 +12,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from pachybox.errors import Corrupt, InvalidArgument, NotFound, Refused
+from pachybox.errors import Corrupt, Exhausted, InvalidArgument, NotFound, Refused
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Job
 from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
+from pachybox.model.units import format_size
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file, planner
 from pachybox.pps.collect import Collector
+from pachybox.pps.disk_watch import DiskWatch, Output
 from pachybox.pps.layout import Presented, Presenter
 from pachybox.pps.logs import heading
 from pachybox.pps.pool import WorkerPool
@@ -29,7 +32,7 @@ from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
-from pachybox.pps.trash import Trash
+from pachybox.pps.trash import Trash, remove_tree
 from pachybox.store.blobs import Session
 from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
@@ -53,6 +56,7 @@ class Bench:
     work: Path
     logs: Path
     trash: Trash
+    disk: DiskWatch
     set_size: SetSize = ENDLESS
 
 
@@ -75,7 +79,8 @@ class _Home:
 
 @dataclass(eq=False)
 class _Try:
-    """A datum on its way through attempts. ``stats`` are the sum of those that ended."""
+    """A datum on its way through attempts. ``stats`` are the sum of those that ended;
+    ``filled`` is what this attempt wrote when it was stopped because the disk is full."""
 
     datum: Datum
     home: _Home
@@ -83,6 +88,7 @@ class _Try:
     err_cmd: bool = False
     reason: str = ""
     losses: int = 0
+    filled: int = 0
     since: float = 0.0
     laid_out_s: float = 0.0
     shown: Presented | None = None
@@ -102,6 +108,7 @@ class Lane:
         self._lock = threading.Lock()
         self._cancelled = False
         self._under: deque[_Try] = deque()
+        self._ended: _Try | None = None  # of which is not known yet whether it filled the disk
         self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
         self._homes: list[_Home] = []
         self._made = 0
@@ -134,6 +141,21 @@ class Lane:
         """The datums under way."""
         return [Running(t.datum, t.since, self.number) for t in list(self._under)]
 
+    def outputs(self) -> list[Output]:
+        """The outputs of the datums under way, each with what stops its datum."""
+        with self._lock:
+            tries = [*self._under, *([self._ended] if self._ended else [])]
+        return [Output(one.home.out, partial(self._stop_filler, one)) for one in tries]
+
+    def _stop_filler(self, one: _Try, wrote: int) -> bool:
+        """Kill a datum that filled the disk; what else is under way here is tried again."""
+        with self._lock:
+            if self._worker is None or one not in self._under:
+                return False
+            one.filled = wrote
+            self._worker.cancel()
+            return True
+
     # ---- the loop
 
     def work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
@@ -142,6 +164,10 @@ class Lane:
         ``take(wait)`` gives the next datum; with ``wait`` None means that there are no more.
         Raises Refused when no worker can be started, Exhausted when the disk is full.
         """
+        with self._bench.disk.watching(self):
+            self._work(take, slots)
+
+    def _work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
         holding = False
         try:
             while not self._cancelled:
@@ -271,7 +297,12 @@ class Lane:
         except WorkerLost as e:
             self._lost(e)
             return
-        self._judge(self._under.popleft(), result)
+        with self._lock:  # race: after this it is not stopped for what it wrote
+            one = self._ended = self._under.popleft()
+        # what ended by itself may be what filled the disk: its writes failed, or it was quicker
+        one.filled = one.filled or self._bench.disk.fills(one.home.out)
+        self._ended = None
+        self._judge(one, result)
 
     def _lost(self, error: WorkerLost) -> None:
         """The worker died: what was under way is run again by another."""
@@ -287,16 +318,20 @@ class Lane:
         for one in again:
             if self._cancelled:
                 return
-            if one.losses >= _LOSSES:
+            if one.filled:  # it died with the datum that was stopped
+                self._filled(one)
+            elif one.losses >= _LOSSES:
                 one.losses = 0
                 self._failed(one, "the worker process died twice")
             else:
                 self._again(one)
 
     def _judge(self, one: _Try, result: DatumResult) -> None:
-        if result.cancelled:
+        if result.cancelled and not one.filled:
             if not self._cancelled:
                 self._again(one)
+            return
+        if self._cancelled and result.cancelled:
             return
         one.stats += Stats(
             download_s=one.laid_out_s,
@@ -305,7 +340,9 @@ class Lane:
             cpu_s=result.cpu_s,
             peak_rss_bytes=result.peak_rss_bytes,
         )
-        if not result.ok:
+        if one.filled:
+            self._filled(one)
+        elif not result.ok:
             self._failed(one, result.reason)
         elif one.err_cmd:
             self._finish(one, DatumState.RECOVERED, [])
@@ -330,6 +367,16 @@ class Lane:
         one.stats += Stats(upload_s=time.monotonic() - began, upload_bytes=made.size)
         one.reason = ""
         self._finish(one, DatumState.SUCCESS, made.edits, wrote=not made.empty)
+
+    def _filled(self, one: _Try) -> None:
+        """The attempt filled the disk: what it wrote is removed at once."""
+        what = f"datum {one.datum.id} wrote {format_size(one.filled)} to /pfs/out"
+        where = f"free space on the file system of {self._bench.work.parent}"
+        remove_tree(one.home.out)
+        # the watch removes it too, and must not meet the next attempt there
+        one.home, one.filled = _Home(self._home().out, one.home.inputs), 0
+        reason = Exhausted(f"the disk is full: {what}", f"write less, or {where}")
+        self._failed(one, str(reason))
 
     def _failed(self, one: _Try, reason: str) -> None:
         """An attempt failed: the next one, or err_cmd, or that was it."""

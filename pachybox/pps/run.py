@@ -34,6 +34,7 @@ from pachybox.model.pps import (
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
+from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.feed import Feed
 from pachybox.pps.lane import Bench, Lane, Running
 from pachybox.pps.layout import Presenter, Way
@@ -63,6 +64,7 @@ class JobRun:
         pool: WorkerPool,
         plans: Planner,
         trash: Trash,
+        disk: DiskWatch,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
@@ -81,6 +83,7 @@ class JobRun:
         self.timed_out = False
         self._plans = plans
         self._trash = trash
+        self._disk = disk
         self._record = record
         self._lanes: list[Lane] = []
         self._lock = threading.Lock()
@@ -209,6 +212,7 @@ class JobRun:
             self.work,
             self.logs,
             self._trash,
+            self._disk,
             SetSize.of(spec, plan.total - plan.kept, most),
         )
         threads: list[threading.Thread] = []

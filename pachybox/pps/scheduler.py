@@ -22,6 +22,7 @@ from pachybox.model.pps import JobRecord, JobState, PipelineRecord, PipelineStat
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
+from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
@@ -48,15 +49,24 @@ class Scheduler:
     """Runs the jobs of one box, in order within a pipeline, side by side across pipelines."""
 
     def __init__(
-        self, pfs: Pfs, runner: Runner, work: Path, logs: Path, slots: int, secrets: Secrets
+        self,
+        pfs: Pfs,
+        runner: Runner,
+        work: Path,
+        logs: Path,
+        slots: int,
+        secrets: Secrets,
+        disk: DiskWatch,
     ) -> None:
-        """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once."""
+        """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once.
+        ``disk`` is closed by ``stop``."""
         self._pfs = pfs
         self._work = work
         self._logs = logs
         self._slots = Slots(slots)
         self._plans = Planner(pfs)
         self._trash = Trash(work / "trash")
+        self._disk = disk
         self.pool = WorkerPool(runner, work, secrets)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
@@ -128,6 +138,7 @@ class Scheduler:
             one.thread.join()
         if self._thread.is_alive():
             self._thread.join()
+        self._disk.close()
         self.pool.close()
         self._trash.close()
 
@@ -263,6 +274,7 @@ class Scheduler:
             self.pool,
             self._plans,
             self._trash,
+            self._disk,
             pipeline,
             record,
             commit,

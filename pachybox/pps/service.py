@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
+from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.making import Made, make
@@ -64,12 +66,15 @@ class Pps:
         secrets: Secrets,
         *,
         images: bool,
+        reserve: Callable[[os.statvfs_result], int] = lambda _: 0,
     ) -> None:
         """``images`` says whether the runner can run ``transform.image``; when it cannot and
-        was not chosen explicitly, a spec that names one is refused."""
+        was not chosen explicitly, a spec that names one is refused. ``reserve`` says how much
+        of a file system datums must leave free."""
         self.pfs = pfs
         self.logs = log_dir
-        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets)
+        self.disk = DiskWatch(work, reserve)
+        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets, self.disk)
         self._images = images
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)

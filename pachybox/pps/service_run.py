@@ -22,6 +22,7 @@ from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, Pipel
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner, ports
+from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Bench, Running, environment
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
@@ -110,6 +111,7 @@ class ServiceRun:
         pool: WorkerPool,
         plans: Planner,
         trash: Trash,
+        disk: DiskWatch,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
@@ -124,6 +126,7 @@ class ServiceRun:
         self.unstartable = False  # one that cannot be started is tried again
         self._plans = plans
         self._trash = trash
+        self._disk = disk
         self._record = record
         name = record.job.pipeline
         self._work = work / f"{record.job.id}-{name.project}-{name.name}"
@@ -199,6 +202,7 @@ class ServiceRun:
                 self._work,
                 self._logs,
                 self._trash,
+                self._disk,
             )
             try:
                 self._serve(bench, datums[0])

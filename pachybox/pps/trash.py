@@ -5,12 +5,19 @@ Unlinking 100,000 files takes seconds; moving their directory away takes none.
 
 from __future__ import annotations
 
+import errno
+import itertools
+import logging
 import os
 import queue
-import shutil
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger("pachybox.trash")
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Trash:
@@ -49,19 +56,87 @@ class Trash:
 
     def _empty(self) -> None:
         while (path := self._queue.get()) is not None:
-            remove_tree(path)
+            try:
+                remove_tree(path)
+            except Exception:  # it must be there for what comes next
+                log.exception("cannot remove %s", path)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory with all below it, as far as that is possible: also what its owner,
-    where that is the box itself, has shut. Links are not followed."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not path.is_dir():
+    """Remove a directory with all below it, however deep; what cannot be removed stays.
+
+    Directories are moved up to the top and emptied there: neither the length of a path nor the
+    number of open files bounds the depth.
+    """
+    try:
+        top = _opened(str(path), None)
+    except OSError:
         return
+    try:
+        names = (f".{n}" for n in itertools.count())
+        moved = _empty(top, top, names)
+        while moved:
+            name = moved.pop()
+            try:
+                below = _opened(name, top)
+            except OSError:
+                continue
+            try:
+                moved += _empty(below, top, names)
+            finally:
+                os.close(below)
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
     with suppress(OSError):
-        path.chmod(0o700)
-        for folder, below, _ in os.walk(path):
-            for one in (Path(folder, name) for name in below):
-                if not one.is_symlink():
-                    one.chmod(0o700)
-    shutil.rmtree(path, ignore_errors=True)
+        path.rmdir()
+
+
+def _empty(folder: int, top: int, names: Iterator[str]) -> list[str]:
+    """Unlink the files of one directory and move its directories to ``top``, under new names,
+    which are returned."""
+    moved: list[str] = []
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_dir in found:
+        with suppress(OSError):
+            if not is_dir:
+                os.unlink(name, dir_fd=folder)
+                continue
+            moved.append(_move(name, folder, top, names))
+    return moved
+
+
+def _move(name: str, folder: int, top: int, names: Iterator[str]) -> str:
+    """Move one directory to ``top`` under a name that is free there."""
+    closed = False
+    while True:
+        new = next(names)
+        try:
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+        except (FileExistsError, NotADirectoryError):
+            continue  # its own entries may be called so
+        except PermissionError:
+            if closed:
+                raise
+            closed = True
+            os.chmod(name, 0o700, dir_fd=folder)
+            continue
+        except OSError as e:
+            if e.errno == errno.ENOTEMPTY:
+                continue
+            raise
+        return new
+
+
+def _opened(name: str, top: int | None) -> int:
+    """One directory, opened. User code may have closed it: a box that is not root has the user
+    of that code, and opens it again (root needs not, and must not follow a link made meanwhile)."""
+    try:
+        fd = os.open(name, _OPEN, dir_fd=top)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=top)
+        fd = os.open(name, _OPEN, dir_fd=top)
+    os.fchmod(fd, 0o700)
+    return fd

@@ -22,6 +22,8 @@ from pachybox.worker.control import Control
 from pachybox.worker.frames import frame
 from pachybox.worker.run import Bench, environment, run
 
+_OOM_SCORE = 500  # counts as half of the machine's memory on top of what is used
+
 
 def main(argv: list[str] | None = None) -> int:
     """Serve one box on stdin and stdout until it hangs up; ``--probe`` prints what is possible."""
@@ -39,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if first is None:
         return 0
     spec, seal = wire.start(first)
+    _give_way()
     try:
         bench = _set_up(spec, seal)
         box = bench.sandbox
@@ -56,6 +59,16 @@ def main(argv: list[str] | None = None) -> int:
     control.send(frame(wire.READY, json.dumps({**ready, "served": "python"}).encode()))
     _serve(bench, control)
     return 0
+
+
+def _give_way() -> None:
+    """When the machine has no memory left, user code is to be chosen before the box is."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as f:
+            if int(f.read()) < _OOM_SCORE:
+                f.write(b"%d" % _OOM_SCORE)
+    except OSError:  # a hardened machine: it is as likely as the box then
+        return
 
 
 def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:

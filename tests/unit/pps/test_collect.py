@@ -16,6 +16,7 @@ from pachybox.model.files import Delete
 from pachybox.model.ids import Hash
 from pachybox.model.pps import DatumInput
 from pachybox.pfs.service import Pfs
+from pachybox.pps import collect
 from pachybox.pps.collect import Collected, Collector
 from pachybox.pps.layout import Presenter, Way
 from pachybox.store.trees import EMPTY
@@ -349,3 +350,29 @@ def test_files_and_directories_without_rights_are_read(output: Output) -> None:
 def test_nothing_is_deleted_by_edits(output: Output) -> None:
     output.write({"a": b"a"})
     assert not [e for e in output.collect().edits if isinstance(e, Delete)]
+
+
+def test_a_file_that_was_hardly_written_is_refused_before_it_is_read(output: Output) -> None:
+    with open(output.out / "hole", "wb") as f:
+        f.truncate(1 << 40)
+        f.seek(1 << 39)
+        f.write(b"x" * BIG)
+    assert "/pfs/out/hole: 1TiB" in output.refused().message
+
+
+def test_the_holes_of_all_files_count_together(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_HOLES", 5 << 20)
+    for name in ("a", "b"):
+        with open(output.out / name, "wb") as f:
+            f.write(b"x" * BIG)
+            f.truncate(3 << 20)
+    assert "/pfs/out/b" in output.refused().message
+
+
+def test_a_few_holes_are_content(output: Output) -> None:
+    with open(output.out / "a", "wb") as f:
+        f.write(b"x" * BIG)
+        f.truncate(1 << 20)
+    assert output.content() == {"a": b"x" * BIG + bytes((1 << 20) - BIG)}

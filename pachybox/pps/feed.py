@@ -10,6 +10,7 @@ from pachybox.model.pps import Datum
 
 _AHEAD = 1000  # planned datums that wait, at most
 _LOW = 500  # so few wait when more are let in: a plan that is ahead wakes up rarely
+_SPARE = 16  # the last ones are not handed out ahead: whoever is free first takes them
 
 
 class Feed:
@@ -32,11 +33,12 @@ class Feed:
             return not self._aborted
 
     def take(self, wait: bool) -> Datum | None:
-        """The next datum. None: there are no more, or (without ``wait``) none is there yet."""
+        """The next datum. None: there are no more, or (without ``wait``, to hold it ahead) there
+        are too few to hold any."""
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._waiting or self._closed or self._aborted)
-            if not self._waiting or self._aborted:
+            if len(self._waiting) < (1 if wait else _SPARE) or self._aborted:
                 return None
             datum = self._waiting.popleft()
             if len(self._waiting) == _LOW:

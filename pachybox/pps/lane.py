@@ -40,6 +40,7 @@ from pachybox.store.trees import EMPTY
 log = logging.getLogger("pachybox.datum")
 
 _UNDER_WAY = 2
+_QUICK_S = 0.1  # where datums take longer, none is held ahead: another lane may be free for it
 _LOSSES = 2  # workers that may die under one datum before it counts as failed
 
 
@@ -117,6 +118,7 @@ class Lane:
         limit = spec.get("datum_timeout")
         self._timeout_s = planner.seconds(limit) if limit else None
         self._depth = 1 if spec.get("max_queue_size") == 1 else _UNDER_WAY
+        self._quick = False  # how the last datum was
         self._batching = bool(spec["transform"].get("datum_batching"))
         self._set = (0, 0)  # datums, and bytes of input, since user code was started
 
@@ -171,7 +173,8 @@ class Lane:
         holding = False
         try:
             while not self._cancelled:
-                while len(self._under) < self._depth and not (self._under and slots.contended):
+                depth = self._depth if self._quick and not slots.contended else 1
+                while len(self._under) < depth:
                     if self._batching and self._bench.set_size.full(*self._set):
                         if self._under:
                             break
@@ -327,6 +330,7 @@ class Lane:
                 self._again(one)
 
     def _judge(self, one: _Try, result: DatumResult) -> None:
+        self._quick = result.process_s < _QUICK_S
         if result.cancelled and not one.filled:
             if not self._cancelled:
                 self._again(one)

@@ -145,11 +145,42 @@ def test_commits_on_a_full_disk_are_refused_and_open_ones_stay_open(
     assert faults(full_box) == []
 
 
+def test_inputs_that_cannot_be_copied_to_a_full_disk_fail_the_job_with_the_reason(
+    disk: SmallDisk,
+) -> None:
+    """Where nothing can be mounted inputs are copies, which need room."""
+    settings = {"PACHYBOX_ISOLATION": "none"}
+    box = RealBox(disk.where / "home", settings, NO_RESERVE).start()
+    try:
+        client = box.client
+        client.create_repo("data")
+        with client.put("data@master") as put:
+            for i in range(20):
+                put.data(f"/f{i:02}", bytes_of(f"f{i}", 100_000))
+        disk.fill(leave=400_000)
+        spec = {
+            "pipeline": {"name": "none"},
+            "input": {"pfs": {"repo": "data", "glob": "/"}},
+            "transform": {"cmd": ["true"]},
+            "datum_tries": 1,
+        }
+        client.create_pipelines(json.dumps(spec))
+        job = client.wait_job(f"none@{next(iter(client.list_job('none'))).id}")
+        assert job.state == "JOB_FAILURE"
+        assert str(disk.where) in job.reason
+        assert "No space left on device; free space" in job.reason
+        disk.release()
+        assert client.wait_job(client.run_pipeline("none")).state == "JOB_SUCCESS"
+        assert faults(box) == []
+    finally:
+        disk.release()
+        box.stop()
+
+
 def test_a_job_on_a_full_disk_fails_with_the_reason_and_runs_well_afterwards(
     full_box: RealBox, disk: SmallDisk, tmp_path: Path
 ) -> None:
-    """The disk is full when inputs are laid out (the box says so), then when user code writes
-    (its log says so); then it is not."""
+    """The disk is full when user code writes (its log says so); then it is not."""
     client = full_box.client
     started, gate, ended = tmp_path / "started", tmp_path / "gate", tmp_path / "ended"
     script = [
@@ -168,22 +199,15 @@ def test_a_job_on_a_full_disk_fails_with_the_reason_and_runs_well_afterwards(
     with client.put("data@master") as put:
         for path, content in data.items():
             put.data(path, content)
-    disk.fill(leave=400_000)
     client.create_pipelines(json.dumps(spec))
-    job = client.wait_job(f"double@{next(iter(client.list_job('double'))).id}")
-    assert job.state == "JOB_FAILURE"
-    assert str(disk.where) in job.reason
-    assert "No space left on device; free space" in job.reason
-
-    disk.release()
-    again = client.run_pipeline("double")
+    first = next(iter(client.list_job("double")))
     eventually(started.exists, "user code runs")
     disk.fill()
     gate.touch()
     eventually(ended.exists, "user code has failed")
     assert client.get_file("data@master:/f00") == data["/f00"]
     disk.release()
-    assert client.wait_job(again).state == "JOB_FAILURE"
+    assert client.wait_job(f"double@{first.id}").state == "JOB_FAILURE"
 
     client.put_file("data@master:/g", b"more")
     job = client.wait_job(f"double@{next(iter(client.list_job('double'))).id}")

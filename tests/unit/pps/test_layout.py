@@ -288,6 +288,22 @@ def test_what_is_copied_is_verified_and_what_is_linked_has_its_size(
         Presenter(pfs, way).present([large], tmp_path / "w2")
 
 
+@pytest.mark.parametrize("many", [0, 100])
+def test_a_datum_that_is_not_large_is_proven_however_it_is_shown(
+    pfs: Pfs, tmp_path: Path, way: Way, many: int
+) -> None:
+    """Alone it is mounted, among many it is behind an image or a link."""
+    small = {f"/small{i}": noise(300 + i) for i in range(many)}
+    commit(pfs, "r", {"/large": noise(BIG), **small})
+    place = pfs.blobs.locate(an_input(pfs, "r", "/large").hash).path
+    place.chmod(0o644)
+    with open(place, "r+b") as f:
+        f.seek(BIG // 2)
+        f.write(b"?")
+    with pytest.raises(Corrupt, match=place.name):
+        Presenter(pfs, way).present([an_input(pfs, "r")], tmp_path / "w")
+
+
 def test_large_objects_are_not_read(pfs: Pfs, tmp_path: Path, way: Way) -> None:
     if way is Way.COPIES:
         pytest.skip("there they are copied")
@@ -295,7 +311,7 @@ def test_large_objects_are_not_read(pfs: Pfs, tmp_path: Path, way: Way) -> None:
     one = an_input(pfs, "r", "/large")
     place = pfs.blobs.locate(one.hash).path
     before = place.stat()
-    with Presenter(pfs, way).present([one], tmp_path / "w") as got:
+    with Presenter(pfs, way, proven=BIG - 1).present([one], tmp_path / "w") as got:
         assert got.layout.links == (("in/large", str(place)),)
     after = place.stat()
     assert (after.st_atime_ns, after.st_nlink) == (before.st_atime_ns, before.st_nlink)

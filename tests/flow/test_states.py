@@ -413,9 +413,12 @@ def test_a_share_of_a_core_is_kept(box: RealBox) -> None:
 def test_a_worker_lays_out_one_datum_ahead_unless_told_not_to(
     box: RealBox, tmp_path: Path, given: dict[str, Any], held: int
 ) -> None:
+    """Once datums are seen to be quick, and while there are plenty: the last ones are for
+    whoever is free."""
     go = tmp_path / "go"
-    put(box, "a", "b", "c", "d")
-    create(box, "p", f"echo began; {wait_for(go)}", **given)
+    put(box, *[f"{i:02}" for i in range(30)])
+    script = f'test "$(basename $in)" = 00 && exit 0; echo began; {wait_for(go)}'
+    create(box, "p", script, **given)
     ref = f"p@{job(box, 'p').id}"
     next(iter(box.client.logs(job=ref, follow=True)))
 
@@ -424,4 +427,4 @@ def test_a_worker_lays_out_one_datum_ahead_unless_told_not_to(
 
     eventually(lambda: starting() == held, f"{held} datums are held, not {starting()}", 10)
     go.touch()
-    assert done(box, "p").processed == 4
+    assert done(box, "p").processed == 30

@@ -306,19 +306,6 @@ def test_the_id_of_a_datum_is_that_of_former_versions() -> None:
     assert datum.hash == "09847120c3408f32457a94f168904a80cb2496a10cf8e6335e7d1a0ddf229af5"
 
 
-def test_a_packed_datum_comes_back_whole() -> None:
-    heads = Heads(a=["/k-é", "/k-2/x"], b=["/k-1"])
-    given = {"join": [keyed("a"), keyed("b")]}
-    packed = planner.Packed(algebra.parse(given), COMMITS, "salt")
-    for parts in whole_of(heads, given):
-        datum = planner.to_datum(parts, COMMITS, "salt")
-        data = packed.pack(parts)
-        assert packed.unpack(data) == datum
-        assert (planner.id_of(data), planner.hash_of(data)) == (datum.id, datum.hash)
-        assert {one.join_on for one in datum.inputs} == {"k"}
-        assert len(data) < 250
-
-
 def test_the_record_of_an_older_datum_is_read() -> None:
     old = {"name": "a", "project": "default", "repo": "a", "branch": "master", "commit": "c"}
     old |= {"path": "/1", "hash": "00" * 32}

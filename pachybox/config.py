@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pachybox.errors import InvalidArgument
@@ -28,7 +28,9 @@ def default_home() -> Path:
 class Config:
     """One box's settings. Sizes in bytes, times in seconds.
 
-    ``http_port`` 0 means any free port. ``reserve_bytes`` is the disk space left
+    ``http_port`` and ``grpc_port`` 0 mean any free port. With a ``token`` every caller but those
+    on the socket must show it, and only with one may a host be other than loopback.
+    ``reserve_bytes`` is the disk space left
     free: a write that would go below it is refused (0 = 5 % of the file system, at most
     1 GiB). ``quota_bytes`` bounds the content store (0 = no bound). ``workers`` bounds
     the datums running at once in the whole box (0 = the cores).
@@ -37,6 +39,9 @@ class Config:
     home: Path
     http_host: str = "127.0.0.1"
     http_port: int = 30600
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 30650
+    token: str = field(default="", repr=False)
     runner: str = "auto"
     reserve_bytes: int = 0
     quota_bytes: int = 0
@@ -92,8 +97,14 @@ def load(home: Path | None = None) -> Config:
         wanted = int if str(_KEYS[key]) == "int" else str
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise InvalidArgument(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
-        if isinstance(value, int) and not 0 <= value <= (65535 if key == "http_port" else 1 << 62):
+        if isinstance(value, int) and not 0 <= value <= (
+            65535 if key.endswith("_port") else 1 << 62
+        ):
             raise InvalidArgument(f"{path}: {key} cannot be {value}", "give 0 for the default")
+    if values.get("token") and path.stat().st_mode & 0o077:
+        raise InvalidArgument(
+            f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
+        )
     if runner := os.environ.get("PACHYBOX_RUNNER"):
         values["runner"] = runner
     if values.get("runner", "auto") not in RUNNERS:

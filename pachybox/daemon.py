@@ -14,6 +14,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
+from pachybox.api import door
+from pachybox.api.access import Access, require_closed
 from pachybox.api.handlers import (
     archives,
     box_log,
@@ -71,12 +73,20 @@ def set_up_logging(path: Path, level: str) -> None:
 def serve(box: Box) -> Server:
     """Open the doors of a box. Raises Refused when the port is taken."""
     config = box.config
+    require_closed(config)
+    access = Access(config.token)
     table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
     server = Server(
-        table, files.FileRoutes(box), gauges=box.gauges, archives=archives.ArchiveRoutes(box)
+        table,
+        files.FileRoutes(box),
+        access=door.Access(access.of_headers, None if config.token else door.LOOPBACK_NAMES),
+        gauges=box.gauges,
+        archives=archives.ArchiveRoutes(box),
     )
     try:
-        host, port = server.listen_tcp(config.http_host, config.http_port)
+        host, port = server.listen_tcp(
+            config.http_host, config.http_port, remote=bool(config.token)
+        )
         box.address = f"http://{host}:{port}"
         server.listen_unix(config.socket)
     except BaseException:

@@ -41,7 +41,8 @@ class RealBox:
     ) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        (home / "box.toml").write_text(f"http_port = 0\n{settings}")
+        (home / "box.toml").write_text(f"http_port = 0\ngrpc_port = 0\n{settings}")
+        (home / "box.toml").chmod(0o600)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX")}
         self.env |= {"PACHYBOX_HOME": str(home), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None

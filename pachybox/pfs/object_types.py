@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, Refused
 from pachybox.model.files import Entry
 from pachybox.model.ids import DEFAULT_PROJECT, Branch, Repo, is_commit_id
 from pachybox.model.paths import clean
-from pachybox.pfs.read import File
+
+if TYPE_CHECKING:
+    from pachybox.pfs.read import File
 
 MASTER = "master"
 MAX_PARTS = 10_000

@@ -107,14 +107,6 @@ class Objects:
         """The bytes of the object: verified pieces, or slices for the kernel to send."""
         raise _SOON
 
-    def list(
-        self, bucket: Bucket, prefix: str = "", delimiter: str = "", after: str = "",
-        limit: int = 1000,
-    ) -> Page:  # fmt: skip
-        """Objects and common prefixes in the order of their keys' bytes, behind ``after`` (a key
-        or a common prefix). ``limit`` counts both."""
-        raise _SOON
-
     def versions(
         self, bucket: Bucket, prefix: str = "", delimiter: str = "", key_marker: str = "",
         version_marker: str = "", limit: int = 1000,
@@ -189,4 +181,14 @@ class Objects:
 
     def abort(self, upload: Upload) -> None:
         """Give the upload up; its parts are freed by the next collection. NoSuchUpload."""
+        raise _SOON
+
+    # last: the name hides the type behind it
+
+    def list(
+        self, bucket: Bucket, prefix: str = "", delimiter: str = "", after: str = "",
+        limit: int = 1000,
+    ) -> Page:  # fmt: skip
+        """Objects and common prefixes in the order of their keys' bytes, behind ``after`` (a key
+        or a common prefix). ``limit`` counts both."""
         raise _SOON

@@ -132,23 +132,28 @@ def markers(trees: Trees, root: Hash, prefix: str, after: str) -> Iterator[tuple
     """(key, entry) of every marker whose key begins with ``prefix`` and is behind ``after``."""
     if root == EMPTY:
         return
-    base, _, _ = prefix.rpartition("/")
-    directory = marker_directory(f"/{base}" if base else "/")
-    found = trees.get(root, directory)
+    base, slash, _ = prefix.rpartition("/")
+    found = trees.get(root, marker_directory("/" + base if base else "/"))
     if found is None or not found.is_dir:
         return
-    seek = ""
-    if after:
-        seek = MARKERS + "/" + "/".join(f"+{e}" for e in after.split("/") if e)
-    for path, entry in trees.walk(root, directory, after=seek):
-        if entry.is_dir:
-            continue
-        key = path[len(MARKERS) + 1 : -1].replace("/+", "/")[1:]
+    base += slash
+    for path, entry in trees.files(found.hash, "", _marker_place(base, max(prefix, after))):
+        # the path of a marker: "+b/*", of the directory's own: "*"
+        key = base + "".join(name[1:] + "/" for name in path.split("/")[:-1])
         if key <= after or key < prefix:
             continue
         if not key.startswith(prefix):
             return
         yield key, entry
+
+
+def _marker_place(base: str, after: str) -> str:
+    """A place in the markers below the directory ``base`` in front of all whose key is
+    behind ``after``."""
+    if len(after) <= len(base) or not after.startswith(base):
+        return ""
+    *names, last = after[len(base) :].split("/")
+    return "".join(f"+{name}/" for name in names) + (f"+{last[:-1]}" if last else "")
 
 
 # ---- edits

@@ -160,11 +160,12 @@ Condition = Callable[[ObjectInfo | None], None]
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Content that is in the store, held until its Intake ends. ``digests``: by name, raw;
-    ``md5`` always. ``entry`` is a file without a name."""
+    ``md5`` always. ``entry`` is a file without a name. ``keep`` says that it is named."""
 
     entry: Entry
     size: int
     digests: Mapping[str, bytes]
+    keep: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

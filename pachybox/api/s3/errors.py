@@ -171,7 +171,7 @@ def error_xml(error: S3Error, resource: str, request_id: str, host_id: str) -> b
         "RequestId": request_id,
         "HostId": host_id,
     }
-    inner = "".join(
-        f"<{name}>{escape(_ILLEGAL.sub('\ufffd', text))}</{name}>" for name, text in fields.items()
-    )
+    inner = ""
+    for name, text in fields.items():
+        inner += f"<{name}>{escape(_ILLEGAL.sub('?', text))}</{name}>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()

@@ -198,7 +198,7 @@ def complete(ask: Ask) -> None:
     """CompleteMultipartUpload."""
     upload = _upload(ask)
     condition = of_write(ask.headers)
-    chosen = _chosen(read_xml(ask, "CompleteMultipartUpload"))
+    chosen = _chosen(read_xml(ask, "CompleteMultipartUpload", of_object=True))
     known = {part.number: part for part in _all_parts(ask, upload)}
     for part in chosen:
         _check_part(part, known.get(part.number))

@@ -28,6 +28,7 @@ from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
+from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
@@ -107,6 +108,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
+        self.filesets = Filesets(self.pfs)
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -261,7 +263,8 @@ class Box:
     # ---- care
 
     def collect_garbage(self) -> Collected:
-        """Free content that nothing names."""
+        """Free content that nothing names, and filesets whose time is over."""
+        self.filesets.expire()
         return care.collect_garbage(self.pfs)
 
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:

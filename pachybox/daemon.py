@@ -21,6 +21,7 @@ from pachybox.api.handlers import (
     box_log,
     egress,
     files,
+    filesets,
     jobs,
     pfs,
     pps,
@@ -75,7 +76,7 @@ def serve(box: Box) -> Server:
     config = box.config
     require_closed(config)
     access = Access(config.token)
-    table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
+    table = Table(collect(box, pfs, files, filesets, pps, jobs, box_log, secrets, egress, system))
     server = Server(
         table,
         files.FileRoutes(box),

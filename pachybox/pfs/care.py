@@ -30,7 +30,7 @@ class Finding:
     detail: str
 
 
-ROOT_COLUMNS = {"commits": "root", "jobs": "datums", "datums": "dir"}
+ROOT_COLUMNS = {"commits": "root", "jobs": "datums", "datums": "dir", "filesets": "root"}
 """Table -> the column by which its records name a tree."""
 ROOTS = tuple(
     f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
@@ -150,6 +150,9 @@ def _commits(pfs: Pfs, bad: set[Hash]) -> Iterator[Finding]:
     ):
         for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"datums of job {pipeline}@{id_}:{path}", detail)
+    for id_, root in pfs.meta.db.read("SELECT id, root FROM filesets"):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
+            yield Finding("error", f"fileset {id_}:{path}", detail)
 
 
 def _tree(pfs: Pfs, root: Hash, proved: set[Hash], bad: set[Hash]) -> Iterator[tuple[str, str]]:

@@ -92,6 +92,8 @@ class Box:
         self.config = config
         self.started = datetime.now(UTC)
         self.address = ""
+        self.restarting: str | None = None
+        """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self._stop = threading.Event()
         home = config.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -142,6 +144,12 @@ class Box:
         """Ask the daemon to stop; returns at once."""
         self._stop.set()
 
+    def request_restart(self, reason: str) -> None:
+        """Ask the daemon to stop and begin anew; returns at once."""
+        log.info("restart asked for reason=%s", reason)
+        self.restarting = reason
+        self._stop.set()
+
     def wait_stop(self) -> None:
         """Block until somebody asked the daemon to stop."""
         self._stop.wait()
@@ -177,11 +185,6 @@ class Box:
         """What ``pachybox status`` shows; sizes in bytes."""
         disk = os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
-        warnings = []
-        if free <= self._reserve(disk):
-            warnings.append(
-                f"the disk is nearly full ({format_size(free)} left): writes are refused"
-            )
         return {
             "version": __version__,
             "home": str(self.config.home),
@@ -196,8 +199,16 @@ class Box:
             "store_bytes": self.blobs.usage().bytes,
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
-            "warnings": warnings,
+            "warnings": self.warnings(disk),
         }
+
+    def warnings(self, disk: os.statvfs_result | None = None) -> list[str]:
+        """What whoever uses the box should know now. Cheap."""
+        disk = disk or os.statvfs(self.config.home)
+        free = disk.f_bavail * disk.f_frsize
+        if free > self._reserve(disk):
+            return []
+        return [f"the disk is nearly full ({format_size(free)} left): writes are refused"]
 
     def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
         """Figures for /metrics."""

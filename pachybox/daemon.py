@@ -19,12 +19,15 @@ from pachybox.api.access import Access, require_closed
 from pachybox.api.handlers import (
     archives,
     box_log,
+    cluster,
+    debug,
     egress,
     files,
     filesets,
     jobs,
     pfs,
     pps,
+    query_logs,
     secrets,
     system,
 )
@@ -38,6 +41,10 @@ log = logging.getLogger("pachybox.daemon")
 
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
+_HANDLERS = (
+    *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
+    *(system, cluster, debug),
+)
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -76,7 +83,7 @@ def serve(box: Box) -> Server:
     config = box.config
     require_closed(config)
     access = Access(config.token)
-    table = Table(collect(box, pfs, files, filesets, pps, jobs, box_log, secrets, egress, system))
+    table = Table(collect(box, *_HANDLERS))
     server = Server(
         table,
         files.FileRoutes(box),
@@ -149,6 +156,9 @@ def run(config: Config) -> None:
         log.info("stopped")
         signal.set_wakeup_fd(-1)
         wakeup.close()
+    if box.restarting is not None:
+        # the same command line in the same process, so that who watches it sees no end
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(config: Config | None = None) -> None:

@@ -90,7 +90,8 @@ class Box:
         """
         self.config = config
         self.started = datetime.now(UTC)
-        self.address = ""
+        self.address = ""  # where the doors are; set by who opens them
+        self.grpc_address = ""
         self._stop = threading.Event()
         home = config.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -185,6 +186,7 @@ class Box:
             "home": str(self.config.home),
             "pid": os.getpid(),
             "address": self.address,
+            "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
             "runner": self.runner.name,
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),

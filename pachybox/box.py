@@ -91,7 +91,8 @@ class Box:
         """
         self.config = config
         self.started = datetime.now(UTC)
-        self.address = ""
+        self.address = ""  # where the doors are; set by who opens them
+        self.grpc_address = ""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self._stop = threading.Event()
@@ -190,6 +191,7 @@ class Box:
             "home": str(self.config.home),
             "pid": os.getpid(),
             "address": self.address,
+            "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
             "runner": self.runner.name,
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),

@@ -46,11 +46,12 @@ class Server:
         access: Access | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
+        metrics: Metrics | None = None,
         archives: Archives | None = None,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._attendant = Attendant()
-        self._metrics = Metrics(gauges)
+        self._metrics = metrics or Metrics(gauges)
         self._door = Door(
             table,
             routes,

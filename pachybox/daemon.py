@@ -32,7 +32,21 @@ from pachybox.api.handlers import (
     secrets,
     system,
 )
-from pachybox.api.metrics import Metrics
+    table = Table(collect(box, *_HANDLERS))
+    metrics = Metrics(box.gauges)
+    authenticate = access.of_headers
+    rpc = GrpcDoor(table, authenticate, metrics)
+    s3 = S3Door(
+        box.objects,
+        token=config.token,
+        authenticate=authenticate,
+        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+    )
+    server = Server(
+        table,
+        files.FileRoutes(box),
+        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        metrics=metrics,
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -102,13 +116,21 @@ def serve(box: Box) -> Doors:
     access = Access(config.token)
     table = Table(collect(box, *_HANDLERS))
     metrics = Metrics(box.gauges)
-    rpc = GrpcDoor(table, access.of_headers, metrics)
+    authenticate = access.of_headers
+    rpc = GrpcDoor(table, authenticate, metrics)
+    s3 = S3Door(
+        box.objects,
+        token=config.token,
+        authenticate=authenticate,
+        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+    )
     server = Server(
         table,
         files.FileRoutes(box),
-        access=door.Access(access.of_headers, None if config.token else door.LOOPBACK_NAMES),
+        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
+        s3=s3,
     )
     doors = Doors(server, rpc)
     try:

@@ -21,7 +21,7 @@ from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
 from pachybox.api.files_door import FilesDoor, Routes
 from pachybox.api.http import Rejected, Request, rejected
-from pachybox.api.json_door import JsonDoor
+from pachybox.api.json_door import JsonDoor, StreamFailed
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.table import Call, Cancel, Table
 from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
@@ -106,6 +106,9 @@ class Door:
         except Rejected as e:
             code = e.error.code
             self._refuse(request, response, e.status, e.error, e.headers)
+        except StreamFailed as e:
+            code = e.error.code
+            self._refuse(request, response, e.error.http_status, e.error, form='{"error":%s}\n')
         except Exception as e:
             error = as_error(e, f"{request.method} {request.path}")
             code = error.code
@@ -227,8 +230,9 @@ class Door:
         status: int,
         error: PachyboxError,
         headers: tuple[tuple[str, str], ...] = (),
+        form: str = "%s",
     ) -> None:
-        """Answer with an error; too late for that, cut the answer short."""
+        """Answer with an error, in ``form``; too late for that, cut the answer short."""
         if response.started:
             log.warning("answer cut short path=%s error=%s", request.path, error)
             raise Gone from error
@@ -239,7 +243,7 @@ class Door:
             response.keep_alive = False
         if isinstance(error, Unauthenticated):
             headers = (*headers, ("WWW-Authenticate", "Bearer"))
-        response.send(status, JSON, error_json(error).encode(), headers)
+        response.send(status, JSON, (form % error_json(error)).encode(), headers)
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -103,10 +103,7 @@ def _operation(method: Method, schemas: dict[str, Schema]) -> dict[str, Any]:
     answer = _message(method.descriptor.output_type, schemas)
     request_type = answer_type = "application/json"
     said = [_KINDS[method.kind]]
-    if method.kind.client_streams:
-        request_type = "application/x-ndjson"
     if method.kind.server_streams:
-        answer_type = "application/x-ndjson"
         answer = {"type": "object", "properties": {"result": answer, "error": _ref("Error")}}
     if method.handler is None:
         said.append("Not built in this version: answers 501.")

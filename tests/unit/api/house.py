@@ -240,10 +240,11 @@ class Raw:
         return self.answer(head_only=method == "HEAD")
 
     def call(self, method: str, message: object = None, **headers: str) -> tuple[int, Any]:
-        """A JSON call; the answer's object, or its list of lines."""
+        """A JSON call in the strict form; the answer's object, or its list of lines."""
+        headers = {"prefer": "handling=strict, return=minimal", **headers}
         body = b"" if message is None else json.dumps(message).encode()
         status, got, answer = self.request("POST", f"/api/{method}", body, **headers)
-        if got["content-type"] == "application/x-ndjson":
+        if got.get("transfer-encoding") == "chunked":
             return status, [json.loads(line) for line in answer.splitlines()]
         return status, json.loads(answer)
 

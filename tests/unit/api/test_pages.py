@@ -123,7 +123,7 @@ def test_the_description_is_valid_and_has_every_method(client: Raw) -> None:
     schema = built["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/pfs_v2.InspectRepoRequest"}
     stream = document["paths"]["/api/pfs_v2.API/ListFile"]["post"]["responses"]["200"]
-    assert list(stream["content"]) == ["application/x-ndjson"]
+    assert list(stream["content"]) == ["application/json"]
 
 
 def test_the_description_follows_the_standard() -> None:

@@ -131,6 +131,11 @@ class Response:
         head, self._pending = self._pending, b""
         self.wire.send(head + b"0\r\n\r\n" if self._chunked else head)
 
+    def close_head(self) -> None:
+        """End an answer to HEAD that was begun: there is no body, however it is framed."""
+        head, self._pending = self._pending, b""
+        self.wire.send(head)
+
     def _head(self, status: int, headers: Headers) -> bytes:
         self.status = status
         lines = [_status_line(status), _date(int(time()))]

@@ -20,8 +20,7 @@ from pathlib import Path
 
 import pachybox
 from pachybox.api.archive_door import Archives
-from pachybox.api.door import Access, Door
-from pachybox.api.files_door import Routes
+from pachybox.api.door import Access, Door, Routes
 from pachybox.api.http import Rejected, read_request, rejected
 from pachybox.api.metrics import Gauges, Metrics
 from pachybox.api.response import JSON, Response, error_json

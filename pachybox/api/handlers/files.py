@@ -12,11 +12,11 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from pachybox.api.definitions import pfs
-from pachybox.api.files_door import Download, FilePart
 from pachybox.api.frame_writer import FrameWriter
 from pachybox.api.frames import Op
 from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.upload import Upload
+from pachybox.api.handlers.web import WebRoutes
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, Refused, Unimplemented
@@ -31,11 +31,8 @@ _BATCH = 1 << 20
 _MESSAGE = 2 << 20  # bytes of content in one response message
 
 
-class FileRoutes:
-    """What the files door calls."""
-
-    def __init__(self, box: Box) -> None:
-        self._box = box
+class FileRoutes(WebRoutes):
+    """What the files door and the web door call."""
 
     def put(
         self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
@@ -99,15 +96,6 @@ class FileRoutes:
                     os.close(fd)
                 return
         out.put(file.path, entry.size, self._box.reader.content(file))
-
-    def download(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download:
-        """One file by its URL."""
-        file = self._box.reader.one_file(Repo(project, repo), ref, path)
-
-        def read(offset: int, length: int) -> Iterator[bytes | memoryview | FilePart]:
-            return self._box.reader.content(file, offset, length)
-
-        return Download(file.entry.size, file.entry.hash.hex(), read)
 
 
 class _Headers:

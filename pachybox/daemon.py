@@ -32,21 +32,8 @@ from pachybox.api.handlers import (
     secrets,
     system,
 )
-    table = Table(collect(box, *_HANDLERS))
-    metrics = Metrics(box.gauges)
-    authenticate = access.of_headers
-    rpc = GrpcDoor(table, authenticate, metrics)
-    s3 = S3Door(
-        box.objects,
-        token=config.token,
-        authenticate=authenticate,
-        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
-    )
-    server = Server(
-        table,
-        files.FileRoutes(box),
-        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
-        metrics=metrics,
+from pachybox.api.metrics import Metrics
+from pachybox.api.s3.door import S3Door
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box

@@ -1,6 +1,6 @@
 """One request to one answer: who may ask, which route it is, how errors are said.
 
-S3 door | guard (host, origin) -> authenticate -> route -> JSON door | files door | a page
+S3 door | guard (host, origin) -> authenticate -> route -> JSON | files | web door | a page
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
+from pachybox.api import files_door, jsonschema, openapi, web_door
 from pachybox.api import metrics as metrics_page
-from pachybox.api import openapi
 from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
 from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
-from pachybox.api.files_door import FilesDoor, Routes
+from pachybox.api.files_door import FilesDoor
 from pachybox.api.guard import guard
 from pachybox.api.http import Rejected, Request
-from pachybox.api.json_door import JsonDoor
+from pachybox.api.json_door import JsonDoor, StreamFailed
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.s3.door import S3Door
 from pachybox.api.table import Call, Cancel, Table
@@ -61,6 +62,10 @@ class Access:
     hosts: frozenset[str] | None = LOOPBACK_NAMES
 
 
+class Routes(files_door.Routes, web_door.Pages, Protocol):
+    """What the box offers beside the table."""
+
+
 class Door:
     """Answers requests. Shared by all connections; keeps no state of any."""
 
@@ -80,6 +85,7 @@ class Door:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
         self._files = FilesDoor(routes)
+        self._web = web_door.WebDoor(routes)
         self._archives = ArchiveDoor(archives) if archives is not None else None
         self._s3 = s3
         self._access = access
@@ -110,6 +116,9 @@ class Door:
         except Rejected as e:
             code = e.error.code
             self._refuse(request, response, e.status, e.error, e.headers)
+        except StreamFailed as e:
+            code = e.error.code
+            self._refuse(request, response, e.error.http_status, e.error, form='{"error":%s}\n')
         except Exception as e:
             error = as_error(e, f"{request.method} {request.path}")
             code = error.code
@@ -130,6 +139,8 @@ class Door:
             response.send(200, "text/plain", b"ok\n")
             return "GET /healthz", None
         headers = request.headers
+        if path.startswith(("/pfs/", "/archive/")):
+            web_door.token_of(request)
         principal = self._access.authenticate(headers, request.local)
         if path.startswith("/api/"):
             _allow(request, "POST")
@@ -154,7 +165,12 @@ class Door:
         if path.startswith("/pfs/"):
             _allow(request, "GET", "HEAD")
             name = "GET /pfs"
-            self._files.download(request, response, _call(name, request, response, principal))
+            self._web.page(request, response, _call(name, request, response, principal))
+            return name, None
+        if path.startswith("/archive/"):
+            _allow(request, "GET")
+            name = "GET /archive"
+            self._web.archive(request, response, _call(name, request, response, principal))
             return name, None
         return self._page(path, request, response), None
 
@@ -172,6 +188,11 @@ class Door:
         elif path == "/":
             _allow(request, "GET", "HEAD")
             response.send(302, _HTML, b"", [("Location", "/docs")])
+        elif path.startswith("/jsonschema/"):
+            _allow(request, "GET", "HEAD")
+            kind, body = jsonschema.page(path)
+            response.send(200, kind, body, _PAGE_HEADERS)
+            return "GET /jsonschema"
         else:
             raise NotFound(f"nothing is at {path[:200]}", "see /docs for what there is")
         return f"GET {path}"
@@ -191,7 +212,10 @@ class Door:
             return f"POST {request.path}"
         if request.path in ("/files/put", "/files/get"):
             return f"{'POST' if request.path == '/files/put' else 'GET'} {request.path}"
-        return "GET /pfs" if request.path.startswith("/pfs/") else "other"
+        for part in ("/pfs", "/archive"):
+            if request.path.startswith(f"{part}/"):
+                return f"GET {part}"
+        return "other"
 
     def _refuse(
         self,
@@ -200,8 +224,9 @@ class Door:
         status: int,
         error: PachyboxError,
         headers: tuple[tuple[str, str], ...] = (),
+        form: str = "%s",
     ) -> None:
-        """Answer with an error; too late for that, cut the answer short."""
+        """Answer with an error, in ``form``; too late for that, cut the answer short."""
         if response.started:
             log.warning("answer cut short path=%s error=%s", request.path, error)
             raise Gone from error
@@ -212,7 +237,7 @@ class Door:
             response.keep_alive = False
         if isinstance(error, Unauthenticated):
             headers = (*headers, ("WWW-Authenticate", "Bearer"))
-        response.send(status, JSON, error_json(error).encode(), headers)
+        response.send(status, JSON, (form % error_json(error)).encode(), headers)
 
 
 def _allow(request: Request, *methods: str) -> None:

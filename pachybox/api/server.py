@@ -20,8 +20,7 @@ from pathlib import Path
 
 import pachybox
 from pachybox.api.archive_door import Archives
-from pachybox.api.door import Access, Door
-from pachybox.api.files_door import Routes
+from pachybox.api.door import Access, Door, Routes
 from pachybox.api.http import Rejected, read_request, rejected
 from pachybox.api.metrics import Gauges, Metrics
 from pachybox.api.response import JSON, Response, error_json
@@ -47,12 +46,13 @@ class Server:
         access: Access | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
+        metrics: Metrics | None = None,
         archives: Archives | None = None,
         s3: S3Door | None = None,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._attendant = Attendant()
-        self._metrics = Metrics(gauges)
+        self._metrics = metrics or Metrics(gauges)
         self._door = Door(
             table,
             routes,

@@ -28,6 +28,7 @@ from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
+from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
@@ -107,6 +108,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
+        self.objects = Objects(self.pfs, self.reader)
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -133,6 +135,7 @@ class Box:
         self.pps.scheduler.start(self.address)
         self.egresser.start()
         self.ticker.start()
+        self.objects.start()
         self.cron.start()
         self._janitor.start()
 
@@ -148,6 +151,7 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.objects.stop()
         self.cron.stop()
         self.pps.scheduler.stop()
         self.egresser.stop()
@@ -296,6 +300,7 @@ class Box:
             try:
                 self.pps.prune_logs(_LOGS_KEPT)
                 self.meta.prune_events(_EVENTS_KEPT)
+                self.objects.tidy()
                 done = self.collect_garbage()
                 log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
             except Corrupt as e:

@@ -27,11 +27,13 @@ from pachybox.api.handlers import (
     secrets,
     system,
 )
+from pachybox.api.s3.door import S3Door
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
+from pachybox.pfs.objects import Objects
 
 log = logging.getLogger("pachybox.daemon")
 
@@ -76,12 +78,20 @@ def serve(box: Box) -> Server:
     require_closed(config)
     access = Access(config.token)
     table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
+    authenticate = access.of_headers
+    s3 = S3Door(
+        Objects(box.pfs, box.reader),
+        token=config.token,
+        authenticate=authenticate,
+        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+    )
     server = Server(
         table,
         files.FileRoutes(box),
-        access=door.Access(access.of_headers, None if config.token else door.LOOPBACK_NAMES),
+        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
         gauges=box.gauges,
         archives=archives.ArchiveRoutes(box),
+        s3=s3,
     )
     try:
         host, port = server.listen_tcp(

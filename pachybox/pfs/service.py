@@ -379,7 +379,11 @@ class Pfs:
             parent = None if commit.parent is None else ch.commit(target.repo, commit.parent)
             root = parent.root if parent else EMPTY
             commits.set_tree(
-                ch, commit, root, parent.size if parent else 0, parent.files if parent else 0
+                ch,
+                replace(commit, attributes=parent.attributes if parent else None),
+                root,
+                parent.size if parent else 0,
+                parent.files if parent else 0,
             )
 
         self.change(run)
@@ -479,6 +483,8 @@ class Pfs:
             assert head is not None
             commit = head
         whole = self.trees.entry(root)
+        if commit.attributes is not None:
+            commit = replace(commit, attributes=writer.forget(commit.attributes, ops))
         commit = commits.set_tree(ch, commit, root, whole.size, whole.count)
         if one_shot:
             commit = commits.finish_commit(ch, commit)

@@ -17,6 +17,7 @@ from pachybox.model.glob import Glob
 from pachybox.model.ids import Hash
 from pachybox.model.paths import clean
 from pachybox.pfs.find import find
+from pachybox.pfs.object_attributes import OBJECTS, without
 from pachybox.pfs.split import first_free, split_name
 from pachybox.store.content import Content
 from pachybox.store.trees import EMPTY, Trees
@@ -118,6 +119,18 @@ class Writer:
             else:
                 self._split(op)
         return self._settle()
+
+    def forget(self, attributes: Hash, ops: Sequence[FileOp]) -> Hash:
+        """The tree of S3 attributes without what is removed by ``ops``."""
+        gone: list[str] = []
+        for op in ops:
+            if isinstance(op, RemoveFile):
+                gone.append(clean(op.path))
+                if not op.exact:
+                    objects = self._trees.get(attributes, OBJECTS)
+                    if objects is not None:
+                        gone += [p for p, _ in find(self._trees, objects.hash, Glob(op.path))]
+        return without(self._trees, attributes, gone, self._put)
 
     def _settle(self) -> Hash:
         if self._edits:

@@ -169,6 +169,9 @@ class Door:
             _allow(request, "GET", "HEAD")
             page = Path(__file__).with_name("docs.html").read_bytes()
             response.send(200, _HTML, page, _PAGE_HEADERS)
+        elif path == "/":
+            _allow(request, "GET", "HEAD")
+            response.send(302, _HTML, b"", [("Location", "/docs")])
         else:
             raise NotFound(f"nothing is at {path[:200]}", "see /docs for what there is")
         return f"GET {path}"

@@ -484,7 +484,7 @@ class Pfs:
             commit = head
         whole = self.trees.entry(root)
         if commit.attributes is not None:
-            commit = replace(commit, attributes=writer.forget(commit.attributes, ops))
+            commit = replace(commit, attributes=writer.forget(commit.attributes, ops, base))
         commit = commits.set_tree(ch, commit, root, whole.size, whole.count)
         if one_shot:
             commit = commits.finish_commit(ch, commit)

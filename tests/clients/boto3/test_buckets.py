@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -123,7 +124,7 @@ def test_a_location_is_told(client: Any, bucket: str) -> None:
 def test_writing_to_the_output_of_a_pipeline_is_refused(
     client: Any, s3_box: Client, bucket: str, refused: Refused
 ) -> None:
-    s3_box.create_pipeline(
+    s3_box.create_pipelines(
         {
             "pipeline": {"name": f"{bucket}-out"},
             "transform": {"cmd": ["true"]},
@@ -171,7 +172,7 @@ def test_the_token_opens_and_nothing_else_does(s3: str, bucket: str, refused: Re
         (None, None, "AccessDenied"),
     ):
         session = boto3.session.Session(key, secret) if key else boto3.session.Session()
-        config = Config(signature_version="unsigned") if key is None else None
+        config = Config(signature_version=UNSIGNED) if key is None else None
         with refused(code, 403):
             session.client("s3", endpoint_url=s3, config=config).list_objects_v2(Bucket=bucket)
 
@@ -195,7 +196,7 @@ def test_without_a_token_anybody_on_the_machine_may(http: str, box: Client, uniq
     for number, options in enumerate(
         (
             {"aws_access_key_id": "any", "aws_secret_access_key": "thing"},
-            {"config": Config(signature_version="unsigned")},
+            {"config": Config(signature_version=UNSIGNED)},
         )
     ):
         client = boto3.client("s3", endpoint_url=http, **options)

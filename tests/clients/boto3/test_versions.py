@@ -89,7 +89,12 @@ def test_an_unknown_version(client: Any, s3_box: Client, bucket: str, refused: R
 
 
 def test_the_past_is_not_deleted_by_halves(client: Any, bucket: str, refused: Refused) -> None:
-    version = client.put_object(Bucket=bucket, Key="k", Body=b"x")["VersionId"]
+    old = client.put_object(Bucket=bucket, Key="k", Body=b"old")["VersionId"]
+    client.put_object(Bucket=bucket, Key="k", Body=b"new")
     with refused("NotImplemented", 501):
-        client.delete_object(Bucket=bucket, Key="k", VersionId=version)
-    assert client.get_object(Bucket=bucket, Key="k", VersionId=version)["Body"].read() == b"x"
+        client.delete_object(Bucket=bucket, Key="k", VersionId=old)
+    wanted = {"Objects": [{"Key": "k", "VersionId": old}]}
+    (error,) = client.delete_objects(Bucket=bucket, Delete=wanted)["Errors"]
+    assert (error["Key"], error["Code"]) == ("k", "NotImplemented")
+    assert client.get_object(Bucket=bucket, Key="k", VersionId=old)["Body"].read() == b"old"
+    assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"new"

@@ -11,13 +11,13 @@ from pachybox.api.s3.xml import MOST_BYTES, MalformedXML, Node, document, parse,
 REGION = "PACHYDERM"
 
 
-def read_xml(ask: Ask, root: str, *, of_object: bool = False) -> Node:
+def read_xml(ask: Ask, root: str, *, summed: bool = True) -> Node:
     """The document of the request's body. Raises MalformedXML, also for another root.
 
-    ``of_object``: see Payload.
+    ``summed``: see Payload.
     """
     try:
-        found = parse(ask.payload(of_object=of_object).read_all(MOST_BYTES))
+        found = parse(ask.payload(summed=summed).read_all(MOST_BYTES))
     except MalformedXML as e:
         raise S3Error("MalformedXML", f"The XML cannot be read: {e}.") from None
     if found.name != root:

@@ -38,8 +38,8 @@ class Payload:
     """One body. ``length`` in plain bytes, None when unknown; ``wanted`` the digests that
     ``verify`` will ask for."""
 
-    def __init__(self, request: Request, identity: Identity, *, of_object: bool = False) -> None:
-        """``of_object``: the checksums in the headers are of an object, not of this body.
+    def __init__(self, request: Request, identity: Identity, *, summed: bool = True) -> None:
+        """``summed``: whether a checksum in the headers is this body's.
 
         Raises S3Error when what is said of the body contradicts itself.
         """
@@ -72,7 +72,7 @@ class Payload:
             if digest is None or len(digest) != 16:
                 raise S3Error("InvalidDigest", "The Content-MD5 you specified is not valid.")
             self._expect("md5", digest)
-        if not of_object:
+        if summed:
             self._checksums(headers)
 
     def _stream(self, said: str, length: str | None, identity: Identity) -> None:

@@ -90,8 +90,8 @@ class Door:
                 f"the pipeline has s3_out, and {made.edits[0].path} was written to /pfs/out",
                 "write to the bucket out of $S3_ENDPOINT, or remove s3_out",
             )
-        edits = self._buckets.edits()
-        return Collected(edits, sum(e.entry.size for e in edits), empty=made.empty)
+        puts = self._buckets.edits()
+        return Collected(list(puts), sum(put.entry.size for put in puts), empty=made.empty)
 
     def close(self) -> None:
         """Hang up; a second call does nothing."""

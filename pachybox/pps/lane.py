@@ -25,6 +25,7 @@ from pachybox.pps import gate, meta_file, planner
 from pachybox.pps.buckets import DatumBuckets
 from pachybox.pps.collect import Collector
 from pachybox.pps.disk_watch import Output
+from pachybox.pps.environment import environment
 from pachybox.pps.layout import Presented, Presenter
 from pachybox.pps.logs import heading
 from pachybox.pps.results import Outcome
@@ -66,6 +67,15 @@ class Bench:
     def s3_out(self) -> bool:
         """Whether output is written by S3."""
         return bool(self.pipeline.spec.get("s3_out"))
+
+    def open_door(self, datum: Datum) -> gate.Door | None:
+        """The S3 door of one attempt at a datum, where its pipeline wants one."""
+        if not self.by_s3 and not self.s3_out:
+            return None
+        buckets = DatumBuckets(
+            self.shop.pfs, self.session, self.job, datum, self.by_s3, writable=self.s3_out
+        )
+        return gate.Door(buckets, self.shop.gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +278,7 @@ class Lane:
         bench = self._bench
         visible = gate.shown(one.datum, bench.by_s3)
         one.shown = bench.presenter.present(visible.inputs, one.home.inputs)
-        if bench.by_s3 or bench.s3_out:
-            buckets = DatumBuckets(bench.shop.pfs, bench.session, one.datum, bench.by_s3, bench.s3_out)
-            one.door = gate.Door(buckets, bench.shop.gates)
+        one.door = bench.open_door(one.datum)
 
     def _hand_over(self, one: _Try) -> None:
         bench = self._bench
@@ -454,24 +462,3 @@ class Lane:
         self._clear(one, wrote=wrote)
         self._begun.discard(one)
         self._homes.append(one.home)
-
-
-def environment(
-    job: Job, worker: int, datum: Datum, by_s3: frozenset[str] = frozenset()
-) -> dict[str, str]:
-    """What user code of this datum sees (reference §3.11). ``by_s3``: inputs not under /pfs."""
-    env = {
-        "PACH_JOB_ID": job.id,
-        "PACH_OUTPUT_COMMIT_ID": job.id,
-        "PACH_DATUM_ID": datum.id,
-        "PPS_POD_NAME": f"{job.pipeline.name}-{worker}",
-    }
-    for one in datum.inputs:
-        if one.name not in by_s3:
-            env[one.name] = f"/pfs/{one.name}" + ("" if one.path == "/" else one.path)
-        env[f"{one.name}_COMMIT"] = one.commit
-        if one.join_on:
-            env[f"PACH_DATUM_{one.name}_JOIN_ON"] = one.join_on
-        if one.group_by:
-            env[f"PACH_DATUM_{one.name}_GROUP_BY"] = one.group_by
-    return env

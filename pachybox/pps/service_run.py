@@ -19,8 +19,9 @@ from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs, pipelines, planner, ports
-from pachybox.pps.lane import Bench, Running, environment
+from pachybox.pps import gate, jobs, pipelines, planner, ports
+from pachybox.pps.environment import environment
+from pachybox.pps.lane import Bench, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
 from pachybox.pps.ports import Publisher
@@ -71,8 +72,12 @@ class Program:
             self._worker = worker
         held = ExitStack()
         try:
-            shown = held.enter_context(bench.presenter.present(datum.inputs, home / "in"))
-            env = environment(bench.job, 0, datum)
+            visible = gate.shown(datum, bench.by_s3)
+            shown = held.enter_context(bench.presenter.present(visible.inputs, home / "in"))
+            env = environment(bench.job, 0, datum, bench.by_s3)
+            if (door := bench.open_door(datum)) is not None:
+                held.callback(door.close)
+                env |= door.environment
             del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
             log_file = bench.logs / "0.jsonl"
             worker.start(

@@ -186,7 +186,7 @@ _TOP = (
     *_resources("sidecar_resource_requests", "2.6+", "requests of the storage sidecar"),
     Field(
         "s3_out", _BOOL, "1 2", _BUILT,
-        "output is written by S3 (`$S3_ENDPOINT`, bucket `out`), not to /pfs/out; nothing is skipped",
+        "output goes by S3 (`$S3_ENDPOINT`, bucket `out`), not to /pfs/out; nothing is skipped",
     ),
     *_EGRESS,
     Field("standby", _BOOL, "1", _BUILT, "the older name of autoscaling"),

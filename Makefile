@@ -38,7 +38,7 @@ demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
 	@$(PY) examples/photos/demo.py
 
 test: $(STAMP) ## all tests; ARGS='tests/unit -k glob' for some
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
 check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/ruff format --check .

@@ -82,9 +82,9 @@ def get_location(ask: Ask) -> None:
 
 
 def get_versioning(ask: Ask) -> None:
-    """GetBucketVersioning: commits are versions, always."""
-    ask.bucket()
-    ask.send_xml(document("VersioningConfiguration", tag("Status", "Enabled")))
+    """GetBucketVersioning: commits are versions, but in the output of a job."""
+    status = tag("Status", "Enabled") if ask.objects.versioned(ask.bucket()) else ""
+    ask.send_xml(document("VersioningConfiguration", status))
 
 
 def put_versioning(ask: Ask) -> None:

@@ -316,6 +316,30 @@ class EgressRecord:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class FilesetRecord:
+    """A tree without a commit, until ``expires``. Laid on another tree, it first takes away
+    what ``deletes`` names there (see pfs.write.RemoveFile, exact), then adds its files."""
+
+    id: str
+    root: Hash
+    deletes: tuple[str, ...]
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRecord:
+    """A value that a client keeps in the box, and the filesets that stay with it."""
+
+    key: str
+    tag: str
+    type_url: str
+    value: bytes
+    filesets: tuple[str, ...]
+    created: datetime
+
+
 def _datum_row(d: DatumRecord) -> Row:
     p = d.job.pipeline
     return (
@@ -563,6 +587,26 @@ EGRESSES: Table[Job, EgressRecord] = Table(
     resident=True,
 )
 
+FILESETS: Table[str, FilesetRecord] = Table(
+    "filesets",
+    ("id", "root", "deletes_json", "created_us", "expires_us"),
+    1,
+    lambda f: f.id,
+    lambda k: (k,),
+    lambda f: (f.id, f.root, dumps(f.deletes), micros(f.created), micros(f.expires)),
+    lambda r: FilesetRecord(r[0], Hash(r[1]), tuple(json.loads(r[2])), moment(r[3]), moment(r[4])),
+)
+
+CACHE: Table[str, CacheRecord] = Table(
+    "cache",
+    ("key", "tag", "type_url", "value", "filesets_json", "created_us"),
+    1,
+    lambda c: c.key,
+    lambda k: (k,),
+    lambda c: (c.key, c.tag, c.type_url, c.value, dumps(c.filesets), micros(c.created)),
+    lambda r: CacheRecord(r[0], r[1], r[2], bytes(r[3]), tuple(json.loads(r[4])), moment(r[5])),
+)
+
 UPLOADS: Table[str, UploadRecord] = Table(
     "uploads",
     (
@@ -644,6 +688,8 @@ ALL: tuple[Table[Any, Any], ...] = (
     TRANSACTIONS,
     SECRETS,
     EGRESSES,
+    FILESETS,
+    CACHE,
     UPLOADS,
     EVENTS,
     FACTS,

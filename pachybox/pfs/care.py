@@ -36,6 +36,7 @@ ROOT_COLUMNS = (
     ("jobs", "datums"),
     ("datums", "dir"),
     ("uploads", "parts"),
+    ("filesets", "root"),
 )
 """(table, a column by which its records name a tree)."""
 ROOTS = tuple(
@@ -161,6 +162,9 @@ def _commits(pfs: Pfs, bad: set[Hash]) -> Iterator[Finding]:
     ):
         for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"datums of job {pipeline}@{id_}:{path}", detail)
+    for id_, root in pfs.meta.db.read("SELECT id, root FROM filesets"):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
+            yield Finding("error", f"fileset {id_}:{path}", detail)
 
 
 def _tree(pfs: Pfs, root: Hash, proved: set[Hash], bad: set[Hash]) -> Iterator[tuple[str, str]]:

@@ -514,37 +514,6 @@ class Pfs:
         found.update(Hash(r[0]) for r in rows)
         return found
 
-    def edit_metadata(
-        self, change: Callable[[dict[str, str]], dict[str, str]], target: Repo | Branch | Commit
-    ) -> None:
-        """Replace the user metadata of a repo, branch or commit by ``change`` of it."""
-
-        def run(ch: Change) -> None:
-            if isinstance(target, Repo):
-                repo = ch.repo(target)
-                ch.tx.put(REPOS, replace(repo, metadata=change(dict(repo.metadata))))
-            elif isinstance(target, Branch):
-                branch = ch.branch(target)
-                ch.tx.put(BRANCHES, replace(branch, metadata=change(dict(branch.metadata))))
-            else:
-                commit = ch.commit(target.repo, target.id)
-                ch.tx.put(COMMITS, replace(commit, metadata=change(dict(commit.metadata))))
-
-        self.change(run)
-
-    def edit_project_metadata(
-        self, change: Callable[[dict[str, str]], dict[str, str]], name: str
-    ) -> None:
-        """Replace the user metadata of a project by ``change`` of it."""
-
-        def run(ch: Change) -> None:
-            repos.require_project(ch.tx, name)
-            found = ch.tx.get(PROJECTS, name)
-            assert found is not None
-            ch.tx.put(PROJECTS, replace(found, metadata=change(dict(found.metadata))))
-
-        self.change(run)
-
 
 def _may_be_branch(ref: str) -> bool:
     """Whether ``ref``, which names no branch yet, would be made as one by a write."""

@@ -115,7 +115,7 @@ class Gate:
         if not _TIMESTAMP.fullmatch(timestamp):
             raise S3Error(what, "X-Amz-Date must be like 20260101T000000Z.")
         if not re.fullmatch(r"[0-9]{1,9}", expires) or int(expires) > MOST_EXPIRES_S:
-            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.")
+            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.", status=403)
         age = time() - _seconds(timestamp)
         if age < -SKEW_S:
             raise S3Error("AccessDenied", "The request is not valid yet.")

@@ -231,12 +231,11 @@ def _parts_xml(ask: Ask, info: ObjectInfo) -> str:
     inner = tag("PartsCount", len(info.attributes.parts)) + tag("PartNumberMarker", after)
     inner += tag("NextPartNumberMarker", page[-1].number if page else 0)
     inner += tag("MaxParts", most) + tag("IsTruncated", str(len(page) < len(parts)).lower())
-    if info.attributes.checksums:
-        inner += "".join(
-            f"<Part>{checksums_xml(p.checksums)}{tag('PartNumber', p.number)}"
-            f"{tag('Size', p.size)}</Part>"
-            for p in page
-        )
+    inner += "".join(
+        f"<Part>{checksums_xml(p.checksums)}{tag('PartNumber', p.number)}"
+        f"{tag('Size', p.size)}</Part>"
+        for p in page
+    )
     return f"<ObjectParts>{inner}</ObjectParts>"
 
 

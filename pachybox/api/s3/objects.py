@@ -171,12 +171,16 @@ def get_object(ask: Ask) -> None:
         response.end()
         return
     pieces = ask.objects.read(info, start, end - start)
-    # The first piece is taken before anything is said: damage found then is an error, not a cut.
-    first = next(pieces)
-    response.begin(status, kind, end - start, headers)
-    _send(first, response)
-    for piece in pieces:
-        _send(piece, response)
+    try:
+        # The first is taken before anything is said: damage found then is an error, not a cut.
+        first = next(pieces)
+        response.begin(status, kind, end - start, headers)
+        _send(first, response)
+        for piece in pieces:
+            _send(piece, response)
+    finally:
+        if close := getattr(pieces, "close", None):
+            close()
     response.end()
 
 

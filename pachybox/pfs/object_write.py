@@ -111,6 +111,7 @@ class Batch:
         self._now = now
         self.root: Hash = commit.root
         self.attributes: Hash | None = commit.attributes
+        put(b"")  # what NO_BLOB names
         self._pending: list[tuple[Op, list[Edit], list[Edit]]] = []
         self._paths: set[str] = set()
         self.done: list[tuple[Op, Entry]] = []

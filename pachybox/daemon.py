@@ -20,15 +20,20 @@ from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
     box_log,
+    cluster,
+    debug,
     egress,
     files,
+    filesets,
     jobs,
     pfs,
     pps,
+    query_logs,
     secrets,
     system,
 )
 from pachybox.api.metrics import Metrics
+from pachybox.api.s3.door import S3Door
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -39,6 +44,10 @@ log = logging.getLogger("pachybox.daemon")
 
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
+_HANDLERS = (
+    *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
+    *(system, cluster, debug),
+)
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -92,15 +101,23 @@ def serve(box: Box) -> Doors:
     config = box.config
     require_closed(config)
     access = Access(config.token)
-    table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
+    table = Table(collect(box, *_HANDLERS))
     metrics = Metrics(box.gauges)
-    rpc = GrpcDoor(table, access.of_headers, metrics)
+    authenticate = access.of_headers
+    rpc = GrpcDoor(table, authenticate, metrics)
+    s3 = S3Door(
+        box.objects,
+        token=config.token,
+        authenticate=authenticate,
+        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+    )
     server = Server(
         table,
         files.FileRoutes(box),
-        access=door.Access(access.of_headers, None if config.token else door.LOOPBACK_NAMES),
+        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
+        s3=s3,
     )
     doors = Doors(server, rpc)
     try:
@@ -173,6 +190,9 @@ def run(config: Config) -> None:
         log.info("stopped")
         signal.set_wakeup_fd(-1)
         wakeup.close()
+    if box.restarting is not None:
+        # the same command line in the same process, so that who watches it sees no end
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(config: Config | None = None) -> None:

@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from pachybox.api import wire
 from pachybox.api.failures import as_error
 from pachybox.api.grpc_queues import Budget, Inbox, Outbox
 from pachybox.api.metrics import Metrics
@@ -226,7 +227,7 @@ def _send(results: Iterator[Any], outbox: Outbox) -> None:
 def parse(method: Method, data: bytes) -> Any:
     """The request message in ``data``. Raises InvalidArgument."""
     try:
-        return method.request_class.FromString(data)
+        return wire.parse(method.request_class, data)
     except DecodeError as e:
         name = method.descriptor.input_type.full_name
         raise InvalidArgument(

@@ -19,6 +19,7 @@ from pachybox.api.access import Access, require_closed
 from pachybox.api.handlers import (
     archives,
     box_log,
+    datums,
     egress,
     files,
     jobs,
@@ -26,6 +27,7 @@ from pachybox.api.handlers import (
     pps,
     secrets,
     system,
+    templates,
 )
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
@@ -75,7 +77,9 @@ def serve(box: Box) -> Server:
     config = box.config
     require_closed(config)
     access = Access(config.token)
-    table = Table(collect(box, pfs, files, pps, jobs, box_log, secrets, egress, system))
+    table = Table(
+        collect(box, pfs, files, pps, jobs, datums, templates, box_log, secrets, egress, system)
+    )
     server = Server(
         table,
         files.FileRoutes(box),

@@ -21,6 +21,7 @@ from pachybox.api.handlers import (
     archives,
     box_log,
     cluster,
+    datums,
     debug,
     egress,
     files,
@@ -31,22 +32,10 @@ from pachybox.api.handlers import (
     query_logs,
     secrets,
     system,
+    templates,
 )
-    table = Table(collect(box, *_HANDLERS))
-    metrics = Metrics(box.gauges)
-    authenticate = access.of_headers
-    rpc = GrpcDoor(table, authenticate, metrics)
-    s3 = S3Door(
-        box.objects,
-        token=config.token,
-        authenticate=authenticate,
-        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
-    )
-    server = Server(
-        table,
-        files.FileRoutes(box),
-        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
-        metrics=metrics,
+from pachybox.api.metrics import Metrics
+from pachybox.api.s3.door import S3Door
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -59,7 +48,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug),
+    *(system, cluster, debug, datums, templates),
 )
 
 

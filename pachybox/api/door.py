@@ -1,7 +1,6 @@
 """One request to one answer: who may ask, which route it is, how errors are said.
 
-S3 door | guard (host, origin) -> authenticate -> route
-route -> JSON door | files door | web door | a page
+S3 door | guard (host, origin) -> authenticate -> route -> JSON | files | web door | a page
 """
 
 from __future__ import annotations

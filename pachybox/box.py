@@ -324,6 +324,7 @@ class Box:
         for project in self.pfs.list_projects():
             if project.name != "default":
                 self.pfs.delete_project(project.name, force=True)
+        self.pps.clear_defaults()
 
     def _care(self) -> None:
         """The janitor: collects garbage, bounds logs and events, now and then."""

@@ -115,9 +115,15 @@ class Package:
 
 
 admin = Package("admin_v2")
+auth = Package("auth_v2")
 box = Package(v1.PACKAGE)
+debug = Package("debug_v2")
+enterprise = Package("enterprise_v2")
+license_ = Package("license_v2")
+logs = Package("logs")
 pfs = Package("pfs_v2")
 pps = Package("pps_v2")
+storage = Package("storage")
 taskapi = Package("taskapi")
 transaction = Package("transaction_v2")
 version = Package("versionpb_v2")

@@ -250,6 +250,7 @@ class BoxStatus(Shown):
     pid: int
     started: datetime | None
     address: str
+    grpc_address: str
     socket: str
     runner: str
     repos: int
@@ -275,6 +276,7 @@ class BoxStatus(Shown):
             number("pid"),
             time_of(raw.get("started")),
             raw.get("address", ""),
+            raw.get("grpcAddress", ""),
             raw.get("socket", ""),
             raw.get("runner", ""),
             number("repos"),

@@ -493,7 +493,10 @@ class AsyncClient(AsyncBase):
         return self._stream(lambda: self._sync.list_history(file, depth=depth))
 
     async def create_fileset(self, files: Mapping[str, bytes | str | os.PathLike[str]]) -> str:
-        """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset."""
+        """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset.
+
+        Added to a commit they replace what is there.
+        """
         return await self._run(self._sync.create_fileset, files)
 
     async def get_fileset(self, commit: str) -> str:
@@ -509,7 +512,7 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.renew_fileset, fileset, seconds)
 
     async def compose_filesets(self, filesets: Iterable[str], seconds: int = 600) -> str:
-        """One fileset of several; of a path in more than one the last counts."""
+        """One fileset that does what several do, one after the other."""
         return await self._run(self._sync.compose_filesets, filesets, seconds)
 
     async def create_pipelines(

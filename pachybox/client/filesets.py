@@ -19,7 +19,10 @@ class Filesets(Base):
     """Methods on filesets. A fileset is an id; it is gone after its time to live."""
 
     def create_fileset(self, files: Mapping[str, bytes | str | os.PathLike[str]]) -> str:
-        """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset."""
+        """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset.
+
+        Added to a commit they replace what is there.
+        """
         upload = self.transport.upload(
             f"/api/{PFS}/CreateFileSet", {"Content-Type": "application/json"}
         )
@@ -45,7 +48,7 @@ class Filesets(Base):
         self.call(PFS, "RenewFileSet", file_set_id=fileset, ttl_seconds=str(seconds))
 
     def compose_filesets(self, filesets: Iterable[str], seconds: int = 600) -> str:
-        """One fileset of several; of a path in more than one the last counts."""
+        """One fileset that does what several do, one after the other."""
         found = self.call(
             PFS, "ComposeFileSet", file_set_ids=list(filesets), ttl_seconds=str(seconds)
         )
@@ -60,6 +63,7 @@ def _id(answer: Json) -> str:
 
 def _additions(files: Mapping[str, bytes | str | os.PathLike[str]]) -> Iterator[Json]:
     for path, source in files.items():
+        yield {"deleteFile": {"path": absolute(path)}}  # else what is there would be added to
         for piece in _pieces(source):
             raw = base64.b64encode(piece).decode()
             yield {"addFile": {"path": absolute(path), "raw": raw}}

@@ -11,10 +11,13 @@ from pachybox.api.s3.xml import MOST_BYTES, MalformedXML, Node, document, parse,
 REGION = "PACHYDERM"
 
 
-def read_xml(ask: Ask, root: str) -> Node:
-    """The document of the request's body. Raises MalformedXML, also for another root."""
+def read_xml(ask: Ask, root: str, *, summed: bool = True) -> Node:
+    """The document of the request's body. Raises MalformedXML, also for another root.
+
+    ``summed``: see Payload.
+    """
     try:
-        found = parse(ask.payload().read_all(MOST_BYTES))
+        found = parse(ask.payload(summed=summed).read_all(MOST_BYTES))
     except MalformedXML as e:
         raise S3Error("MalformedXML", f"The XML cannot be read: {e}.") from None
     if found.name != root:

@@ -130,6 +130,10 @@ class Objects:
             )
         return replace(bucket, created=branch.created)
 
+    def versioned(self, bucket: Bucket) -> bool:
+        """Whether commits are the versions of its objects."""
+        return True
+
     def create_bucket(self, name: str) -> Bucket:
         """Make the branch, and its repo when that is missing; BucketExists, and NotFound for
         a project that is not there."""

@@ -36,6 +36,7 @@ from pachybox.api.handlers import (
 )
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
+from pachybox.api.s3.gates import DatumGates
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.box import Box
@@ -121,6 +122,7 @@ def serve(box: Box) -> Doors:
         archives=archives.ArchiveRoutes(box),
         s3=s3,
     )
+    box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
     try:
         host, port = rpc.listen(config.grpc_host, config.grpc_port)

@@ -31,6 +31,7 @@ from pachybox.api.handlers import (
 )
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
+from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
@@ -141,6 +142,7 @@ def run(config: Config) -> None:
         raise
 
     wakeup = stop_on_signals(box)
+    box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
     log.info("ready address=%s socket=%s pid=%d", box.address, config.socket, os.getpid())
     try:

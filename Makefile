@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo clients test check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -37,7 +37,11 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard pachybox/wo
 demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
 	@$(PY) examples/photos/demo.py
 
-test: $(STAMP) ## all tests; ARGS='tests/unit -k glob' for some
+# One environment each, as they cannot live in one; an unmade one skips its tests, which say why.
+clients: $(STAMP) ## .venvs with the real clients that tests drive a box with
+	@$(PY) tests/clients/environments.py
+
+test: clients ## all tests; ARGS='tests/unit -k glob' for some
 	@$(PY) -m pytest $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, docs
@@ -56,16 +60,20 @@ bench: $(STAMP) ## measure, and renew the table of docs/performance.md; ARGS='st
 	@$(PY) benchmarks/run.py $(ARGS)
 
 # Universal: one file for Python 3.11 to 3.14, x86-64 and arm64. No index address is written.
-lock: | $(PY) ## renew requirements.lock from pyproject.toml; ARGS=--upgrade for new versions
+lock: | $(PY) ## renew requirements.lock, and those of the clients; ARGS=--upgrade for new versions
 	@$(VENV)/bin/uv --version 2>/dev/null | grep -qF 'uv $(UV_VERSION) ' || $(PY) -m pip install --quiet uv==$(UV_VERSION)
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  $(ARGS) --output-file requirements.lock pyproject.toml
+	@for client in tests/clients/*/requirements.in; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    $(ARGS) --output-file "$${client%.in}.lock" "$$client" || exit 1; done
 
 # Not the stamp: the lock must be renewable when pyproject.toml is newer than it.
 $(PY):
 	@$(MAKE) setup
 
-clean: ## remove the environment, caches and the demo's pictures
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist pachybox/worker/shim/bin
+clean: ## remove the environments, caches and the demo's pictures
+	rm -rf $(VENV) .venvs .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist pachybox/worker/shim/bin
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

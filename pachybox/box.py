@@ -28,6 +28,8 @@ from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
+from pachybox.pfs.filesets import Filesets
+from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
@@ -90,7 +92,10 @@ class Box:
         """
         self.config = config
         self.started = datetime.now(UTC)
-        self.address = ""
+        self.address = ""  # where the doors are; set by who opens them
+        self.grpc_address = ""
+        self.restarting: str | None = None
+        """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self._stop = threading.Event()
         home = config.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,6 +112,8 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
+        self.filesets = Filesets(self.pfs)
+        self.objects = Objects(self.pfs, self.reader)
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -133,11 +140,18 @@ class Box:
         self.pps.scheduler.start(self.address)
         self.egresser.start()
         self.ticker.start()
+        self.objects.start()
         self.cron.start()
         self._janitor.start()
 
     def request_stop(self) -> None:
         """Ask the daemon to stop; returns at once."""
+        self._stop.set()
+
+    def request_restart(self, reason: str) -> None:
+        """Ask the daemon to stop and begin anew; returns at once."""
+        log.info("restart asked for reason=%s", reason)
+        self.restarting = reason
         self._stop.set()
 
     def wait_stop(self) -> None:
@@ -148,6 +162,7 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.ticker.stop()
+        self.objects.stop()
         self.cron.stop()
         self.pps.scheduler.stop()
         self.egresser.stop()
@@ -175,16 +190,12 @@ class Box:
         """What ``pachybox status`` shows; sizes in bytes."""
         disk = os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
-        warnings = []
-        if free <= self._reserve(disk):
-            warnings.append(
-                f"the disk is nearly full ({format_size(free)} left): writes are refused"
-            )
         return {
             "version": __version__,
             "home": str(self.config.home),
             "pid": os.getpid(),
             "address": self.address,
+            "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
             "runner": self.runner.name,
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
@@ -194,8 +205,16 @@ class Box:
             "store_bytes": self.blobs.usage().bytes,
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
-            "warnings": warnings,
+            "warnings": self.warnings(disk),
         }
+
+    def warnings(self, disk: os.statvfs_result | None = None) -> list[str]:
+        """What whoever uses the box should know now. Cheap."""
+        disk = disk or os.statvfs(self.config.home)
+        free = disk.f_bavail * disk.f_frsize
+        if free > self._reserve(disk):
+            return []
+        return [f"the disk is nearly full ({format_size(free)} left): writes are refused"]
 
     def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
         """Figures for /metrics."""
@@ -261,7 +280,8 @@ class Box:
     # ---- care
 
     def collect_garbage(self) -> Collected:
-        """Free content that nothing names."""
+        """Free content that nothing names, and filesets whose time is over."""
+        self.filesets.expire()
         return care.collect_garbage(self.pfs)
 
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
@@ -297,6 +317,7 @@ class Box:
             try:
                 self.pps.prune_logs(_LOGS_KEPT)
                 self.meta.prune_events(_EVENTS_KEPT)
+                self.objects.tidy()
                 done = self.collect_garbage()
                 log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
             except Corrupt as e:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,7 +34,8 @@ class Config:
     ``reserve_bytes`` is the disk space left
     free: a write that would go below it is refused (0 = 5 % of the file system, at most
     1 GiB). ``quota_bytes`` bounds the content store (0 = no bound). ``workers`` bounds
-    the datums running at once in the whole box (0 = the cores).
+    the datums running at once in the whole box (0 = the cores). ``s3_domain`` is a name before
+    which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
     """
 
     home: Path
@@ -48,6 +50,7 @@ class Config:
     workers: int = 0
     gc_interval_s: int = 3600
     log_level: str = "info"
+    s3_domain: str = "localhost"
 
     @property
     def socket(self) -> Path:
@@ -70,6 +73,7 @@ class Config:
         return self.home / "run" / "box.log"
 
 
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 _KEYS = {f.name: f.type for f in fields(Config) if f.name != "home"}
 
 
@@ -110,5 +114,10 @@ def load(home: Path | None = None) -> Config:
     if values.get("runner", "auto") not in RUNNERS:
         raise InvalidArgument(
             f"runner {values['runner']!r} is not known", f"use one of {', '.join(RUNNERS)}"
+        )
+    domain = values.get("s3_domain")
+    if domain is not None and not _DOMAIN.fullmatch(str(domain)):
+        raise InvalidArgument(
+            f"{path}: s3_domain {domain!r} is no host name", "give one like s3.example.org"
         )
     return Config(home=home, **values)  # type: ignore[arg-type]  # types checked above

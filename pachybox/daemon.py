@@ -16,19 +16,26 @@ from types import FrameType
 
 from pachybox.api import door
 from pachybox.api.access import Access, require_closed
+from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
     box_log,
+    cluster,
     datums,
+    debug,
     egress,
     files,
+    filesets,
     jobs,
     pfs,
     pps,
+    query_logs,
     secrets,
     system,
     templates,
 )
+from pachybox.api.metrics import Metrics
+from pachybox.api.s3.door import S3Door
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
 from pachybox.api.worker_door import WorkerDoors
@@ -40,6 +47,10 @@ log = logging.getLogger("pachybox.daemon")
 
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
+_HANDLERS = (
+    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
+    *(system, cluster, debug),
+)
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -73,31 +84,57 @@ def set_up_logging(path: Path, level: str) -> None:
     path.chmod(0o600)
 
 
-def serve(box: Box) -> Server:
-    """Open the doors of a box. Raises Refused when the port is taken."""
+class Doors:
+    """The open doors of a box."""
+
+    def __init__(self, server: Server, rpc: GrpcDoor) -> None:
+        self._server = server
+        self._rpc = rpc
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Stop both at once, so that the grace of one is not added to the other's."""
+        other = threading.Thread(target=self._rpc.stop, args=(grace_s,), name="stop-grpc")
+        other.start()
+        self._server.stop(grace_s)
+        other.join()
+
+
+def serve(box: Box) -> Doors:
+    """Open the doors of a box. Raises Refused when a port is taken."""
     config = box.config
     require_closed(config)
     access = Access(config.token)
-    table = Table(
-        collect(box, pfs, files, pps, jobs, datums, templates, box_log, secrets, egress, system)
+    table = Table(collect(box, *_HANDLERS))
+    metrics = Metrics(box.gauges)
+    authenticate = access.of_headers
+    rpc = GrpcDoor(table, authenticate, metrics)
+    s3 = S3Door(
+        box.objects,
+        token=config.token,
+        authenticate=authenticate,
+        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
     )
     server = Server(
         table,
         files.FileRoutes(box),
-        access=door.Access(access.of_headers, None if config.token else door.LOOPBACK_NAMES),
-        gauges=box.gauges,
+        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        metrics=metrics,
         archives=archives.ArchiveRoutes(box),
+        s3=s3,
     )
+    doors = Doors(server, rpc)
     try:
+        host, port = rpc.listen(config.grpc_host, config.grpc_port)
+        box.grpc_address = f"grpc://{host}:{port}"
         host, port = server.listen_tcp(
             config.http_host, config.http_port, remote=bool(config.token)
         )
         box.address = f"http://{host}:{port}"
         server.listen_unix(config.socket)
     except BaseException:
-        server.stop(0.0)
+        doors.stop(0.0)
         raise
-    return server
+    return doors
 
 
 def stop_on_signals(box: Box) -> socket.socket:
@@ -136,7 +173,7 @@ def run(config: Config) -> None:
     box = Box(config)
     try:
         set_up_logging(config.log_file, config.log_level)
-        server = serve(box)
+        doors = serve(box)
     except BaseException:
         box.close()
         raise
@@ -144,16 +181,22 @@ def run(config: Config) -> None:
     wakeup = stop_on_signals(box)
     box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
-    log.info("ready address=%s socket=%s pid=%d", box.address, config.socket, os.getpid())
+    log.info(
+        "ready address=%s grpc=%s socket=%s pid=%d",
+        box.address, box.grpc_address, config.socket, os.getpid(),
+    )  # fmt: skip
     try:
         box.wait_stop()
     finally:
         log.info("stopping")
-        server.stop()
+        doors.stop()
         box.close()
         log.info("stopped")
         signal.set_wakeup_fd(-1)
         wakeup.close()
+    if box.restarting is not None:
+        # the same command line in the same process, so that who watches it sees no end
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(config: Config | None = None) -> None:

@@ -58,7 +58,7 @@ class Box:
     def __init__(self, folder: Path, photos: Path) -> None:
         home = folder / "box"
         home.mkdir()
-        (home / "box.toml").write_text('http_port = 0\nrunner = "process"\n')
+        (home / "box.toml").write_text('http_port = 0\ngrpc_port = 0\nrunner = "process"\n')
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX_")}
         self.env["PACHYBOX_HOME"] = str(home)
         self.program = Path(sys.executable).parent / "pachybox"

@@ -44,6 +44,11 @@ def stored() -> descriptor_pb2.FileDescriptorSet:
     return descriptor_pb2.FileDescriptorSet.FromString(data)
 
 
+def all_files() -> list[descriptor_pb2.FileDescriptorProto]:
+    """Every file of definitions, ours last."""
+    return [*stored().file, v1.file_descriptor()]
+
+
 def pool() -> descriptor_pool.DescriptorPool:
     """The pool that holds every definition; loads them at the first call (about 2 ms)."""
     shared = descriptor_pool.Default()
@@ -51,7 +56,7 @@ def pool() -> descriptor_pool.DescriptorPool:
         with _lock:
             if not _services:
                 found = []
-                for file in (*stored().file, v1.file_descriptor()):
+                for file in all_files():
                     shared.AddSerializedFile(file.SerializeToString())
                     found += [f"{file.package}.{service.name}" for service in file.service]
                 _services.extend(found)
@@ -110,9 +115,15 @@ class Package:
 
 
 admin = Package("admin_v2")
+auth = Package("auth_v2")
 box = Package(v1.PACKAGE)
+debug = Package("debug_v2")
+enterprise = Package("enterprise_v2")
+license_ = Package("license_v2")
+logs = Package("logs")
 pfs = Package("pfs_v2")
 pps = Package("pps_v2")
+storage = Package("storage")
 taskapi = Package("taskapi")
 transaction = Package("transaction_v2")
 version = Package("versionpb_v2")

@@ -1,28 +1,30 @@
 """One request to one answer: who may ask, which route it is, how errors are said.
 
-guard (host, origin) -> authenticate -> route -> JSON door | files door | a page
+S3 door | guard (host, origin) -> authenticate -> route -> JSON | files | web door | a page
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
+from pachybox.api import files_door, jsonschema, openapi, web_door
 from pachybox.api import metrics as metrics_page
-from pachybox.api import openapi
 from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
 from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
-from pachybox.api.files_door import FilesDoor, Routes
-from pachybox.api.http import Rejected, Request, rejected
-from pachybox.api.json_door import JsonDoor
+from pachybox.api.files_door import FilesDoor
+from pachybox.api.guard import guard
+from pachybox.api.http import Rejected, Request
+from pachybox.api.json_door import JsonDoor, StreamFailed
 from pachybox.api.response import JSON, Response, error_json
+from pachybox.api.s3.door import S3Door
 from pachybox.api.table import Call, Cancel, Table
 from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
 from pachybox.errors import (
@@ -43,9 +45,6 @@ _PAGE_HEADERS = (
     ("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
     ("X-Content-Type-Options", "nosniff"),
 )
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
-# What a form on a foreign page can send without asking first.
-_SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
 _Served = tuple[str, PachyboxError | None]
 
 
@@ -63,6 +62,10 @@ class Access:
     hosts: frozenset[str] | None = LOOPBACK_NAMES
 
 
+class Routes(files_door.Routes, web_door.Pages, Protocol):
+    """What the box offers beside the table."""
+
+
 class Door:
     """Answers requests. Shared by all connections; keeps no state of any."""
 
@@ -77,11 +80,14 @@ class Door:
         metrics: metrics_page.Metrics,
         version: str,
         archives: Archives | None = None,
+        s3: S3Door | None = None,
     ) -> None:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
         self._files = FilesDoor(routes)
+        self._web = web_door.WebDoor(routes)
         self._archives = ArchiveDoor(archives) if archives is not None else None
+        self._s3 = s3
         self._access = access
         self._metrics = metrics
         self._version = version
@@ -91,6 +97,10 @@ class Door:
 
         Raises Gone when the client left; then nothing more can be said to it.
         """
+        s3 = self._s3
+        if s3 is not None and s3.claims(request):
+            s3.answer(request, response, self._access.hosts, self._metrics)
+            return
         began = monotonic()
         name, code = "other", "ok"
         try:
@@ -106,6 +116,9 @@ class Door:
         except Rejected as e:
             code = e.error.code
             self._refuse(request, response, e.status, e.error, e.headers)
+        except StreamFailed as e:
+            code = e.error.code
+            self._refuse(request, response, e.error.http_status, e.error, form='{"error":%s}\n')
         except Exception as e:
             error = as_error(e, f"{request.method} {request.path}")
             code = error.code
@@ -119,13 +132,15 @@ class Door:
 
     def _serve(self, request: Request, response: Response) -> _Served:
         if not request.local:
-            self._guard(request)
+            guard(request, self._access.hosts)
         path = request.path
         if path == "/healthz":
             _allow(request, "GET", "HEAD")
             response.send(200, "text/plain", b"ok\n")
             return "GET /healthz", None
         headers = request.headers
+        if path.startswith(("/pfs/", "/archive/")):
+            web_door.token_of(request)
         principal = self._access.authenticate(headers, request.local)
         if path.startswith("/api/"):
             _allow(request, "POST")
@@ -150,7 +165,12 @@ class Door:
         if path.startswith("/pfs/"):
             _allow(request, "GET", "HEAD")
             name = "GET /pfs"
-            self._files.download(request, response, _call(name, request, response, principal))
+            self._web.page(request, response, _call(name, request, response, principal))
+            return name, None
+        if path.startswith("/archive/"):
+            _allow(request, "GET")
+            name = "GET /archive"
+            self._web.archive(request, response, _call(name, request, response, principal))
             return name, None
         return self._page(path, request, response), None
 
@@ -165,6 +185,11 @@ class Door:
             _allow(request, "GET", "HEAD")
             page = Path(__file__).with_name("docs.html").read_bytes()
             response.send(200, _HTML, page, _PAGE_HEADERS)
+        elif path.startswith("/jsonschema/"):
+            _allow(request, "GET", "HEAD")
+            kind, body = jsonschema.page(path)
+            response.send(200, kind, body, _PAGE_HEADERS)
+            return "GET /jsonschema"
         else:
             raise NotFound(f"nothing is at {path[:200]}", "see /docs for what there is")
         return f"GET {path}"
@@ -184,41 +209,10 @@ class Door:
             return f"POST {request.path}"
         if request.path in ("/files/put", "/files/get"):
             return f"{'POST' if request.path == '/files/put' else 'GET'} {request.path}"
-        return "GET /pfs" if request.path.startswith("/pfs/") else "other"
-
-    def _guard(self, request: Request) -> None:
-        """Keep web pages of others away from a server on the user's own machine.
-
-        A page whose name was rebound to 127.0.0.1 gives itself away by Host, one that
-        sends requests across by Origin or Sec-Fetch-Site.
-        """
-        headers = request.headers
-        host = headers.get("host", "")
-        match = _HOST.fullmatch(host)
-        hosts = self._access.hosts
-        if match is None or (hosts is not None and match[1].lower() not in hosts):
-            raise Rejected(
-                403,
-                InvalidArgument(
-                    f"host {host[:80]!r} is not a name of this box",
-                    "use localhost or 127.0.0.1, or configure the name",
-                ),
-            )
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise rejected(403, "requests from other sites' pages are refused")
-        site = headers.get("sec-fetch-site")
-        if site in ("cross-site", "same-site") and not (
-            request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-        ):
-            raise rejected(403, "requests from other sites' pages are refused")
-        browser = origin is not None or site is not None or "referer" in headers
-        if browser and request.method == "POST":
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind in _SIMPLE_TYPES and not request.body.finished:
-                raise rejected(
-                    415, "a page must say what it sends", "use content-type application/json"
-                )
+        for part in ("/pfs", "/archive"):
+            if request.path.startswith(f"{part}/"):
+                return f"GET {part}"
+        return "other"
 
     def _refuse(
         self,
@@ -227,8 +221,9 @@ class Door:
         status: int,
         error: PachyboxError,
         headers: tuple[tuple[str, str], ...] = (),
+        form: str = "%s",
     ) -> None:
-        """Answer with an error; too late for that, cut the answer short."""
+        """Answer with an error, in ``form``; too late for that, cut the answer short."""
         if response.started:
             log.warning("answer cut short path=%s error=%s", request.path, error)
             raise Gone from error
@@ -239,7 +234,7 @@ class Door:
             response.keep_alive = False
         if isinstance(error, Unauthenticated):
             headers = (*headers, ("WWW-Authenticate", "Bearer"))
-        response.send(status, JSON, error_json(error).encode(), headers)
+        response.send(status, JSON, (form % error_json(error)).encode(), headers)
 
 
 def _allow(request: Request, *methods: str) -> None:

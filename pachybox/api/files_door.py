@@ -1,19 +1,16 @@
-"""Files over HTTP beside the table: bulk upload and download, and one file by its URL.
+"""Files over HTTP beside the table: bulk upload and download, in frames.
 
-The box gives the content through ``Routes``; this part speaks HTTP: frames, ranges, entity
-tags, content types.
+The box gives the content through ``Routes``.
 """
 
 from __future__ import annotations
 
 import json
-import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from pachybox.api.failures import as_error
 from pachybox.api.frame_writer import FrameWriter
@@ -24,9 +21,6 @@ from pachybox.api.table import Call
 from pachybox.api.transport import Gone
 from pachybox.errors import InvalidArgument, PachyboxError
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_TYPES = mimetypes.MimeTypes()  # built-in types only: the same on every machine
-
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
@@ -36,20 +30,6 @@ class FilePart:
     offset: int
     length: int
     close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """One file to be sent. ``etag`` is its content's identity, without quotes.
-
-    ``read(offset, length)`` gives that range as pieces: bytes, or FileParts that the
-    kernel sends.
-    """
-
-    size: int
-    etag: str
-    read: Callable[[int, int], Iterator[bytes | memoryview | FilePart]]
-    content_type: str = ""
 
 
 class Routes(Protocol):
@@ -76,13 +56,9 @@ class Routes(Protocol):
         """
         ...
 
-    def download(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download:
-        """One file for sending by its URL."""
-        ...
-
 
 class FilesDoor:
-    """``/files/put``, ``/files/get`` and ``/pfs/...``."""
+    """``/files/put`` and ``/files/get``."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
@@ -138,81 +114,6 @@ class FilesDoor:
             return error
         out.end()
         return None
-
-    def download(self, request: Request, response: Response, call: Call) -> None:
-        """Send one file: ``/pfs/<project>/<repo>/<ref>/<path>``, whole or a range."""
-        parts = request.segments()[1:]
-        if len(parts) < 4 or not all(parts[:3]):
-            raise InvalidArgument(
-                "a file's address is /pfs/<project>/<repo>/<ref>/<path>",
-                "ref is a branch or a commit id",
-            )
-        path = "/" + "/".join(parts[3:])
-        file = self._routes.download(parts[0], parts[1], parts[2], path, call)
-        tag = f'"{file.etag}"'
-        headers = [
-            ("Accept-Ranges", "bytes"),
-            ("ETag", tag),
-            ("Content-Disposition", f"inline; filename*=UTF-8''{quote(parts[-1], safe='')}"),
-            # What users stored must not run as a page of this server, nor be guessed at.
-            ("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
-            ("X-Content-Type-Options", "nosniff"),
-            # A branch moves: ask each time, at the price of one comparison.
-            ("Cache-Control", "no-cache"),
-        ]
-        kind = file.content_type or _TYPES.guess_type(path)[0] or "application/octet-stream"
-        if not re.fullmatch(r"[!-~]+/[ -~]+", kind):
-            kind = "application/octet-stream"
-        if _matches(request.headers.get("if-none-match", ""), tag):
-            response.send(304, kind, b"", headers)
-            return
-        start, end, status = 0, file.size, 200
-        wanted = request.headers.get("range", "")
-        if wanted and request.headers.get("if-range", tag) == tag:
-            found = _range(wanted, file.size)
-            if found == (0, 0):
-                headers.append(("Content-Range", f"bytes */{file.size}"))
-                response.send(416, "text/plain", b"", headers)
-                return
-            if found:
-                start, end = found
-                status = 206
-                headers.append(("Content-Range", f"bytes {start}-{end - 1}/{file.size}"))
-        response.begin(status, kind, end - start, headers)
-        if request.method != "HEAD":
-            _send(file.read(start, end - start), response)
-        response.end()
-
-
-def _send(pieces: Iterator[bytes | memoryview | FilePart], response: Response) -> None:
-    for piece in pieces:
-        if not isinstance(piece, FilePart):
-            response.write(piece)
-            continue
-        try:
-            response.write_file(piece.fd, piece.offset, piece.length)
-        finally:
-            piece.close()
-
-
-def _range(text: str, size: int) -> tuple[int, int] | None:
-    """Start and end of a single range; (0, 0) when none of it exists, None when not a range."""
-    match = _RANGE.fullmatch(text.replace(" ", ""))
-    if match is None or match[1] == match[2] == "" or len(match[1] + match[2]) > 36:
-        return None  # several ranges or another unit: answered with the whole file
-    if not match[1]:
-        count = min(int(match[2]), size)
-        return (size - count, size) if count else (0, 0)
-    start = int(match[1])
-    end = min(int(match[2]) + 1, size) if match[2] else size
-    if match[2] and int(match[2]) < start:
-        return None
-    return (start, end) if start < size else (0, 0)
-
-
-def _matches(header: str, tag: str) -> bool:
-    tags = {t.strip().removeprefix("W/") for t in header.split(",")}
-    return tag in tags or "*" in tags
 
 
 def _parameters(request: Request, known: set[str]) -> dict[str, str]:

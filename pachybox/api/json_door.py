@@ -1,25 +1,40 @@
-"""The JSON door: ``POST /api/<package.Service>/<Method>``.
+"""The JSON door: ``POST /api/<package.Service>/<Method>``, as grpc-gateway serves Pachyderm's API.
 
     request bytes -> parser -> handler of the table -> printer -> response bytes
 
-One request message is one JSON object, a stream of requests one object a line. One
+One request message is one JSON object, a stream of requests objects one after the other. One
 response is one object; a stream is lines ``{"result": ...}`` and, after an error, a last
-line ``{"error": ...}``. An error before the first result is a plain error answer.
+line ``{"error": ...}``: also the whole answer, with the error's status, when nothing came before.
+
+grpc-gateway prints fields that are not set and overlooks unknown ones. A client that wants neither
+says so in the words of RFC 7240: ``Prefer: handling=strict, return=minimal``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pachybox.api.failures import as_error
-from pachybox.api.http import Body, Request
+from pachybox.api.http import Rejected, Request
+from pachybox.api.json_stream import values
 from pachybox.api.parser import parse
 from pachybox.api.printer import Printer, printer
 from pachybox.api.response import JSON, LINES, Lines, Response, error_json
 from pachybox.api.table import Call, Method, Table
-from pachybox.api.transport import Attendant, Gone, Limits
+from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
 from pachybox.errors import InvalidArgument, PachyboxError
+
+# What grpc-gateway passes on of the answer's metadata.
+_METADATA = ("Grpc-Metadata-Content-Type", "application/grpc")
+
+
+class StreamFailed(Exception):
+    """A stream ended by ``error`` before its first result."""
+
+    def __init__(self, error: PachyboxError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class JsonDoor:
@@ -35,22 +50,26 @@ class JsonDoor:
     ) -> PachyboxError | None:
         """Answer one call. Returns the error that ended a stream which had begun.
 
-        An error before anything was written is raised, for the caller to answer with.
+        An error before anything was written is raised, for the caller to answer with:
+        StreamFailed when it came out of a stream.
         """
         method.require()
+        prefer = request.headers.get("prefer", "")
+        unknown: list[str] = []
+        ignored = None if "handling=strict" in prefer else unknown.append
         if method.kind.client_streams:
-            message: Any = self._requests(method, request.body)
+            message: Any = self._requests(method, request, ignored)
         else:
             data = request.body.read_all(self._limits.message_bytes, self._limits.body_s)
-            message = parse(data, method.request_class)
+            message = parse(data, method.request_class, ignored)
+        show = printer(method.descriptor.output_type, "return=minimal" not in prefer)
         result = method.invoke(message, call)
-        show = printer(method.descriptor.output_type)
         if not method.kind.server_streams:
-            response.send(200, JSON, show(result).encode())
+            response.send(200, JSON, show(result).encode(), _headers(unknown))
             return None
         results = iter(result)
         try:
-            return self._stream(method, results, show, response)
+            return self._stream(method, results, show, response, unknown)
         except Gone:
             call.cancel.set()
             raise
@@ -58,16 +77,23 @@ class JsonDoor:
             if close := getattr(results, "close", None):
                 close()
 
-    def _requests(self, method: Method, body: Body) -> Iterator[Any]:
+    def _requests(
+        self, method: Method, request: Request, ignored: Callable[[str], object] | None
+    ) -> Iterator[Any]:
         cls = method.request_class
-        for number, line in enumerate(body.lines(self._limits.message_bytes), 1):
+        for number, text in enumerate(values(request.body, self._limits.message_bytes), 1):
             try:
-                yield parse(line, cls)
+                yield parse(text, cls, ignored)
             except InvalidArgument as e:
-                raise InvalidArgument(f"line {number}: {e.message}", e.hint) from e
+                raise InvalidArgument(f"message {number}: {e.message}", e.hint) from e
 
     def _stream(
-        self, method: Method, results: Iterator[Any], show: Printer, response: Response
+        self,
+        method: Method,
+        results: Iterator[Any],
+        show: Printer,
+        response: Response,
+        unknown: list[str],
     ) -> PachyboxError | None:
         lines = Lines(response, self._attendant)
         wire = response.wire
@@ -75,21 +101,30 @@ class JsonDoor:
         try:
             for result in results:
                 if not response.started:
-                    response.begin(200, LINES)
+                    response.begin(200, LINES, None, _headers(unknown))
                 if result is None:
                     lines.flush()
                 else:
                     lines.add(f'{{"result":{show(result)}}}\n')
                 if wire.gone:
                     raise Gone
-        except Gone:
+        except (Gone, Rejected, TimedOut):
             raise
         except Exception as e:
-            if not response.started:
-                raise
             error = as_error(e, method.full_name)
+            if not response.started:
+                raise StreamFailed(error) from e
             lines.add(f'{{"error":{error_json(error)}}}\n')
         if not response.started:
-            response.begin(200, LINES)
+            response.begin(200, LINES, None, _headers(unknown))
         lines.end()
         return error
+
+
+def _headers(unknown: list[str]) -> list[tuple[str, str]]:
+    """The answer's headers; a warning names the first field of the request that was overlooked."""
+    if not unknown:
+        return [_METADATA]
+    text = unknown[0].replace("\\", "").replace('"', "'")
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text[:300])
+    return [_METADATA, ("Warning", f'299 pachybox "{plain}"')]

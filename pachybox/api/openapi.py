@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from pachybox.api import archive_address
+from pachybox.api.samples import sample
 from pachybox.api.table import Kind, Method, Table
 
 if TYPE_CHECKING:
@@ -57,7 +59,12 @@ _ERROR: Schema = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"reason": {"type": "string"}, "hint": {"type": "string"}},
+                "properties": {
+                    "@type": {"type": "string", "description": "google.rpc.ErrorInfo"},
+                    "reason": {"type": "string"},
+                    "domain": {"type": "string"},
+                    "metadata": {"type": "object", "properties": {"hint": {"type": "string"}}},
+                },
             },
         },
     },
@@ -65,6 +72,8 @@ _ERROR: Schema = {
 _ERROR_ANSWER = {"$ref": "#/components/responses/Error"}
 _TEXT: Schema = {"text/plain": {"schema": {"type": "string"}}}
 _BYTES: Schema = {"application/octet-stream": {"schema": {}}}
+_ZIP: Schema = {"application/zip": {"schema": {}}}
+_JSON: Schema = {"application/json": {"schema": {"type": "object"}}}
 _FRAMES: Schema = {"application/x-pachybox-frames": {"schema": {}}}
 
 
@@ -103,10 +112,7 @@ def _operation(method: Method, schemas: dict[str, Schema]) -> dict[str, Any]:
     answer = _message(method.descriptor.output_type, schemas)
     request_type = answer_type = "application/json"
     said = [_KINDS[method.kind]]
-    if method.kind.client_streams:
-        request_type = "application/x-ndjson"
     if method.kind.server_streams:
-        answer_type = "application/x-ndjson"
         answer = {"type": "object", "properties": {"result": answer, "error": _ref("Error")}}
     if method.handler is None:
         said.append("Not built in this version: answers 501.")
@@ -116,6 +122,7 @@ def _operation(method: Method, schemas: dict[str, Schema]) -> dict[str, Any]:
         "summary": method.name,
         "description": " ".join(said),
         "x-pachybox-built": method.handler is not None,
+        "x-pachybox-sample": sample(method),
         "requestBody": {"content": {request_type: {"schema": request}}},
         "responses": {
             "200": {"description": "Done", "content": {answer_type: {"schema": answer}}},
@@ -189,10 +196,7 @@ _TYPE_NAMES = {
 def _plain_paths() -> dict[str, Any]:
     names = ("project", "repo", "ref")
     commit = [_query(name, required=name != "project") for name in names]
-    in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in (*names, "path")
-    ]
+    in_path = [_in_path(name) for name in (*names, "path")]
     get_options = [_query(name) for name in ("path", "glob", "joined", "fds", "offset")]
     return {
         "/healthz": {"get": _plain("Whether the box answers", _TEXT)},
@@ -209,9 +213,24 @@ def _plain_paths() -> dict[str, Any]:
             "get": _plain("Download many files, in frames", _FRAMES, [*commit, *get_options])
         },
         "/pfs/{project}/{repo}/{ref}/{path}": {
-            "get": _plain("One file, whole or a range of it", _BYTES, in_path)
+            "get": _plain("One file, whole or a range of it, or a directory", _BYTES, in_path)
+            | {"x-pachybox-path": "/pfs/default/images/master/a.txt"}
+        },
+        "/archive/{files}.zip": {
+            "get": _plain("Files and directories as a zip", _ZIP, [_in_path("files")])
+            | {"x-pachybox-path": archive_address.path(["default/images@master:/"])}
+        },
+        "/jsonschema/{package}/{message}.schema.json": {
+            "get": _plain(
+                "The JSON schema of a message", _JSON, [_in_path("package"), _in_path("message")]
+            )
+            | {"x-pachybox-path": "/jsonschema/pps_v2/CreatePipelineRequest.schema.json"}
         },
     }
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _query(name: str, *, required: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -19,13 +20,21 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _MAX_DEPTH = 100
+_UNREADABLE = (
+    json_format.ParseError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+)  # what json_format raises for values that do not fit
 
 
-def parse(text: bytes | bytearray, cls: Any) -> Any:
+def parse(text: bytes | bytearray, cls: Any, ignored: Callable[[str], object] | None = None) -> Any:
     """A message of class ``cls`` from JSON; from nothing, an empty message.
 
     Names are accepted in lowerCamelCase and in snake_case. Raises InvalidArgument naming
-    what cannot be read.
+    what cannot be read. An unknown field is refused, or with ``ignored`` left out and told to it.
     """
     message = cls()
     if not text or text == b"{}" or text.isspace():
@@ -42,16 +51,19 @@ def parse(text: bytes | bytearray, cls: Any) -> Any:
         )
     try:
         return json_format.ParseDict(value, message, max_recursion_depth=_MAX_DEPTH)
-    except (
-        json_format.ParseError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        RecursionError,
-    ) as e:
+    except _UNREADABLE as e:
         unknown = _unknown_field(value, message.DESCRIPTOR, "", 0)
-        raise unknown or InvalidArgument(f"the request cannot be read: {_one_line(e)}") from e
+        if unknown is None:
+            raise InvalidArgument(f"the request cannot be read: {_one_line(e)}") from e
+        if ignored is None:
+            raise unknown from e
+    ignored(str(unknown))
+    try:
+        return json_format.ParseDict(
+            value, cls(), ignore_unknown_fields=True, max_recursion_depth=_MAX_DEPTH
+        )
+    except _UNREADABLE as e:
+        raise InvalidArgument(f"the request cannot be read: {_one_line(e)}") from e
 
 
 def _refuse_constant(name: str) -> None:

@@ -4,6 +4,9 @@ The JSON is that of the protobuf standard, the same as ``json_format.MessageToDi
 (lowerCamelCase names, defaults left out, 64-bit integers as strings, enums by name, bytes
 in base64), held equal by a property test. A listing prints one message per file, so the
 cost per message is what a listing costs: 5 us a FileInfo, where ``json_format`` takes 28.
+
+``full`` prints the fields that are not set too, as grpc-gateway does: defaults, empty lists
+and maps, null for messages; only fields within a oneof (optional ones too) stay out.
 """
 
 from __future__ import annotations
@@ -40,13 +43,13 @@ _REMEMBER_COUNT = 1024
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # naive on purpose: printed with a "Z"
 
 
-def to_json(message: Any) -> str:
+def to_json(message: Any, *, full: bool = False) -> str:
     """One message as a line of JSON without spaces."""
-    return printer(message.DESCRIPTOR)(message)
+    return printer(message.DESCRIPTOR, full)(message)
 
 
 @cache
-def printer(descriptor: Descriptor) -> Printer:
+def printer(descriptor: Descriptor, full: bool = False) -> Printer:
     """The function which prints messages of the type ``descriptor``."""
     special = _WELL_KNOWN.get(descriptor.full_name)
     if special is not None:
@@ -54,43 +57,61 @@ def printer(descriptor: Descriptor) -> Printer:
     lines = ["def print_message(m):", "    o = []"]
     names: dict[str, Any] = {"quote": encode_basestring}
     for index, field in enumerate(descriptor.fields):
-        lines += _field_lines(index, field, names)
+        lines += _field_lines(index, field, names, full)
     lines.append("    return '{' + ','.join(o) + '}'")
     exec("\n".join(lines), names)  # the text is made of descriptors only, never of input
     found: Printer = names["print_message"]
     return found
 
 
-def _field_lines(index: int, field: FieldDescriptor, names: dict[str, Any]) -> list[str]:
+def _field_lines(
+    index: int, field: FieldDescriptor, names: dict[str, Any], full: bool
+) -> list[str]:
     """The lines which add one field to ``o``; what they call is put into ``names``."""
     key = f"{encode_basestring(field.json_name)}:"
     get = f"m.{field.name}" if not _reserved(field.name) else f"getattr(m, {field.name!r})"
     call = f"p{index}"
+    unset = _unset(field) if full else ""
+    otherwise = ["    else:", f"        o.append({key + unset!r})"] if unset else []
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        names[call] = _map_printer(field)
-        return [f"    if v := {get}:", f"        o.append({key!r} + {call}(v))"]
+        names[call] = _map_printer(field, full)
+        return [f"    if v := {get}:", f"        o.append({key!r} + {call}(v))", *otherwise]
     if field.is_repeated:
-        names[call] = _deferred(field)
+        names[call] = _deferred(field, full)
         item = "quote(x)" if field.type == field.TYPE_STRING else f"{call}(x)"
         return [
             f"    if v := {get}:",
             f"        o.append({key + '['!r} + ','.join([{item} for x in v]) + ']')",
+            *otherwise,
         ]
     test = f"m.HasField({field.name!r})" if field.has_presence else f"v := {get}"
     value = get if field.has_presence else "v"
     if field.type == field.TYPE_STRING:
         text = f"quote({value})"
     elif field.type in _INT64:
-        return [f"    if {test}:", f"        o.append(f'{key}\"{{{value}}}\"')"]
+        return [f"    if {test}:", f"        o.append(f'{key}\"{{{value}}}\"')", *otherwise]
     elif field.type in _INT32:
-        return [f"    if {test}:", f"        o.append(f'{key}{{{value}}}')"]
+        return [f"    if {test}:", f"        o.append(f'{key}{{{value}}}')", *otherwise]
     else:
-        names[call] = _deferred(field)
+        names[call] = _deferred(field, full)
         text = f"{call}({value})"
         if not field.has_presence and field.type in _FLOATS:
             # -0.0 is false as well, but it is not the default.
             test = f"(v := {get}) or {call}(v) == '-0.0'"
-    return [f"    if {test}:", f"        o.append({key!r} + {text})"]
+    return [f"    if {test}:", f"        o.append({key!r} + {text})", *otherwise]
+
+
+def _unset(field: FieldDescriptor) -> str:
+    """What grpc-gateway prints for a field that is not set; "" when it stays out."""
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "{}"
+    if field.is_repeated:
+        return "[]"
+    if field.containing_oneof is not None:
+        return ""
+    if field.message_type is not None:
+        return "null"
+    return _deferred(field, True)(field.default_value)
 
 
 def _reserved(name: str) -> bool:
@@ -99,10 +120,10 @@ def _reserved(name: str) -> bool:
     return keyword.iskeyword(name)
 
 
-def _deferred(field: FieldDescriptor) -> Printer:
+def _deferred(field: FieldDescriptor, full: bool) -> Printer:
     """Prints one value of the field. Message types are looked up late: they may recurse."""
     if field.message_type is not None:
-        return _message_printer(field.message_type)
+        return _message_printer(field.message_type, full)
     if field.enum_type is not None:
         return _enum_printer(field.enum_type)
     if field.type == field.TYPE_BYTES:
@@ -118,7 +139,7 @@ def _deferred(field: FieldDescriptor) -> Printer:
     return encode_basestring
 
 
-def _message_printer(descriptor: Descriptor) -> Printer:
+def _message_printer(descriptor: Descriptor, full: bool) -> Printer:
     if descriptor.full_name in _WELL_KNOWN:
         return _WELL_KNOWN[descriptor.full_name]
     found: Printer | None = None
@@ -126,7 +147,7 @@ def _message_printer(descriptor: Descriptor) -> Printer:
     def late(m: Any) -> str:
         nonlocal found
         if found is None:
-            found = printer(descriptor)
+            found = printer(descriptor, full)
         return found(m)
 
     if descriptor.full_name not in _REMEMBERED:
@@ -143,10 +164,10 @@ def _enum_printer(descriptor: EnumDescriptor) -> Printer:
     return lambda v: texts.get(v) or str(v)
 
 
-def _map_printer(field: FieldDescriptor) -> Printer:
+def _map_printer(field: FieldDescriptor, full: bool) -> Printer:
     assert field.message_type is not None
     parts = field.message_type.fields_by_name
-    key, value = parts["key"], _deferred(parts["value"])
+    key, value = parts["key"], _deferred(parts["value"], full)
     if key.type == key.TYPE_STRING:
         name: Printer = encode_basestring
     elif key.type == key.TYPE_BOOL:

@@ -19,16 +19,23 @@ from pachybox.api.transport import Attendant, Buffer, Gone, Wire
 from pachybox.errors import PachyboxError
 
 JSON = "application/json"
-LINES = "application/x-ndjson"
+LINES = JSON  # as grpc-gateway says it, though it is an object a line
 _BATCH_CHARS = 64 << 10
 
 
 def error_object(error: PachyboxError) -> dict[str, object]:
-    """The JSON form of an error, the same on every door."""
+    """The JSON form of an error, a google.rpc.Status: the same on every door."""
     return {
         "code": error.grpc_code,
         "message": error.message,
-        "details": [{"reason": error.code, "hint": error.hint}],
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error.code,
+                "domain": "pachybox",
+                "metadata": {"hint": error.hint} if error.hint else {},
+            }
+        ],
     }
 
 
@@ -123,6 +130,11 @@ class Response:
         """End a body that was begun."""
         head, self._pending = self._pending, b""
         self.wire.send(head + b"0\r\n\r\n" if self._chunked else head)
+
+    def close_head(self) -> None:
+        """End an answer to HEAD that was begun: there is no body, however it is framed."""
+        head, self._pending = self._pending, b""
+        self.wire.send(head)
 
     def _head(self, status: int, headers: Headers) -> bytes:
         self.status = status

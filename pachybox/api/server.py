@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pachybox
 from pachybox.api.archive_door import Archives
-from pachybox.api.door import Access, Door
-from pachybox.api.files_door import Routes
+from pachybox.api.door import Access, Door, Routes
 from pachybox.api.http import Rejected, read_request, rejected
 from pachybox.api.metrics import Gauges, Metrics
 from pachybox.api.response import JSON, Response, error_json
+from pachybox.api.s3.door import S3Door
 from pachybox.api.table import Table
 from pachybox.api.transport import Attendant, Gone, Limits, TimedOut, Wire
 from pachybox.errors import PachyboxError, Refused
@@ -46,11 +46,13 @@ class Server:
         access: Access | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
+        metrics: Metrics | None = None,
         archives: Archives | None = None,
+        s3: S3Door | None = None,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._attendant = Attendant()
-        self._metrics = Metrics(gauges)
+        self._metrics = metrics or Metrics(gauges)
         self._door = Door(
             table,
             routes,
@@ -60,6 +62,7 @@ class Server:
             metrics=self._metrics,
             version=pachybox.__version__,
             archives=archives,
+            s3=s3,
         )
         self._lock = threading.Lock()
         self._wires: dict[Wire, threading.Thread] = {}

@@ -30,6 +30,7 @@ MESSAGES: dict[str, str] = {
         disk_free_bytes int64
         disk_total_bytes int64
         warnings string *
+        grpc_address string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",

@@ -184,10 +184,9 @@ def _hash(text: object) -> Hash:
 
 def _roots(reader: _Reader) -> Iterator[Hash]:
     for table in ALL:
-        if column := care.ROOT_COLUMNS.get(table.name):
-            for row in reader.rows(table):
-                if row.get(column) is not None:
-                    yield _hash(row[column])
+        columns = [column for name, column in care.ROOT_COLUMNS if name == table.name]
+        for row in reader.rows(table) if columns else ():
+            yield from (_hash(row[column]) for column in columns if row.get(column) is not None)
 
 
 def _require_content(pfs: Pfs, session: Session, roots: set[Hash]) -> None:

@@ -36,6 +36,8 @@ def _up(app: App, args: Args) -> None:
     config = load()
     if args.port is not None:
         config = replace(config, http_port=args.port)
+    if args.grpc_port is not None:
+        config = replace(config, grpc_port=args.grpc_port)
     if args.runner:
         config = replace(config, runner=args.runner)
     main(config)
@@ -48,6 +50,8 @@ def _detach(app: App, args: Args) -> None:
     command = [sys.executable, "-m", "pachybox.cli", "up"]
     if args.port is not None:
         command += ["--port", str(args.port)]
+    if args.grpc_port is not None:
+        command += ["--grpc-port", str(args.grpc_port)]
     if args.runner:
         command += ["--runner", args.runner]
     errors = run / "box.err"
@@ -67,7 +71,8 @@ def _detach(app: App, args: Args) -> None:
         status = box.status()
     finally:
         box.close()
-    app.output.line(f"pachybox is up: {status.address} and {status.socket or socket}")
+    doors = ", ".join(filter(None, (status.address, status.grpc_address)))
+    app.output.line(f"pachybox is up: {doors} and {status.socket or socket}")
 
 
 def _await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
@@ -139,6 +144,7 @@ def _status(app: App, args: Args) -> None:
             ("Process", str(status.pid)),
             ("Started", out.time(status.started)),
             ("Address", status.address),
+            ("gRPC address", status.grpc_address),
             ("Socket", status.socket),
             ("Runner", status.runner),
             ("Repos", str(status.repos)),
@@ -246,6 +252,9 @@ def _starting(parser: Parser) -> None:
     flag(parser, "-d", "--detach", help="start it in the background, and return once it serves")
     parser.add_argument("--home", metavar="DIR", help="the data directory (default $PACHYBOX_HOME)")
     parser.add_argument("--port", type=_port, metavar="N", help="the HTTP port; 0 is any free one")
+    parser.add_argument(
+        "--grpc-port", type=_port, metavar="N", help="the gRPC port; 0 is any free one"
+    )
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
     )

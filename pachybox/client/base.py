@@ -40,6 +40,7 @@ _BATCHABLE = frozenset(
         "DeleteCommit",
     }
 )
+_PREFER = "handling=strict, return=minimal"  # unknown fields refused, unset ones left out
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 
 
@@ -128,7 +129,7 @@ class Base:
 
     def _post(self, service: str, method: str, fields: dict[str, object]) -> Response:
         body = {k.rstrip("_"): v for k, v in fields.items() if v is not None}
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "Prefer": _PREFER}
         if self.transaction and method in _BATCHABLE:
             headers["pach-transaction"] = self.transaction
         read = method.startswith(_READS)

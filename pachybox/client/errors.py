@@ -17,7 +17,8 @@ def from_json(error: Mapping[str, Any], status: int = 500) -> PachyboxError:
     message = str(error.get("message") or f"the box answered with HTTP status {status}")
     for detail in error.get("details") or ():
         if isinstance(detail, dict) and detail.get("reason") in BY_CODE:
-            return BY_CODE[detail["reason"]](message, str(detail.get("hint") or ""))
+            hint = (detail.get("metadata") or {}).get("hint")
+            return BY_CODE[detail["reason"]](message, str(hint or ""))
     by_status = {cls.http_status: cls for cls in reversed(BY_CODE.values())}
     kind = _BY_GRPC.get(error.get("code") or 0) or by_status.get(status, Internal)
     return kind(message)

@@ -249,6 +249,7 @@ class BoxStatus:
     pid: int
     started: datetime | None
     address: str
+    grpc_address: str
     socket: str
     runner: str
     repos: int
@@ -274,6 +275,7 @@ class BoxStatus:
             number("pid"),
             time_of(raw.get("started")),
             raw.get("address", ""),
+            raw.get("grpcAddress", ""),
             raw.get("socket", ""),
             raw.get("runner", ""),
             number("repos"),

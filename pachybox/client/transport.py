@@ -415,7 +415,8 @@ class Response:
             error = None
         if not isinstance(error, dict):
             error = {"message": text.decode(errors="replace").strip()}
-        raise from_json(error, self.status)
+        inner = error.get("error")  # what ends a stream is wrapped
+        raise from_json(inner if isinstance(inner, dict) else error, self.status)
 
 
 def _head(connection: Connection) -> tuple[int, dict[str, str]]:

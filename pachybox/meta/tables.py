@@ -22,6 +22,7 @@ from pachybox.model.pfs import (
     ProjectRecord,
     RepoRecord,
     Trigger,
+    UploadRecord,
 )
 from pachybox.model.pps import (
     DatumState,
@@ -151,12 +152,13 @@ def _commit_row(c: CommitRecord) -> Row:
         c.files,
         dumps(prov) if prov else "[]",
         dumps(c.metadata) if c.metadata else "{}",
+        c.attributes,
     )
 
 
 def _commit(row: Row) -> CommitRecord:
     (id_, project, repo, type_, branch, parent, origin, description, seq, started) = row[:10]
-    (finished, error, root, size, files, prov, metadata) = row[10:]
+    (finished, error, root, size, files, prov, metadata, attributes) = row[10:]
     return CommitRecord(
         Commit(Repo(project, repo, type_), CommitId(id_)),
         branch,
@@ -172,6 +174,7 @@ def _commit(row: Row) -> CommitRecord:
         files,
         tuple((Branch(Repo(p, r, t), b), CommitId(i)) for p, r, t, b, i in json.loads(prov)),
         json.loads(metadata),
+        None if attributes is None else Hash(attributes),
     )
 
 
@@ -322,6 +325,30 @@ class DefaultsRecord:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FilesetRecord:
+    """A tree without a commit, until ``expires``. Laid on another tree, it first takes away
+    what ``deletes`` names there (see pfs.write.RemoveFile, exact), then adds its files."""
+
+    id: str
+    root: Hash
+    deletes: tuple[str, ...]
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRecord:
+    """A value that a client keeps in the box, and the filesets that stay with it."""
+
+    key: str
+    tag: str
+    type_url: str
+    value: bytes
+    filesets: tuple[str, ...]
+    created: datetime
+
+
 def _datum_row(d: DatumRecord) -> Row:
     p = d.job.pipeline
     return (
@@ -424,6 +451,7 @@ COMMITS: Table[Commit, CommitRecord] = Table(
         "files",
         "provenance_json",
         "metadata_json",
+        "attributes",
     ),
     4,
     lambda c: c.commit,
@@ -579,6 +607,74 @@ EGRESSES: Table[Job, EgressRecord] = Table(
     resident=True,
 )
 
+FILESETS: Table[str, FilesetRecord] = Table(
+    "filesets",
+    ("id", "root", "deletes_json", "created_us", "expires_us"),
+    1,
+    lambda f: f.id,
+    lambda k: (k,),
+    lambda f: (f.id, f.root, dumps(f.deletes), micros(f.created), micros(f.expires)),
+    lambda r: FilesetRecord(r[0], Hash(r[1]), tuple(json.loads(r[2])), moment(r[3]), moment(r[4])),
+)
+
+CACHE: Table[str, CacheRecord] = Table(
+    "cache",
+    ("key", "tag", "type_url", "value", "filesets_json", "created_us"),
+    1,
+    lambda c: c.key,
+    lambda k: (k,),
+    lambda c: (c.key, c.tag, c.type_url, c.value, dumps(c.filesets), micros(c.created)),
+    lambda r: CacheRecord(r[0], r[1], r[2], bytes(r[3]), tuple(json.loads(r[4])), moment(r[5])),
+)
+
+UPLOADS: Table[str, UploadRecord] = Table(
+    "uploads",
+    (
+        "id",
+        "project",
+        "repo",
+        "branch",
+        "commit_id",
+        "key",
+        "started_us",
+        "touched_us",
+        "attributes_json",
+        "algorithm",
+        "checksum_type",
+        "parts",
+    ),
+    1,
+    lambda u: u.id,
+    lambda k: (k,),
+    lambda u: (
+        u.id,
+        u.branch.repo.project,
+        u.branch.repo.name,
+        u.branch.name,
+        u.commit,
+        u.key,
+        micros(u.started),
+        micros(u.touched),
+        u.attributes_json,
+        u.algorithm,
+        u.checksum_type,
+        u.parts,
+    ),
+    lambda r: UploadRecord(
+        r[0],
+        Branch(Repo(r[1], r[2]), r[3]),
+        r[4],
+        r[5],
+        moment(r[6]),
+        moment(r[7]),
+        r[8],
+        r[9],
+        r[10],
+        None if r[11] is None else Hash(r[11]),
+    ),
+    resident=True,
+)
+
 EVENTS: Table[int, Event] = Table(
     "events",
     ("seq", "time_us", "kind", "data_json"),
@@ -613,6 +709,9 @@ ALL: tuple[Table[Any, Any], ...] = (
     SECRETS,
     DEFAULTS,
     EGRESSES,
+    FILESETS,
+    CACHE,
+    UPLOADS,
     EVENTS,
     FACTS,
 )

@@ -91,6 +91,7 @@ class CommitRecord:
 
     ``seq`` orders commits by the time they were opened, box-wide.
     ``error`` is set on a finished commit whose job failed; its tree is then empty.
+    ``attributes`` is the root of a second tree: what S3 says of the objects; None = nothing.
     """
 
     commit: Commit
@@ -107,3 +108,21 @@ class CommitRecord:
     files: int
     direct_provenance: tuple[tuple[Branch, CommitId], ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    attributes: Hash | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """A multipart upload under way. ``commit`` is set when the bucket is an open commit;
+    ``parts`` is the root of a tree with a file for each part, None = none."""
+
+    id: str
+    branch: Branch
+    commit: str
+    key: str
+    started: datetime
+    touched: datetime
+    attributes_json: str
+    algorithm: str
+    checksum_type: str
+    parts: Hash | None = None

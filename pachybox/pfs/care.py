@@ -30,11 +30,18 @@ class Finding:
     detail: str
 
 
-ROOT_COLUMNS = {"commits": "root", "jobs": "datums", "datums": "dir"}
-"""Table -> the column by which its records name a tree."""
+ROOT_COLUMNS = (
+    ("commits", "root"),
+    ("commits", "attributes"),
+    ("jobs", "datums"),
+    ("datums", "dir"),
+    ("uploads", "parts"),
+    ("filesets", "root"),
+)
+"""(table, a column by which its records name a tree)."""
 ROOTS = tuple(
     f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
-    for table, column in ROOT_COLUMNS.items()
+    for table, column in ROOT_COLUMNS
 )
 
 
@@ -138,18 +145,26 @@ def _commits(pfs: Pfs, bad: set[Hash]) -> Iterator[Finding]:
     """Walk every tree: nodes readable, sizes and counts right, content there at its size and
     not among the ``bad``. What several commits share is named with the oldest."""
     proved: set[Hash] = set()
-    for repo, id_, root in pfs.meta.db.read(
+    for repo, id_, root, attributes in pfs.meta.db.read(
         "SELECT project || '/' || repo || CASE type WHEN 'user' THEN '' ELSE '.' || type END, "
-        "id, root FROM commits ORDER BY seq"
+        "id, root, attributes FROM commits ORDER BY seq"
     ):
         name = f"commit {repo}@{id_}"
         for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"{name}:{path}", detail)
+        for path, detail in _tree(pfs, Hash(attributes or EMPTY), proved, bad):
+            yield Finding("error", f"S3 attributes of {name}:{path}", detail)
+    for id_, root in pfs.meta.db.read("SELECT id, parts FROM uploads WHERE parts IS NOT NULL"):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
+            yield Finding("error", f"parts of upload {id_}:{path}", detail)
     for pipeline, id_, root in pfs.meta.db.read(
         "SELECT pipeline, id, datums FROM jobs WHERE datums IS NOT NULL"
     ):
         for path, detail in _tree(pfs, Hash(root), proved, bad):
             yield Finding("error", f"datums of job {pipeline}@{id_}:{path}", detail)
+    for id_, root in pfs.meta.db.read("SELECT id, root FROM filesets"):
+        for path, detail in _tree(pfs, Hash(root), proved, bad):
+            yield Finding("error", f"fileset {id_}:{path}", detail)
 
 
 def _tree(pfs: Pfs, root: Hash, proved: set[Hash], bad: set[Hash]) -> Iterator[tuple[str, str]]:

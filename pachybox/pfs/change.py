@@ -181,6 +181,7 @@ class Change:
         origin: Origin = Origin.USER,
         description: str = "",
         provenance: tuple[tuple[Branch, CommitId], ...] = (),
+        attributes: Hash | None = None,
         move: bool = True,
     ) -> CommitRecord:
         """Stage a new open commit with this change's id; the branch moves to it at once."""
@@ -198,6 +199,7 @@ class Change:
             size,
             files,
             provenance,
+            attributes=attributes,
         )
         self.tx.add(COMMITS, record)
         if move:

@@ -163,7 +163,15 @@ def start_commit(
             f"parent commit {old.commit} has not been finished",
             f"finish it first: finish commit {old.commit}",
         )
-    return ch.open_commit(record, base, old.root, old.size, old.files, description=description)
+    return ch.open_commit(
+        record,
+        base,
+        old.root,
+        old.size,
+        old.files,
+        description=description,
+        attributes=old.attributes,
+    )
 
 
 def require_input(view: View, branch: BranchRecord) -> None:
@@ -220,7 +228,7 @@ def finish_commit(
         description=commit.description if description is None else description,
     )
     if error:
-        done = replace(done, root=EMPTY, size=0, files=0)
+        done = replace(done, root=EMPTY, size=0, files=0, attributes=None)
     ch.tx.put(COMMITS, done)
     ch.closed(done)
     return done

@@ -12,8 +12,9 @@ from pachybox.model.glob import Glob
 from pachybox.model.ids import Commit, Repo
 from pachybox.model.paths import clean
 from pachybox.model.pfs import CommitRecord
-from pachybox.pfs import commits
+from pachybox.pfs import commits, filesets
 from pachybox.pfs.find import find
+from pachybox.pfs.repos import FILESETS_REPO
 from pachybox.pfs.service import Pfs
 from pachybox.store.trees import EMPTY
 
@@ -34,7 +35,10 @@ class Reader:
         self.pfs = pfs
 
     def commit(self, repo: Repo, ref: str) -> CommitRecord:
-        """The commit ``ref`` names, if its contents may be read now (NotReady otherwise)."""
+        """The commit ``ref`` names, if its contents may be read now (NotReady otherwise).
+        In the repo ``__filesets__`` that is a fileset."""
+        if repo.name == FILESETS_REPO:
+            return filesets.as_commit(self.pfs.meta, repo, ref)
         return commits.readable(self.pfs.resolve(repo, ref))
 
     def inspect(self, repo: Repo, ref: str, path: str) -> File:

@@ -10,6 +10,9 @@ from pachybox.model.ids import DEFAULT_PROJECT, META, SPEC, USER, Pipeline, Repo
 from pachybox.model.pfs import BranchRecord, ProjectRecord, RepoRecord
 from pachybox.pfs.change import Change, View, names
 
+FILESETS_REPO = "__filesets__"
+"""The name by which filesets are read as commits; no repo has it."""
+
 
 def create_project(ch: Change, name: str, description: str, *, update: bool = False) -> None:
     """Make a project, or change its description with ``update``."""
@@ -54,6 +57,8 @@ def create_repo(ch: Change, repo: Repo, description: str = "", *, update: bool =
     if repo.type not in (USER, SPEC, META):
         raise InvalidArgument(f"repo type {repo.type!r} is not known", "use user, spec or meta")
     check_name("repo", repo.name)
+    if repo.name == FILESETS_REPO:
+        raise InvalidArgument(f"repo name {repo.name!r} is that of filesets", "take another")
     require_project(ch.tx, repo.project)
     found = ch.tx.get(REPOS, repo)
     if found is not None:

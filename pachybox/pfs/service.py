@@ -379,7 +379,11 @@ class Pfs:
             parent = None if commit.parent is None else ch.commit(target.repo, commit.parent)
             root = parent.root if parent else EMPTY
             commits.set_tree(
-                ch, commit, root, parent.size if parent else 0, parent.files if parent else 0
+                ch,
+                replace(commit, attributes=parent.attributes if parent else None),
+                root,
+                parent.size if parent else 0,
+                parent.files if parent else 0,
             )
 
         self.change(run)
@@ -479,6 +483,8 @@ class Pfs:
             assert head is not None
             commit = head
         whole = self.trees.entry(root)
+        if commit.attributes is not None:
+            commit = replace(commit, attributes=writer.forget(commit.attributes, ops))
         commit = commits.set_tree(ch, commit, root, whole.size, whole.count)
         if one_shot:
             commit = commits.finish_commit(ch, commit)
@@ -506,37 +512,6 @@ class Pfs:
             found = set(self._reading.values())
         found.update(Hash(r[0]) for r in rows)
         return found
-
-    def edit_metadata(
-        self, change: Callable[[dict[str, str]], dict[str, str]], target: Repo | Branch | Commit
-    ) -> None:
-        """Replace the user metadata of a repo, branch or commit by ``change`` of it."""
-
-        def run(ch: Change) -> None:
-            if isinstance(target, Repo):
-                repo = ch.repo(target)
-                ch.tx.put(REPOS, replace(repo, metadata=change(dict(repo.metadata))))
-            elif isinstance(target, Branch):
-                branch = ch.branch(target)
-                ch.tx.put(BRANCHES, replace(branch, metadata=change(dict(branch.metadata))))
-            else:
-                commit = ch.commit(target.repo, target.id)
-                ch.tx.put(COMMITS, replace(commit, metadata=change(dict(commit.metadata))))
-
-        self.change(run)
-
-    def edit_project_metadata(
-        self, change: Callable[[dict[str, str]], dict[str, str]], name: str
-    ) -> None:
-        """Replace the user metadata of a project by ``change`` of it."""
-
-        def run(ch: Change) -> None:
-            repos.require_project(ch.tx, name)
-            found = ch.tx.get(PROJECTS, name)
-            assert found is not None
-            ch.tx.put(PROJECTS, replace(found, metadata=change(dict(found.metadata))))
-
-        self.change(run)
 
 
 def _may_be_branch(ref: str) -> bool:

@@ -17,6 +17,7 @@ from pachybox.model.glob import Glob
 from pachybox.model.ids import Hash
 from pachybox.model.paths import clean
 from pachybox.pfs.find import find
+from pachybox.pfs.object_attributes import OBJECTS, without
 from pachybox.pfs.split import first_free, split_name
 from pachybox.store.content import Content
 from pachybox.store.trees import EMPTY, Trees
@@ -81,7 +82,16 @@ class PutTree:
     count: int
 
 
-FileOp = Put | PutFile | RemoveFile | CopyFile | PutSplit | PutTree
+@dataclass(frozen=True, slots=True)
+class AddTree:
+    """Lay the tree ``root`` on what is there: first what ``deletes`` names goes (as RemoveFile,
+    exact), then every file of the tree is appended to the file of its name, or made."""
+
+    root: Hash
+    deletes: tuple[str, ...] = ()
+
+
+FileOp = Put | PutFile | RemoveFile | CopyFile | PutSplit | PutTree | AddTree
 """A Put sets a file that is stored whole, as PutFile without ``append`` does: of those there are
 many, and a tree takes them as they are."""
 
@@ -115,9 +125,23 @@ class Writer:
                 self._root = op.root if self._settle() == EMPTY else self._root
                 if self._root != op.root:
                     self._overlay(op.root, "")
+            elif isinstance(op, AddTree):
+                self._add_tree(op)
             else:
                 self._split(op)
         return self._settle()
+
+    def forget(self, attributes: Hash, ops: Sequence[FileOp]) -> Hash:
+        """The tree of S3 attributes without what is removed by ``ops``."""
+        gone: list[str] = []
+        for op in ops:
+            if isinstance(op, RemoveFile):
+                gone.append(clean(op.path))
+                if not op.exact:
+                    objects = self._trees.get(attributes, OBJECTS)
+                    if objects is not None:
+                        gone += [p for p, _ in find(self._trees, objects.hash, Glob(op.path))]
+        return without(self._trees, attributes, gone, self._put)
 
     def _settle(self) -> Hash:
         if self._edits:
@@ -204,6 +228,26 @@ class Writer:
                 self._overlay(entry.hash, path)
             else:
                 self._set(path, entry)
+
+    def _add_tree(self, op: AddTree) -> None:
+        for path in op.deletes:
+            self._remove(RemoveFile(path, exact=True))
+        if self._settle() == EMPTY:
+            self._root = op.root
+        else:
+            self._append(op.root, "")
+
+    def _append(self, top: Hash, base: str) -> None:
+        """Append the files in ``top`` to those below ``base``."""
+        for entry in self._trees.list(top):
+            path = f"{base}/{entry.name}"
+            there = self._trees.get(self._root, path)
+            if there is None or (entry.is_dir and not there.is_dir):
+                self._set(path, entry)
+            elif entry.is_dir:
+                self._append(entry.hash, path)
+            else:
+                self._put_file(PutFile(path, entry, append=True))
 
     def _split(self, op: PutSplit) -> None:
         self._settle()

@@ -31,7 +31,7 @@ class LogReader:
 
     def read(
         self,
-        wanted: Sequence[Job] | Pipeline,
+        wanted: Sequence[Job] | Sequence[Pipeline] | Pipeline,
         *,
         datum: str = "",
         filters: Sequence[str] = (),
@@ -41,7 +41,7 @@ class LogReader:
         since: timedelta | None = None,
         cancelled: Callable[[], bool],
     ) -> Iterator[LogLine | None]:
-        """Lines of jobs (or of all jobs of a pipeline), by time; user lines only, unless
+        """Lines of jobs (or of all jobs of pipelines), by time; user lines only, unless
         ``everything``. With ``follow`` it goes on until cancelled, or for named jobs until
         they are over; None means "nothing yet"."""
         open_logs: dict[Job, JobLog] = {}
@@ -65,7 +65,7 @@ class LogReader:
         while True:
             seen = self._pfs.meta.last_event
             targets = self._log_jobs(wanted)
-            over = not isinstance(wanted, Pipeline) and all(self._over(j) for j in targets)
+            over = isinstance(wanted, Sequence) and all(self._over(j) for j in wanted)
             found: list[LogLine] = []
             for job in targets:
                 if job not in open_logs:
@@ -81,12 +81,15 @@ class LogReader:
             if cancelled():
                 return
 
-    def _log_jobs(self, wanted: Sequence[Job] | Pipeline) -> list[Job]:
-        if isinstance(wanted, Pipeline):
-            return jobs_with_logs(self._logs, wanted)
-        return list(wanted)
+    def _log_jobs(self, wanted: Sequence[Job] | Sequence[Pipeline] | Pipeline) -> list[Job]:
+        found: list[Job] = []
+        for one in [wanted] if isinstance(wanted, Pipeline) else wanted:
+            found += jobs_with_logs(self._logs, one) if isinstance(one, Pipeline) else [one]
+        return found
 
-    def _over(self, job: Job) -> bool:
+    def _over(self, job: Job | Pipeline) -> bool:
+        if isinstance(job, Pipeline):
+            return False
         record = self._pfs.meta.get(JOBS, job)
         return record is None or record.state.terminal
 

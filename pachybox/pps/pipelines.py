@@ -12,6 +12,7 @@ from pachybox.meta.tables import (
     BRANCHES,
     COMMITS,
     DATUMS,
+    FACTS,
     JOBS,
     PIPELINE_VERSIONS,
     PIPELINES,
@@ -30,7 +31,7 @@ from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.model.pps import JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
-from pachybox.pps import jobs, sources
+from pachybox.pps import jobs, labels, sources
 from pachybox.store.trees import EMPTY
 
 NONE = sources.Sources((), ())
@@ -287,6 +288,7 @@ def delete_pipeline(
         ch.tx.remove(PIPELINE_VERSIONS, (pipeline, version.version))
     ch.tx.purge(DATUMS, "project = ? AND pipeline = ?", key)  # else no output were ever freed
     ch.tx.remove(PIPELINES, pipeline)
+    ch.tx.remove(FACTS, labels.key(pipeline))
     ch.tx.event("pipeline.deleted", project=pipeline.project, pipeline=pipeline.name)
     if keep_repo:
         for branch in repos.branches_of(ch.tx, pipeline.repo):

@@ -107,6 +107,15 @@ class Content:
             return Entry(name, full[0].kind, full[0].hash, full[0].size)
         return self._store(name, [s for part in parts for s in self.segments(part)], put)
 
+    def join(self, name: str, parts: Sequence[Entry], put: PutBlob) -> Entry:
+        """Like concat, but no piece is rewritten however small it is, unless all are ONE_BLOB
+        together: for parts that somebody chose the size of."""
+        segments = _coalesce([s for part in parts for s in self.segments(part)])
+        total = sum([s.length for s in segments])
+        if len(segments) > 1 and total > ONE_BLOB:
+            return Entry(name, Kind.SEGMENTS, put(encode_segments(segments)), total)
+        return self._store(name, segments, put)
+
     def slice(self, entry: Entry, offset: int, length: int, put: PutBlob) -> Entry:
         """``length`` bytes of a file from ``offset`` on as a file of the same name.
 

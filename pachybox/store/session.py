@@ -142,7 +142,7 @@ class Session:
         h = Hash(blake3(data, max_threads=blake3.AUTO).digest())
         if self._found(h):
             return h
-        with self._upload() as upload:
+        with self.upload() as upload:
             at = 0
             while at < len(data):
                 piece = data[at : at + STEP]
@@ -154,7 +154,7 @@ class Session:
             stored, sums = upload.hasher.result(at)
             if stored != h:
                 raise Refused("the content changed while it was put", "put it again")
-            self._stage(h, upload.path, at, sums)
+            self.stage(h, upload.path, at, sums)
         return h
 
     def put_fd(self, fd: int) -> tuple[Hash, int]:
@@ -176,10 +176,10 @@ class Session:
                     "the file changed while it was read", "put it again when nobody writes it"
                 )
             return self.put(data), len(data)
-        with self._upload() as upload:
+        with self.upload() as upload:
             size = copy_in(fd, upload.fd, upload.hasher.follow)
             h, sums = upload.hasher.result(size)
-            self._stage(h, upload.path, size, sums)
+            self.stage(h, upload.path, size, sums)
         return h, size
 
     def put_stream(self, readinto: Callable[[memoryview], int]) -> tuple[Hash, int]:
@@ -191,7 +191,7 @@ class Session:
         filled = _fill_from(readinto, buffer[: PACK_LIMIT + 1])
         if filled <= PACK_LIMIT:
             return self.put(buffer[:filled]), filled
-        with self._upload() as upload:
+        with self.upload() as upload:
             filled += _fill_from(readinto, buffer[filled:])
             size = 0
             while filled:
@@ -202,7 +202,7 @@ class Session:
                 upload.hasher.follow(size)
                 filled = _fill_from(readinto, buffer) if filled == CHUNK else 0
             h, sums = upload.hasher.result(size)
-            self._stage(h, upload.path, size, sums)
+            self.stage(h, upload.path, size, sums)
         return h, size
 
     def adopt(self, path: Path) -> tuple[Hash, int]:
@@ -248,15 +248,15 @@ class Session:
         place = self._store.objects.reserve_name()
         try:
             path.rename(place)
-            self._stage(h, place, size, sums)
+            self.stage(h, place, size, sums)
         except BaseException:
             self._store.objects.release(place)
             raise
         return h, size
 
     @contextmanager
-    def _upload(self) -> Iterator[Upload]:
-        """A new upload, removed again when the block is left by an exception."""
+    def upload(self) -> Iterator[Upload]:
+        """A new upload, to be staged; removed when the block is left by an exception."""
         self._ask_reserve()
         objects = self._store.objects
         with full_disk_is_exhausted(self._store.root):
@@ -269,6 +269,10 @@ class Session:
             finally:
                 upload.close()
 
+    def discard(self, path: Path) -> None:
+        """Remove an upload that is not to be staged."""
+        self._store.objects.release(path)
+
     def _found(self, h: Hash) -> bool:
         """Whether the object is in the store already; it is protected then."""
         store = self._store
@@ -279,7 +283,8 @@ class Session:
             store.leases.shared(self._lease, h)
             return True
 
-    def _stage(self, h: Hash, path: Path, size: int, sums: Sums[int]) -> None:
+    def stage(self, h: Hash, path: Path, size: int, sums: Sums[int]) -> None:
+        """Have a whole upload be the object ``h``; not durable until a flush."""
         store = self._store
         with store.lock:
             store.leases.touch(self._lease, (h,))

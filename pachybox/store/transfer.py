@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import xxhash
 from blake3 import blake3
@@ -127,6 +127,63 @@ class Hasher:
             self._hash.update(buffer[:n])
             for at in range(0, n, CHUNK):
                 self._sums.append(xxhash.xxh3_64_intdigest(buffer[at : min(at + CHUNK, n)]))
+            self._at += n
+
+
+class Follower:
+    """Feeds a file that is being written to digests, read back from the file by a thread.
+
+    follow() as it grows; then finish(). stop() must be called in the end, after an error too.
+    """
+
+    def __init__(self, fd: int, updates: Sequence[Callable[[memoryview], object]]) -> None:
+        self._fd = fd
+        self._updates = updates
+        self._buffer = memoryview(b"")
+        self._at = 0
+        self._mark = Watermark()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def follow(self, written: int) -> None:
+        """The file now has ``written`` bytes."""
+        if self._thread is None and written >= THREAD_FROM:
+            self._thread = threading.Thread(target=self._run, name="digest", daemon=True)
+            self._thread.start()
+        if self._thread is not None:
+            self._mark.rise(written)
+
+    def finish(self, size: int) -> None:
+        """All digests have the whole file of ``size`` bytes on return."""
+        self._mark.rise(size)
+        self.stop()
+        if self._error is not None:
+            raise self._error
+        self._advance(size, final=True)
+
+    def stop(self) -> None:
+        """End the thread, when there is one."""
+        self._mark.finish()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        try:
+            while (mark := self._mark.past(self._at + CHUNK - 1)) >= self._at + CHUNK:
+                self._advance(mark, final=False)
+        except BaseException as e:  # raised again by finish(), in the thread that asks
+            self._error = e
+
+    def _advance(self, to: int, *, final: bool) -> None:
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(CHUNK))
+        while to - self._at >= CHUNK or (final and self._at < to):
+            n = _fill(self._fd, self._buffer[: min(CHUNK, to - self._at)], self._at)
+            if n < min(CHUNK, to - self._at):
+                raise Refused("a file became shorter while it was read", "try again")
+            for update in self._updates:
+                update(self._buffer[:n])
             self._at += n
 
 

@@ -141,6 +141,16 @@ class Trees:
             return after
         return after + "/"
 
+    def names(self, directory: Hash, after: str = "") -> Iterator[Entry]:
+        """The entries of a directory by its hash whose key is behind ``after``, a place in
+        the order and not a name: what is there does not matter."""
+        return self._listed(directory, after)
+
+    def files(self, directory: Hash, base: str, after: str = "") -> Iterator[tuple[str, Entry]]:
+        """(base + path, entry) of every file below a directory by its hash, from the place
+        ``after`` on: a path from there, of which the rest is a place like that of ``names``."""
+        return (one for one in self._walked(directory, base, after) if not one[1].is_dir)
+
     def walk(self, root: Hash, path: str = "/", *, after: str = "") -> Iterator[tuple[str, Entry]]:
         """Everything below the directory ``path`` in order, itself excluded: directories,
         each before its contents, and files. Paths have no ``/`` at the end.

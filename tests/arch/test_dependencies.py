@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.arch.repo import ROOT, canonical, files, locked, requirements
+from tests.arch.repo import ROOT, canonical, files, locked, name, requirements
 
 PERMISSIVE = re.compile(
     r"MIT|BSD|Apache|CC0|Zlib|ISC|PSF|Python Software Foundation|MPL|Mozilla|HPND|Unlicense"
@@ -50,8 +51,9 @@ def test_the_lock_holds_all_that_is_asked_for() -> None:
             assert wanted.specifier.contains(version), f"{wanted} is locked as {version}: make lock"
 
 
-def test_every_pin_has_a_hash_and_no_address() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", list(files(".lock")), ids=name)
+def test_every_pin_has_a_hash_and_no_address(lock: Path) -> None:
+    text = lock.read_text()
     for entry in re.split(r"\n(?=\S+==)", text)[1:]:
         assert "--hash=sha256:" in entry, entry.partition(" ")[0]
     assert "://" not in text

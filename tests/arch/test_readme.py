@@ -24,7 +24,7 @@ def environment() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         home = Path(folder) / "box"
         home.mkdir()
-        (home / "box.toml").write_text("http_port = 0\n")
+        (home / "box.toml").write_text("http_port = 0\ngrpc_port = 0\n")
         programs = Path(sys.executable).parent
         env = {
             "HOME": folder,

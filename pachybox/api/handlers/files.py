@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf import json_format
@@ -12,11 +12,11 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from pachybox.api.definitions import pfs
-from pachybox.api.files_door import Download, FilePart
 from pachybox.api.frame_writer import FrameWriter
 from pachybox.api.frames import Op
 from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.upload import Upload
+from pachybox.api.handlers.web import WebRoutes
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, Refused, Unimplemented
@@ -31,11 +31,8 @@ _BATCH = 1 << 20
 _MESSAGE = 2 << 20  # bytes of content in one response message
 
 
-class FileRoutes:
-    """What the files door calls."""
-
-    def __init__(self, box: Box) -> None:
-        self._box = box
+class FileRoutes(WebRoutes):
+    """What the files door and the web door call."""
 
     def put(
         self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
@@ -100,15 +97,6 @@ class FileRoutes:
                 return
         out.put(file.path, entry.size, self._box.reader.content(file))
 
-    def download(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download:
-        """One file by its URL."""
-        file = self._box.reader.one_file(Repo(project, repo), ref, path)
-
-        def read(offset: int, length: int) -> Iterator[bytes | memoryview | FilePart]:
-            return self._box.reader.content(file, offset, length)
-
-        return Download(file.entry.size, file.entry.hash.hex(), read)
-
 
 class _Headers:
     """How much of each file of a joined download came already: its directory's header."""
@@ -142,41 +130,57 @@ def modify_file(box: Box, requests: Iterator[Any], call: Call) -> Any:
     box.pfs.check_target(repo, ref)
     with box.pfs.blobs.session() as session:
         upload = Upload(box.reader, session, trusted=call.local)
-        _modify(upload, requests)
+        modify(upload, requests)
         box.pfs.write(session, repo, ref, upload.ops)
     return Empty()
 
 
-class _Raw:
-    """Consecutive add_file messages of one path, read as one stream."""
+def _added(request: Any) -> tuple[str, bytes] | None:
+    """Path and content of an add_file message; None for another one."""
+    if not request.HasField("add_file") or request.add_file.HasField("url"):
+        return None
+    return request.add_file.path, request.add_file.raw.value
 
-    def __init__(self, first: Any, rest: Iterator[Any]) -> None:
-        self.path = first.add_file.path
-        self._data = memoryview(first.add_file.raw.value)
+
+class Raw:
+    """Consecutive messages with content for one path, read as one stream."""
+
+    def __init__(
+        self,
+        first: Any,
+        rest: Iterator[Any],
+        added: Callable[[Any], tuple[str, bytes] | None] = _added,
+    ) -> None:
+        """``added`` gives path and content of a message, None when it has none."""
+        found = added(first)
+        assert found is not None
+        self.path = found[0]
+        self._data = memoryview(found[1])
+        self._added = added
         self._rest = rest
-        self.next: Any = None
+        self._over = False
+        self.next: Any = None  # the message behind the last of them
 
     def read(self, target: memoryview) -> int:
         """Fill a part of ``target``; 0 at the end of the file."""
         while not self._data:
-            self.next = next(self._rest, None)
-            more = self.next
-            same = (
-                more is not None and more.HasField("add_file") and not more.add_file.HasField("url")
-            )
-            if not same or more.add_file.path != self.path:
+            if self._over:
                 return 0
-            self._data = memoryview(more.add_file.raw.value)
-            if not self._data:
-                continue
+            self.next = next(self._rest, None)
+            found = None if self.next is None else self._added(self.next)
+            if found is None or found[0] != self.path:
+                self._over = True
+                return 0
+            self._data = memoryview(found[1])
         count = min(len(self._data), len(target))
         target[:count] = self._data[:count]
         self._data = self._data[count:]
         return count
 
 
-def _modify(upload: Upload, requests: Iterator[Any]) -> None:
-    """The raw API: add_file appends, and content of one path may span messages."""
+def modify(upload: Upload, requests: Iterator[Any]) -> None:
+    """Take a stream of ModifyFile messages: add_file appends, and content of one path may span
+    messages."""
     request = next(requests, None)
     while request is not None:
         following: Any = None
@@ -185,7 +189,7 @@ def _modify(upload: Upload, requests: Iterator[Any]) -> None:
             if add.HasField("url"):
                 upload.url(add.path, add.url.url, recursive=add.url.recursive, append=True)
             else:
-                raw = _Raw(request, requests)
+                raw = Raw(request, requests)
                 upload.put_stream(raw.path, raw.read, append=True)
                 following = raw.next
                 if following is not None:

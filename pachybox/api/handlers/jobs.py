@@ -251,7 +251,7 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
         since=since,
         cancelled=call.cancel.is_set,
     )
-    return _log_messages(lines)
+    return log_messages(lines)
 
 
 def _since(request: Any) -> timedelta | None:
@@ -263,7 +263,7 @@ def _since(request: Any) -> timedelta | None:
     return since
 
 
-def _log_messages(lines: Iterator[LogLine | None]) -> Iterator[Any]:
+def log_messages(lines: Iterator[LogLine | None]) -> Iterator[Any]:
     last: LogLine | None = None
     base = pps.LogMessage()
     for line in lines:

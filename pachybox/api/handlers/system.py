@@ -17,7 +17,11 @@ from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound
 from pachybox.meta.tables import TransactionRecord
-from pachybox.pfs import wait
+from pachybox.model.ids import DEFAULT_PROJECT, Branch, Commit, Pipeline, Repo
+from pachybox.model.pfs import ProjectRecord
+from pachybox.pfs import metadata, wait
+from pachybox.pfs.change import Change
+from pachybox.pps import labels
 
 _COMPATIBLE = (2, 12, 0)  # what clients are told: the version whose API this is
 
@@ -32,8 +36,33 @@ def get_version(box: Box, request: Any, call: Call) -> Any:
 
 @handles("admin_v2.API/InspectCluster")
 def inspect_cluster(box: Box, request: Any, call: Call) -> Any:
+    if request.current_project.name:
+        box.pfs.inspect_project(request.current_project.name)
     box_id = box.id()
-    return admin.ClusterInfo(id=box_id, deployment_id=box_id, warnings_ok=True)
+    made = admin.ClusterInfo(
+        id=box_id,
+        deployment_id=box_id,
+        warnings_ok=True,
+        warnings=box.warnings(),
+        web_resources=admin.WebResource(
+            archive_download_base_url=f"{box.address}/archive/",
+            create_pipeline_request_json_schema_url=(
+                f"{box.address}/jsonschema/pps_v2/CreatePipelineRequest.schema.json"
+            ),
+        ),
+        metadata=labels.of_box(box.meta),
+        proxy_host=box.address.removeprefix("http://"),
+    )
+    if box.restarting is not None:
+        made.pending_restart = True
+        made.restart_info = box.restarting
+    return made
+
+
+@handles("admin_v2.API/RestartPachyderm")
+def restart_pachyderm(box: Box, request: Any, call: Call) -> Any:
+    box.request_restart(request.reason or "no reason given")
+    return admin.RestartPachydermResponse()
 
 
 # ---- transactions
@@ -106,22 +135,40 @@ def batch_transaction(box: Box, request: Any, call: Call) -> Any:
 
 @handles("metadata.API/EditMetadata")
 def edit_metadata(box: Box, request: Any, call: Call) -> Any:
-    for edit in request.edits:
-        change = _editor(edit)
-        if edit.HasField("repo"):
-            box.pfs.edit_metadata(change, m.pick_repo(edit.repo))
-        elif edit.HasField("branch"):
-            box.pfs.edit_metadata(change, m.pick_branch(edit.branch))
-        elif edit.HasField("commit"):
-            box.pfs.edit_metadata(change, m.pick_commit(box.pfs, edit.commit).commit)
-        elif edit.HasField("project"):
-            box.pfs.edit_project_metadata(change, edit.project.name)
-        else:
-            raise InvalidArgument(
-                "metadata is kept of projects, repos, branches and commits",
-                "name one of these",
-            )
+    edits = [(_target(box, edit), _editor(edit)) for edit in request.edits]
+
+    def run(ch: Change) -> None:
+        for target, change in edits:
+            if target is None:
+                labels.edit_box(ch, change)
+            elif isinstance(target, Pipeline):
+                labels.edit_pipeline(ch, target, change)
+            else:
+                metadata.edit(ch, target, change)
+
+    box.pfs.change(run)
     return message("metadata.EditMetadataResponse")()
+
+
+def _target(box: Box, edit: Any) -> ProjectRecord | Repo | Branch | Commit | Pipeline | None:
+    """What an edit is about; None is the box."""
+    kind = edit.WhichOneof("target")
+    if kind == "repo":
+        return m.pick_repo(edit.repo)
+    if kind == "branch":
+        return m.pick_branch(edit.branch)
+    if kind == "commit":
+        return m.pick_commit(box.pfs, edit.commit).commit
+    if kind == "project":
+        return box.pfs.inspect_project(edit.project.name or DEFAULT_PROJECT)
+    if kind == "pipeline":
+        name = edit.pipeline.name
+        return Pipeline(name.project.name or DEFAULT_PROJECT, name.name)
+    if kind == "cluster":
+        return None
+    raise InvalidArgument(
+        "an edit has no target", "name a project, repo, branch, commit, pipeline, or the cluster"
+    )
 
 
 def _editor(edit: Any) -> Callable[[dict[str, str]], dict[str, str]]:

@@ -9,14 +9,18 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pachybox.api.definitions import box, pfs, pps, version
-from pachybox.api.files_door import Download, FilePart
+from pachybox.api.files_door import FilePart
 from pachybox.api.frames import PutBatch, PutData, PutFd, Remove, Split
 from pachybox.api.table import Call, handles
-from pachybox.errors import NotFound, Refused
+from pachybox.api.web_door import Download, Listing, Member
+from pachybox.errors import Corrupt, NotFound, Refused
+
+WHEN = datetime(2026, 1, 2, 3, 4, 6, 500_000, UTC)
 
 
 class House:
@@ -26,6 +30,7 @@ class House:
         self.folder = folder
         self.files: dict[str, bytes] = {}
         self.ops: list[object] = []
+        self.finished: list[str] = []
         self.calls: list[Call] = []
         self.closed = threading.Event()
         self.cancelled = threading.Event()
@@ -139,7 +144,29 @@ class House:
         if ref == "broken":
             raise Refused("the tree broke")
 
-    def download(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download:
+    def members(self, wanted: Any, call: Call) -> Iterator[Any]:
+        self.calls.append(call)
+        for one in wanted:
+            found = {p: c for p, c in self.files.items() if p.startswith(one.path)}
+            if not found:
+                yield one, NotFound(f"file {one.path} not found")
+            for path, content in found.items():
+                yield Member(f"{one.project}/{one.repo}/{one.ref}{path}", len(content), WHEN,
+                             self.pieces(path))  # fmt: skip
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        if path == "/corrupt":
+            raise Corrupt("the content does not match its hash")
+        content = self.files[path]
+        for at in range(0, len(content), 1 << 20):
+            yield content[at : at + (1 << 20)]
+        self.finished.append(path)
+
+    def page(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download | Listing:
+        self.calls.append(call)
+        path = path.rstrip("/") or "/"
+        if path == "/" or any(p.startswith(f"{path}/") for p in self.files):
+            return Listing("dir", iter([("/a <b>.txt", 5, False), ("/sub/", 7, True)]), WHEN)
         if path not in self.files:
             raise NotFound(f"file {path} not found in repo {repo} at commit {ref}")
         content = self.files[path]
@@ -153,7 +180,7 @@ class House:
             else:
                 yield content[offset : offset + length]
 
-        return Download(len(content), "abc", read)
+        return Download(len(content), "abc", read, modified=None if ref == "open" else WHEN)
 
 
 class Raw:
@@ -240,10 +267,11 @@ class Raw:
         return self.answer(head_only=method == "HEAD")
 
     def call(self, method: str, message: object = None, **headers: str) -> tuple[int, Any]:
-        """A JSON call; the answer's object, or its list of lines."""
+        """A JSON call in the strict form; the answer's object, or its list of lines."""
+        headers = {"prefer": "handling=strict, return=minimal", **headers}
         body = b"" if message is None else json.dumps(message).encode()
         status, got, answer = self.request("POST", f"/api/{method}", body, **headers)
-        if got["content-type"] == "application/x-ndjson":
+        if got.get("transfer-encoding") == "chunked":
             return status, [json.loads(line) for line in answer.splitlines()]
         return status, json.loads(answer)
 

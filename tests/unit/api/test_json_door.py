@@ -39,7 +39,14 @@ def test_an_error_has_code_message_reason_and_hint(client: Raw) -> None:
     assert error == {
         "code": 5,
         "message": "repo default/x not found",
-        "details": [{"reason": "not_found", "hint": "create it"}],
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "not_found",
+                "domain": "pachybox",
+                "metadata": {"hint": "create it"},
+            }
+        ],
     }
 
 
@@ -47,7 +54,7 @@ def test_an_unknown_field_is_refused_by_name(client: Raw) -> None:
     status, error = client.call("pfs_v2.API/InspectRepo", {"repo": {"nmae": "x"}})
     assert (status, error["code"]) == (400, 3)
     assert error["message"] == "unknown field 'nmae' in repo of pfs_v2.Repo"
-    assert error["details"][0]["hint"] == "did you mean 'name'"
+    assert error["details"][0]["metadata"]["hint"] == "did you mean 'name'"
 
 
 def test_a_method_not_built_says_so(client: Raw) -> None:
@@ -62,7 +69,7 @@ def test_a_method_not_built_says_so(client: Raw) -> None:
 def test_an_unknown_method_is_not_found(client: Raw) -> None:
     status, error = client.call("pfs_v2.API/InspectRepos", {})
     assert status == 404
-    assert error["details"][0]["hint"] == "did you mean pfs_v2.API/InspectRepo"
+    assert error["details"][0]["metadata"]["hint"] == "did you mean pfs_v2.API/InspectRepo"
 
 
 def test_a_defect_is_logged_and_shows_nothing_of_the_inside(
@@ -72,7 +79,7 @@ def test_a_defect_is_logged_and_shows_nothing_of_the_inside(
         status, error = client.call("pfs_v2.API/InspectRepo", {"repo": {"name": "defect"}})
     assert (status, error["code"]) == (500, 13)
     assert "secret" not in json.dumps(error)
-    number = error["details"][0]["hint"].rpartition("id=")[2]
+    number = error["details"][0]["metadata"]["hint"].rpartition("id=")[2]
     [record] = caplog.records
     assert number in record.getMessage()
     assert "a secret of the inside" in caplog.text
@@ -101,9 +108,75 @@ def test_an_error_after_results_is_the_last_line(client: Raw) -> None:
     assert lines[-1]["error"]["message"] == "the listing broke"
 
 
-def test_an_error_before_any_result_is_a_plain_error(client: Raw) -> None:
-    status, error = client.call("pfs_v2.API/ListFile", {"reverse": True})
-    assert (status, error["message"]) == (400, "the listing broke")
+def test_an_error_before_any_result_is_a_wrapped_error(client: Raw) -> None:
+    status, answer = client.call("pfs_v2.API/ListFile", {"reverse": True})
+    assert (status, answer["error"]["message"]) == (400, "the listing broke")
+
+
+def test_without_preferences_an_answer_is_that_of_grpc_gateway(client: Raw) -> None:
+    """Fields that are not set are printed (null, "", [], "0"), but none of a oneof."""
+    status, headers, body = client.request(
+        "POST", "/api/pfs_v2.API/InspectRepo", b'{"repo":{"name":"images"}}'
+    )
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert headers["grpc-metadata-content-type"] == "application/grpc"
+    assert json.loads(body) == {
+        "repo": {"name": "images", "type": "", "project": None},
+        "created": None,
+        "sizeBytesUpperBound": str(1 << 40),
+        "description": "",
+        "branches": [],
+        "authInfo": None,
+        "details": None,
+        "metadata": {},
+    }
+    _, headers, body = client.request("POST", "/api/pfs_v2.API/ListFile", b'{"number":"1"}')
+    assert headers["content-type"] == "application/json"
+    [line] = [json.loads(line)["result"] for line in body.splitlines()]
+    assert line["file"] == {"commit": None, "path": "/0", "datum": ""}
+    assert (line["fileType"], line["sizeBytes"], line["hash"]) == ("RESERVED", "0", "")
+
+
+def test_without_preferences_unknown_fields_are_overlooked_with_a_warning(
+    client: Raw, served: Served
+) -> None:
+    body = b'{"repo":{"name":"images","nmae":"x"},"unheard":[1]}'
+    status, headers, _ = client.request("POST", "/api/pfs_v2.API/InspectRepo", body)
+    assert status == 200
+    assert "unknown field 'nmae' in repo" in headers["warning"]
+    body = b'{"addFile":{"path":"/a","raw":"aGk=","mode":7}}'
+    status, headers, _ = client.request("POST", "/api/pfs_v2.API/ModifyFile", body)
+    assert status == 200
+    assert "unknown field 'mode'" in headers["warning"]
+    assert served.house.files == {"/a": b"hi"}
+    wrong = b'{"repo":{"name":7,"nmae":"x"}}'
+    assert client.request("POST", "/api/pfs_v2.API/InspectRepo", wrong)[0] == 400
+
+
+def test_a_client_streams_objects_across_and_within_lines(client: Raw, served: Served) -> None:
+    """As Go's decoder reads them; braces and quotes inside of strings do not count."""
+    body = b"""
+{
+  "addFile": {"path": "/a\\"}{", "raw": "aGVs"}
+}{"addFile":{"path":"/a\\"}{","raw":"bG8="}} {"addFile"
+:{"path":"/b\\\\","raw":""}}"""
+    for size in (1, 7, len(body)):
+        served.house.files.clear()
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        client.send(
+            b"POST /api/pfs_v2.API/ModifyFile HTTP/1.1\r\nHost: localhost\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+            + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+            + b"0\r\n\r\n"
+        )
+        assert client.answer()[0] == 200
+        assert served.house.files == {'/a"}{': b"hello", "/b\\": b""}
+
+
+@pytest.mark.parametrize("body", [b"}", b'{"addFile":{', b"7", b"[{}]", b'{"a":"', b"{]\n{}"])
+def test_a_stream_that_is_no_sequence_of_objects_is_refused(client: Raw, body: bytes) -> None:
+    status, _, answer = client.request("POST", "/api/pfs_v2.API/ModifyFile", body)
+    assert (status, json.loads(answer)["code"]) == (400, 3)
 
 
 def test_a_client_stream_is_a_line_for_each_request(client: Raw, served: Served) -> None:
@@ -118,17 +191,19 @@ def test_a_client_stream_is_a_line_for_each_request(client: Raw, served: Served)
     assert served.house.files == {"/a": b"hello"}
 
 
-def test_a_bad_line_of_a_client_stream_is_named_by_number(client: Raw) -> None:
+def test_a_bad_message_of_a_client_stream_is_named_by_number(client: Raw) -> None:
     body = b'{"setCommit":{}}\n\n{"setComit":{}}\n'
-    status, _, answer = client.request("POST", "/api/pfs_v2.API/ModifyFile", body)
+    status, _, answer = client.request(
+        "POST", "/api/pfs_v2.API/ModifyFile", body, prefer="handling=strict"
+    )
     assert status == 400
-    assert json.loads(answer)["message"].startswith("line 2: unknown field 'setComit'")
+    assert json.loads(answer)["message"].startswith("message 2: unknown field 'setComit'")
 
 
 def test_both_sides_can_stream_at_once(client: Raw) -> None:
     client.send(
         b"POST /api/pps_v2.API/CreateDatum HTTP/1.1\r\nHost: localhost\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n"
+        b"Prefer: return=minimal\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     for word in (b"start", b"continue"):
         line = b'{"%b":{}}\n' % word
@@ -141,7 +216,10 @@ def test_both_sides_can_stream_at_once(client: Raw) -> None:
 
 
 def test_a_result_is_sent_while_the_handler_waits_for_the_next(client: Raw) -> None:
-    client.send(b"POST /api/pachybox.v1.API/Doctor HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    client.send(
+        b"POST /api/pachybox.v1.API/Doctor HTTP/1.1\r\nHost: localhost\r\n"
+        b"Prefer: return=minimal\r\n\r\n"
+    )
     assert client.head()[0] == 200
     assert json.loads(client.chunk()) == {"result": {"check": "disk", "level": "ok"}}
 

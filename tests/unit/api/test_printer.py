@@ -119,6 +119,16 @@ def test_what_is_printed_is_parsed_to_the_same_message(m: Any) -> None:
     assert json.loads(to_json(again)) == json.loads(to_json(m))
 
 
+@given(messages())
+@settings(max_examples=100, deadline=None)
+def test_the_full_form_has_every_field_outside_of_oneofs_and_means_the_same(m: Any) -> None:
+    text = to_json(m, full=True)
+    assert json.loads(to_json(parse(text.encode(), type(m)))) == json.loads(to_json(m))
+    if not m.DESCRIPTOR.full_name.startswith("google.protobuf."):
+        always = {f.json_name for f in m.DESCRIPTOR.fields if f.containing_oneof is None}
+        assert set(json.loads(text)) == always | set(json.loads(to_json(m)))
+
+
 def test_a_file_info_prints_as_pachyderm_does() -> None:
     info = pfs.FileInfo(
         file={"commit": {"repo": {"name": "images"}, "id": "c0ffee"}, "path": "/a"},

@@ -37,7 +37,7 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "box"
         self.home.mkdir()
-        (self.home / "box.toml").write_text('http_port = 0\nrunner = "process"\n')
+        (self.home / "box.toml").write_text('http_port = 0\ngrpc_port = 0\nrunner = "process"\n')
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX_")}
         self.env = {
             **clean,
@@ -95,9 +95,10 @@ def test_a_taken_port_is_named(real: Box, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         other = str(tmp_path / "other")
-        done = real.run("up", "-d", "--home", other, "--port", port)
-    assert done.returncode == 1
-    assert port in done.stderr
+        for ports in (("--port", port, "--grpc-port", "0"), ("--port", "0", "--grpc-port", port)):
+            done = real.run("up", "-d", "--home", other, *ports)
+            assert done.returncode == 1
+            assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
 def test_trees_go_up_and_come_down_the_same_over_both_transports(real: Box, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def error_json(e: PachyboxError) -> dict[str, Any]:
     return {
         "code": e.grpc_code,
         "message": e.message,
-        "details": [{"reason": e.code, "hint": e.hint}],
+        "details": [{"reason": e.code, "metadata": {"hint": e.hint}}],
     }
 
 

@@ -1,0 +1,243 @@
+"""The gRPC door: the table of methods to Pachyderm's clients, at a port of its own.
+
+    door = GrpcDoor(table, authenticate, metrics)
+    host, port = door.listen("127.0.0.1", 30650)
+    ...
+    door.stop()
+
+gRPC's asyncio server runs on a thread of its own; handlers run on others (``grpc_calls``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from pachybox.api.grpc_builtin import Builtin
+from pachybox.api.grpc_calls import Authenticate, Calls, refuse
+from pachybox.api.grpc_queues import Budget
+from pachybox.api.metrics import Metrics
+from pachybox.api.table import Table
+from pachybox.api.threads import Threads
+from pachybox.errors import NotFound, PachyboxError, Refused, Unimplemented
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+log = logging.getLogger("pachybox.api")
+
+MESSAGE_BYTES = 20 << 20
+"""The largest request message, as in Pachyderm; clients send pieces of 19 MiB."""
+
+_ENVELOPE = 64 << 10  # what a message of that content has around it
+_REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
+_CALLS = 1000
+_FLUSH_S = 0.5  # for the last statuses to be written
+
+# What Pachyderm 1.x called its services; today's have "_v2" in their names.
+_OLD_PACKAGES = frozenset(
+    {"pfs", "pps", "auth", "admin", "debug", "enterprise", "identity", "license", "transaction"}
+    | {"versionpb", "health"}
+)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES + _ENVELOPE),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # else two boxes could share a port
+    # pachctl pings every 20 s, whether or not it has a call open.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+class GrpcDoor:
+    """Serves a table over gRPC until ``stop``. Methods are for one thread, the composer's."""
+
+    def __init__(self, table: Table, authenticate: Authenticate, metrics: Metrics) -> None:
+        self._table = table
+        self._authenticate = authenticate
+        self._metrics = metrics
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._server: Any = None
+        self._calls: Calls | None = None
+        self._builtin: Builtin | None = None
+
+    def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Listen at ``host``:``port`` (0 = any free port); returns where it does.
+
+        Raises Refused when the port is taken.
+        """
+        loop = self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="grpc", daemon=True)
+        self._thread.start()
+        try:
+            bound = self._on_loop(self._open(loop, host, port))
+        except BaseException:
+            self._end()
+            raise
+        log.info("listening address=grpc://%s:%d", host, bound)
+        return host, bound
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more calls, cancel streams, let others end within ``grace_s``, hang up.
+
+        A second call does nothing.
+        """
+        if self._loop is None or not self._loop.is_running():
+            return
+        self._on_loop(self._close(grace_s))
+        self._end()
+
+    # ---- the thread
+
+    def _serve(self) -> None:
+        assert self._loop is not None
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(_unexpected)
+        self._loop.run_forever()
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _end(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # ---- on the loop
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> int:
+        self._calls = calls = Calls(
+            loop,
+            Threads("grpc-call", _CALLS),
+            Budget(loop, _REQUESTS_BYTES),
+            self._authenticate,
+            self._metrics,
+        )
+        built = {method.service for method in self._table if method.handler is not None}
+        self._builtin = Builtin(sorted(built))
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((_Rows(self._table, calls, self._builtin),))
+        with _quiet():
+            try:
+                bound = server.add_insecure_port(_target(host, port))
+            except RuntimeError as e:
+                raise Refused(
+                    f"cannot listen on {host}:{port}: {_reason(host, port)}",
+                    "stop what uses the port, or set grpc_port = 0 for any free one",
+                ) from e
+        await server.start()
+        self._server = server
+        return int(bound)
+
+    async def _close(self, grace_s: float) -> None:
+        assert self._calls is not None
+        assert self._builtin is not None
+        loop = asyncio.get_running_loop()
+        await self._builtin.stop()
+        calls, until = self._calls, loop.time() + grace_s
+        stopping = loop.create_task(self._server.stop(grace_s + _FLUSH_S))
+        await asyncio.sleep(0)  # from here on no call is taken
+        calls.stop()
+        while calls.busy and loop.time() < until:
+            await asyncio.sleep(0.01)
+        await asyncio.wait((stopping,), timeout=_FLUSH_S)
+        if not stopping.done():  # clients that do not take what they asked for
+            await self._server.stop(None)
+            await stopping
+
+
+class _Rows(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Finds the handler of a call by its path."""
+
+    def __init__(self, table: Table, calls: Calls, builtin: Builtin) -> None:
+        self._builtin = builtin
+        self._known = {f"/{method.full_name}": method for method in table}
+        self._made: dict[str, Any] = {}
+        self._calls = calls
+        self._table = table
+
+    def service(self, handler_call_details: Any) -> Any:
+        """gRPC's handler; of a method that is not there, one that says so."""
+        path = handler_call_details.method
+        made = self._made.get(path)
+        if made is not None:
+            return made
+        method = self._known.get(path)
+        made = self._builtin.find(path) if method is None else self._calls.behaviour(method)
+        if made is None:
+            return _refusal(_unknown(self._table, path))
+        self._made[path] = made
+        return made
+
+
+def _unknown(table: Table, path: str) -> PachyboxError:
+    name = path[1:]
+    package = name.partition(".")[0]
+    if package in _OLD_PACKAGES and name.startswith(f"{package}.API/"):
+        return Unimplemented(
+            f"{name} belongs to Pachyderm 1.x", "upgrade the client to version 2 or later"
+        )
+    try:
+        table.find(name)
+    except NotFound as e:
+        return Unimplemented(e.message, e.hint)
+    raise AssertionError(name)  # pragma: no cover  # known names were looked up before
+
+
+def _refusal(error: PachyboxError) -> Any:
+    async def answer(request: Any, context: Any) -> None:
+        await refuse(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(answer)
+
+
+def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """In place of asyncio's own words on standard error."""
+    error = context.get("exception")
+    log.error("on the loop of gRPC: %s", context.get("message"), exc_info=error)
+
+
+def _target(host: str, port: int) -> str:
+    bare = host.strip("[]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+
+
+def _reason(host: str, port: int) -> str:
+    """Why nothing can listen there, which gRPC does not tell."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(found[0][4])
+    except OSError as e:
+        return e.strerror or str(e)
+    return "the port is taken"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep gRPC's core from writing what an exception says anyway to standard error."""
+    before = os.environ.get("GRPC_VERBOSITY")
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GRPC_VERBOSITY"]
+        else:
+            os.environ["GRPC_VERBOSITY"] = before

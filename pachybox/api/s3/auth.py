@@ -1,0 +1,239 @@
+"""Who asks: signatures found, their form checked, and where a token is set, compared.
+
+With a token the secret key is the token; the access key is the token too, or ``pachybox``, which
+keeps the token out of presigned addresses. Without one there is nothing to compare with: any
+credentials do, and none; what is malformed or expired is still refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from time import time
+
+from pachybox.api.http import Request
+from pachybox.api.s3 import sigv2, sigv4
+from pachybox.api.s3.errors import S3Error
+
+ACCESS_KEY = "pachybox"
+"""The access key that may stand for the token."""
+
+SKEW_S = 15 * 60
+MOST_EXPIRES_S = 7 * 24 * 3600
+_HEADER = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+)\s*,\s*SignedHeaders=([^,\s]+)\s*,"
+    r"\s*Signature=([0-9a-f]{64})\s*"
+)
+_TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
+_V2 = re.compile(r"AWS ([^:\s]+):([A-Za-z0-9+/]{27}=)")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks. ``key`` is the signing key of version 4 where the signature was compared, for the
+    chunks of a body; with it the ``timestamp``, ``scope`` and ``signature`` they follow."""
+
+    key: bytes = b""
+    timestamp: str = ""
+    scope: str = ""
+    signature: str = ""
+    payload: str = ""
+
+
+_NOBODY = Identity()
+
+
+class Gate:
+    """Tells who may ask. ``token`` "" = none is set."""
+
+    def __init__(self, token: str, authenticate: Callable[[Mapping[str, str], bool], str]) -> None:
+        """``authenticate`` judges requests without a signature of S3's (see door.Access)."""
+        self._token = token
+        self._authenticate = authenticate
+
+    def check(self, request: Request, query: Mapping[str, str], bucket: str) -> Identity:
+        """Who sent ``request``; ``bucket`` is a virtual host's. Raises S3Error, Unauthenticated."""
+        header = request.headers.get("authorization", "")
+        if header.startswith("AWS4-"):
+            return self._v4(request, *_parse_header(header), request.headers)
+        if header.startswith("AWS "):
+            return self._v2(request, header, bucket)
+        if "X-Amz-Signature" in query or "X-Amz-Algorithm" in query:
+            return self._presigned(request, query)
+        if "AWSAccessKeyId" in query and "Signature" in query:
+            return self._presigned_v2(request, query, bucket)
+        self._authenticate(request.headers, request.local)
+        return _NOBODY
+
+    def secret(self, access_key: str) -> str:
+        """The secret key of ``access_key``. Raises InvalidAccessKeyId."""
+        given = access_key.encode("utf-8", "replace")
+        known = hmac.compare_digest(given, self._token.encode())
+        if not known and access_key != ACCESS_KEY:
+            raise S3Error("InvalidAccessKeyId")
+        return self._token
+
+    @property
+    def closed(self) -> bool:
+        """Whether a token is set."""
+        return bool(self._token)
+
+    def _v4(
+        self, request: Request, access: str, scope: str, signed: str, signature: str,
+        headers: Mapping[str, str],
+    ) -> Identity:  # fmt: skip
+        """A signature in the header. Its date is fresh when this returns."""
+        timestamp = headers.get("x-amz-date") or _date_of(headers.get("date", ""))
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise S3Error("AccessDenied", "A request signed needs a valid x-amz-date or date.")
+        if abs(_seconds(timestamp) - time()) > SKEW_S:
+            raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": timestamp})
+        payload = headers.get("x-amz-content-sha256", "")
+        if not self._token or request.local:
+            return Identity(payload=payload)
+        if not payload:
+            raise S3Error("InvalidRequest", "The header x-amz-content-sha256 is missing.")
+        return self._compare(request, access, scope, signed, signature, timestamp, payload)
+
+    def _presigned(self, request: Request, query: Mapping[str, str]) -> Identity:
+        what = "AuthorizationQueryParametersError"
+        if query.get("X-Amz-Algorithm") != sigv4.ALGORITHM:
+            raise S3Error(what, f"X-Amz-Algorithm must be {sigv4.ALGORITHM}.")
+        try:
+            access, scope = _credential(query["X-Amz-Credential"])
+            timestamp, signed = query["X-Amz-Date"], query["X-Amz-SignedHeaders"]
+            expires, signature = query["X-Amz-Expires"], query["X-Amz-Signature"]
+        except (KeyError, ValueError):
+            raise S3Error(
+                what, "X-Amz-Credential, -Date, -SignedHeaders, -Expires, -Signature are needed."
+            ) from None
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise S3Error(what, "X-Amz-Date must be like 20260101T000000Z.")
+        if not re.fullmatch(r"[0-9]{1,9}", expires) or int(expires) > MOST_EXPIRES_S:
+            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.")
+        age = time() - _seconds(timestamp)
+        if age < -SKEW_S:
+            raise S3Error("AccessDenied", "The request is not valid yet.")
+        if age > int(expires):
+            raise S3Error("AccessDenied", "Request has expired.")
+        payload = (
+            request.headers.get("x-amz-content-sha256")
+            or query.get("X-Amz-Content-Sha256")
+            or sigv4.UNSIGNED
+        )
+        if not self._token or request.local:
+            return Identity(payload=payload)
+        return self._compare(
+            request, access, scope, signed, signature, timestamp, payload, "X-Amz-Signature"
+        )
+
+    def _compare(
+        self, request: Request, access: str, scope: str, signed: str, signature: str,
+        timestamp: str, payload: str, without: str | None = None,
+    ) -> Identity:  # fmt: skip
+        secret = self.secret(access)
+        headers, names = request.headers, signed.split(";")
+        if "host" not in names:
+            raise S3Error("AuthorizationHeaderMalformed", "The header host must be signed.")
+        for name in headers:
+            if name.startswith("x-amz-") and name not in names:
+                if without and name == "x-amz-content-sha256":
+                    continue
+                raise S3Error("AccessDenied", f"The header {name} is not signed.")
+        if scope[:8] != timestamp[:8]:
+            raise S3Error("SignatureDoesNotMatch", "The credential's date is not the request's.")
+        text = sigv4.canonical_request(
+            request.method, request.path, request.query, headers, names, payload, without
+        )
+        key = sigv4.signing_key(secret, scope)
+        made = sigv4.sign(key, sigv4.string_to_sign(timestamp, scope, text))
+        if not hmac.compare_digest(made, signature):
+            raise S3Error("SignatureDoesNotMatch")
+        return Identity(key, timestamp, scope, signature, payload)
+
+    def _v2(self, request: Request, header: str, bucket: str) -> Identity:
+        match = _V2.fullmatch(header)
+        if match is None:
+            raise S3Error("InvalidArgument", "The authorization header is malformed.")
+        headers = request.headers
+        date = headers.get("x-amz-date") or headers.get("date", "")
+        try:
+            sent = parsedate_to_datetime(date).timestamp()
+        except (ValueError, OverflowError):
+            raise S3Error("AccessDenied", "A request signed needs a valid date.") from None
+        if abs(sent - time()) > SKEW_S:
+            raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": date})
+        said = "" if "x-amz-date" in headers else date
+        return self._compare_v2(request, bucket, match[1], match[2], said)
+
+    def _presigned_v2(self, request: Request, query: Mapping[str, str], bucket: str) -> Identity:
+        expires = query.get("Expires", "")
+        if not re.fullmatch(r"[0-9]{1,12}", expires):
+            raise S3Error("AccessDenied", "The parameter Expires is missing.")
+        if time() > int(expires):
+            raise S3Error("AccessDenied", "Request has expired.")
+        return self._compare_v2(
+            request, bucket, query["AWSAccessKeyId"], query["Signature"], expires
+        )
+
+    def _compare_v2(
+        self, request: Request, bucket: str, access: str, signature: str, date: str
+    ) -> Identity:
+        payload = request.headers.get("x-amz-content-sha256", "")
+        if self._token and not request.local:
+            text = sigv2.string_to_sign(
+                request.method, bucket, request.path, request.query, request.headers, date
+            )
+            made = sigv2.sign(self.secret(access), text)
+            if not hmac.compare_digest(made.encode(), signature.encode("utf-8", "replace")):
+                raise S3Error("SignatureDoesNotMatch")
+        return Identity(payload=payload)
+
+
+def _parse_header(header: str) -> tuple[str, str, str, str]:
+    """Access key, scope, signed headers and signature of an authorization header."""
+    match = _HEADER.fullmatch(header)
+    try:
+        if match is not None:
+            return *_credential(match[1]), match[2], match[3]
+    except ValueError:
+        pass
+    raise S3Error(
+        "AuthorizationHeaderMalformed",
+        "It must be: AWS4-HMAC-SHA256 Credential=KEY/YYYYMMDD/REGION/s3/aws4_request, "
+        "SignedHeaders=..., Signature=...",
+    )
+
+
+def _credential(text: str) -> tuple[str, str]:
+    """Access key and scope. Raises ValueError."""
+    access, date, region, service, end = text.rsplit("/", 4)
+    if not access or not re.fullmatch(r"[0-9]{8}", date) or not region:
+        raise ValueError(text)
+    if service != "s3" or end != "aws4_request":
+        raise ValueError(text)
+    return access, f"{date}/{region}/{service}/{end}"
+
+
+def _date_of(header: str) -> str:
+    """An HTTP date in the form of version 4; "" when it is none."""
+    if _TIMESTAMP.fullmatch(header):
+        return header
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    except (ValueError, OverflowError):
+        return ""
+
+
+@lru_cache(64)
+def _seconds(timestamp: str) -> float:
+    """Of the epoch. Raises S3Error for a day that is none."""
+    try:
+        return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise S3Error("AccessDenied", "The date of the request is none.") from None

@@ -1,0 +1,124 @@
+"""One S3 request to one answer.
+
+guard -> address -> operation -> who asks -> the operation -> answer, or an error in XML
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from pachybox.api.guard import guard
+from pachybox.api.http import Request
+from pachybox.api.metrics import Metrics
+from pachybox.api.response import Response
+from pachybox.api.s3 import absent, buckets, copies, deletes, listing, multipart, objects, puts
+from pachybox.api.s3.auth import Gate
+from pachybox.api.s3.context import XML, Ask
+from pachybox.api.s3.errors import NotModified, S3Error, as_s3_error, error_xml
+from pachybox.api.s3.route import address, check_key, claims, operation, parse_query, virtual_bucket
+from pachybox.api.transport import Gone, TimedOut
+from pachybox.pfs.objects import Objects
+
+log = logging.getLogger("pachybox.api")
+
+_OPERATIONS: dict[str, Callable[[Ask], None]] = {
+    **dict.fromkeys(absent.NAMES, absent.answer),
+    **buckets.OPERATIONS,
+    **copies.OPERATIONS,
+    **deletes.OPERATIONS,
+    **listing.OPERATIONS,
+    **multipart.OPERATIONS,
+    **objects.OPERATIONS,
+    **puts.OPERATIONS,
+}
+
+
+class S3Door:
+    """Answers requests of S3. Shared by all connections; keeps no state of any."""
+
+    def __init__(
+        self,
+        service: Objects,
+        *,
+        token: str,
+        authenticate: Callable[[Mapping[str, str], bool], str],
+        domains: tuple[str, ...] = ("localhost",),
+    ) -> None:
+        """``domains``: names (lower case) before which a bucket may stand in Host;
+        ``authenticate`` judges requests that carry no signature of S3's."""
+        self._objects = service
+        self._gate = Gate(token, authenticate)
+        self.domains = domains
+        self._count = itertools.count(secrets.randbits(60))
+        self._host_id = ("x-amz-id-2", secrets.token_urlsafe(24))
+
+    def claims(self, request: Request) -> bool:
+        """Whether the request is S3's."""
+        return claims(request, self.domains)
+
+    def answer(
+        self,
+        request: Request,
+        response: Response,
+        hosts: frozenset[str] | None,
+        metrics: Metrics,
+    ) -> None:
+        """Answer one request, with an error if need be. ``hosts``: see guard.
+
+        Raises Gone when the client left; then nothing more can be said to it.
+        """
+        began = monotonic()
+        ids = ("x-amz-request-id", f"{next(self._count):016X}"), self._host_id
+        ask = Ask(request, response, self._objects, ids)
+        code = "ok"
+        try:
+            self._serve(ask, hosts)
+        except Gone:
+            code = "cancelled"
+            raise
+        except NotModified as e:
+            response.send(304, XML, b"", [*ids, *e.headers])
+        except Exception as e:
+            error = as_s3_error(e, ask.operation)
+            code = error.code
+            self._refuse(ask, error, slow=isinstance(e, TimedOut))
+        finally:
+            took = monotonic() - began
+            name = f"S3 {ask.operation or 'other'}"
+            metrics.observe(name, code, took)
+            log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
+
+    def _serve(self, ask: Ask, hosts: frozenset[str] | None) -> None:
+        request = ask.request
+        if not request.local:
+            guard(request, hosts, self.domains)
+        ask.bucket_name, ask.key = address(request, self.domains)
+        ask.query = query = parse_query(request.query)
+        ask.closed = self._gate.closed
+        ask.operation = operation(request.method, ask.bucket_name, ask.key, query, request.headers)
+        host = request.headers.get("host", "")
+        ask.identity = self._gate.check(request, query, virtual_bucket(host, self.domains))
+        if len(ask.key) > 255:
+            check_key(ask.key)
+        owner = request.headers.get("x-amz-expected-bucket-owner")
+        if owner is not None and owner.strip("0"):
+            raise S3Error("AccessDenied", "The bucket's owner is another: all zeros.")
+        _OPERATIONS[ask.operation](ask)
+
+    def _refuse(self, ask: Ask, error: S3Error, *, slow: bool) -> None:
+        """Answer with an error; too late for that, cut the answer short."""
+        request, response = ask.request, ask.response
+        if response.started:
+            log.warning("answer cut short path=%s error=%s", request.path, error)
+            raise Gone from error
+        try:
+            if slow or not (request.body.small() and request.body.drain()):
+                response.keep_alive = False
+        except TimedOut:
+            response.keep_alive = False
+        body = error_xml(error, request.path, ask.ids[0][1], self._host_id[1])
+        response.send(error.status, XML, body, [*ask.ids, *error.headers])

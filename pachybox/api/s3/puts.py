@@ -1,0 +1,103 @@
+"""PutObject, and what every way of making an object has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pachybox.api.s3.absent import refuse_headers
+from pachybox.api.s3.checksums import FULL
+from pachybox.api.s3.conditions import of_write
+from pachybox.api.s3.context import Ask, Header
+from pachybox.api.s3.errors import S3Error
+from pachybox.api.s3.objects import checksum_headers
+from pachybox.api.s3.payload import Payload
+from pachybox.pfs.object_types import Attributes, ObjectInfo, Stored
+from pachybox.pfs.objects import Intake
+
+MOST_BYTES = 5 << 40
+"""Of an object. Amazon's bound is 5 GiB a PUT; here only the disk bounds it, and nonsense."""
+
+_BUFFER_BYTES = 1 << 20
+_MOST_METADATA = 8 << 10
+_KEPT = ("cache-control", "content-disposition", "content-language", "expires")
+_META = "x-amz-meta-"
+
+
+def put_object(ask: Ask) -> None:
+    """PutObject: nothing is stored unless all that was said of the body holds."""
+    bucket = ask.bucket()
+    refuse_headers(ask)
+    condition = of_write(ask.headers)
+    payload = ask.payload()
+    payload.need_length()
+    described = attributes_of(ask.headers)
+    with ask.objects.intake(payload.wanted, payload.length) as intake:
+        stored = receive(payload, intake)
+        checksums = payload.verify(stored.digests, stored.size)
+        info = ask.objects.put(
+            bucket, ask.key, stored, finished(described, stored, checksums), condition
+        )
+    ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
+
+
+def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored:
+    """Take the whole body in. Raises EntityTooLarge past ``limit``, IncompleteBody, Gone."""
+    length = payload.length
+    if length is not None and length > limit:
+        raise S3Error("EntityTooLarge")
+    if length is not None and length <= _BUFFER_BYTES:
+        buffer = bytearray(length)
+        got = payload.fill(memoryview(buffer)) if length else 0
+        if got != length:
+            raise S3Error("IncompleteBody")
+        if length:
+            intake.write(buffer)
+        return intake.finish()
+    view = memoryview(bytearray(_BUFFER_BYTES))
+    total = 0
+    while n := payload.fill(view):
+        total += n
+        if total > limit:
+            raise S3Error("EntityTooLarge")
+        intake.write(view[:n])
+    if length is not None and total != length:
+        raise S3Error("IncompleteBody")
+    return intake.finish()
+
+
+def finished(described: Attributes, stored: Stored, checksums: Mapping[str, str]) -> Attributes:
+    """The attributes of what was received, its digests with them."""
+    return Attributes(
+        stored.digests["md5"].hex(),
+        described.content_type,
+        described.headers,
+        described.metadata,
+        checksums,
+        FULL if checksums else "",
+    )
+
+
+def version(info: ObjectInfo) -> list[Header]:
+    """The header of the version made."""
+    return [("x-amz-version-id", info.version)] if info.version else []
+
+
+def attributes_of(headers: Mapping[str, str]) -> Attributes:
+    """What headers say of the object they make. Raises MetadataTooLarge."""
+    kept: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.startswith(_META):
+            metadata[name[len(_META) :]] = value
+        elif name in _KEPT:
+            kept[name] = value
+        elif name == "content-encoding":
+            codings = [c.strip() for c in value.split(",")]
+            if rest := [c for c in codings if c.lower() != "aws-chunked" and c]:
+                kept[name] = ", ".join(rest)
+    if metadata and sum(len(k) + len(v) for k, v in metadata.items()) > _MOST_METADATA:
+        raise S3Error("MetadataTooLarge")
+    return Attributes("", headers.get("content-type", ""), kept, metadata)
+
+
+OPERATIONS = {"PutObject": put_object}

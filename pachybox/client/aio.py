@@ -648,13 +648,14 @@ class AsyncClient(AsyncBase):
 
     async def set_cluster_defaults(
         self,
-        defaults: Json,
+        defaults: Json | str,
         *,
         regenerate: bool = False,
         reprocess: bool = False,
         dry_run: bool = False,
     ) -> list[str]:
-        """Set the defaults of every pipeline; the names of the pipelines they change.
+        """Set the defaults of every pipeline, as a value or as JSON text; returns the names of the
+        pipelines they change (``project/name``). With ``dry_run`` nothing is changed.
 
         ``regenerate`` makes those anew, ``reprocess`` with all their datums.
         """
@@ -672,7 +673,7 @@ class AsyncClient(AsyncBase):
 
     async def set_project_defaults(
         self,
-        defaults: Json,
+        defaults: Json | str,
         project: str | None = None,
         *,
         regenerate: bool = False,

@@ -19,25 +19,26 @@ class Defaults(Base):
 
     def set_cluster_defaults(
         self,
-        defaults: Json,
+        defaults: Json | str,
         *,
         regenerate: bool = False,
         reprocess: bool = False,
         dry_run: bool = False,
     ) -> list[str]:
-        """Set the defaults of every pipeline; the names of the pipelines they change.
+        """Set the defaults of every pipeline, as a value or as JSON text; returns the names of the
+        pipelines they change (``project/name``). With ``dry_run`` nothing is changed.
 
         ``regenerate`` makes those anew, ``reprocess`` with all their datums.
         """
         answer = self.call(
             PPS,
             "SetClusterDefaults",
-            cluster_defaults_json=json.dumps(defaults),
+            cluster_defaults_json=_text(defaults),
             regenerate=regenerate,
             reprocess=reprocess,
             dry_run=dry_run,
         )
-        return [str(p.get("name", "")) for p in answer.get("affectedPipelines") or ()]
+        return _names(answer)
 
     def project_defaults(self, project: str | None = None) -> Json:
         """The defaults of a project's pipelines (of the client's project without a name)."""
@@ -47,7 +48,7 @@ class Defaults(Base):
 
     def set_project_defaults(
         self,
-        defaults: Json,
+        defaults: Json | str,
         project: str | None = None,
         *,
         regenerate: bool = False,
@@ -59,12 +60,12 @@ class Defaults(Base):
             PPS,
             "SetProjectDefaults",
             project=project_message(project or self.project),
-            project_defaults_json=json.dumps(defaults),
+            project_defaults_json=_text(defaults),
             regenerate=regenerate,
             reprocess=reprocess,
             dry_run=dry_run,
         )
-        return [str(p.get("name", "")) for p in answer.get("affectedPipelines") or ()]
+        return _names(answer)
 
     def render_template(self, template: str, args: Mapping[str, str] | None = None) -> list[Json]:
         """The specs a Jsonnet template makes of ``args``."""
@@ -84,3 +85,12 @@ class Defaults(Base):
 def _object(text: str | None) -> Json:
     found = json.loads(text or "{}")
     return found if isinstance(found, dict) else {}
+
+
+def _text(defaults: Json | str) -> str:
+    return defaults if isinstance(defaults, str) else json.dumps(defaults)
+
+
+def _names(answer: Json) -> list[str]:
+    found = answer.get("affectedPipelines") or ()
+    return [f"{p['project']['name']}/{p['name']}" for p in found]

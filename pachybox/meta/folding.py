@@ -59,7 +59,9 @@ class Folding:
                     f"no space left on the file system of {db.path} to bring in its journal",
                     FREE_SPACE,
                 ) from e
-            raise told(db.path, e) if isinstance(e, duckdb.Error) else e from e
+            if isinstance(e, duckdb.Error):
+                raise told(db.path, e) from e
+            raise
         self._left = False
         db.before_read = self.fold_to_read
         self._wake = threading.Condition()

@@ -82,10 +82,15 @@ def test_content_comes_back_with_true_digests(objects: Objects, size: int) -> No
 def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
     """By an exception, or by leaving the block before finish."""
     before = objects.pfs.blobs.usage().objects
-    with pytest.raises(KeyError), objects.intake(expected=1 << 20) as intake:
-        intake.write(os.urandom(1 << 20))
-        intake.finish()
-        raise KeyError
+
+    def fail() -> None:
+        with objects.intake(expected=1 << 20) as intake:
+            intake.write(os.urandom(1 << 20))
+            intake.finish()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     with objects.intake() as intake:
         intake.write(os.urandom(1 << 20))
     assert objects.pfs.blobs.usage().objects == before

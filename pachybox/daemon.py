@@ -21,6 +21,7 @@ from pachybox.api.handlers import (
     archives,
     box_log,
     cluster,
+    datums,
     debug,
     egress,
     files,
@@ -31,6 +32,7 @@ from pachybox.api.handlers import (
     query_logs,
     secrets,
     system,
+    templates,
 )
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
@@ -47,7 +49,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug),
+    *(system, cluster, debug, datums, templates),
 )
 
 

@@ -495,6 +495,44 @@ class AsyncClient(AsyncBase):
         """A new job on the present heads; ``reprocess`` skips no datum."""
         return await self._run(self._sync.rerun_pipeline, pipeline, reprocess=reprocess)
 
+    async def render_template(self, template: str, args: Mapping[str, str] | None = None) -> str:
+        """The specs, as JSON, that a jsonnet template makes of arguments."""
+        return await self._run(self._sync.render_template, template, args)
+
+    async def get_cluster_defaults(self) -> str:
+        """The defaults of the whole box, as they were set."""
+        return await self._run(self._sync.get_cluster_defaults)
+
+    async def get_project_defaults(self) -> str:
+        """The defaults of the client's project, as they were set."""
+        return await self._run(self._sync.get_project_defaults)
+
+    async def set_cluster_defaults(
+        self, text: str, *, regenerate: bool = False, reprocess: bool = False, dry_run: bool = False
+    ) -> list[str]:
+        """Set the defaults of the whole box; ``regenerate`` updates the pipelines that they
+        change, ``reprocess`` has those run all datums again. Returns their names
+        (``project/name``); with ``dry_run`` nothing is changed."""
+        return await self._run(
+            self._sync.set_cluster_defaults,
+            text,
+            regenerate=regenerate,
+            reprocess=reprocess,
+            dry_run=dry_run,
+        )
+
+    async def set_project_defaults(
+        self, text: str, *, regenerate: bool = False, reprocess: bool = False, dry_run: bool = False
+    ) -> list[str]:
+        """Set the defaults of the client's project; see ``set_cluster_defaults``."""
+        return await self._run(
+            self._sync.set_project_defaults,
+            text,
+            regenerate=regenerate,
+            reprocess=reprocess,
+            dry_run=dry_run,
+        )
+
     async def inspect_job(self, job: str) -> JobInfo:
         """One job."""
         return await self._run(self._sync.inspect_job, job)

@@ -13,7 +13,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs" / "client.md"
-PARTS = ("repos", "commits", "files", "pipelines", "jobs", "secrets", "metadata", "box")
+PARTS = (
+    "repos",
+    "commits",
+    "files",
+    "pipelines",
+    "templates",
+    "jobs",
+    "secrets",
+    "metadata",
+    "box",
+)
 _BY_HAND = frozenset({"put"})
 _MARK = "<!-- methods, written by python -m pachybox.client.generate -->\n"
 

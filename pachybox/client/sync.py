@@ -10,6 +10,7 @@ from pachybox.client.metadata import Metadata
 from pachybox.client.pipelines import Pipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
+from pachybox.client.templates import Templates
 
 
 class Client(
@@ -20,6 +21,7 @@ class Client(
     Writing,
     Reading,
     Pipelines,
+    Templates,
     Jobs,
     Datums,
     Secrets,

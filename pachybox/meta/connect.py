@@ -26,6 +26,7 @@ FREE_SPACE = "free some space, or delete old commits and run garbage-collect, th
 INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
 
+_READS = 16  # at once; a scan takes some 0.5 MiB of the memory limit, and clients wait in hundreds
 _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the database afresh
 
 _CONFIG: dict[str, Any] = {
@@ -59,6 +60,7 @@ class Database:
         self._lock = threading.Condition()
         self._pool: list[duckdb.DuckDBPyConnection] = []
         self._lent = 0
+        self._reads = threading.Semaphore(_READS)
         self._generation = 0
         self._reopening = False
         self._closed = False
@@ -144,7 +146,7 @@ class Database:
             raise told(self.path, e) from e
 
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self.cursor() as con:
+        with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
 
     def recover(self, e: BaseException) -> None:

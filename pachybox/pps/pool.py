@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,9 @@ class Fence:
     owner: tuple[Pipeline, CommitId, str] | None = None
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass
 class _Idle:
     worker: Worker
@@ -39,7 +43,7 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
-        self.address = ""  # where programs reach the box; empty when it has no such door
+        self.doors: Mapping[str, str] = {}  # variables that tell programs how to reach the box
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -59,11 +63,11 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
+            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.doors))
             return worker
         folder.mkdir(exist_ok=True)
         try:
-            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
+            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.doors))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -142,10 +146,10 @@ class WorkerPool:
 
 
 def worker_spec(
-    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = ""
+    pipeline: PipelineRecord, work: Path, secrets: Secrets, doors: Mapping[str, str] = _NONE
 ) -> WorkerSpec:
-    """What a worker needs to serve this pipeline version in its folder ``work``. ``address`` is
-    where its programs reach the box.
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``doors`` are
+    the variables that tell its programs how to reach the box.
 
     Raises what Secrets.resolve raises.
     """
@@ -171,7 +175,7 @@ def worker_spec(
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
-            **({"PACHYBOX_ADDRESS": address} if address else {}),
+            **doors,
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

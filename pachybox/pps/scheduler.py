@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,11 @@ class Scheduler:
         self._due = True
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
-    def start(self, address: str = "") -> None:
+    def start(self, doors: Mapping[str, str] | None = None) -> None:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
-        datums they had finished are not. ``address`` is where user code reaches the box."""
-        self.pool.address = address
+        datums they had finished are not. ``doors`` are the variables that tell user code how to
+        reach the box."""
+        self.pool.doors = doors or {}
         meta = self._pfs.meta
         with self._wake:  # what is published meanwhile waits until the older ones are known
             meta.on_publish = self._published

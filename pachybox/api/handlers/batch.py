@@ -28,10 +28,10 @@ from pachybox.meta.writer import Tx
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
-from pachybox.pfs.change import Change
-from pachybox.pps import jobs
+from pachybox.pfs.change import Change, View
+from pachybox.pps import defaults, jobs
 from pachybox.pps.making import Made, make, no_dry_run
-from pachybox.pps.spec import Spec, from_message_dict
+from pachybox.pps.spec import Spec, from_message_dict, no_defaults
 from pachybox.pps.spec import load as load_specs
 
 Operation = Callable[[Change, Any], Any]
@@ -128,21 +128,22 @@ def _with_downstream(ch: Change, request: Any) -> list[CommitRecord]:
 
 
 def create_pipeline_v2(ch: Change, request: Any) -> Made:
-    spec, message = _spec(request), request.create_pipeline_request
+    spec, message = _spec(ch.tx, request), request.create_pipeline_request
     if request.user_json:
         spec = replace(spec, user_text=request.user_json)
     return make(ch, spec, update=message.update, reprocess=message.reprocess)
 
 
-def _spec(request: Any) -> Spec:
+def _spec(view: View, request: Any) -> Spec:
     """The spec of a CreatePipelineTransaction: as it was checked, as it was written, or the
     fields of the message."""
     message = request.create_pipeline_request
+    set_ = no_defaults if request.effective_json else defaults.of(view)
     text = request.effective_json or request.user_json
     if not text:
-        return from_message_dict(json_format.MessageToDict(message))
+        return from_message_dict(json_format.MessageToDict(message), set_)
     project = message.pipeline.project.name or DEFAULT_PROJECT
-    specs = load_specs(text, "the request", default_project=project)
+    specs = load_specs(text, "the request", default_project=project, defaults=set_)
     if len(specs) != 1:
         raise InvalidArgument(f"the request holds {len(specs)} specs", "send one at a time")
     return specs[0]
@@ -289,7 +290,7 @@ def _checked(box: Box, wrapped: Sequence[Any]) -> list[Request]:
     found = [Request.of(one) for one in wrapped]
     for one in found:
         if one.kind == "create_pipeline_v2":
-            spec = _spec(one.message)
+            spec = _spec(box.meta, one.message)
             no_dry_run(spec)
             box.pps.check_image(spec)
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -64,6 +64,7 @@ class Database:
         self._generation = 0
         self._reopening = False
         self._closed = False
+        self.before_read: Callable[[], None] = lambda: None  # has what waits brought in
         self.writer = self._connect()
         try:
             self._migrate()
@@ -109,6 +110,7 @@ class Database:
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
+        self.before_read()
         with self._lock:
             self._lock.wait_for(lambda: not self._reopening)
             generation = self._generation

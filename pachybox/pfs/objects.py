@@ -251,7 +251,9 @@ class Objects:
     def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
         pfs = self.pfs
         with pfs.blobs.session() as session:
-            commit = pfs.change(lambda ch: apply(ch, pfs.trees, session.put, bucket, ops))
+            commit = pfs.change(
+                lambda ch: apply(ch, pfs.trees, session.put, bucket, ops), quick=True
+            )
             session.keep()
         if commit is not None:
             self.windows.touched(commit)

@@ -83,11 +83,12 @@ class Pfs:
         fn: Callable[[Change], T],
         *,
         solo: bool = False,
+        quick: bool = False,
         commit_id: CommitId | None = None,
     ) -> T:
         """Run ``fn`` as one transaction, with all that follows from it (see Change); returns
-        its result once durable."""
-        return self.meta.write(self._transaction(fn, commit_id), solo=solo)
+        its result once durable. ``solo`` and ``quick``: see Meta.write."""
+        return self.meta.write(self._transaction(fn, commit_id), solo=solo, quick=quick)
 
     def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
         """``change`` for what nobody waits for; see Meta.later."""

@@ -115,7 +115,7 @@ class Gate:
         if not _TIMESTAMP.fullmatch(timestamp):
             raise S3Error(what, "X-Amz-Date must be like 20260101T000000Z.")
         if not re.fullmatch(r"[0-9]{1,9}", expires) or int(expires) > MOST_EXPIRES_S:
-            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.")
+            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.", status=403)
         age = time() - _seconds(timestamp)
         if age < -SKEW_S:
             raise S3Error("AccessDenied", "The request is not valid yet.")
@@ -166,6 +166,8 @@ class Gate:
             sent = parsedate_to_datetime(date).timestamp()
         except (ValueError, OverflowError):
             raise S3Error("AccessDenied", "A request signed needs a valid date.") from None
+        if sent < 0:
+            raise S3Error("AccessDenied", "A request signed needs a date of our time.")
         if abs(sent - time()) > SKEW_S:
             raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": date})
         said = "" if "x-amz-date" in headers else date

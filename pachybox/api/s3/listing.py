@@ -76,7 +76,7 @@ def list_objects(ask: Ask) -> None:
         min(most, _MOST),
     ) if most else _NOTHING  # fmt: skip
     inner = _common(ask, show, min(most, _MOST), ("prefix", "marker", "delimiter"))
-    if "marker" not in query:
+    if not query.get("marker"):
         inner += "<Marker></Marker>"
     inner += tag("IsTruncated", str(page.truncated).lower())
     if page.truncated:

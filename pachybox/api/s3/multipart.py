@@ -120,7 +120,7 @@ def copy_part(ask: Ask) -> None:
             )
         if int(match[2]) >= info.size:
             raise S3Error(
-                "InvalidRange" if int(match[1]) >= info.size else "InvalidArgument",
+                "InvalidRange",
                 f"Range specified is not valid for source object of size: {info.size}",
             )
         offset, length = int(match[1]), int(match[2]) + 1 - int(match[1])
@@ -260,9 +260,10 @@ def _chosen(root: Node) -> list[_Chosen]:
         found.append(_Chosen(int(number), etag, sums))
     if not found:
         raise S3Error("MalformedXML", "A CompleteMultipartUpload has parts.")
-    if any(a.number >= b.number for a, b in pairwise(found)):
+    if any(a.number > b.number for a, b in pairwise(found)):
         raise S3Error("InvalidPartOrder")
-    return found
+    # A part that was sent twice may be named twice: it is what was sent last.
+    return list({part.number: part for part in found}.values())
 
 
 def _check_part(part: _Chosen, known: PartInfo | None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, Refused
 from pachybox.model.files import Entry
 from pachybox.model.ids import DEFAULT_PROJECT, Branch, Repo, is_commit_id
 from pachybox.model.paths import clean
+from pachybox.model.units import parse_duration
 
 if TYPE_CHECKING:
     from pachybox.pfs.read import File
@@ -21,6 +23,13 @@ MAX_PARTS = 10_000
 
 PART_MINIMUM = 5 << 20
 """Bytes that every part but the last must have when an upload is completed."""
+
+
+WINDOW = "s3-window"
+"""The key in a branch's metadata that groups S3 writes, and in that of the commits it opens."""
+
+LONGEST_S = 3600.0
+"""The longest window in seconds."""
 
 
 class NoSuchBucket(NotFound):
@@ -242,6 +251,7 @@ class PartPage:
     next: int
 
 
+@lru_cache(1024)
 def parse_bucket(name: str) -> Bucket:
     """``[commit.]branch.repo[.project]``; one part is master of that repo, two are
     ``branch.repo``. Says nothing of whether it is there."""
@@ -260,6 +270,16 @@ def parse_bucket(name: str) -> Bucket:
     return Bucket(Repo(project, parts[1]), parts[0], commit)
 
 
+def window_s(text: str) -> float:
+    """A window in seconds; InvalidArgument."""
+    seconds = parse_duration(text)
+    if not 0 < seconds <= LONGEST_S:
+        raise InvalidArgument(
+            f"window {text!r} is not between 0 and 1h", "give the idle time as 2s or 500ms"
+        )
+    return seconds
+
+
 def path_of(key: str) -> str:
     """The path of the object ``key``; of a marker (``foo/``) that of its directory.
 
@@ -267,7 +287,7 @@ def path_of(key: str) -> str:
     than 255 bytes) raise InvalidKey: another key's object would be meant.
     """
     try:
-        path = clean(key)
+        path = clean("/" + key)
     except InvalidArgument as e:
         raise InvalidKey(e.message, e.hint) from None
     if path[1:] != key.removesuffix("/") or not key:
@@ -281,6 +301,7 @@ __all__ = [
     "MASTER",
     "MAX_PARTS",
     "PART_MINIMUM",
+    "WINDOW",
     "Attributes",
     "Bucket",
     "BucketExists",
@@ -310,4 +331,5 @@ __all__ = [
     "VersionPage",
     "parse_bucket",
     "path_of",
+    "window_s",
 ]

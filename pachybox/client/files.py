@@ -314,7 +314,7 @@ class Reading(Base):
     ) -> Stream[FileChange]:
         """What differs between two paths; ``old`` defaults to the same path one commit before."""
         return self.stream(
-            PFS,
+            BOX,
             "DiffFile",
             new_file=file_message(new, self.project),
             old_file=file_message(old, self.project) if old else None,

@@ -60,7 +60,8 @@ def finish_commit(ch: Change, request: Any) -> None:
     repo, ref = m.to_ref(request.commit)
     commit = commits.resolve(ch.tx, repo, ref)
     description = request.description or None
-    commits.finish_by_hand(ch, commit, description=description, error=request.error)
+    finish = commits.finish_commit if request.force else commits.finish_by_hand
+    finish(ch, commit, description=description, error=request.error)
 
 
 def squash_commit_set(ch: Change, request: Any) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag
 from pachybox.cli.edit import edited
 from pachybox.cli.output import note
 from pachybox.cli.spec import read
-from pachybox.client.templates import Templates
+from pachybox.client.defaults import Defaults
 
 
 def _now(app: App, args: Args) -> str:
-    box = app.box(Templates)
-    return box.get_cluster_defaults() if args.cluster else box.get_project_defaults()
+    box = app.box(Defaults)
+    found = box.cluster_defaults() if args.cluster else box.project_defaults()
+    return json.dumps(found, indent=2)
 
 
 def _set(app: App, args: Args, text: str) -> None:
-    box = app.box(Templates)
+    box = app.box(Defaults)
     change = box.set_cluster_defaults if args.cluster else box.set_project_defaults
     for name in change(
         text,

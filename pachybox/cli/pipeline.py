@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,9 +22,9 @@ from pachybox.cli.command import (
 )
 from pachybox.cli.output import note, state
 from pachybox.cli.spec import input_text, read
+from pachybox.client.defaults import Defaults
 from pachybox.client.pipeline_values import PipelineInfo
 from pachybox.client.pipelines import Pipelines
-from pachybox.client.templates import Templates
 from pachybox.errors import InvalidArgument, Unimplemented
 
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
@@ -74,7 +75,7 @@ def _spec_text(app: App, args: Args) -> tuple[str, str]:
         if not equals or not name:
             raise InvalidArgument(f"--arg {pair!r} is not understood", "write --arg KEY=VALUE")
         given[name] = value
-    return app.box(Templates).render_template(read(args.jsonnet), given), args.jsonnet
+    return json.dumps(app.box(Defaults).render_template(read(args.jsonnet), given)), args.jsonnet
 
 
 def _create(app: App, args: Args) -> None:

@@ -317,15 +317,6 @@ class EgressRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class DefaultsRecord:
-    """Spec defaults as they were set: of a project, or of the whole box when it is empty."""
-
-    project: str
-    text: str
-    created: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class FilesetRecord:
     """A tree without a commit, until ``expires``. Laid on another tree, it first takes away
     what ``deletes`` names there (see pfs.write.RemoveFile, exact), then adds its files."""
@@ -346,6 +337,15 @@ class CacheRecord:
     type_url: str
     value: bytes
     filesets: tuple[str, ...]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultsRecord:
+    """Spec defaults as they were set: of a project, or of the whole box when it is empty."""
+
+    project: str
+    text: str
     created: datetime
 
 

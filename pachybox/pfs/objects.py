@@ -129,6 +129,10 @@ class Objects:
             )
         return replace(bucket, created=branch.created)
 
+    def versioned(self, bucket: Bucket) -> bool:
+        """Whether commits are the versions of its objects."""
+        return True
+
     def create_bucket(self, name: str) -> Bucket:
         """Make the branch, and its repo when that is missing; BucketExists, and NotFound for
         a project that is not there."""
@@ -247,7 +251,9 @@ class Objects:
     def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
         pfs = self.pfs
         with pfs.blobs.session() as session:
-            commit = pfs.change(lambda ch: apply(ch, pfs.trees, session.put, bucket, ops))
+            commit = pfs.change(
+                lambda ch: apply(ch, pfs.trees, session.put, bucket, ops), quick=True
+            )
             session.keep()
         if commit is not None:
             self.windows.touched(commit)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,9 @@ class Fence:
     user: str
     limits: Limits
     owner: tuple[Pipeline, CommitId, str] | None = None
+
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -58,8 +62,8 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
-        self.address = ""  # where programs reach the box; empty when it has no such door
-        self.doors: Doors | None = None  # of batching workers; None: they have none
+        self.doors: Mapping[str, str] = {}  # variables that tell programs how to reach the box
+        self.worker_doors: Doors | None = None  # of batching workers; None: they have none
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -80,15 +84,15 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
+            doors = self._doors(self._open.get(worker))
+            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, doors))
             return worker
         folder.mkdir(exist_ok=True)
         batching = bool(pipeline.spec["transform"].get("datum_batching"))
-        door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
+        opens = self.worker_doors if batching else None
+        door = opens.open(pipeline.pipeline) if opens else None
         try:
-            spec = worker_spec(
-                pipeline, folder, self._secrets, self.address, door.port if door else 0
-            )
+            spec = worker_spec(pipeline, folder, self._secrets, self._doors(door))
             worker = self.runner.start(spec)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,6 +107,10 @@ class WorkerPool:
             self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
+
+    def _doors(self, door: Door | None) -> Mapping[str, str]:
+        """The variables that tell the programs of a worker what they can reach."""
+        return {**self.doors, "PPS_WORKER_GRPC_PORT": str(door.port)} if door else self.doors
 
     def _fence(self, pipeline: PipelineRecord) -> Fence:
         transform = pipeline.spec["transform"]
@@ -176,10 +184,10 @@ class WorkerPool:
 
 
 def worker_spec(
-    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = "", port: int = 0
+    pipeline: PipelineRecord, work: Path, secrets: Secrets, doors: Mapping[str, str] = _NONE
 ) -> WorkerSpec:
-    """What a worker needs to serve this pipeline version in its folder ``work``. ``address`` is
-    where its programs reach the box, ``port`` that of their worker API (0: they have none).
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``doors`` are
+    the variables that tell its programs how to reach the box.
 
     Raises what Secrets.resolve raises.
     """
@@ -206,8 +214,7 @@ def worker_spec(
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
             "PACH_NAMESPACE": "default",
-            **({"PACHYBOX_ADDRESS": address} if address else {}),
-            **({"PPS_WORKER_GRPC_PORT": str(port)} if port else {}),
+            **doors,
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

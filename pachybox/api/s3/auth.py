@@ -105,7 +105,7 @@ class Gate:
         if query.get("X-Amz-Algorithm") != sigv4.ALGORITHM:
             raise S3Error(what, f"X-Amz-Algorithm must be {sigv4.ALGORITHM}.")
         try:
-            access, scope = _credential(query["X-Amz-Credential"])
+            access, scope = credential(query["X-Amz-Credential"])
             timestamp, signed = query["X-Amz-Date"], query["X-Amz-SignedHeaders"]
             expires, signature = query["X-Amz-Expires"], query["X-Amz-Signature"]
         except (KeyError, ValueError):
@@ -200,7 +200,7 @@ def _parse_header(header: str) -> tuple[str, str, str, str]:
     match = _HEADER.fullmatch(header)
     try:
         if match is not None:
-            return *_credential(match[1]), match[2], match[3]
+            return *credential(match[1]), match[2], match[3]
     except ValueError:
         pass
     raise S3Error(
@@ -210,8 +210,8 @@ def _parse_header(header: str) -> tuple[str, str, str, str]:
     )
 
 
-def _credential(text: str) -> tuple[str, str]:
-    """Access key and scope. Raises ValueError."""
+def credential(text: str) -> tuple[str, str]:
+    """Access key and scope of ``KEY/YYYYMMDD/REGION/s3/aws4_request``. Raises ValueError."""
     access, date, region, service, end = text.rsplit("/", 4)
     if not access or not re.fullmatch(r"[0-9]{8}", date) or not region:
         raise ValueError(text)

@@ -11,10 +11,13 @@ from pachybox.api.s3.xml import MOST_BYTES, MalformedXML, Node, document, parse,
 REGION = "PACHYDERM"
 
 
-def read_xml(ask: Ask, root: str) -> Node:
-    """The document of the request's body. Raises MalformedXML, also for another root."""
+def read_xml(ask: Ask, root: str, *, summed: bool = True) -> Node:
+    """The document of the request's body. Raises MalformedXML, also for another root.
+
+    ``summed``: see Payload.
+    """
     try:
-        found = parse(ask.payload().read_all(MOST_BYTES))
+        found = parse(ask.payload(summed=summed).read_all(MOST_BYTES))
     except MalformedXML as e:
         raise S3Error("MalformedXML", f"The XML cannot be read: {e}.") from None
     if found.name != root:
@@ -79,9 +82,9 @@ def get_location(ask: Ask) -> None:
 
 
 def get_versioning(ask: Ask) -> None:
-    """GetBucketVersioning: commits are versions, always."""
-    ask.bucket()
-    ask.send_xml(document("VersioningConfiguration", tag("Status", "Enabled")))
+    """GetBucketVersioning: commits are versions, but in the output of a job."""
+    status = tag("Status", "Enabled") if ask.objects.versioned(ask.bucket()) else ""
+    ask.send_xml(document("VersioningConfiguration", status))
 
 
 def put_versioning(ask: Ask) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pachybox.api.s3.absent import refuse_headers
 from pachybox.api.s3.checksums import FULL
@@ -53,15 +53,26 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
         if length:
             intake.write(buffer)
         return intake.finish()
+    stored = receive_from(payload.readinto, intake, limit)
+    if length is not None and stored.size != length:
+        raise S3Error("IncompleteBody")
+    return stored
+
+
+def receive_from(source: Callable[[memoryview], int], intake: Intake, limit: int) -> Stored:
+    """Take in all that ``source`` gives. Raises EntityTooLarge past ``limit``."""
     view = memoryview(bytearray(_BUFFER_BYTES))
-    total = 0
-    while n := payload.fill(view):
+    total = held = 0
+    while n := source(view[held:]):
+        held += n
         total += n
         if total > limit:
             raise S3Error("EntityTooLarge")
-        intake.write(view[:n])
-    if length is not None and total != length:
-        raise S3Error("IncompleteBody")
+        if held == len(view):
+            intake.write(view)
+            held = 0
+    if held:
+        intake.write(view[:held])
     return intake.finish()
 
 

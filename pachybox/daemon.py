@@ -49,8 +49,8 @@ log = logging.getLogger("pachybox.daemon")
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
-    *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug, datums, templates),
+    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
+    *(system, cluster, debug),
 )
 
 
@@ -181,7 +181,7 @@ def run(config: Config) -> None:
         raise
 
     wakeup = stop_on_signals(box)
-    box.pps.scheduler.pool.worker_doors = WorkerDoors(box.pps)
+    box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
     log.info(
         "ready address=%s grpc=%s socket=%s pid=%d",

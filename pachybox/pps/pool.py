@@ -62,8 +62,8 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
-        self.doors: Mapping[str, str] = {}  # variables that tell programs how to reach the box
-        self.worker_doors: Doors | None = None  # of batching workers; None: they have none
+        self.reach: Mapping[str, str] = {}  # variables that tell programs how to reach the box
+        self.doors: Doors | None = None  # of batching workers; None: they have none
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -84,15 +84,16 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            doors = self._doors(self._open.get(worker))
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, doors))
+            port = self._open[worker].port if worker in self._open else 0
+            spec = worker_spec(pipeline, self.folder(worker), self._secrets, self.reach, port)
+            worker.serve(spec)
             return worker
         folder.mkdir(exist_ok=True)
         batching = bool(pipeline.spec["transform"].get("datum_batching"))
-        opens = self.worker_doors if batching else None
-        door = opens.open(pipeline.pipeline) if opens else None
+        door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
         try:
-            spec = worker_spec(pipeline, folder, self._secrets, self._doors(door))
+            port = door.port if door else 0
+            spec = worker_spec(pipeline, folder, self._secrets, self.reach, port)
             worker = self.runner.start(spec)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -107,10 +108,6 @@ class WorkerPool:
             self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
-
-    def _doors(self, door: Door | None) -> Mapping[str, str]:
-        """The variables that tell the programs of a worker what they can reach."""
-        return {**self.doors, "PPS_WORKER_GRPC_PORT": str(door.port)} if door else self.doors
 
     def _fence(self, pipeline: PipelineRecord) -> Fence:
         transform = pipeline.spec["transform"]
@@ -184,10 +181,15 @@ class WorkerPool:
 
 
 def worker_spec(
-    pipeline: PipelineRecord, work: Path, secrets: Secrets, doors: Mapping[str, str] = _NONE
+    pipeline: PipelineRecord,
+    work: Path,
+    secrets: Secrets,
+    reach: Mapping[str, str] = _NONE,
+    port: int = 0,
 ) -> WorkerSpec:
-    """What a worker needs to serve this pipeline version in its folder ``work``. ``doors`` are
-    the variables that tell its programs how to reach the box.
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``reach`` are
+    the variables that tell its programs how to reach the box, ``port`` is that of their worker
+    API (0: they have none).
 
     Raises what Secrets.resolve raises.
     """
@@ -213,8 +215,9 @@ def worker_spec(
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
+            **reach,
             "PACH_NAMESPACE": "default",
-            **doors,
+            **({"PPS_WORKER_GRPC_PORT": str(port)} if port else {}),
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

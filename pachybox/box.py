@@ -125,7 +125,8 @@ class Box:
             home / "logs",
             max(slots, 1),
             self.secrets,
-            images=False,
+            # chosen by name, it is to run what a spec names an image for as it is
+            images=config.runner == "process",
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)

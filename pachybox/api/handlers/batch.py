@@ -25,7 +25,15 @@ from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
+from pachybox.model.ids import (
+    DEFAULT_PROJECT,
+    USER,
+    Commit,
+    CommitId,
+    Job,
+    Pipeline,
+    new_commit_id,
+)
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change, View
@@ -91,7 +99,11 @@ def create_branch(ch: Change, request: Any) -> None:
         old = ch.tx.get(BRANCHES, branch)
         head = old.head if old is not None else None
     provenance = tuple(m.to_branch(b) for b in request.provenance)
-    branches.create_branch(ch, branch, head, provenance, m.to_trigger(request.trigger))
+    trigger = m.to_trigger(request.trigger)
+    branches.create_branch(ch, branch, head, provenance, trigger)
+    if head is None and not provenance and trigger is None and branch.repo.type == USER:
+        # as in Pachyderm 2.x, where a branch has a head from its beginning
+        commits.finish_commit(ch, commits.start_commit(ch, branch))
 
 
 def delete_branch(ch: Change, request: Any) -> None:

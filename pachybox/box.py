@@ -125,8 +125,7 @@ class Box:
             home / "logs",
             max(slots, 1),
             self.secrets,
-            # chosen by name, it is to run what a spec names an image for as it is
-            images=config.runner == "process",
+            images=config.runner == "process",  # asked for by name: it ignores them
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)

@@ -76,6 +76,12 @@ const made = await call("pfs_v2.API/InspectCommit", {
 });
 for await (const line of stream("pps_v2.API/GetLogs", { pipeline })) console.log("log:", line.message);
 
+// The same port speaks S3; without a token an object is one plain request.
+if (!token) {
+  const object = await fetch(`${url}/words-js/hamlet`);
+  console.log("by S3:", (await object.text()).trim(), object.headers.get("x-amz-version-id"));
+}
+
 for (const name of ["hamlet", "merchant"]) {
   const result = await fetch(`${url}/pfs/default/words-js/${made.commit.id}/${name}`, { headers });
   console.log(`/${name}: ${(await result.text()).trim()}`);

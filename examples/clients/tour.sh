@@ -44,6 +44,10 @@ call pfs_v2.API/InspectCommit \
   '{"commit":{"repo":'"$output"',"branch":{"repo":'"$output"',"name":"master"}},"wait":"FINISHED"}' > /dev/null
 call pps_v2.API/GetLogs '{"pipeline":{"name":"words-curl"}}' | sed 's/.*"message":"\([^"]*\)".*/log: \1/'
 
+# The same port speaks S3; without a token an object is one plain request.
+printf 'by S3: '
+curl -sS --fail-with-body "$url/words-curl/hamlet"
+
 for name in hamlet merchant; do
   printf '/%s: ' "$name"
   curl -sS --fail-with-body "$url/pfs/default/words-curl/master/$name"

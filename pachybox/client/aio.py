@@ -831,9 +831,14 @@ class AsyncClient(AsyncBase):
             lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
 
-    async def create_secret(self, file: bytes | str | Json) -> None:
-        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict."""
-        return await self._run(self._sync.create_secret, file)
+    async def create_secret(
+        self, file: bytes | str | Json, data: Mapping[str, str | bytes] | None = None
+    ) -> None:
+        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict.
+
+        With ``data``, its keys and values, ``file`` is but the secret's name.
+        """
+        return await self._run(self._sync.create_secret, file, data)
 
     async def inspect_secret(self, name: str) -> SecretInfo:
         """One secret: its name, type and age."""
@@ -869,7 +874,7 @@ class AsyncClient(AsyncBase):
     def walk_commit_provenance(
         self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> AsyncStream[CommitInfo]:
-        """The commits that ``commits`` were made from, through the whole DAG."""
+        """``commits`` and what they were made from, through the whole DAG."""
         return self._stream(
             lambda: self._sync.walk_commit_provenance(commits, depth=depth, number=number)
         )
@@ -877,7 +882,7 @@ class AsyncClient(AsyncBase):
     def walk_commit_subvenance(
         self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> AsyncStream[CommitInfo]:
-        """The commits that were made from ``commits``, through the whole DAG."""
+        """``commits`` and what was made from them, through the whole DAG."""
         return self._stream(
             lambda: self._sync.walk_commit_subvenance(commits, depth=depth, number=number)
         )
@@ -885,7 +890,7 @@ class AsyncClient(AsyncBase):
     def walk_branch_provenance(
         self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> AsyncStream[BranchInfo]:
-        """The branches that ``branches`` follow."""
+        """``branches`` and those they follow."""
         return self._stream(
             lambda: self._sync.walk_branch_provenance(branches, depth=depth, number=number)
         )
@@ -893,7 +898,7 @@ class AsyncClient(AsyncBase):
     def walk_branch_subvenance(
         self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> AsyncStream[BranchInfo]:
-        """The branches that follow ``branches``."""
+        """``branches`` and those that follow them."""
         return self._stream(
             lambda: self._sync.walk_branch_subvenance(branches, depth=depth, number=number)
         )

@@ -25,25 +25,25 @@ class Lineage(Base):
     def walk_commit_provenance(
         self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> Stream[CommitInfo]:
-        """The commits that ``commits`` were made from, through the whole DAG."""
+        """``commits`` and what they were made from, through the whole DAG."""
         return self._commits("WalkCommitProvenance", commits, depth, number)
 
     def walk_commit_subvenance(
         self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> Stream[CommitInfo]:
-        """The commits that were made from ``commits``, through the whole DAG."""
+        """``commits`` and what was made from them, through the whole DAG."""
         return self._commits("WalkCommitSubvenance", commits, depth, number)
 
     def walk_branch_provenance(
         self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> Stream[BranchInfo]:
-        """The branches that ``branches`` follow."""
+        """``branches`` and those they follow."""
         return self._branches("WalkBranchProvenance", branches, depth, number)
 
     def walk_branch_subvenance(
         self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
     ) -> Stream[BranchInfo]:
-        """The branches that follow ``branches``."""
+        """``branches`` and those that follow them."""
         return self._branches("WalkBranchSubvenance", branches, depth, number)
 
     def _commits(

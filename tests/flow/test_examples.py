@@ -48,6 +48,10 @@ def test_a_tour_does_what_it_says(shared_box: RealBox, name: str) -> None:
     lines = done.stdout.splitlines()
     assert "to be or not to be" in lines
     assert len([line for line in lines if line.startswith("log: counted /pfs/")]) == 2
+    if name in NEEDS:
+        assert [line.split()[:3] for line in lines if line.startswith("by S3")] == [
+            ["by", "S3:", "6"]
+        ]
     assert lines[-2:] == ["/hamlet: 6", "/merchant: 7"]
     assert any("/merchant" in line and "37" in line for line in lines[:2])
 

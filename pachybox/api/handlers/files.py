@@ -23,6 +23,7 @@ from pachybox.errors import InvalidArgument, Refused, Unimplemented
 from pachybox.model.files import Kind
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.model.paths import clean, escape, parent
+from pachybox.model.refs import parse_repo
 from pachybox.pfs.read import File
 from pachybox.pfs.write import header_size
 
@@ -39,7 +40,7 @@ class FileRoutes(WebRoutes):
         self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
     ) -> dict[str, Any]:
         """One upload as one commit; see the files door."""
-        target = Repo(project, repo)
+        target = parse_repo(repo, project)
         self._box.pfs.check_target(target, ref)
         with self._box.pfs.blobs.session() as session:
             upload = Upload(self._box.reader, session, trusted=call.local)
@@ -52,7 +53,7 @@ class FileRoutes(WebRoutes):
         offset: int, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """A file, a directory's files, or all that a glob matches; see the files door."""
-        target = Repo(project, repo)
+        target = parse_repo(repo, project)
         pattern = path if glob else escape(clean(path))
         if offset:
             file = self._box.reader.one_file(target, ref, path)

@@ -12,7 +12,7 @@ import grpc as grpcio
 import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import metadata, pfs, storage, transaction
-from pachyderm_sdk.errors import InvalidTransactionOperation
+from pachyderm_sdk.errors import AuthServiceNotActivated, InvalidTransactionOperation
 
 MIB = 1 << 20
 
@@ -24,7 +24,7 @@ def test_the_box_introduces_itself(pachyderm: Client) -> None:
     assert cluster.deployment_id
     assert cluster.warnings_ok
     assert not cluster.warnings
-    with pytest.raises(grpcio.RpcError, match="the auth service is not activated"):
+    with pytest.raises(AuthServiceNotActivated):
         pachyderm.auth.who_am_i()
 
 
@@ -181,9 +181,8 @@ def test_files_are_listed_globbed_and_compared(pachyderm: Client, master: pfs.Br
 
     assert paths(pachyderm.pfs.list_file(file=at("/"))) == ["/1", "/a/"]
     assert paths(pachyderm.pfs.walk_file(file=at("/a"))) == ["/a/", "/a/2", "/a/b/", "/a/b/3"]
-    assert paths(pachyderm.pfs.glob_file(commit=first, pattern="/**/[0-9]")) == [
-        *("/1", "/a/2", "/a/b/3"),
-    ]
+    globbed = pachyderm.pfs.glob_file(commit=first, pattern="/{a/*,[0-9]}")
+    assert paths(globbed) == ["/1", "/a/2", "/a/b/"]
     marker = pfs.File(commit=first, path="/1")
     assert paths(pachyderm.pfs.list_file(file=at("/"), pagination_marker=marker)) == ["/a/"]
     assert paths(pachyderm.pfs.list_file(file=at("/"), number=1)) == ["/1"]
@@ -207,7 +206,7 @@ def test_paths_exist_or_not(pachyderm: Client, master: pfs.Branch) -> None:
     with pytest.raises(ValueError, match="commit does not exist"):
         pachyderm.pfs.path_exists(pfs.File.from_uri("nowhere@master:/a"))
     with (
-        pytest.raises(ValueError, match="not found"),
+        pytest.raises(ValueError, match="PFSFile"),
         pachyderm.pfs.pfs_file(pfs.File(commit=commit, path="/none")),
     ):
         pass

@@ -267,6 +267,18 @@ def test_every_message_has_a_schema(client: Raw) -> None:
         assert client.request("GET", missing)[0] == 404
 
 
+def test_a_schema_tells_right_specs_from_wrong_ones() -> None:
+    validator = pytest.importorskip("jsonschema").Draft4Validator
+    _, body = jsonschema.page("/jsonschema/pps_v2/CreatePipelineRequest.schema.json")
+    schema = json.loads(body)
+    validator.check_schema(schema)
+    spec = json.loads(sample(Table().find("pps_v2.API/CreatePipeline")))
+    spec |= {"datumTries": "3", "datumTimeout": "1.5s", "s3Out": None, "metadata": {"labels": {}}}
+    assert list(validator(schema).iter_errors(spec)) == []
+    for wrong in ({"transfrom": {}}, {"datumTries": "three"}, {"autoscaling": 1}, {"input": []}):
+        assert list(validator(schema).iter_errors(spec | wrong)), wrong
+
+
 def test_the_sample_of_a_method_is_a_request_of_it() -> None:
     for method in Table():
         for line in sample(method).splitlines():

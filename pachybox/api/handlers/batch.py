@@ -27,7 +27,6 @@ from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRec
 from pachybox.meta.writer import Tx
 from pachybox.model.ids import (
     DEFAULT_PROJECT,
-    USER,
     Commit,
     CommitId,
     Job,
@@ -99,11 +98,7 @@ def create_branch(ch: Change, request: Any) -> None:
         old = ch.tx.get(BRANCHES, branch)
         head = old.head if old is not None else None
     provenance = tuple(m.to_branch(b) for b in request.provenance)
-    trigger = m.to_trigger(request.trigger)
-    branches.create_branch(ch, branch, head, provenance, trigger)
-    if head is None and not provenance and trigger is None and branch.repo.type == USER:
-        # as in Pachyderm 2.x, where a branch has a head from its beginning
-        commits.finish_commit(ch, commits.start_commit(ch, branch))
+    branches.create_branch(ch, branch, head, provenance, m.to_trigger(request.trigger))
 
 
 def create_branch_with_head(ch: Change, request: Any) -> None:

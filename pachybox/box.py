@@ -125,7 +125,7 @@ class Box:
             home / "logs",
             max(slots, 1),
             self.secrets,
-            images=False,
+            images=config.runner == "process",  # asked for by name: it ignores them
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)

@@ -39,6 +39,7 @@ from pachybox.api.s3.door import S3Door
 from pachybox.api.s3.gates import DatumGates
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
+from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
@@ -48,8 +49,8 @@ log = logging.getLogger("pachybox.daemon")
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
-    *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug, datums, templates),
+    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
+    *(system, cluster, debug),
 )
 
 
@@ -180,6 +181,7 @@ def run(config: Config) -> None:
         raise
 
     wakeup = stop_on_signals(box)
+    box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
     log.info(
         "ready address=%s grpc=%s socket=%s pid=%d",

@@ -56,6 +56,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             "branch",
             {
                 "create branch": "make or move a branch",
+                "update branch": "set how a branch groups writes by S3",
                 "inspect branch": "show a branch",
                 "list branch": "list a repo's branches",
                 "delete branch": "delete a branch; its commits stay",

@@ -189,7 +189,7 @@ class ObjectReader:
                     prefixes.append(key)
                     continue
                 if mark is None and said is not None:
-                    mark = said(f"{OBJECTS}/{key}")
+                    mark = said(OBJECTS + key)
                 objects.append(make_info(commit, key, entry, mark, None))
         return Page(objects, prefixes, False, "")
 
@@ -210,7 +210,7 @@ def look(
     entry = trees.get(root, path)
     if entry is None or entry.is_dir:
         return None
-    said = trees.get(attributes, OBJECTS + path) if attributes is not None else None
+    said = trees.get(attributes, OBJECTS + path[1:]) if attributes is not None else None
     return make_info(commit, key, entry, said, read)
 
 

@@ -23,6 +23,7 @@ from pachybox.pfs.multipart import Multipart
 from pachybox.pfs.object_read import NO_CONTENT, ObjectReader, present_commit
 from pachybox.pfs.object_read import keys as all_keys
 from pachybox.pfs.object_types import (
+    WINDOW,
     Attributes,
     Bucket,
     BucketExists,
@@ -46,7 +47,7 @@ from pachybox.pfs.object_types import (
 )
 from pachybox.pfs.object_versions import Versions
 from pachybox.pfs.object_windows import Lane, Windows
-from pachybox.pfs.object_write import WINDOW, Op, apply
+from pachybox.pfs.object_write import Op, apply
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.store import intake as store_intake

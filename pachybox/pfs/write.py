@@ -138,9 +138,9 @@ class Writer:
             if isinstance(op, RemoveFile):
                 gone.append(clean(op.path))
                 if not op.exact and self._trees.get(base, gone[-1]) is None:
-                    objects = self._trees.get(attributes, OBJECTS)
-                    if objects is not None:
-                        gone += [p for p, _ in find(self._trees, objects.hash, Glob(op.path))]
+                    glob = Glob(OBJECTS + op.path.lstrip("/"))
+                    found = find(self._trees, attributes, glob)
+                    gone += ["/" + path.removeprefix(OBJECTS) for path, _ in found]
         return without(self._trees, attributes, gone, self._put)
 
     def _settle(self) -> Hash:

@@ -83,7 +83,7 @@ class Scheduler:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
         datums they had finished are not. ``doors`` are the variables that tell user code how to
         reach the box."""
-        self.pool.doors = doors or {}
+        self.pool.reach = doors or {}
         meta = self._pfs.meta
         with self._wake:  # what is published meanwhile waits until the older ones are known
             meta.on_publish = self._published

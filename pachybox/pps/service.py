@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,15 @@ class Pps:
         dry_run: bool = False,
         runner: str = "",
         alone: bool = False,
+        heads: bool = False,
     ) -> tuple[list[Made], list[str]]:
         """Create (or update) every pipeline of a text; returns what was made and warnings.
-        With ``alone`` the text must hold exactly one.
+        With ``alone`` the text must hold exactly one. ``heads``: see Spec.
 
         All or none: they are one change, in order, so that a spec may read the output of one
         before it. Raises InvalidArgument naming source, line and field.
         """
-        specs = self.specs(text, source, project=project)
+        specs = [replace(s, heads=heads) for s in self.specs(text, source, project=project)]
         if alone and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
         for spec in specs:

@@ -130,6 +130,7 @@ def test_datums_of_an_input_as_they_are_asked_for(lists: RealBox) -> None:
     assert create_datum(lists, start) == ["/0", "/1"]
     assert create_datum(lists, start, {"continue": {"number": 5}}) == ["/0", "/1", "/2"]
     assert create_datum(lists, {"start": {"input": {"pfs": PFS}}}) == ["/0", "/1", "/2"]
+    assert create_datum(lists, {"start": {"input": {"pfs": {"repo": "lists"}}}}) == ["/"]
     found = listed(lists, "ListDatum", input={"pfs": PFS})
     assert [d["data"][0]["file"]["path"] for d in found] == ["/0", "/1", "/2"]
     ids = [d["datum"]["id"] for d in found]

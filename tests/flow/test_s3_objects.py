@@ -435,6 +435,10 @@ def test_configurations_of_a_bucket(s3: S3, keys: Callable[..., str]) -> None:
     assert s3("GET", f"{path}/k", query={"tagging": ""}).texts("TagSet/Tag") == []
     refused(s3("GET", f"{path}/none", query={"tagging": ""}), 404, "NoSuchKey")
     refused(s3("GET", "/nope", query={"policy": ""}), 404, "NoSuchBucket")
+    for where in (path, f"{path}/k"):
+        assert s3("PUT", where, b"", {"acl": ""}, x_amz_acl="private").status == 200
+        refused(s3("PUT", where, b"", {"acl": ""}, x_amz_acl="wrong"), 400, "InvalidArgument")
+        refused(s3("PUT", where, b"<AccessControlPolicy/>", {"acl": ""}), 501, "NotImplemented")
     for method, query in (("GET", "torrent"), ("PUT", "retention"), ("POST", "select")):
         refused(s3(method, f"{path}/k", b"", {query: ""}), 501, "NotImplemented")
     for name, value in (("x_amz_tagging", "a=b"), ("x_amz_server_side_encryption", "AES256"),

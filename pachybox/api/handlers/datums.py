@@ -82,13 +82,23 @@ def restart_datum(box: Box, request: Any, call: Call) -> Any:
 
 
 def _of_input(box: Box, message: Any) -> Iterator[DatumInfo]:
-    """The datums that a pipeline with this input would have now."""
+    """The datums that a pipeline with this input would have now. As in Pachyderm, an input without
+    a glob is one datum."""
+    _with_globs(message)
     spec = {"input": json_format.MessageToDict(message, preserving_proto_field_name=True)}
     job = Job(Pipeline(DEFAULT_PROJECT, ""), CommitId(""))
     return (
         DatumInfo(job, d.id, DatumState.UNKNOWN, "", Stats(), d.inputs, None)
         for d in box.pps.preview(box.pps.complete_input(spec))
     )
+
+
+def _with_globs(message: Any) -> None:
+    if message.HasField("pfs") and not message.pfs.glob:
+        message.pfs.glob = "/"
+    for kind in ("cross", "union", "join", "group"):
+        for below in getattr(message, kind):
+            _with_globs(below)
 
 
 @handles("pps_v2.API/CreateDatum")

@@ -132,6 +132,13 @@ def create_branch(box: Box, request: Any, call: Call) -> Any:
     return Empty()
 
 
+@handles("pachybox.v1.API/CreateBranch")
+def create_bare_branch(box: Box, request: Any, call: Call) -> Any:
+    """As Pachyderm 1.x does: a branch may be without a head, and its followers then are."""
+    batch.submit(box, call, "create_bare_branch", request)
+    return ours.CreateBranchResponse()
+
+
 @handles("pfs_v2.API/InspectBranch")
 def inspect_branch(box: Box, request: Any, call: Call) -> Any:
     return m.branch_info(box.pfs, box.pfs.inspect_branch(m.to_branch(request.branch)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import json_format
@@ -147,6 +148,7 @@ def _put(
     project: str = DEFAULT_PROJECT,
     runner: str = "",
     alone: bool = False,
+    heads: bool = False,
 ) -> tuple[list[Made], list[str]]:
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
     if not call.transaction or request.dry_run:
@@ -159,13 +161,18 @@ def _put(
             dry_run=request.dry_run,
             runner=runner,
             alone=alone,
+            heads=heads,
         )
     specs = box.pps.specs(text, source, project=project)
     for spec in specs:
         no_dry_run(spec)
         box.pps.check_image(spec, runner)
     made = batch.submit_pipelines(
-        box, call, specs, update=request.update, reprocess=request.reprocess
+        box,
+        call,
+        [replace(spec, heads=heads) for spec in specs],
+        update=request.update,
+        reprocess=request.reprocess,
     )
     return made, [warning for spec in specs for warning in spec.warnings]
 
@@ -212,7 +219,13 @@ def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/CreatePipelineV2")
 def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
     made, _ = _put(
-        box, call, request, request.create_pipeline_request_json, "the request", alone=True
+        box,
+        call,
+        request,
+        request.create_pipeline_request_json,
+        "the request",
+        alone=True,
+        heads=True,
     )
     text = effective_json(made[0].spec)
     return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=text)
@@ -220,7 +233,9 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
 
 @handles("pps_v2.API/CreatePipeline")
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
-    spec = from_message_dict(json_format.MessageToDict(request), defaults.of(box.meta))
+    spec = replace(
+        from_message_dict(json_format.MessageToDict(request), defaults.of(box.meta)), heads=True
+    )
     box.pps.check_image(spec)
     if call.transaction and not spec.dry_run:
         batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)

@@ -25,10 +25,8 @@ ACCESS_KEY = "pachybox"
 
 SKEW_S = 15 * 60
 MOST_EXPIRES_S = 7 * 24 * 3600
-_HEADER = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+)\s*,\s*SignedHeaders=([^,\s]+)\s*,"
-    r"\s*Signature=([0-9a-f]{64})\s*"
-)
+_FIELD = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^,\s]+)\s*")
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
 _V2 = re.compile(r"AWS ([^:\s]+):([A-Za-z0-9+/]{27}=)")
 
@@ -115,7 +113,7 @@ class Gate:
         if not _TIMESTAMP.fullmatch(timestamp):
             raise S3Error(what, "X-Amz-Date must be like 20260101T000000Z.")
         if not re.fullmatch(r"[0-9]{1,9}", expires) or int(expires) > MOST_EXPIRES_S:
-            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.")
+            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.", status=403)
         age = time() - _seconds(timestamp)
         if age < -SKEW_S:
             raise S3Error("AccessDenied", "The request is not valid yet.")
@@ -197,10 +195,14 @@ class Gate:
 
 def _parse_header(header: str) -> tuple[str, str, str, str]:
     """Access key, scope, signed headers and signature of an authorization header."""
-    match = _HEADER.fullmatch(header)
+    start, _, rest = header.partition(" ")
+    matches = [_FIELD.fullmatch(field) for field in rest.split(",")]
+    fields = {match[1]: match[2] for match in matches if match is not None}
     try:
-        if match is not None:
-            return *credential(match[1]), match[2], match[3]
+        if start == sigv4.ALGORITHM and len(fields) == len(matches) == 3:
+            access, scope = credential(fields["Credential"])
+            if _SIGNATURE.fullmatch(fields["Signature"]):
+                return access, scope, fields["SignedHeaders"], fields["Signature"]
     except ValueError:
         pass
     raise S3Error(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pachybox.api.s3.absent import owner_xml, refuse_headers
 from pachybox.api.s3.context import Ask
 from pachybox.api.s3.errors import S3Error
@@ -31,7 +33,7 @@ def list_buckets(ask: Ask) -> None:
     prefix = ask.query.get("prefix", "")
     after = ask.query.get("continuation-token", "")
     text = ask.query.get("max-buckets", "10000")
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 10_000:
         raise S3Error("InvalidArgument", "max-buckets must be 1 to 10000.")
     names = [b for b in found if b.name.startswith(prefix) and b.name > after]
     page = names[: int(text)]

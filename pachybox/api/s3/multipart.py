@@ -120,7 +120,7 @@ def copy_part(ask: Ask) -> None:
             )
         if int(match[2]) >= info.size:
             raise S3Error(
-                "InvalidRange" if int(match[1]) >= info.size else "InvalidArgument",
+                "InvalidRange",
                 f"Range specified is not valid for source object of size: {info.size}",
             )
         offset, length = int(match[1]), int(match[2]) + 1 - int(match[1])

@@ -11,7 +11,14 @@ from pachybox.api.s3.context import Ask, Header
 from pachybox.api.s3.errors import S3Error
 from pachybox.api.s3.objects import checksum_headers
 from pachybox.api.s3.payload import Payload
-from pachybox.pfs.object_types import Attributes, ObjectInfo, Stored
+from pachybox.pfs.object_types import (
+    Attributes,
+    Condition,
+    InvalidKey,
+    NoSuchKey,
+    ObjectInfo,
+    Stored,
+)
 from pachybox.pfs.objects import Intake
 
 MOST_BYTES = 5 << 40
@@ -31,6 +38,8 @@ def put_object(ask: Ask) -> None:
     payload = ask.payload()
     payload.need_length()
     described = attributes_of(ask.headers)
+    if condition is not None:
+        refuse_early(ask, condition)
     with ask.objects.intake(payload.wanted, payload.length) as intake:
         stored = receive(payload, intake)
         checksums = payload.verify(stored.digests, stored.size)
@@ -38,6 +47,17 @@ def put_object(ask: Ask) -> None:
             bucket, ask.key, stored, finished(described, stored, checksums), condition
         )
     ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
+
+
+def refuse_early(ask: Ask, condition: Condition) -> None:
+    """Judge the object as it is now, so that a body is not sent in vain. What counts is the
+    judgement at the commit."""
+    try:
+        present = ask.objects.get(ask.bucket(), ask.key)
+    except (NoSuchKey, InvalidKey):
+        condition(None)
+    else:
+        condition(present)
 
 
 def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored:

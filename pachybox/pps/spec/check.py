@@ -31,7 +31,8 @@ class Spec:
 
     ``canonical`` is the effective spec: snake_case, plain JSON values, defaults filled in,
     without the flags of the request. ``user_text`` is what the user gave for this pipeline,
-    as JSON. ``image`` is empty when none was asked for.
+    as JSON. ``image`` is empty when none was asked for. ``heads``: the branches it reads get
+    an empty commit where they have none, as in Pachyderm 2.x.
     """
 
     pipeline: Pipeline
@@ -42,6 +43,7 @@ class Spec:
     update: bool
     reprocess: bool
     dry_run: bool
+    heads: bool = False
 
 
 def load(

@@ -18,6 +18,7 @@ from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.write import PutFile, RemoveFile
 from pachybox.store.blobs import BlobStore
+from pachybox.store.trees import EMPTY
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +196,16 @@ def _versions(
         if not page.truncated:
             return found
         key, version = page.next_key, page.next_version
+
+
+def test_another_door_that_deletes_by_a_glob_takes_what_s3_said(objects: Objects) -> None:
+    """``/**``, ``/a*`` and ``/``: nothing is left of the attributes of what is gone."""
+    bucket = objects.create_bucket("master.globs")
+    pfs = objects.pfs
+    for glob, left in (("/a*", ["b/c"]), ("/**", []), ("/", [])):
+        for key in ("a", "ab/c", "b/c"):
+            _put(objects, bucket, key, b"1")
+        with pfs.blobs.session() as session:
+            made = pfs.write(session, bucket.repo, bucket.branch, [RemoveFile(glob)])
+        root = made.attributes or EMPTY
+        assert [path for path, _ in pfs.trees.files(root, "")] == [f"={key}" for key in left]

@@ -55,6 +55,7 @@ def test_user_code_is_told_what_it_works_for(spec_of: SpecOf) -> None:
         "PPS_SPEC_COMMIT": "a" * 32,
         "PPS_WORKER_IP": "127.0.0.1",
         "PACH_IN_WORKER": "true",
+        "PACH_NAMESPACE": "default",
     }
     assert spec_of().env == env
     doors = {"PACHYBOX_ADDRESS": "http://127.0.0.1:7", "PACHD_PEER_SERVICE_PORT": "8"}

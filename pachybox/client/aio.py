@@ -427,7 +427,8 @@ class AsyncClient(AsyncBase):
     async def archive_url(self, *files: str) -> str:
         """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
 
-        Over the socket the address has no host: only a box that listens on a port has one.
+        It holds some hundred names; take directories and globs where there are more. Over the
+        socket the address has no host: only a box that listens on a port has one.
         """
         return await self._run(self._sync.archive_url)
 

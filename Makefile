@@ -42,7 +42,7 @@ clients: $(STAMP) ## .venvs with the real clients that tests drive a box with
 	@$(PY) tests/clients/environments.py
 
 test: clients ## all tests; ARGS='tests/unit -k glob' for some
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
 check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/ruff format --check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import TypeVar
 
 from pachybox.client import Client
 from pachybox.errors import Unreachable
+from tests.warm import Daemon
 
 T = TypeVar("T")
 
@@ -33,6 +36,18 @@ def eventually(look: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
         pause = min(pause * 1.5, 0.05)
 
 
+def free_port() -> int:
+    """A port of loopback where nobody listens, and which the kernel gives to nobody by itself:
+    a test beside this one that asks for any port does not get it."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+
+
 class RealBox:
     """One box: ``start``, ``kill``, ``stop``, and ``client`` while it runs."""
 
@@ -45,7 +60,7 @@ class RealBox:
         (home / "box.toml").chmod(0o600)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX")}
         self.env |= {"PACHYBOX_HOME": str(home), **(env or {})}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Daemon | None = None
         self._client: Client | None = None
 
     @property
@@ -58,14 +73,9 @@ class RealBox:
             self._client = Client(str(self.socket))
         return self._client
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> Daemon:
         """Start the daemon without waiting."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pachybox.daemon"],
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        self.process = Daemon(self.env)
         return self.process
 
     def start(self) -> RealBox:
@@ -77,11 +87,10 @@ class RealBox:
             self.kill()
             raise
 
-    def _ready(self, process: subprocess.Popen[bytes]) -> RealBox:
+    def _ready(self, process: Daemon) -> RealBox:
 
         def answers() -> bool:
             if process.poll() is not None:
-                assert process.stdout is not None
                 raise AssertionError(f"the box ended: {process.stdout.read().decode()}")
             try:
                 return self.client.healthy()
@@ -112,7 +121,6 @@ class RealBox:
             return 0
         process.send_signal(number)
         code = process.wait(30)
-        assert process.stdout is not None
         process.stdout.close()
         return code
 

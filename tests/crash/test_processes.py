@@ -22,7 +22,6 @@ def test_a_second_daemon_on_one_directory_refuses_and_the_first_goes_on(box: Rea
     box.client.create_repo("r")
     second = RealBox(box.home)
     process = second.spawn()
-    assert process.stdout is not None
     said = process.stdout.read().decode()
     assert process.wait(30) != 0
     process.stdout.close()

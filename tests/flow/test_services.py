@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pachybox.errors import InvalidArgument, Refused
-from tests.boxes import RealBox, eventually
+from tests.boxes import RealBox, eventually, free_port
 from tests.flow.shell import Run, runner, succeeded
 
 PROGRAM = """
@@ -36,12 +36,6 @@ while True:
         names = ("PACH_JOB_ID", "PACH_OUTPUT_COMMIT_ID", "PACHYBOX_ADDRESS")
         user.sendall(" ".join([read("x"), *(os.environ.get(n, "-") for n in names)]).encode())
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 def spec(name: str, inner: int, outer: int = 0, **more: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from pachybox.client import Client
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, PachyboxError, Refused
-from tests.boxes import RealBox
+from tests.boxes import RealBox, free_port
 from tests.flow.shell import Run, refused, runner, succeeded
 
 
@@ -102,7 +102,7 @@ def test_a_pipeline_is_checked_as_it_is_outside(shared_box: RealBox) -> None:
         whole["transform"] |= more.pop("transform", {})
         return json.dumps({**whole, **more})
 
-    port: dict[str, object] = {"service": {"internal_port": 39_811}}
+    port: dict[str, object] = {"service": {"internal_port": free_port()}}
     c.create_pipelines(asking("k-web", **port))
     secrets = [{"name": "k-none", "mount_path": "/secrets/k"}]
     cards = {"gpu": {"type": "nvidia.com/gpu", "number": 99}}

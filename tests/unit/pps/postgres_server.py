@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.boxes import eventually
+from tests.boxes import eventually, free_port
 
 PASSWORD = "pg-correct-horse"
 
@@ -80,8 +79,7 @@ def postgres(at: Path) -> Iterator[Postgres]:
         user=user, capture_output=True, cwd=folder, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [at / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", "-p", str(port), "-F"],
         user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,

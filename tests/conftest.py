@@ -1,0 +1,82 @@
+"""How the suite runs: on several processes at once, and some tests with nobody beside them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes an example slow, which says nothing of the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+MOST_PROCESSES = 8
+_locks = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "alone: no other test runs meanwhile; for what measures the whole machine"
+    )
+    if hasattr(config, "workerinput"):
+        config.stash[_locks] = Path(config.workerinput["locks"])
+    else:
+        config.stash[_locks] = Path(tempfile.mkdtemp(prefix="pachybox-tests-"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = config.stash[_locks]
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a process of pytest-xdist where the locks are."""
+    node.workerinput["locks"] = str(node.config.stash[_locks])  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto``: one process more than processors, for tests wait more than they compute."""
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_PROCESSES)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run alone come first, when most of the others are still short ones; then what
+    waits and takes long, so that no process is left with a long test in the end."""
+    order = ("crash", "flow", "clients", "contract", "fuzz", "unit", "arch")
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> tuple[bool, int]:
+        area = item.path.relative_to(here).parts[0]
+        place = order.index(area) if area in order else len(order)
+        return (item.get_closest_marker("alone") is None, place)
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hold a lock during a test, its set-up and its tear-down: with others or ``alone``.
+
+    The gate is what lets the lone one in: who waits behind it for the lock holds back all others.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    alone = item.get_closest_marker("alone") is not None
+    folder = item.config.stash[_locks]
+    with open(folder / "gate", "w") as gate, open(folder / "running", "w") as running:
+        fcntl.flock(gate, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        if not alone:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)

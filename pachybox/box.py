@@ -125,7 +125,7 @@ class Box:
             home / "logs",
             max(slots, 1),
             self.secrets,
-            images=False,
+            images=config.runner == "process",  # asked for by name: it ignores them
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
@@ -137,7 +137,7 @@ class Box:
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
-        self.pps.scheduler.start(self.address)
+        self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
         self.objects.start()
@@ -184,6 +184,21 @@ class Box:
             return found[1]
         made = uuid.uuid4().hex
         self.meta.write(lambda tx: tx.put(FACTS, ("box_id", made)))
+        return made
+
+    def variables(self) -> dict[str, str]:
+        """What the environment of user code says of the doors, and the token that opens them.
+        Pachyderm's clients find the box by the names Kubernetes gives services."""
+        made = {}
+        if self.address:
+            made["PACHYBOX_ADDRESS"] = self.address
+        if self.grpc_address:
+            host, _, port = self.grpc_address.removeprefix("grpc://").rpartition(":")
+            host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+            for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
+                made |= {f"{service}_HOST": host, f"{service}_PORT": port}
+        if self.config.token:
+            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.config.token)
         return made
 
     def status(self) -> dict[str, Any]:
@@ -309,6 +324,7 @@ class Box:
         for project in self.pfs.list_projects():
             if project.name != "default":
                 self.pfs.delete_project(project.name, force=True)
+        self.pps.clear_defaults()
 
     def _care(self) -> None:
         """The janitor: collects garbage, bounds logs and events, now and then."""

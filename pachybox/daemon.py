@@ -21,6 +21,7 @@ from pachybox.api.handlers import (
     archives,
     box_log,
     cluster,
+    datums,
     debug,
     egress,
     files,
@@ -31,11 +32,14 @@ from pachybox.api.handlers import (
     query_logs,
     secrets,
     system,
+    templates,
 )
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
+from pachybox.api.s3.gates import DatumGates
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
+from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
@@ -45,7 +49,7 @@ log = logging.getLogger("pachybox.daemon")
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
-    *(pfs, files, filesets, pps, jobs, box_log, query_logs, secrets, egress),
+    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
     *(system, cluster, debug),
 )
 
@@ -119,6 +123,7 @@ def serve(box: Box) -> Doors:
         archives=archives.ArchiveRoutes(box),
         s3=s3,
     )
+    box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
     try:
         host, port = rpc.listen(config.grpc_host, config.grpc_port)
@@ -176,6 +181,7 @@ def run(config: Config) -> None:
         raise
 
     wakeup = stop_on_signals(box)
+    box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
     log.info(
         "ready address=%s grpc=%s socket=%s pid=%d",

@@ -9,6 +9,7 @@
       Exhausted           disk, quota or memory would be overrun      (HTTP 429, RESOURCE_EXHAUSTED)
       Corrupt             stored content does not match its hash      (HTTP 500, DATA_LOSS)
       Unauthenticated     a token is needed or wrong                  (HTTP 401)
+      Overdue             the time the client gave is over            (HTTP 504)
       Unimplemented       known by name, not built                    (HTTP 501)
       Unreachable         no box answers at the address               (client side)
       Internal            a defect in the box                         (HTTP 500)
@@ -110,6 +111,14 @@ class Unauthenticated(PachyboxError):
     http_status = 401
 
 
+class Overdue(PachyboxError):
+    """The time the client gave the call is over; whether it was done is not known."""
+
+    code = "deadline_exceeded"
+    grpc_code = 4
+    http_status = 504
+
+
 class Unimplemented(PachyboxError):
     """Part of the API by name, not built in this version."""
 
@@ -142,6 +151,7 @@ BY_CODE: dict[str, type[PachyboxError]] = {
         Exhausted,
         Corrupt,
         Unauthenticated,
+        Overdue,
         Unimplemented,
     )
 }

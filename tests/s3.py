@@ -9,7 +9,7 @@ import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 Pairs = Sequence[tuple[str, str]]
@@ -162,8 +162,7 @@ class S3:
     host: str
     port: int
     signer: Signer | None = None
-    sent: dict[str, str] = field(default_factory=dict)
-    _connection: http.client.HTTPConnection | None = None
+    line: list[http.client.HTTPConnection] = field(default_factory=list)
 
     @classmethod
     def of(cls, address: str, signer: Signer | None = None) -> S3:
@@ -171,19 +170,27 @@ class S3:
         host, _, port = address.removeprefix("http://").partition(":")
         return cls(host, int(port), signer)
 
+    def by(self, access: str, secret: str) -> S3:
+        """The same connection, used by another."""
+        return replace(self, signer=Signer(access, secret))
+
+    @property
+    def anyone(self) -> S3:
+        """The same connection, used by somebody without a name."""
+        return replace(self, signer=None)
+
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        while self.line:
+            self.line.pop().close()
 
     def raw(
         self, method: str, target: str, body: bytes | Iterator[bytes] = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:  # fmt: skip
         """Send just this, with Host and Content-Length where they are not given."""
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
-        connection = self._connection
+        if not self.line:
+            self.line.append(http.client.HTTPConnection(self.host, self.port, timeout=30))
+        connection = self.line[0]
         given = {"host": f"{self.host}:{self.port}", **(headers or {})}
         low = {name.lower() for name in given}
         if isinstance(body, bytes) and not low & {"content-length", "transfer-encoding"}:

@@ -185,6 +185,9 @@ class Door:
             _allow(request, "GET", "HEAD")
             page = Path(__file__).with_name("docs.html").read_bytes()
             response.send(200, _HTML, page, _PAGE_HEADERS)
+        elif path == "/":
+            _allow(request, "GET", "HEAD")
+            response.send(302, _HTML, b"", [("Location", "/docs")])
         elif path.startswith("/jsonschema/"):
             _allow(request, "GET", "HEAD")
             kind, body = jsonschema.page(path)

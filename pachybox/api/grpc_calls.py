@@ -13,11 +13,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 
+from pachybox.api import wire
 from pachybox.api.failures import as_error
 from pachybox.api.grpc_queues import Budget, Inbox, Outbox
 from pachybox.api.metrics import Metrics
@@ -102,7 +104,7 @@ class Calls:
             raise
         except Gone:
             code = "cancelled"
-            raise asyncio.CancelledError from None  # gRPC ends such a call without a word
+            await hang_up(context)
         except Exception as e:
             error = as_error(e, method.full_name)
             code = error.code
@@ -152,15 +154,17 @@ class Calls:
             raise Exhausted("the box serves as many calls as it can", "try again later")
         try:
             if running.inbox is not None:
-                reading = loop.create_task(running.inbox.fill(context))
+                # Of calls that stream both ways none takes requests for a whole.
+                whole = running.outbox is None
+                reading = loop.create_task(running.inbox.fill(context, whole=whole))
             if running.outbox is not None:
                 await running.outbox.drain(context)
             result, error = await done
-            if error is None:
-                return result
-            if running.stopping and isinstance(error, NotReady):
-                raise _stopping()
-            raise error
+            if running.stopping and (running.outbox is not None or isinstance(error, NotReady)):
+                raise _stopping()  # a stream that was cut short must not look like a whole one
+            if error is not None:
+                raise error
+            return result
         except (asyncio.CancelledError, Exception):
             running.abandon(Gone())
             raise
@@ -196,7 +200,7 @@ def _work(running: Running, request: Any) -> Outcome:
         message = inbox if inbox is not None else parse(method, request)
         result = method.invoke(message, call)
         if outbox is None:
-            return result.SerializeToString(), None
+            return b"" if result is None else result.SerializeToString(), None
         _send(iter(result), outbox)
         return None, None
     except BaseException as e:
@@ -223,12 +227,23 @@ def _send(results: Iterator[Any], outbox: Outbox) -> None:
 def parse(method: Method, data: bytes) -> Any:
     """The request message in ``data``. Raises InvalidArgument."""
     try:
-        return method.request_class.FromString(data)
+        return wire.parse(method.request_class, data)
     except DecodeError as e:
         name = method.descriptor.input_type.full_name
         raise InvalidArgument(
             f"the request is not a message {name}", "check the version of the client"
         ) from e
+
+
+async def hang_up(context: Any) -> NoReturn:
+    """End a call whose client is gone; should it be there in spite of all, it is told."""
+    try:
+        await context.abort(grpc.StatusCode.CANCELLED, "the connection broke")
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        pass
+    raise asyncio.CancelledError  # which gRPC takes without a word
 
 
 async def refuse(context: Any, error: PachyboxError) -> None:

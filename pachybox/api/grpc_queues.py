@@ -125,8 +125,9 @@ class Inbox(Iterator[Any]):
 
     # ---- the loop
 
-    async def fill(self, context: Any) -> None:
-        """Read requests until the client has sent all, or is gone."""
+    async def fill(self, context: Any, *, whole: bool) -> None:
+        """Read requests until the client has sent all, or is gone. With ``whole`` the two are
+        told apart; nothing may have been sent to the client before."""
         try:
             while True:
                 await self._room()
@@ -139,9 +140,10 @@ class Inbox(Iterator[Any]):
                     self._queued += len(data)
                     self._budget.add(len(data))
                     self._changed.notify()
-            # gRPC reports the same whether the client sent all or is gone, and half an upload
-            # must not be taken for a whole one. To who is gone nothing can be sent.
-            await context.send_initial_metadata(())
+            if whole:
+                # gRPC reports the same whether the client sent all or is gone, and half an upload
+                # must not be taken for a whole one. To who is gone nothing can be sent.
+                await context.send_initial_metadata(())
             self.end()
         except asyncio.CancelledError:
             self.end(Gone())

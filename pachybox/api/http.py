@@ -140,10 +140,9 @@ def _body(wire: Wire, minor: int, headers: dict[str, str]) -> Body:
         if not _DIGITS.fullmatch(length):
             raise rejected(400, "header content-length is not a number")
         remaining = int(length)
-    expect = headers.get("expect", "").lower()
-    if expect and expect != "100-continue":
-        raise rejected(417, f"expectation {expect!r} cannot be met")
-    return Body(wire, remaining, awaited=bool(expect and minor))
+    # Another expectation may be ignored (RFC 9110 10.1.1); S3 does.
+    awaited = bool(minor) and headers.get("expect", "").lower() == "100-continue"
+    return Body(wire, remaining, awaited=awaited)
 
 
 class Body:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pachybox.api.deadline import Deadline
 from pachybox.api.failures import as_error
 from pachybox.api.http import Rejected, Request
 from pachybox.api.json_stream import values
@@ -54,6 +55,17 @@ class JsonDoor:
         StreamFailed when it came out of a stream.
         """
         method.require()
+        with Deadline(request.headers, call) as deadline:
+            return self._serve(method, request, response, call, deadline)
+
+    def _serve(
+        self,
+        method: Method,
+        request: Request,
+        response: Response,
+        call: Call,
+        deadline: Deadline,
+    ) -> PachyboxError | None:
         prefer = request.headers.get("prefer", "")
         unknown: list[str] = []
         ignored = None if "handling=strict" in prefer else unknown.append
@@ -63,13 +75,18 @@ class JsonDoor:
             data = request.body.read_all(self._limits.message_bytes, self._limits.body_s)
             message = parse(data, method.request_class, ignored)
         show = printer(method.descriptor.output_type, "return=minimal" not in prefer)
-        result = method.invoke(message, call)
+        try:
+            result = method.invoke(message, call)
+        except PachyboxError:
+            deadline.check()
+            raise
         if not method.kind.server_streams:
+            deadline.check()
             response.send(200, JSON, show(result).encode(), _headers(unknown))
             return None
         results = iter(result)
         try:
-            return self._stream(method, results, show, response, unknown)
+            return self._stream(method, _until(deadline, results), show, response, unknown)
         except Gone:
             call.cancel.set()
             raise
@@ -119,6 +136,18 @@ class JsonDoor:
             response.begin(200, LINES, None, _headers(unknown))
         lines.end()
         return error
+
+
+def _until(deadline: Deadline, results: Iterator[Any]) -> Iterator[Any]:
+    """``results`` while there is time; then Overdue, however the handler takes its end."""
+    try:
+        for result in results:
+            deadline.check()
+            yield result
+    except PachyboxError:
+        deadline.check()
+        raise
+    deadline.check()
 
 
 def _headers(unknown: list[str]) -> list[tuple[str, str]]:

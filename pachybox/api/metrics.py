@@ -25,6 +25,11 @@ class Metrics:
         self._latency: dict[str, list[float]] = {}  # bucket counts, then the sum
         self.connections = 0
 
+    def connected(self, change: int) -> None:
+        """One client more (1) or less (-1)."""
+        with self._lock:
+            self.connections += change
+
     def observe(self, method: str, code: str, seconds: float) -> None:
         """Count one finished request. ``code`` is ``ok`` or an error's code."""
         with self._lock:

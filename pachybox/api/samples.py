@@ -50,6 +50,7 @@ _NEEDED = frozenset(
     | {"pipeline", "project", "repo", "secret", "start", "transaction"}
 )  # fields which say what a method is about; all others are options
 _BY_NAME = {
+    "key": "answer",
     "commit": "images@master",
     "file_path": "/a.txt",
     "name": "key",

@@ -124,6 +124,7 @@ MESSAGES: dict[str, str] = {
         path string
         depth int64
     """,
+    "CreateBranchResponse": "",
     "DeleteSecretRequest": """
         name string
         force bool
@@ -162,6 +163,7 @@ METHODS = """
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
     GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
     DeleteSecret DeleteSecretRequest DeleteSecretResponse
+    CreateBranch pfs_v2.CreateBranchRequest CreateBranchResponse
 """
 
 _DEPENDENCIES = (

@@ -64,7 +64,7 @@ class App:
             address,
             token=os.environ.get("PACHYBOX_TOKEN") or self.settings.context.get("token", ""),
             project=project or self.project,
-            transaction=self.settings.transaction(address),
+            transaction_id=self.settings.transaction(address),
         )
         self._boxes.append(box)
         return box

@@ -6,7 +6,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, listed, many, project, records, whole
 from pachybox.client.repos import Branches
 from pachybox.client.values import BranchInfo, Json
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, NotFound
 
 
 def trigger_text(trigger: Json) -> str:
@@ -64,6 +64,20 @@ def _list(app: App, args: Args) -> None:
     )
 
 
+def _update(app: App, args: Args) -> None:
+    from pachybox.client.metadata import Metadata
+
+    box = app.box(Metadata)
+    if args.s3_window != "off":
+        box.edit_metadata("branch", args.branch, edit={"s3-window": args.s3_window})
+        return
+    try:
+        box.edit_metadata("branch", args.branch, delete=("s3-window",))
+    except NotFound as e:
+        if "metadata key" not in e.message:  # off already
+            raise
+
+
 def _delete(app: App, args: Args) -> None:
     app.box(Branches).delete_branch(args.branch, force=args.force)
 
@@ -87,6 +101,17 @@ def _created(parser: Parser) -> None:
         "--trigger-rate", metavar="SPEC", help="... a commit came and this schedule had a tick"
     )
     flag(parser, "--trigger-all", help="when all conditions hold, not any")
+
+
+def _updated(parser: Parser) -> None:
+    _named(parser)
+    parser.add_argument(
+        "--s3-window",
+        metavar="TIME",
+        required=True,
+        help="writes by S3 that are no further apart than this (2s) make one commit together; "
+        "off: each makes its own",
+    )
 
 
 def _shown(parser: Parser) -> None:
@@ -116,6 +141,17 @@ COMMANDS = {
         ),
         "The provenance becomes exactly what is given, none when nothing is; without --head the\n"
         "branch stays where it is.",
+    ),
+    "update branch": Command(
+        _updated,
+        _update,
+        (
+            "update branch images@master --s3-window 2s",
+            "update branch images@master --s3-window off",
+        ),
+        "With a window the first write by S3 opens a commit, those that follow go into it, and it\n"
+        "is finished when none has come for that long, or after 30 times that (and a minute).\n"
+        "Each write is durable, and seen by S3, when it is answered.",
     ),
     "inspect branch": Command(_shown, _inspect, ("inspect branch images@master",)),
     "list branch": Command(_listed, _list, ("list branch images",)),

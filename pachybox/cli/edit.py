@@ -70,7 +70,7 @@ def _edit(app: App, args: Args) -> int:
         with open(fd, "w", encoding="utf-8") as file:
             file.write(text)
         while True:
-            edited = _edited_text(args, path)  # by name: editors often replace the file
+            edited = _run_editor(args, path)  # by name: editors often replace the file
             if edited == text or not edited.strip():
                 note("unchanged" if edited == text else "empty: nothing was changed")
                 return 0
@@ -93,7 +93,20 @@ def _edit(app: App, args: Args) -> int:
     return 0
 
 
-def _edited_text(args: Args, path: str) -> str:
+def edited(args: Args, text: str, prefix: str, suffix: str) -> str:
+    """``text`` after the user changed it. Raises InvalidArgument as the editor does."""
+    import tempfile
+
+    fd, path = tempfile.mkstemp(prefix=prefix, suffix=suffix)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        return _run_editor(args, path)
+    finally:
+        os.unlink(path)  # noqa: PTH108  # pathlib costs 8 ms at start
+
+
+def _run_editor(args: Args, path: str) -> str:
     """What the user made of the file. Raises InvalidArgument when the editor does not end well."""
     import shlex
     import subprocess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from pachybox.cli.command import (
 )
 from pachybox.cli.output import note, state
 from pachybox.cli.spec import input_text, read
+from pachybox.client.defaults import Defaults
 from pachybox.client.pipeline_values import PipelineInfo
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument, Unimplemented
@@ -28,8 +30,6 @@ from pachybox.errors import InvalidArgument, Unimplemented
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 _STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
 _UNBUILT = {
-    "jsonnet": ("--jsonnet", "render it: jsonnet FILE | pachybox create pipeline"),
-    "arg": ("--arg", "render it: jsonnet --tla-str KEY=VALUE FILE | pachybox create pipeline"),
     "build": ("--build", "build the image yourself and name it in transform.image"),
     "push_images": ("--push-images", "push the image yourself and name it in transform.image"),
 }
@@ -43,10 +43,11 @@ def _refuse_unbuilt(args: Args) -> None:
 
 def _make(app: App, args: Args, *, update: bool) -> None:
     _refuse_unbuilt(args)
+    text, source = _spec_text(app, args)
     box = app.box(Pipelines)
     made, warnings = box.create_pipelines(
-        read(args.file),
-        source="stdin" if args.file == "-" else args.file,
+        text,
+        source=source,
         update=update,
         reprocess=getattr(args, "reprocess", False),
         dry_run=args.dry_run,
@@ -57,6 +58,24 @@ def _make(app: App, args: Args, *, update: bool) -> None:
     if args.dry_run:
         for pipeline in made:
             app.output.raw(pipeline.effective_spec)
+
+
+def _spec_text(app: App, args: Args) -> tuple[str, str]:
+    """The specs and what to call them: of --file, or rendered from --jsonnet."""
+    if args.arg and not args.jsonnet:
+        raise InvalidArgument("--arg goes with --jsonnet", "name the template: --jsonnet FILE")
+    if not args.jsonnet:
+        source = args.file or "-"
+        return read(source), "stdin" if source == "-" else source
+    if args.file:
+        raise InvalidArgument("--file and --jsonnet are given together", "give one of them")
+    given = {}
+    for pair in args.arg:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidArgument(f"--arg {pair!r} is not understood", "write --arg KEY=VALUE")
+        given[name] = value
+    return json.dumps(app.box(Defaults).render_template(read(args.jsonnet), given)), args.jsonnet
 
 
 def _create(app: App, args: Args) -> None:
@@ -245,12 +264,12 @@ def _picture(app: App, infos: list[PipelineInfo], *, width: int = 0, gap: int = 
 
 def _spec_file(parser: Parser) -> None:
     parser.add_argument(
-        "-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
+        "-f", "--file", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
     )
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
     _runner(parser)
-    parser.add_argument("--jsonnet", metavar="FILE", help="not built")
-    many(parser, "--arg", metavar="KEY=VALUE", help="not built")
+    parser.add_argument("--jsonnet", metavar="FILE", help="a template instead: a file, a URL, or -")
+    many(parser, "--arg", metavar="KEY=VALUE", help="an argument of the template, text")
     flag(parser, "-b", "--build", help="not built")
     flag(parser, "-p", "--push-images", help="not built")
     parser.add_argument("-r", "--registry", metavar="NAME", help="goes with --push-images")
@@ -314,7 +333,11 @@ COMMANDS = {
     "create pipeline": Command(
         _spec_file,
         _create,
-        ("create pipeline -f edges.json", "create pipeline -f edges.yaml --dry-run"),
+        (
+            "create pipeline -f edges.json",
+            "create pipeline -f edges.yaml --dry-run",
+            "create pipeline --jsonnet edges.jsonnet --arg src=images",
+        ),
     ),
     "update pipeline": Command(
         _updated,

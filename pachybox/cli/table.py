@@ -56,6 +56,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             "branch",
             {
                 "create branch": "make or move a branch",
+                "update branch": "set how a branch groups writes by S3",
                 "inspect branch": "show a branch",
                 "list branch": "list a repo's branches",
                 "delete branch": "delete a branch; its commits stay",
@@ -151,6 +152,16 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "next datum": "get the next datum, in user code with datum_batching",
             },
         ),
+        (
+            "defaults",
+            {
+                "inspect defaults": "print what is laid under specs",
+                "create defaults": "set what is laid under specs",
+                "update defaults": "set what is laid under specs",
+                "edit defaults": "change what is laid under specs in an editor",
+                "delete defaults": "lay nothing under specs any more",
+            },
+        ),
         ("logs", {"logs": "print logs"}),
         (
             "secret",
@@ -207,10 +218,6 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "list snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
     "inspect snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
     "delete snapshot": ("making snapshots", "use: pachybox extract FILE, pachybox restore FILE"),
-    "create defaults": ("setting spec defaults", "write the fields in each spec"),
-    "update defaults": ("setting spec defaults", "write the fields in each spec"),
-    "inspect defaults": ("setting spec defaults", "write the fields in each spec"),
-    "delete defaults": ("setting spec defaults", "write the fields in each spec"),
     "get object": ("raw storage access", "use: pachybox get file"),
     "get tag": ("raw storage access", "use: pachybox get file"),
     "run pfs-load-test": ("running load tests", ""),

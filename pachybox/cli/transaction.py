@@ -17,7 +17,7 @@ class _Record:
 
 
 def _id(app: App, box: Transactions, args: Args) -> str:
-    chosen = getattr(args, "transaction", None) or box.transaction
+    chosen = getattr(args, "transaction", None) or box.transaction_id
     if not chosen:
         raise Refused("no transaction is open", "start one with: pachybox start transaction")
     return str(chosen)
@@ -25,9 +25,9 @@ def _id(app: App, box: Transactions, args: Args) -> str:
 
 def _start(app: App, args: Args) -> None:
     box = app.box(Transactions)
-    if box.transaction:
+    if box.transaction_id:
         raise Refused(
-            f"transaction {box.transaction} is open",
+            f"transaction {box.transaction_id} is open",
             "end it with: pachybox finish transaction, or leave it with: pachybox stop transaction",
         )
     id = box.start_transaction()
@@ -39,7 +39,7 @@ def _finish(app: App, args: Args) -> None:
     box = app.box(Transactions)
     id = _id(app, box, args)
     info = box.finish_transaction(id)
-    if id == box.transaction:
+    if id == box.transaction_id:
         app.settings.set_transaction(box.address, "")
     app.output.line(f"Completed transaction with {len(info.get('requests') or ())} requests: {id}")
 
@@ -115,7 +115,7 @@ def _delete(app: App, args: Args) -> None:
     box = app.box(Transactions)
     id = _id(app, box, args)
     box.delete_transaction(id)
-    if id == box.transaction:
+    if id == box.transaction_id:
         app.settings.set_transaction(box.address, "")
 
 

@@ -12,16 +12,125 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
+    from pachybox.client.pipeline_values import (
+        BoxStatus,
+        CreatedPipeline,
+        DatumInfo,
+        JobInfo,
+        JobSetInfo,
+        LogMessage,
+        PipelineInfo,
+        SecretInfo,
+    )
+    from pachybox.client.progress import Bar
+    from pachybox.client.sessions import OpenCommit, Transaction
+    from pachybox.client.shown import Records
     from pachybox.client.sync import Client
+    from pachybox.client.upload import Put
+    from pachybox.client.values import (
+        BranchInfo,
+        CommitInfo,
+        CommitSetInfo,
+        FileChange,
+        FileInfo,
+        ProjectInfo,
+        PutResult,
+        RepoInfo,
+    )
+    from pachybox.errors import (
+        AlreadyExists,
+        Exhausted,
+        InvalidArgument,
+        NotFound,
+        NotReady,
+        PachyboxError,
+        Refused,
+        Unauthenticated,
+        Unreachable,
+    )
 
-__all__ = ["AsyncClient", "Client", "Stream"]
+_WHERE = {
+    "pachybox.client.aio": ("AsyncClient",),
+    "pachybox.client.base": ("Stream",),
+    "pachybox.client.pipeline_values": (
+        "BoxStatus",
+        "CreatedPipeline",
+        "DatumInfo",
+        "JobInfo",
+        "JobSetInfo",
+        "LogMessage",
+        "PipelineInfo",
+        "SecretInfo",
+    ),
+    "pachybox.client.progress": ("Bar",),
+    "pachybox.client.sessions": ("OpenCommit", "Transaction"),
+    "pachybox.client.shown": ("Records",),
+    "pachybox.client.sync": ("Client",),
+    "pachybox.client.upload": ("Put",),
+    "pachybox.client.values": (
+        "BranchInfo",
+        "CommitInfo",
+        "CommitSetInfo",
+        "FileChange",
+        "FileInfo",
+        "ProjectInfo",
+        "PutResult",
+        "RepoInfo",
+    ),
+    "pachybox.errors": (
+        "AlreadyExists",
+        "Exhausted",
+        "InvalidArgument",
+        "NotFound",
+        "NotReady",
+        "PachyboxError",
+        "Refused",
+        "Unauthenticated",
+        "Unreachable",
+    ),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
-_WHERE = {"AsyncClient": "aio", "Client": "sync", "Stream": "base"}
+__all__ = [
+    "AlreadyExists",
+    "AsyncClient",
+    "Bar",
+    "BoxStatus",
+    "BranchInfo",
+    "Client",
+    "CommitInfo",
+    "CommitSetInfo",
+    "CreatedPipeline",
+    "DatumInfo",
+    "Exhausted",
+    "FileChange",
+    "FileInfo",
+    "InvalidArgument",
+    "JobInfo",
+    "JobSetInfo",
+    "LogMessage",
+    "NotFound",
+    "NotReady",
+    "OpenCommit",
+    "PachyboxError",
+    "PipelineInfo",
+    "ProjectInfo",
+    "Put",
+    "PutResult",
+    "Records",
+    "Refused",
+    "RepoInfo",
+    "SecretInfo",
+    "Stream",
+    "Transaction",
+    "Unauthenticated",
+    "Unreachable",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
-from pachybox.client.aio_base import AsyncBase, AsyncPutBase, AsyncStream
+from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncStream
 from pachybox.client.frames import Readable
 from pachybox.client.pipeline_values import (
     BoxStatus,
@@ -18,7 +18,9 @@ from pachybox.client.pipeline_values import (
     PipelineInfo,
     SecretInfo,
 )
-from pachybox.client.upload import Progress
+from pachybox.client.progress import Progress
+from pachybox.client.sessions import OpenCommit, Transaction
+from pachybox.client.sources import Source
 from pachybox.client.values import (
     BranchInfo,
     CommitInfo,
@@ -89,6 +91,75 @@ class AsyncPut(AsyncPutBase):
         return await self._run(self._put.copy, path, source, append=append)
 
 
+class AsyncCommit(AsyncBlock[OpenCommit]):
+    """An open commit; see ``OpenCommit``. Use as ``async with box.commit(...) as commit``."""
+
+    async def __aenter__(self) -> AsyncCommit:
+        await self._open()
+        return self
+
+    def __str__(self) -> str:
+        return str(self._block)
+
+    def put(self) -> AsyncPut:
+        """Begin an upload of several changes to this commit."""
+        return AsyncPut(self._client, str(self), "")
+
+    async def put_file(self, path: str, source: Source, *, append: bool = False) -> PutResult:
+        """One file; see ``Client.put_file``."""
+        return await self._run(self._block.put_file, path, source, append=append)
+
+    async def put_files(
+        self,
+        path: str,
+        directory: str | os.PathLike[str],
+        *,
+        append: bool = False,
+        progress: Progress | bool | None = None,
+    ) -> PutResult:
+        """Everything below a directory of this machine; see ``Client.put_files``."""
+        return await self._run(
+            self._block.put_files, path, directory, append=append, progress=progress
+        )
+
+    async def put_url(self, path: str, url: str, *, recursive: bool = False) -> PutResult:
+        """A file the box fetches from ``url``."""
+        return await self._run(self._block.put_url, path, url, recursive=recursive)
+
+    async def copy_file(self, source: str, path: str, *, append: bool = False) -> PutResult:
+        """Copy ``repo@ref:path`` to here; no bytes move."""
+        return await self._run(self._block.copy_file, source, path, append=append)
+
+    async def delete_file(self, path: str) -> PutResult:
+        """Remove a file, a directory with all below it, or what a glob matches."""
+        return await self._run(self._block.delete_file, path)
+
+    async def get_file(self, path: str) -> bytes:
+        """One file as it is in this commit now."""
+        return await self._run(self._block.get_file, path)
+
+    def list_file(self, path: str = "/") -> AsyncStream[FileInfo]:
+        """What is in a directory of this commit now."""
+        return self._stream(lambda: self._block.list_file(path))
+
+    async def wait(self) -> CommitInfo:
+        """After the block: wait until the commit is finished."""
+        return await self._run(self._block.wait)
+
+
+class AsyncTransaction(AsyncBlock[Transaction]):
+    """A transaction; see ``Transaction``. Use as ``async with box.transaction()``."""
+
+    async def __aenter__(self) -> AsyncTransaction:
+        await self._open()
+        return self
+
+    @property
+    def info(self) -> Json:
+        """What was done, once the block has ended well."""
+        return self._block.info
+
+
 class AsyncClient(AsyncBase):
     """A box, from asyncio: the methods of ``Client``, awaited; streams by ``async for``."""
 
@@ -101,6 +172,16 @@ class AsyncClient(AsyncBase):
     def put(self, target: str, *, description: str = "") -> AsyncPut:
         """Begin an upload to ``repo@ref``: an ``async with`` block whose content is one commit."""
         return AsyncPut(self, target, description)
+
+    def commit(
+        self, branch: str, *, parent: str | None = None, description: str = ""
+    ) -> AsyncCommit:
+        """An open commit on ``repo@branch``: finished at the block's end, dropped by an error."""
+        return AsyncCommit(self, OpenCommit(self._sync, branch, parent, description))
+
+    def transaction(self) -> AsyncTransaction:
+        """A transaction: what is asked in the block is done at its end, all of it or nothing."""
+        return AsyncTransaction(self, Transaction(self._sync))
 
     async def create_project(
         self, name: str, description: str = "", *, update: bool = False
@@ -190,6 +271,10 @@ class AsyncClient(AsyncBase):
         return await self._run(
             self._sync.finish_commit, commit, description=description, error=error, force=force
         )
+
+    async def clear_commit(self, commit: str) -> None:
+        """Take out all that was put into an open commit."""
+        return await self._run(self._sync.clear_commit, commit)
 
     async def inspect_commit(self, commit: str) -> CommitInfo:
         """One commit."""
@@ -287,12 +372,15 @@ class AsyncClient(AsyncBase):
     async def put_file(
         self,
         target: str,
-        source: bytes | bytearray | memoryview | str | os.PathLike[str] | Readable,
+        source: Source,
         *,
         append: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> PutResult:
-        """One file from bytes, from a file's name, or from anything with ``read``."""
+        """One file from bytes, a file's name, anything with ``read``, or pieces one by one.
+
+        Arrays count as their bytes; text that is read or iterated over is put as UTF-8.
+        """
         return await self._run(
             self._sync.put_file, target, source, append=append, progress=progress
         )
@@ -304,12 +392,13 @@ class AsyncClient(AsyncBase):
         *,
         append: bool = False,
         keep: Callable[[str], bool] | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> PutResult:
         """Everything below ``directory`` to below the target's path, as one commit.
 
         ``keep`` decides by relative path whether a file is taken. Links to files are followed;
         other links and special files raise InvalidArgument, and nothing is committed.
+        ``progress`` True shows a line on standard error.
         """
         return await self._run(
             self._sync.put_files, target, directory, append=append, keep=keep, progress=progress
@@ -332,6 +421,13 @@ class AsyncClient(AsyncBase):
     async def get_file(self, file: str, *, offset: int = 0) -> bytes:
         """One file's content from ``offset`` on."""
         return await self._run(self._sync.get_file, file, offset=offset)
+
+    async def archive_url(self, *files: str) -> str:
+        """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
+
+        Over the socket the address has no host: only a box that listens on a port has one.
+        """
+        return await self._run(self._sync.archive_url)
 
     async def save_file(
         self,
@@ -357,7 +453,7 @@ class AsyncClient(AsyncBase):
         directory: str | os.PathLike[str],
         *,
         glob: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> tuple[int, int]:
         """A directory with all below it, into ``directory``; return (files, bytes).
 
@@ -396,6 +492,29 @@ class AsyncClient(AsyncBase):
         """The distinct versions of a path, newest first; at most ``depth`` (-1: all)."""
         return self._stream(lambda: self._sync.list_history(file, depth=depth))
 
+    async def create_fileset(self, files: Mapping[str, bytes | str | os.PathLike[str]]) -> str:
+        """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset.
+
+        Added to a commit they replace what is there.
+        """
+        return await self._run(self._sync.create_fileset, files)
+
+    async def get_fileset(self, commit: str) -> str:
+        """The content of ``repo@ref`` as a fileset."""
+        return await self._run(self._sync.get_fileset, commit)
+
+    async def add_fileset(self, commit: str, fileset: str) -> None:
+        """Put a fileset's files into an open commit; no bytes move."""
+        return await self._run(self._sync.add_fileset, commit, fileset)
+
+    async def renew_fileset(self, fileset: str, seconds: int) -> None:
+        """Keep a fileset for ``seconds`` from now."""
+        return await self._run(self._sync.renew_fileset, fileset, seconds)
+
+    async def compose_filesets(self, filesets: Iterable[str], seconds: int = 600) -> str:
+        """One fileset that does what several do, one after the other."""
+        return await self._run(self._sync.compose_filesets, filesets, seconds)
+
     async def create_pipelines(
         self,
         spec: str | Json,
@@ -418,6 +537,34 @@ class AsyncClient(AsyncBase):
             reprocess=reprocess,
             dry_run=dry_run,
             runner=runner,
+        )
+
+    async def create_pipeline(
+        self,
+        name: str,
+        *,
+        input: Json,
+        cmd: Sequence[str],
+        stdin: Sequence[str] = (),
+        image: str = "",
+        update: bool = False,
+        reprocess: bool = False,
+        **spec: object,
+    ) -> CreatedPipeline:
+        """Make one pipeline. ``spec`` takes the other fields of a spec (docs/spec.md).
+
+        >>> box.create_pipeline("edges", cmd=["python3", "edges.py"],
+        ...                     input={"pfs": {"repo": "images", "glob": "/*"}})
+        """
+        return await self._run(
+            self._sync.create_pipeline,
+            name,
+            input=input,
+            cmd=cmd,
+            stdin=stdin,
+            image=image,
+            update=update,
+            reprocess=reprocess,
         )
 
     async def validate_pipelines(
@@ -494,6 +641,68 @@ class AsyncClient(AsyncBase):
     async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""
         return await self._run(self._sync.rerun_pipeline, pipeline, reprocess=reprocess)
+
+    async def cluster_defaults(self) -> Json:
+        """The defaults of every pipeline: ``{"createPipelineRequest": {...}}``."""
+        return await self._run(self._sync.cluster_defaults)
+
+    async def set_cluster_defaults(
+        self,
+        defaults: Json | str,
+        *,
+        regenerate: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+    ) -> list[str]:
+        """Set the defaults of every pipeline, as a value or as JSON text; returns the names of the
+        pipelines they change (``project/name``). With ``dry_run`` nothing is changed.
+
+        ``regenerate`` makes those anew, ``reprocess`` with all their datums.
+        """
+        return await self._run(
+            self._sync.set_cluster_defaults,
+            defaults,
+            regenerate=regenerate,
+            reprocess=reprocess,
+            dry_run=dry_run,
+        )
+
+    async def project_defaults(self, project: str | None = None) -> Json:
+        """The defaults of a project's pipelines (of the client's project without a name)."""
+        return await self._run(self._sync.project_defaults, project)
+
+    async def set_project_defaults(
+        self,
+        defaults: Json | str,
+        project: str | None = None,
+        *,
+        regenerate: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+    ) -> list[str]:
+        """Set the defaults of a project's pipelines; as ``set_cluster_defaults``."""
+        return await self._run(
+            self._sync.set_project_defaults,
+            defaults,
+            project,
+            regenerate=regenerate,
+            reprocess=reprocess,
+            dry_run=dry_run,
+        )
+
+    async def render_template(
+        self, template: str, args: Mapping[str, str] | None = None
+    ) -> list[Json]:
+        """The specs a Jsonnet template makes of ``args``."""
+        return await self._run(self._sync.render_template, template, args)
+
+    async def repos_summary(self) -> list[Json]:
+        """How many user repos each project has, and their size (pfs_v2.ReposSummary)."""
+        return await self._run(self._sync.repos_summary)
+
+    async def pipelines_summary(self) -> list[Json]:
+        """How many pipelines of each project run, are paused, failed (pps_v2.PipelinesSummary)."""
+        return await self._run(self._sync.pipelines_summary)
 
     async def inspect_job(self, job: str) -> JobInfo:
         """One job."""
@@ -622,9 +831,14 @@ class AsyncClient(AsyncBase):
             lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
 
-    async def create_secret(self, file: bytes | str | Json) -> None:
-        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict."""
-        return await self._run(self._sync.create_secret, file)
+    async def create_secret(
+        self, file: bytes | str | Json, data: Mapping[str, str | bytes] | None = None
+    ) -> None:
+        """Keep a secret: a Kubernetes Secret as JSON or YAML text, or a dict.
+
+        With ``data``, its keys and values, ``file`` is but the secret's name.
+        """
+        return await self._run(self._sync.create_secret, file, data)
 
     async def inspect_secret(self, name: str) -> SecretInfo:
         """One secret: its name, type and age."""
@@ -656,6 +870,62 @@ class AsyncClient(AsyncBase):
         return await self._run(
             self._sync.edit_metadata, kind, name, add=add, edit=edit, delete=delete, replace=replace
         )
+
+    def walk_commit_provenance(
+        self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
+    ) -> AsyncStream[CommitInfo]:
+        """``commits`` and what they were made from, through the whole DAG."""
+        return self._stream(
+            lambda: self._sync.walk_commit_provenance(commits, depth=depth, number=number)
+        )
+
+    def walk_commit_subvenance(
+        self, commits: str | Iterable[str], *, depth: int | None = None, number: int | None = None
+    ) -> AsyncStream[CommitInfo]:
+        """``commits`` and what was made from them, through the whole DAG."""
+        return self._stream(
+            lambda: self._sync.walk_commit_subvenance(commits, depth=depth, number=number)
+        )
+
+    def walk_branch_provenance(
+        self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
+    ) -> AsyncStream[BranchInfo]:
+        """``branches`` and those they follow."""
+        return self._stream(
+            lambda: self._sync.walk_branch_provenance(branches, depth=depth, number=number)
+        )
+
+    def walk_branch_subvenance(
+        self, branches: str | Iterable[str], *, depth: int | None = None, number: int | None = None
+    ) -> AsyncStream[BranchInfo]:
+        """``branches`` and those that follow them."""
+        return self._stream(
+            lambda: self._sync.walk_branch_subvenance(branches, depth=depth, number=number)
+        )
+
+    async def project_exists(self, name: str) -> bool:
+        """Whether there is such a project."""
+        return await self._run(self._sync.project_exists, name)
+
+    async def repo_exists(self, repo: str) -> bool:
+        """Whether there is such a repo."""
+        return await self._run(self._sync.repo_exists, repo)
+
+    async def branch_exists(self, branch: str) -> bool:
+        """Whether there is such a branch."""
+        return await self._run(self._sync.branch_exists, branch)
+
+    async def commit_exists(self, commit: str) -> bool:
+        """Whether there is such a commit."""
+        return await self._run(self._sync.commit_exists, commit)
+
+    async def file_exists(self, file: str) -> bool:
+        """Whether there is such a file or directory."""
+        return await self._run(self._sync.file_exists, file)
+
+    async def pipeline_exists(self, pipeline: str) -> bool:
+        """Whether there is such a pipeline."""
+        return await self._run(self._sync.pipeline_exists, pipeline)
 
     async def status(self) -> BoxStatus:
         """What runs where, and how much there is."""

@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
 from pachybox.client.base import Stream
+from pachybox.client.sessions import OpenCommit, Transaction
+from pachybox.client.shown import Records
 from pachybox.client.sync import Client
 from pachybox.client.transport import Scope
 from pachybox.client.upload import Put
@@ -26,6 +28,7 @@ from pachybox.errors import PachyboxError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+B = TypeVar("B", OpenCommit, Transaction)
 
 _AHEAD = 1024  # records read before they are asked for
 _CANCEL_S = 2.0
@@ -126,6 +129,10 @@ class AsyncStream(Generic[T]):
         if self._feed:
             self._feed.close()
 
+    async def all(self) -> Records[T]:
+        """Every record, to the end: a list that shows as a table in a notebook."""
+        return Records([item async for item in self])
+
     async def aclose(self) -> None:
         """Stop receiving; the box stops sending."""
         if self._feed:
@@ -141,7 +148,7 @@ class AsyncBase:
         *,
         token: str | None = None,
         project: str = "default",
-        transaction: str = "",
+        transaction_id: str = "",
         timeout_s: float | None = None,
         patience_s: float = 5.0,
     ) -> None:
@@ -149,7 +156,7 @@ class AsyncBase:
             address,
             token=token,
             project=project,
-            transaction=transaction,
+            transaction_id=transaction_id,
             timeout_s=timeout_s,
             patience_s=patience_s,
         )
@@ -157,7 +164,7 @@ class AsyncBase:
 
     @property
     def sync(self) -> Client:
-        """The client underneath, whose ``project`` and ``transaction`` count here too."""
+        """The client underneath, whose ``project`` and ``transaction_id`` count here too."""
         return self._sync
 
     async def close(self) -> None:
@@ -193,6 +200,36 @@ class AsyncBase:
 
     def _stream(self, open_stream: Callable[[], Stream[T]]) -> AsyncStream[T]:
         return AsyncStream(self._threads, open_stream)
+
+
+class AsyncBlock(Generic[B]):
+    """A sync ``with`` block of the client's, for ``async with``."""
+
+    def __init__(self, client: AsyncBase, block: B) -> None:
+        self._client = client
+        self._block: B = block
+
+    @property
+    def id(self) -> str:
+        """The id of what the block stands for, once it was entered."""
+        return self._block.id
+
+    async def _open(self) -> None:
+        await self._client._run(self._block.__enter__)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._client._run(self._block.__exit__, kind, error, at)
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._client._run(function, *args, **kwargs)
+
+    def _stream(self, open_stream: Callable[[], Stream[T]]) -> AsyncStream[T]:
+        return self._client._stream(open_stream)
 
 
 class AsyncPutBase:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from pachybox.client.address import Address, resolve
 from pachybox.client.errors import from_json, lost
+from pachybox.client.shown import Records
 from pachybox.client.transport import Response, Scope, Transport, current_scope
 from pachybox.client.values import Json
 from pachybox.errors import Internal, Unreachable
@@ -67,6 +68,11 @@ class Stream(Generic[T]):
         """Stop receiving; the box stops sending."""
         self._close()
 
+    def all(self) -> Records[T]:
+        """Every record, to the end: a list that shows as a table in a notebook."""
+        with self:
+            return Records(self._items)
+
     def map(self, make: Callable[[T], U]) -> Stream[U]:
         """The same stream with ``make`` applied to every record."""
         return Stream(map(make, self._items), self._close)
@@ -77,7 +83,7 @@ class Base:
 
     ``address`` is a socket's path or ``http://host:port`` (default: $PACHYBOX_ADDRESS, else the
     socket in the data directory); ``token`` defaults to $PACHYBOX_TOKEN. ``project`` is where
-    names without a project belong. ``transaction`` is the id of an open transaction: what can
+    names without a project belong. ``transaction_id`` is that of an open transaction: what can
     be part of one is then queued instead of done. ``timeout_s`` bounds every wait for the box's
     next bytes, so leave it None for methods that wait for work. ``patience_s`` is how long a
     box that answered before and is gone now may take to come back before a read fails.
@@ -89,13 +95,13 @@ class Base:
         *,
         token: str | None = None,
         project: str = "default",
-        transaction: str = "",
+        transaction_id: str = "",
         timeout_s: float | None = None,
         patience_s: float = 5.0,
     ) -> None:
         self.address = address if isinstance(address, Address) else resolve(address)
         self.project = project
-        self.transaction = transaction
+        self.transaction_id = transaction_id
         self.patience_s = patience_s
         token = os.environ.get("PACHYBOX_TOKEN", "") if token is None else token
         self.transport = Transport(self.address, token, timeout_s)
@@ -130,8 +136,8 @@ class Base:
     def _post(self, service: str, method: str, fields: dict[str, object]) -> Response:
         body = {k.rstrip("_"): v for k, v in fields.items() if v is not None}
         headers = {"Content-Type": "application/json", "Prefer": _PREFER}
-        if self.transaction and method in _BATCHABLE:
-            headers["pach-transaction"] = self.transaction
+        if self.transaction_id and method in _BATCHABLE:
+            headers["pach-transaction"] = self.transaction_id
         read = method.startswith(_READS)
 
         def send() -> Response:

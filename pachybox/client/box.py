@@ -112,7 +112,10 @@ def _event(record: Json) -> Event:
 
 
 class Transactions(Base):
-    """Methods on transactions; set ``client.transaction`` to the id to queue into one."""
+    """Methods on transactions; ``transaction`` is the ``with`` block around them.
+
+    By hand: set ``client.transaction_id`` to the id to queue into one.
+    """
 
     def start_transaction(self) -> str:
         """Open a transaction, return its id."""

@@ -51,6 +51,10 @@ class Commits(Base):
             force=force,
         )
 
+    def clear_commit(self, commit: str) -> None:
+        """Take out all that was put into an open commit."""
+        self.call(PFS, "ClearCommit", commit=commit_message(commit, self.project))
+
     def inspect_commit(self, commit: str) -> CommitInfo:
         """One commit."""
         return CommitInfo.from_json(

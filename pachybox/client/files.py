@@ -4,19 +4,23 @@
 # ruff: noqa: PTH105, PTH108, PTH110, PTH113
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from pachybox.client.base import BOX, PFS, Base, Stream
 from pachybox.client.download import ToDirectory, ToStream, receive
-from pachybox.client.frames import Readable, Sink
+from pachybox.client.frames import Sink
 from pachybox.client.names import absolute, commit_of, file_message, repo_message, split_file
+from pachybox.client.progress import Progress, watched
+from pachybox.client.sources import Pieces, Source, view_of
 from pachybox.client.transport import Response
 from pachybox.client.transport import target as url_target
-from pachybox.client.upload import Progress, Put
+from pachybox.client.upload import Put
 from pachybox.client.values import FileChange, FileInfo, PutResult
+from pachybox.errors import InvalidArgument
 
 
 class Writing(Base):
@@ -34,20 +38,23 @@ class Writing(Base):
     def put_file(
         self,
         target: str,
-        source: bytes | bytearray | memoryview | str | os.PathLike[str] | Readable,
+        source: Source,
         *,
         append: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> PutResult:
-        """One file from bytes, from a file's name, or from anything with ``read``."""
+        """One file from bytes, a file's name, anything with ``read``, or pieces one by one.
+
+        Arrays count as their bytes; text that is read or iterated over is put as UTF-8.
+        """
         path = absolute(split_file(target)[2])
-        with self.put(target, progress=progress) as put:
-            if isinstance(source, bytes | bytearray | memoryview):
-                put.data(path, memoryview(source), append=append)
-            elif isinstance(source, str | os.PathLike):
+        with watched(progress) as watch, self.put(target, progress=watch) as put:
+            if isinstance(source, str | os.PathLike):
                 put.file(path, os.fspath(source), append=append)
+            elif (data := view_of(source)) is not None:
+                put.data(path, data, append=append)
             else:
-                put.stream(path, source, append=append)
+                put.stream(path, Pieces(source), append=append)
         return _result(put)
 
     def put_files(
@@ -57,14 +64,15 @@ class Writing(Base):
         *,
         append: bool = False,
         keep: Callable[[str], bool] | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> PutResult:
         """Everything below ``directory`` to below the target's path, as one commit.
 
         ``keep`` decides by relative path whether a file is taken. Links to files are followed;
         other links and special files raise InvalidArgument, and nothing is committed.
+        ``progress`` True shows a line on standard error.
         """
-        with self.put(target, progress=progress) as put:
+        with watched(progress) as watch, self.put(target, progress=watch) as put:
             put.directory(
                 absolute(split_file(target)[2]), os.fspath(directory), append=append, keep=keep
             )
@@ -141,11 +149,52 @@ class Reading(Base):
 
     def get_file(self, file: str, *, offset: int = 0) -> bytes:
         """One file's content from ``offset`` on."""
-        from io import BytesIO
 
-        into = BytesIO()
-        self.save_file(file, into, offset=offset)
-        return into.getvalue()
+        def read() -> bytes:
+            into = io.BytesIO()
+            self.save_file(file, into, offset=offset)
+            return into.getvalue()
+
+        return self._patiently(read)
+
+    def open(
+        self,
+        file: str,
+        mode: str = "r",
+        *,
+        encoding: str = "utf-8",
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """A file as Python's ``open`` gives it: ``r`` and ``rb`` to read, seekable, at the commit
+        that was there at first; ``w`` and ``wb`` to write, put as one commit when it is closed."""
+        from pachybox.client import reader
+
+        if mode in ("r", "rt"):
+            return reader.open_text(reader.RawFile(self, file), encoding, newline)
+        if mode == "rb":
+            return io.BufferedReader(reader.RawFile(self, file), reader.READ_AHEAD)
+        if mode in ("w", "wt", "wb") and isinstance(self, Writing):
+            new = reader.NewFile(self, file)
+            if mode == "wb":
+                return new
+            return reader.NewText(new, encoding=encoding, newline=newline)
+        raise InvalidArgument(f"mode {mode!r} is not known", "use r, rb, w or wb")
+
+    def archive_url(self, *files: str) -> str:
+        """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
+
+        Over the socket the address has no host: only a box that listens on a port has one.
+        """
+        from pachybox.client.archive import address
+
+        names = []
+        for file in files:
+            message = file_message(file, self.project)
+            commit = message["commit"]
+            ref = commit.get("id") or commit["branch"]["name"]
+            repo = commit["repo"]
+            names.append(f"{repo['project']['name']}/{repo['name']}@{ref}:{message['path']}")
+        return ("" if self.address.local else str(self.address)) + address(names)
 
     def save_file(
         self,
@@ -177,7 +226,7 @@ class Reading(Base):
         directory: str | os.PathLike[str],
         *,
         glob: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> tuple[int, int]:
         """A directory with all below it, into ``directory``; return (files, bytes).
 
@@ -190,10 +239,11 @@ class Reading(Base):
             at = min((path.find(c) for c in "*?[]{}!()@+^\\|" if c in path), default=len(path))
             base = path[: path.rfind("/", 0, at) + 1]
         with (
+            watched(progress) as watch,
             self._download(source, glob=glob, descriptors=True) as response,
             ToDirectory(os.fspath(directory), base) as sink,
         ):
-            return receive(response, sink, progress)
+            return receive(response, sink, watch)
 
     def _download(
         self,

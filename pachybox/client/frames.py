@@ -2,7 +2,7 @@
 
 A frame is a little-endian u32 header length, the header (a JSON array of operations)
 and the bytes of its operations in order. A header of length 0 ends the stream. See
-docs/client.md for the operations.
+docs/api.md for the operations.
 """
 
 from __future__ import annotations

@@ -13,8 +13,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs" / "client.md"
-PARTS = ("repos", "commits", "files", "pipelines", "jobs", "secrets", "metadata", "box")
-_BY_HAND = frozenset({"put"})
+PARTS = (
+    *("repos", "commits", "blocks", "files", "filesets", "pipelines", "defaults", "jobs"),
+    *("secrets", "metadata", "lineage", "box"),
+)
+_BY_HAND = frozenset({"put", "commit", "transaction", "open"})
 _MARK = "<!-- methods, written by python -m pachybox.client.generate -->\n"
 
 
@@ -63,7 +66,7 @@ def _async_method(node: ast.FunctionDef, target: str) -> str:
     doc = ast.get_docstring(node, clean=False) or ""
     returns = ast.unparse(node.returns) if node.returns else "None"
     head = f"self, {whole}" if whole else "self"
-    call = f"self._sync.{node.name}" if target == "client" else f"self._put.{node.name}"
+    call = f"self.{target}.{node.name}"
     if returns.startswith("Stream["):
         return (
             f"    def {node.name}({head}) -> Async{returns}:\n"
@@ -85,20 +88,27 @@ def aio_source() -> str:
     for module in PARTS:
         found = [n for _c, n in _methods(module) if n.name not in _BY_HAND]
         imports |= _imports(module, found)
-        body += [_async_method(node, "client") for node in found]
+        body += [_async_method(node, "_sync") for node in found]
     put = [n for _c, n in _methods("upload", "Put")]
     imports |= _imports("upload", put)
+    commit = [n for _c, n in _methods("sessions", "OpenCommit") if n.name not in _BY_HAND]
+    imports |= _imports("sessions", commit)
     imports |= {
         ("pachybox.client.aio_base", "AsyncBase"),
         ("pachybox.client.aio_base", "AsyncStream"),
+        ("pachybox.client.aio_base", "AsyncBlock"),
         ("pachybox.client.aio_base", "AsyncPutBase"),
+        ("pachybox.client.sessions", "OpenCommit"),
+        ("pachybox.client.sessions", "Transaction"),
+        ("pachybox.client.values", "Json"),
     }
     imports.discard(("pachybox.client.base", "Stream"))
     lines = sorted(f"import {n}" if not m else f"from {m} import {n}" for m, n in imports)
     return _TEMPLATE.format(
         imports="\n".join(lines),
         client="\n".join(body),
-        put="\n".join(_async_method(node, "put") for node in put),
+        put="\n".join(_async_method(node, "_put") for node in put),
+        commit="\n".join(_async_method(node, "_block") for node in commit),
     )
 
 
@@ -118,6 +128,35 @@ class AsyncPut(AsyncPutBase):
 
 {put}
 
+class AsyncCommit(AsyncBlock[OpenCommit]):
+    """An open commit; see ``OpenCommit``. Use as ``async with box.commit(...) as commit``."""
+
+    async def __aenter__(self) -> AsyncCommit:
+        await self._open()
+        return self
+
+    def __str__(self) -> str:
+        return str(self._block)
+
+    def put(self) -> AsyncPut:
+        """Begin an upload of several changes to this commit."""
+        return AsyncPut(self._client, str(self), "")
+
+{commit}
+
+class AsyncTransaction(AsyncBlock[Transaction]):
+    """A transaction; see ``Transaction``. Use as ``async with box.transaction()``."""
+
+    async def __aenter__(self) -> AsyncTransaction:
+        await self._open()
+        return self
+
+    @property
+    def info(self) -> Json:
+        """What was done, once the block has ended well."""
+        return self._block.info
+
+
 class AsyncClient(AsyncBase):
     """A box, from asyncio: the methods of ``Client``, awaited; streams by ``async for``."""
 
@@ -130,6 +169,16 @@ class AsyncClient(AsyncBase):
     def put(self, target: str, *, description: str = "") -> AsyncPut:
         """Begin an upload to ``repo@ref``: an ``async with`` block whose content is one commit."""
         return AsyncPut(self, target, description)
+
+    def commit(
+        self, branch: str, *, parent: str | None = None, description: str = ""
+    ) -> AsyncCommit:
+        """An open commit on ``repo@branch``: finished at the block's end, dropped by an error."""
+        return AsyncCommit(self, OpenCommit(self._sync, branch, parent, description))
+
+    def transaction(self) -> AsyncTransaction:
+        """A transaction: what is asked in the block is done at its end, all of it or nothing."""
+        return AsyncTransaction(self, Transaction(self._sync))
 
 {client}
 '''

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pachybox.client.base import Base
-from pachybox.client.names import branch_message, commit_message, repo_message
+from pachybox.client.names import branch_picker, commit_picker, repo_message
 from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument
 
@@ -43,19 +43,9 @@ class Metadata(Base):
         if kind == "project":
             return {"project": {"name": name}}
         if kind == "repo":
-            return {"repo": _repo(repo_message(name, self.project))}
+            return {"repo": {"name": repo_message(name, self.project)}}
         if kind == "branch":
-            branch = branch_message(name, self.project)
-            return {"branch": {"name": {"repo": _repo(branch["repo"]), "name": branch["name"]}}}
+            return {"branch": branch_picker(name, self.project)}
         if kind == "commit":
-            commit = commit_message(name, self.project)
-            repo = _repo(commit["repo"])
-            if "id" in commit:
-                return {"commit": {"id": {"repo": repo, "id": commit["id"]}}}
-            head = {"name": {"repo": repo, "name": commit["branch"]["name"]}}
-            return {"commit": {"branch_head": head}}
+            return {"commit": commit_picker(name, self.project)}
         raise InvalidArgument(f"no metadata is kept of a {kind}", f"use {', '.join(KINDS)}")
-
-
-def _repo(message: Json) -> Json:
-    return {"name": message}

@@ -63,6 +63,20 @@ def commit_message(text: str, project: str = "default") -> Json:
     return commit_of(repo_message(repo, project), ref)
 
 
+def branch_picker(text: str, project: str = "default") -> Json:
+    """A pfs_v2.BranchPicker from ``repo@branch``."""
+    branch = branch_message(text, project)
+    return {"name": {"repo": {"name": branch["repo"]}, "name": branch["name"]}}
+
+
+def commit_picker(text: str, project: str = "default") -> Json:
+    """A pfs_v2.CommitPicker from ``repo@ref``."""
+    commit = commit_message(text, project)
+    if "id" in commit:
+        return {"id": {"repo": {"name": commit["repo"]}, "id": commit["id"]}}
+    return {"branch_head": branch_picker(text, project)}
+
+
 def split_file(text: str) -> tuple[str, str, str]:
     """``repo@ref[:path]`` in three; the path keeps its form and may be empty."""
     at = text.find("@")

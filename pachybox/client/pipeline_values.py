@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pachybox.client.shown import Shown
 from pachybox.client.values import (
     FileInfo,
     Json,
@@ -19,7 +20,7 @@ from pachybox.client.values import (
 
 
 @dataclass(frozen=True, slots=True)
-class PipelineInfo:
+class PipelineInfo(Shown):
     """A pipeline at one version. States are the API's names (``PIPELINE_RUNNING``)."""
 
     project: str
@@ -57,7 +58,7 @@ class PipelineInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class JobInfo:
+class JobInfo(Shown):
     """A job: one run of one pipeline. ``total`` counts its datums, failed ones too."""
 
     pipeline: str
@@ -118,7 +119,7 @@ class JobInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSetInfo:
+class JobSetInfo(Shown):
     """All jobs that share one id: one run through the pipelines."""
 
     id: str
@@ -133,7 +134,7 @@ class JobSetInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class DatumInfo:
+class DatumInfo(Shown):
     """One unit of a job's work: its inputs, state and cost in seconds and bytes."""
 
     id: str
@@ -166,7 +167,7 @@ class DatumInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretInfo:
+class SecretInfo(Shown):
     """A secret; its values are never told."""
 
     name: str
@@ -186,7 +187,7 @@ class SecretInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class LogMessage:
+class LogMessage(Shown):
     """One line of a log. ``user``: written by the user's program."""
 
     time: datetime | None
@@ -214,7 +215,7 @@ class LogMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedPipeline:
+class CreatedPipeline(Shown):
     """One pipeline of a spec file as the box took it. ``effective_spec`` is the parsed spec."""
 
     project: str
@@ -241,7 +242,7 @@ class CreatedPipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxStatus:
+class BoxStatus(Shown):
     """The box at a glance."""
 
     version: str

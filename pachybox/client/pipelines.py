@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pachybox.client.base import BOX, PPS, Base, Stream
 from pachybox.client.names import full_name, pipeline_message, project_message
@@ -41,6 +41,35 @@ class Pipelines(Base):
         )
         made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
         return made, list(answer.get("warnings") or ())
+
+    def create_pipeline(
+        self,
+        name: str,
+        *,
+        input: Json,
+        cmd: Sequence[str],
+        stdin: Sequence[str] = (),
+        image: str = "",
+        update: bool = False,
+        reprocess: bool = False,
+        **spec: object,
+    ) -> CreatedPipeline:
+        """Make one pipeline. ``spec`` takes the other fields of a spec (docs/spec.md).
+
+        >>> box.create_pipeline("edges", cmd=["python3", "edges.py"],
+        ...                     input={"pfs": {"repo": "images", "glob": "/*"}})
+        """
+        transform = {"cmd": list(cmd), "stdin": list(stdin) or None, "image": image or None}
+        extra = spec.pop("transform", None)
+        transform |= extra if isinstance(extra, dict) else {}
+        whole = {
+            "pipeline": pipeline_message(name, self.project),
+            "transform": {key: value for key, value in transform.items() if value is not None},
+            "input": input,
+            **spec,
+        }
+        made, _warnings = self.create_pipelines(whole, update=update, reprocess=reprocess)
+        return made[0]
 
     def validate_pipelines(
         self, spec: str | Json, *, source: str = "", runner: str = ""

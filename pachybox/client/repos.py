@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pachybox.client.base import PFS, Base, Stream, messages
+from pachybox.client.base import BOX, PFS, Base, Stream, messages
 from pachybox.client.names import (
     branch_message,
     commit_of,
@@ -106,7 +106,7 @@ class Branches(Base):
             repo, ref = split_ref(head) if "@" in head else ("", head)
             where = commit_of(repo_message(repo, self.project) if repo else message["repo"], ref)
         self.call(
-            PFS,
+            BOX,
             "CreateBranch",
             branch=message,
             head=where,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
+from pachybox.client.defaults import Defaults
 from pachybox.client.files import Reading, Writing
+from pachybox.client.filesets import Filesets
 from pachybox.client.jobs import Datums, Jobs
+from pachybox.client.lineage import Existence, Lineage
 from pachybox.client.metadata import Metadata
 from pachybox.client.pipelines import Pipelines
 from pachybox.client.repos import Branches, Projects, Repos
@@ -17,15 +21,20 @@ class Client(
     Repos,
     Branches,
     Commits,
+    Blocks,
     Writing,
     Reading,
+    Filesets,
     Pipelines,
+    Defaults,
     Jobs,
     Datums,
     Secrets,
     Box,
     Metadata,
     Transactions,
+    Lineage,
+    Existence,
 ):
     """A box, from Python.
 

@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from pachybox.client.frames import FrameWriter, Readable
+from pachybox.client.progress import Progress
 from pachybox.client.transport import Buffer, Transport, target
 from pachybox.client.values import PutResult
 from pachybox.errors import CHECK_FILE, InvalidArgument
-
-Progress = Callable[[int, int], None]
-"""Called now and then with (bytes, files) so far."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",

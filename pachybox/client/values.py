@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pachybox.client.shown import Shown
+
 Json = dict[str, Any]
 
 
@@ -63,7 +65,7 @@ def job_name(job: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectInfo:
+class ProjectInfo(Shown):
     """A namespace of repos and pipelines."""
 
     name: str
@@ -83,7 +85,7 @@ class ProjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class RepoInfo:
+class RepoInfo(Shown):
     """A repo. ``size_bytes`` is that of the head of ``master``."""
 
     project: str
@@ -116,7 +118,7 @@ class RepoInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchInfo:
+class BranchInfo(Shown):
     """A branch. ``head`` is a commit id, empty when it has none; provenance as ``repo@branch``."""
 
     repo: str
@@ -144,7 +146,7 @@ class BranchInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitInfo:
+class CommitInfo(Shown):
     """A commit. ``finished`` is None while it is open; ``error`` is set when its job failed."""
 
     repo: str
@@ -188,7 +190,7 @@ class CommitInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitSetInfo:
+class CommitSetInfo(Shown):
     """All commits that share one id: one run through the pipelines."""
 
     id: str
@@ -203,7 +205,7 @@ class CommitSetInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(Shown):
     """A file or directory in a commit. ``size_bytes`` of a directory is that of all below it."""
 
     path: str
@@ -230,7 +232,7 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(Shown):
     """One difference; ``old`` None = added, ``new`` None = removed."""
 
     old: FileInfo | None
@@ -247,7 +249,7 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
-class PutResult:
+class PutResult(Shown):
     """What an upload made."""
 
     commit: str

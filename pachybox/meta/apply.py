@@ -31,11 +31,14 @@ def apply(
     fresh: set[tuple[str, Any]],
     exists: Callable[[Table[Any, Any], Any], bool],
     purged: Purged = (),
+    *,
+    again: bool = False,
 ) -> None:
     """Write all that is staged. ``fresh`` are the (table name, key) of records known to be new;
     ``exists`` says of a key whether its row is known to be there (False: not known, or of a
     resident table known not to be).
-    ``purged`` goes first: tables with a condition on the rows to delete."""
+    ``purged`` goes first: tables with a condition on the rows to delete. ``again``: of no row it
+    is known whether it is there."""
     for table, where, params in purged:
         con.execute(f"DELETE FROM {table.name} WHERE {where}", params)
     for table, records in staged.items():
@@ -47,7 +50,9 @@ def apply(
             if record is GONE:
                 gone.append(table.key_row(key))
                 continue
-            if (table.name, key) in fresh:
+            if again:
+                rows = unknown
+            elif (table.name, key) in fresh:
                 rows = new
             elif exists(table, key):
                 rows = known

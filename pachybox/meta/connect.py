@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ FREE_SPACE = "free some space, or delete old commits and run garbage-collect, th
 INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
 
+_READS = 16  # at once; a scan takes some 0.5 MiB of the memory limit, and clients wait in hundreds
 _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the database afresh
 
 _CONFIG: dict[str, Any] = {
@@ -59,9 +60,11 @@ class Database:
         self._lock = threading.Condition()
         self._pool: list[duckdb.DuckDBPyConnection] = []
         self._lent = 0
+        self._reads = threading.Semaphore(_READS)
         self._generation = 0
         self._reopening = False
         self._closed = False
+        self.before_read: Callable[[], None] = lambda: None  # has what waits brought in
         self.writer = self._connect()
         try:
             self._migrate()
@@ -107,6 +110,7 @@ class Database:
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
+        self.before_read()
         with self._lock:
             self._lock.wait_for(lambda: not self._reopening)
             generation = self._generation
@@ -144,7 +148,7 @@ class Database:
             raise told(self.path, e) from e
 
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self.cursor() as con:
+        with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
 
     def recover(self, e: BaseException) -> None:

@@ -25,14 +25,23 @@ _MOST = 512  # changes a group may hold; what waits longer goes into the next
 
 
 class Pending(Generic[T]):
-    """A change in the queue. ``solo``: a group of its own; ``later``: it may wait for company."""
+    """A change in the queue. ``solo``: a group of its own; ``later``: it may wait for company;
+    ``quick``: the journal will do."""
 
-    __slots__ = ("fn", "future", "later", "solo")
+    __slots__ = ("fn", "future", "later", "quick", "solo")
 
-    def __init__(self, fn: Callable[[Tx], T], *, solo: bool = False, later: bool = False) -> None:
+    def __init__(
+        self,
+        fn: Callable[[Tx], T],
+        *,
+        solo: bool = False,
+        later: bool = False,
+        quick: bool = False,
+    ) -> None:
         self.fn = fn
         self.solo = solo
         self.later = later
+        self.quick = quick
         self.future: Future[T] = Future()
 
 

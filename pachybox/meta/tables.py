@@ -340,6 +340,15 @@ class CacheRecord:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DefaultsRecord:
+    """Spec defaults as they were set: of a project, or of the whole box when it is empty."""
+
+    project: str
+    text: str
+    created: datetime
+
+
 def _datum_row(d: DatumRecord) -> Row:
     p = d.job.pipeline
     return (
@@ -568,6 +577,17 @@ SECRETS: Table[str, SecretRecord] = Table(
     resident=True,
 )
 
+DEFAULTS: Table[str, DefaultsRecord] = Table(
+    "defaults",
+    ("project", "text", "created_us"),
+    1,
+    lambda d: d.project,
+    lambda k: (k,),
+    lambda d: (d.project, d.text, micros(d.created)),
+    lambda r: DefaultsRecord(r[0], r[1], moment(r[2])),
+    resident=True,
+)
+
 EGRESSES: Table[Job, EgressRecord] = Table(
     "egresses",
     ("id", "project", "pipeline", "pushed", "files", "bytes", "failures"),
@@ -687,6 +707,7 @@ ALL: tuple[Table[Any, Any], ...] = (
     DATUMS,
     TRANSACTIONS,
     SECRETS,
+    DEFAULTS,
     EGRESSES,
     FILESETS,
     CACHE,

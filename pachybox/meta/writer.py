@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.apply import GONE, Filling, Purged, Staged, apply, insert
+from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
+from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Pending
 from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.meta.witness import Witness
@@ -152,6 +153,7 @@ class Meta:
         self._resident: dict[Table[Any, Any], dict[Any, Any]] = {}
         self._lru: dict[Table[Any, Any], OrderedDict[Any, Any]] = {}
         self.last_event = 0
+        self._folding = Folding(self.db, self._exists)
         self._load()
         newest = self.last_event
         self._witness = Witness(path.with_name(f"{path.name}.seen"))
@@ -174,6 +176,8 @@ class Meta:
         if table.resident:
             return self._resident[table].get(key)
         with self.lock:
+            if (waiting := self._folding.find(table, key)) is not None:
+                return waiting
             lru = self._lru[table]
             if key in lru:
                 lru.move_to_end(key)
@@ -238,15 +242,16 @@ class Meta:
 
     # ---- writing
 
-    def write(self, fn: Callable[[Tx], T], *, solo: bool = False) -> T:
+    def write(self, fn: Callable[[Tx], T], *, solo: bool = False, quick: bool = False) -> T:
         """Run ``fn`` in the writer and return its result once it is durable.
 
         ``solo`` gives the change a transaction of its own, in which ``Tx.select`` is allowed.
+        ``quick``: the journal will do (journal.py), for changes of which many come at once.
         Raises what ``fn`` raises, Exhausted when the disk is full, NotReady when closing.
         """
         if threading.current_thread() is self._thread:
             raise Internal("a metadata change started another change")
-        return self._enqueue(Pending(fn, solo=solo)).result()
+        return self._enqueue(Pending(fn, solo=solo, quick=quick)).result()
 
     def later(self, fn: Callable[[Tx], T]) -> Future[T]:
         """Have ``fn`` run in the writer, in order with all other changes, and do not wait: it is
@@ -320,7 +325,7 @@ class Meta:
 
     def _commit_group(self, group: list[Pending[Any]]) -> None:
         staged: Staged = {}
-        fresh: set[tuple[str, Any]] = set()
+        fresh: Fresh = set()
         purged: list[tuple[Table[Any, Any], str, list[Any]]] = []
         done: list[tuple[Pending[Any], Any]] = []
         next_event = self.last_event + 1
@@ -328,6 +333,8 @@ class Meta:
         for job in group:
             now += _TICK
             tx = Tx(self, staged, now, next_event)
+            if job.solo:
+                self._folding.fold_to_read()  # it may read by SQL
             try:
                 result = job.fn(tx)
             except BaseException as e:
@@ -340,9 +347,10 @@ class Meta:
                 staged.setdefault(table, {}).update(records)
             fresh |= tx.fresh
             done.append((job, result))
-        error = self._made_durable(staged, fresh, purged) if staged else None
+        quick = all(job.quick for job, _ in done) and self._folding.takes(staged, purged)
+        error = self._made_durable(staged, fresh, purged, quick) if staged else None
         if isinstance(error, Exhausted) and self.make_room():
-            error = self._made_durable(staged, fresh, purged)
+            error = self._made_durable(staged, fresh, purged, quick)
         if error is not None:
             self.on_discard()
             for job, _ in done:
@@ -355,34 +363,25 @@ class Meta:
             job.future.set_result(result)
 
     def _made_durable(
-        self, staged: Staged, fresh: set[tuple[str, Any]], purged: Purged
+        self, staged: Staged, fresh: Fresh, purged: Purged, quick: bool
     ) -> BaseException | None:
         """Write one group; what its callers are told when that did not work: nothing of it is
         there then."""
         try:
             self._barrier()
-            self._apply(staged, fresh, purged)
+            if quick:
+                self._folding.quick(staged, fresh)
+            else:
+                self._folding.write(staged, fresh, purged)
         except BaseException as e:
             return self._translate(e)
         return None
-
-    def _apply(self, staged: Staged, fresh: set[tuple[str, Any]], purged: Purged) -> None:
-        con = self.db.writer
-        try:
-            con.execute("BEGIN")
-            apply(con, staged, fresh, self._exists, purged)
-            con.execute("COMMIT")
-        except BaseException as e:
-            try:
-                self.db.recover(e)
-            except PachyboxError as worse:
-                log.error("database not open, every change tries again: %s", worse)
-            raise
 
     def _cut_short(self, newest: int) -> Corrupt:
         """Close a database that lacks what it held; what its opener is told."""
         seen = self._witness.number
         self._witness.close()
+        self._folding.close()
         self.db.close()
         return Corrupt(
             f"{self.db.path} is damaged: it ends with event {newest}, and event {seen} was in it",
@@ -447,6 +446,7 @@ class Meta:
             self._queue.close()
             self.changed.notify_all()
         self._thread.join()
+        self._folding.close()
         self.db.close()
         self._witness.close()
         # the two point back at us: let go, so that the connection is freed with us

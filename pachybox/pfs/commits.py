@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
@@ -17,9 +18,9 @@ from pachybox.model.ids import (
     Repo,
     is_commit_id,
 )
-from pachybox.model.pfs import BranchRecord, CommitRecord
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.model.refs import Ancestry, parse_ref
-from pachybox.pfs.branches import ensure_branch
+from pachybox.pfs.branches import closure, ensure_branch
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.repos import branches_of
 from pachybox.store.trees import EMPTY
@@ -172,6 +173,20 @@ def start_commit(
         description=description,
         attributes=old.attributes,
     )
+
+
+def give_heads(ch: Change, names: Iterable[Branch]) -> None:
+    """Give each of the branches that has no head, and each that it follows, an empty commit, as
+    Pachyderm 2.x does with every branch. What has provenance gets its own when the change
+    settles."""
+    for name in closure(ch.tx, names):
+        record = ch.tx.get(BRANCHES, name)
+        if record is None or record.head is not None or name.repo.type != USER:
+            continue
+        if record.direct_provenance:
+            ch.touch(name)
+        elif not ch.tx.has_staged(COMMITS, Commit(name.repo, ch.id)):
+            finish_commit(ch, ch.open_commit(record, None, EMPTY, 0, 0, origin=Origin.AUTO))
 
 
 def require_input(view: View, branch: BranchRecord) -> None:

@@ -10,13 +10,15 @@ from pachybox.model.ids import Branch, Commit, Repo
 from pachybox.model.pfs import ProjectRecord
 from pachybox.pfs import repos
 from pachybox.pfs.change import Change
+from pachybox.pfs.object_types import WINDOW, window_s
 
 Edit = Callable[[dict[str, str]], dict[str, str]]
 """The new metadata by the old."""
 
 
 def edit(ch: Change, target: ProjectRecord | Repo | Branch | Commit, change: Edit) -> None:
-    """Replace the metadata of ``target`` by ``change`` of it. Raises NotFound."""
+    """Replace the metadata of ``target`` by ``change`` of it. Raises NotFound, and InvalidArgument
+    for a window of S3 writes that is none."""
     if isinstance(target, ProjectRecord):
         repos.require_project(ch.tx, target.name)
         project = ch.tx.get(PROJECTS, target.name) or target
@@ -26,7 +28,10 @@ def edit(ch: Change, target: ProjectRecord | Repo | Branch | Commit, change: Edi
         ch.tx.put(REPOS, replace(repo, metadata=change(dict(repo.metadata))))
     elif isinstance(target, Branch):
         branch = ch.branch(target)
-        ch.tx.put(BRANCHES, replace(branch, metadata=change(dict(branch.metadata))))
+        words = change(dict(branch.metadata))
+        if WINDOW in words:
+            window_s(words[WINDOW])
+        ch.tx.put(BRANCHES, replace(branch, metadata=words))
     else:
         commit = ch.commit(target.repo, target.id)
         ch.tx.put(COMMITS, replace(commit, metadata=change(dict(commit.metadata))))

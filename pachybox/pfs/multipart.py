@@ -52,16 +52,18 @@ class Multipart:
         self._pfs = pfs
 
     def create(
-        self, bucket: Bucket, key: str, attributes: Attributes, algorithm: str, checksum_type: str
-    ) -> Upload:
-        """See Objects.create_upload."""
+        self, bucket: Bucket, key: str, attributes: Attributes, algorithm: str, checksum_type: str,
+        *, checked: bool = False,
+    ) -> Upload:  # fmt: skip
+        """See Objects.create_upload; ``checked``: the bucket is known to take it."""
         path_of(key)
         if key.endswith("/"):
             path_of(key + "x")  # for its error
             raise InvalidArgument(f"key {key[:200]} names a directory marker", "put it whole")
 
         def run(ch: Change) -> UploadRecord:
-            find_target(ch, bucket)
+            if not checked:
+                find_target(ch, bucket)
             record = UploadRecord(
                 uuid.uuid4().hex, bucket.at, bucket.commit, key, ch.now, ch.now,
                 to_json(attributes), algorithm, checksum_type,
@@ -74,7 +76,7 @@ class Multipart:
     def get(self, bucket: Bucket, key: str, id_: str) -> Upload:
         """See Objects.upload."""
         found = self._pfs.meta.get(UPLOADS, id_)
-        if found is None or _bucket(found).name != bucket.name or found.key != key:
+        if found is None or not _of(found, bucket) or found.key != key:
             raise _missing(id_)
         return _upload(found)
 
@@ -89,11 +91,7 @@ class Multipart:
     ) -> UploadPage:
         """See Objects.uploads."""
         mine = sorted(
-            (
-                u
-                for u in self._pfs.meta.all(UPLOADS)
-                if _bucket(u).name == bucket.name and u.key.startswith(prefix)
-            ),
+            (u for u in self._pfs.meta.all(UPLOADS) if _of(u, bucket) and u.key.startswith(prefix)),
             key=lambda u: (u.key, u.started, u.id),
         )
         found: list[Upload] = []
@@ -209,6 +207,17 @@ class Multipart:
         """See Objects.abort."""
         self._pfs.meta.write(lambda tx: _end(tx, upload.id))
 
+    def abandon(self, bucket: Bucket) -> None:
+        """Give up every upload of a bucket."""
+        mine = [u.id for u in self._pfs.meta.all(UPLOADS) if _of(u, bucket)]
+
+        def run(tx: Tx) -> None:
+            for id_ in mine:
+                tx.remove(UPLOADS, id_)
+
+        if mine:
+            self._pfs.meta.write(run)
+
     def expire(self) -> int:
         """Give up what nobody has sent a part of for KEPT; returns how many."""
 
@@ -233,6 +242,10 @@ def _missing(id_: str) -> NoSuchUpload:
 
 def _bucket(record: UploadRecord) -> Bucket:
     return Bucket(record.branch.repo, record.branch.name, record.commit)
+
+
+def _of(record: UploadRecord, bucket: Bucket) -> bool:
+    return record.branch == bucket.at and record.commit == bucket.commit
 
 
 def _upload(record: UploadRecord) -> Upload:

@@ -1,11 +1,11 @@
 """What S3 says of objects besides their bytes: a second tree beside a commit's own.
 
-``/o`` mirrors the commit's paths: the attrs of a file there say what belongs to the object of
-that path, and name the content they belong to, so that they are void when another door has
-overwritten it. What would make a node fat is in the file's own content. ``/m`` has the
-directory markers (keys with a slash at the end): for ``a/b/`` the file ``/m/+a/+b/*``. A name
-of a directory there begins with ``+``, so that no key can be taken for a marker, and ``*`` is
-in front of it, as ``a/b/`` is of all that begins with it.
+It mirrors the commit's paths with a ``=`` before the first name: the attrs of the file ``/=a/b``
+say what belongs to the object ``a/b``, and name the content they belong to, so that they are
+void when another door has overwritten it. What would make a node fat is in the file's own
+content. ``/m`` has the directory markers (keys with a slash at the end): for ``a/b/`` the file
+``/m/+a/+b/*``. A name of a directory there begins with ``+``, so that no key can be taken for a
+marker, and ``*`` is in front of it, as ``a/b/`` is of all that begins with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from blake3 import blake3
+
 from pachybox.meta.tables import dumps, micros, moment
 from pachybox.model.files import Delete, Edit, Entry, Kind, Put
 from pachybox.model.ids import Hash
@@ -23,7 +25,11 @@ from pachybox.pfs.object_types import Attributes, PartInfo
 from pachybox.store.node import PutBlob
 from pachybox.store.trees import EMPTY, Trees
 
-OBJECTS, MARKERS = "/o", "/m"
+OBJECTS, MARKERS = "/=", "/m"
+"""What stands in place of a key's first slash."""
+
+NO_BLOB = Hash(blake3(b"").digest())
+"""The content of what is said whole in the node; to be stored like any other."""
 _INLINE = 400  # bytes of JSON that go into a node; more has a blob of its own
 _NOTHING = Attributes()
 
@@ -40,7 +46,7 @@ class Known:
 def encode(
     content: Hash, attributes: Attributes, modified: datetime, version: str, put: PutBlob
 ) -> Entry:
-    """The file that says ``attributes`` of the content ``content``."""
+    """The file that says ``attributes`` of ``content``. The store is to have NO_BLOB."""
     small = {
         "c": content.hex(),
         "e": attributes.etag,
@@ -53,7 +59,7 @@ def encode(
     if len(text) > _INLINE:
         rest = dumps(more).encode()
         return Entry("", Kind.FILE, put(rest), len(rest), 1, _plain(small).encode())
-    return Entry("", Kind.FILE, put(b""), 0, 1, text.encode())
+    return Entry("", Kind.FILE, NO_BLOB, 0, 1, text.encode())
 
 
 def _plain(small: dict[str, Any]) -> str:
@@ -165,13 +171,14 @@ def without(trees: Trees, root: Hash, paths: Sequence[str], put: PutBlob) -> Has
     for path in paths:
         if path == "/":
             return EMPTY
-        edits += (Delete(OBJECTS + path), Delete(marker_directory(path)))
+        edits += (Delete(OBJECTS + path[1:]), Delete(marker_directory(path)))
     return trees.edit(root, edits, put) if root != EMPTY and edits else root
 
 
 def object_edit(path: str, entry: Entry | None) -> Edit:
     """Set or remove what is said of the object at ``path``."""
-    return Delete(OBJECTS + path) if entry is None else Put(OBJECTS + path, entry)
+    where = OBJECTS + path[1:]
+    return Delete(where) if entry is None else Put(where, entry)
 
 
 def marker_edit(path: str, entry: Entry | None) -> Edit:

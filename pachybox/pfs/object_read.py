@@ -98,9 +98,23 @@ class ObjectReader:
         found = None
         if is_commit_id(version):
             found = self.pfs.meta.get(COMMITS, Commit(bucket.repo, CommitId(version)))
-        if found is None or (found.finished is None and found.direct_provenance):
+        if (
+            found is None
+            or (found.finished is None and found.direct_provenance)
+            or (found.branch != bucket.branch and not self._behind(bucket, found))
+        ):
             raise NoSuchVersion(f"version {version[:80]} not found in bucket {bucket.name}")
         return found
+
+    def _behind(self, bucket: Bucket, commit: CommitRecord) -> bool:
+        """Whether a commit made on another branch is in the history of the bucket's."""
+        at = present_commit(self.pfs.meta, bucket)
+        while at is not None and at.seq >= commit.seq:
+            if at.commit == commit.commit:
+                return True
+            above = at.parent
+            at = None if above is None else self.pfs.meta.get(COMMITS, Commit(bucket.repo, above))
+        return False
 
     def get(self, bucket: Bucket, key: str, version: str = "") -> ObjectInfo:
         """One object; NoSuchKey, NoSuchVersion."""
@@ -175,7 +189,7 @@ class ObjectReader:
                     prefixes.append(key)
                     continue
                 if mark is None and said is not None:
-                    mark = said(f"{OBJECTS}/{key}")
+                    mark = said(OBJECTS + key)
                 objects.append(make_info(commit, key, entry, mark, None))
         return Page(objects, prefixes, False, "")
 
@@ -196,7 +210,7 @@ def look(
     entry = trees.get(root, path)
     if entry is None or entry.is_dir:
         return None
-    said = trees.get(attributes, OBJECTS + path) if attributes is not None else None
+    said = trees.get(attributes, OBJECTS + path[1:]) if attributes is not None else None
     return make_info(commit, key, entry, said, read)
 
 

@@ -11,6 +11,7 @@ from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, 
 from pachybox.model.files import Entry
 from pachybox.model.ids import DEFAULT_PROJECT, Branch, Repo, is_commit_id
 from pachybox.model.paths import clean
+from pachybox.model.units import parse_duration
 
 if TYPE_CHECKING:
     from pachybox.pfs.read import File
@@ -21,6 +22,13 @@ MAX_PARTS = 10_000
 
 PART_MINIMUM = 5 << 20
 """Bytes that every part but the last must have when an upload is completed."""
+
+
+WINDOW = "s3-window"
+"""The key in a branch's metadata that groups S3 writes, and in that of the commits it opens."""
+
+LONGEST_S = 3600.0
+"""The longest window in seconds."""
 
 
 class NoSuchBucket(NotFound):
@@ -260,6 +268,16 @@ def parse_bucket(name: str) -> Bucket:
     return Bucket(Repo(project, parts[1]), parts[0], commit)
 
 
+def window_s(text: str) -> float:
+    """A window in seconds; InvalidArgument."""
+    seconds = parse_duration(text)
+    if not 0 < seconds <= LONGEST_S:
+        raise InvalidArgument(
+            f"window {text!r} is not between 0 and 1h", "give the idle time as 2s or 500ms"
+        )
+    return seconds
+
+
 def path_of(key: str) -> str:
     """The path of the object ``key``; of a marker (``foo/``) that of its directory.
 
@@ -281,6 +299,7 @@ __all__ = [
     "MASTER",
     "MAX_PARTS",
     "PART_MINIMUM",
+    "WINDOW",
     "Attributes",
     "Bucket",
     "BucketExists",
@@ -310,4 +329,5 @@ __all__ = [
     "VersionPage",
     "parse_bucket",
     "path_of",
+    "window_s",
 ]

@@ -205,7 +205,7 @@ class Versions:
             if (new is None or new.is_dir) and (old is None or old.is_dir):
                 continue
             entry = None if new is None or new.is_dir else new
-            known = None if entry is None else trees.get(said, OBJECTS + change.path)
+            known = None if entry is None else trees.get(said, OBJECTS + change.path[1:])
             changed[change.path[1:]] = (commit, entry, known)
         for change in trees.diff(before, said) if said != before else ():
             new = change.new
@@ -215,7 +215,7 @@ class Versions:
                 key = change.path[len(MARKERS) : -1].replace("/+", "/")[1:]
                 changed[key] = (commit, NO_CONTENT if new is not None else None, new)
                 continue
-            path = change.path[len(OBJECTS) :]
+            path = "/" + change.path[len(OBJECTS) :]
             entry = trees.get(commit.root, path) if new is not None else None
             if entry is not None and not entry.is_dir and _belongs(new, entry.hash):
                 changed.setdefault(path[1:], (commit, entry, new))

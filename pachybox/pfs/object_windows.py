@@ -20,7 +20,8 @@ from pachybox.model.ids import Commit
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import commits
 from pachybox.pfs.change import Change
-from pachybox.pfs.object_write import WINDOW, Op, window_s
+from pachybox.pfs.object_types import WINDOW, window_s
+from pachybox.pfs.object_write import Op
 from pachybox.pfs.service import Pfs
 
 log = logging.getLogger("pachybox.s3")

@@ -16,12 +16,12 @@ from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.model.files import Delete, Edit, Entry, Put
 from pachybox.model.ids import Commit, CommitId, Hash
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
-from pachybox.model.units import parse_duration
 from pachybox.pfs import commits
 from pachybox.pfs.change import Change
 from pachybox.pfs.object_attributes import encode, marker_edit, object_edit
 from pachybox.pfs.object_read import NO_CONTENT, look
 from pachybox.pfs.object_types import (
+    WINDOW,
     Attributes,
     Bucket,
     Condition,
@@ -31,16 +31,11 @@ from pachybox.pfs.object_types import (
     OutputBranch,
     ReadOnly,
     path_of,
+    window_s,
 )
 from pachybox.pfs.read import File
 from pachybox.store.node import PutBlob
 from pachybox.store.trees import EMPTY, Trees
-
-WINDOW = "s3-window"
-"""The key in a branch's metadata that groups S3 writes, and in that of the commits it opens."""
-
-LONGEST_S = 3600.0
-"""The longest window in seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -102,16 +97,6 @@ def find_target(ch: Change, bucket: Bucket) -> Target:
     return Target(branch, head, fresh, branch.metadata.get(WINDOW, ""))
 
 
-def window_s(text: str) -> float:
-    """A window in seconds; InvalidArgument."""
-    seconds = parse_duration(text)
-    if not 0 < seconds <= LONGEST_S:
-        raise InvalidArgument(
-            f"window {text!r} is not between 0 and 1h", "give the idle time as 2s or 500ms"
-        )
-    return seconds
-
-
 class Batch:
     """The edits of one batch on one base; for one use, in the writer's thread."""
 
@@ -126,6 +111,7 @@ class Batch:
         self._now = now
         self.root: Hash = commit.root
         self.attributes: Hash | None = commit.attributes
+        put(b"")  # what NO_BLOB names
         self._pending: list[tuple[Op, list[Edit], list[Edit]]] = []
         self._paths: set[str] = set()
         self.done: list[tuple[Op, Entry]] = []

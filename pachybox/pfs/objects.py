@@ -23,6 +23,7 @@ from pachybox.pfs.multipart import Multipart
 from pachybox.pfs.object_read import NO_CONTENT, ObjectReader, present_commit
 from pachybox.pfs.object_read import keys as all_keys
 from pachybox.pfs.object_types import (
+    WINDOW,
     Attributes,
     Bucket,
     BucketExists,
@@ -46,7 +47,7 @@ from pachybox.pfs.object_types import (
 )
 from pachybox.pfs.object_versions import Versions
 from pachybox.pfs.object_windows import Lane, Windows
-from pachybox.pfs.object_write import WINDOW, Op, apply
+from pachybox.pfs.object_write import Op, apply
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.store import intake as store_intake
@@ -128,6 +129,10 @@ class Objects:
                 f"make it with: create branch {bucket.repo}@{bucket.branch}",
             )
         return replace(bucket, created=branch.created)
+
+    def versioned(self, bucket: Bucket) -> bool:
+        """Whether commits are the versions of its objects."""
+        return True
 
     def create_bucket(self, name: str) -> Bucket:
         """Make the branch, and its repo when that is missing; BucketExists, and NotFound for
@@ -247,7 +252,9 @@ class Objects:
     def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
         pfs = self.pfs
         with pfs.blobs.session() as session:
-            commit = pfs.change(lambda ch: apply(ch, pfs.trees, session.put, bucket, ops))
+            commit = pfs.change(
+                lambda ch: apply(ch, pfs.trees, session.put, bucket, ops), quick=True
+            )
             session.keep()
         if commit is not None:
             self.windows.touched(commit)

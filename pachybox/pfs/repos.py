@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, PROJECTS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS, DEFAULTS, PIPELINES, PROJECTS, REPOS
 from pachybox.model.ids import DEFAULT_PROJECT, META, SPEC, USER, Pipeline, Repo, check_name
 from pachybox.model.pfs import BranchRecord, ProjectRecord, RepoRecord
 from pachybox.pfs.change import Change, View, names
@@ -40,6 +40,8 @@ def delete_project(ch: Change, name: str, *, force: bool = False) -> None:
     for repo in inside:
         if ch.tx.get(REPOS, repo) is not None:
             delete_repo(ch, repo, force=True)
+    if ch.tx.get(DEFAULTS, name) is not None:
+        ch.tx.remove(DEFAULTS, name)
     ch.tx.remove(PROJECTS, name)
     ch.tx.event("project.deleted", project=name)
 

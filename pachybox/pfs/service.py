@@ -83,11 +83,12 @@ class Pfs:
         fn: Callable[[Change], T],
         *,
         solo: bool = False,
+        quick: bool = False,
         commit_id: CommitId | None = None,
     ) -> T:
         """Run ``fn`` as one transaction, with all that follows from it (see Change); returns
-        its result once durable."""
-        return self.meta.write(self._transaction(fn, commit_id), solo=solo)
+        its result once durable. ``solo`` and ``quick``: see Meta.write."""
+        return self.meta.write(self._transaction(fn, commit_id), solo=solo, quick=quick)
 
     def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
         """``change`` for what nobody waits for; see Meta.later."""
@@ -484,7 +485,7 @@ class Pfs:
             commit = head
         whole = self.trees.entry(root)
         if commit.attributes is not None:
-            commit = replace(commit, attributes=writer.forget(commit.attributes, ops))
+            commit = replace(commit, attributes=writer.forget(commit.attributes, ops, base))
         commit = commits.set_tree(ch, commit, root, whole.size, whole.count)
         if one_shot:
             commit = commits.finish_commit(ch, commit)

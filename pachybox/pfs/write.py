@@ -131,16 +131,16 @@ class Writer:
                 self._split(op)
         return self._settle()
 
-    def forget(self, attributes: Hash, ops: Sequence[FileOp]) -> Hash:
-        """The tree of S3 attributes without what is removed by ``ops``."""
+    def forget(self, attributes: Hash, ops: Sequence[FileOp], base: Hash) -> Hash:
+        """The tree of S3 attributes without what ``ops`` on the tree ``base`` remove."""
         gone: list[str] = []
         for op in ops:
             if isinstance(op, RemoveFile):
                 gone.append(clean(op.path))
-                if not op.exact:
-                    objects = self._trees.get(attributes, OBJECTS)
-                    if objects is not None:
-                        gone += [p for p, _ in find(self._trees, objects.hash, Glob(op.path))]
+                if not op.exact and self._trees.get(base, gone[-1]) is None:
+                    glob = Glob(OBJECTS + op.path.lstrip("/"))
+                    found = find(self._trees, attributes, glob)
+                    gone += ["/" + path.removeprefix(OBJECTS) for path, _ in found]
         return without(self._trees, attributes, gone, self._put)
 
     def _settle(self) -> Hash:

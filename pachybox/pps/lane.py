@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from pachybox.errors import Corrupt, Exhausted, InvalidArgument, NotFound, Refused
@@ -21,18 +21,19 @@ from pachybox.model.files import Edit, Entry, Kind, Put
 from pachybox.model.ids import Job
 from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
 from pachybox.model.units import format_size
-from pachybox.pfs.service import Pfs
-from pachybox.pps import meta_file, planner
+from pachybox.pps import gate, meta_file, planner
+from pachybox.pps.buckets import DatumBuckets
 from pachybox.pps.collect import Collector
-from pachybox.pps.disk_watch import DiskWatch, Output
+from pachybox.pps.disk_watch import Output
+from pachybox.pps.environment import environment
 from pachybox.pps.layout import Presented, Presenter
 from pachybox.pps.logs import heading
-from pachybox.pps.pool import WorkerPool
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
 from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
-from pachybox.pps.trash import Trash, remove_tree
+from pachybox.pps.trash import remove_tree
+from pachybox.pps.workshop import Workshop
 from pachybox.store.blobs import Session
 from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
@@ -48,17 +49,33 @@ _LOSSES = 2  # workers that may die under one datum before it counts as failed
 class Bench:
     """What the lanes of one job share. ``work`` and ``logs`` are directories of the job."""
 
-    pfs: Pfs
-    pool: WorkerPool
+    shop: Workshop
     pipeline: PipelineRecord
     job: Job
     session: Session
     presenter: Presenter
     work: Path
     logs: Path
-    trash: Trash
-    disk: DiskWatch
     set_size: SetSize = ENDLESS
+
+    @cached_property
+    def by_s3(self) -> frozenset[str]:
+        """The inputs that are not under /pfs."""
+        return gate.s3_inputs(self.pipeline.spec)
+
+    @property
+    def s3_out(self) -> bool:
+        """Whether output is written by S3."""
+        return bool(self.pipeline.spec.get("s3_out"))
+
+    def open_door(self, datum: Datum) -> gate.Door | None:
+        """The S3 door of one attempt at a datum, where its pipeline wants one."""
+        if not self.by_s3 and not self.s3_out:
+            return None
+        buckets = DatumBuckets(
+            self.shop.pfs, self.session, self.job, datum, self.by_s3, writable=self.s3_out
+        )
+        return gate.Door(buckets, self.shop.gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +110,7 @@ class _Try:
     since: float = 0.0
     laid_out_s: float = 0.0
     shown: Presented | None = None
+    door: gate.Door | None = None
     stats: Stats = field(default_factory=Stats)
 
 
@@ -166,7 +184,7 @@ class Lane:
         ``take(wait)`` gives the next datum; with ``wait`` None means that there are no more.
         Raises Refused when no worker can be started, Exhausted when the disk is full.
         """
-        with self._bench.disk.watching(self):
+        with self._bench.shop.disk.watching(self):
             self._work(take, slots)
 
     def _work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
@@ -208,20 +226,22 @@ class Lane:
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
-            self._bench.pool.end(worker)
+            self._bench.shop.pool.end(worker)
 
     def close(self) -> None:
         """Give the worker back, or end it when it may be in the middle of something; batched
         code ends with its set."""
         for one in self._begun:
+            if one.door is not None:
+                one.door.close()
             if one.shown is not None:
                 one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
             if self._cancelled or self._under or self._batching:
-                self._bench.pool.end(worker)
+                self._bench.shop.pool.end(worker)
             else:
-                self._bench.pool.give_back(worker)
+                self._bench.shop.pool.give_back(worker)
 
     def _home(self) -> _Home:
         """A home for one datum, used again and again: making one costs as much as a datum."""
@@ -241,9 +261,9 @@ class Lane:
         self._begun.add(one)
         if not one.err_cmd:
             try:
-                one.shown = self._bench.presenter.present(one.datum.inputs, one.home.inputs)
+                self._lay_out(one)
             except (Corrupt, NotFound, InvalidArgument, OSError) as e:
-                self._bench.trash.put(one.home.inputs)
+                self._bench.shop.trash.put(one.home.inputs)
                 known = not isinstance(e, OSError)
                 self._failed(one, str(e) if known else f"cannot lay out the inputs: {e}")
                 return
@@ -253,6 +273,12 @@ class Lane:
             self._hand_over(one)
         except WorkerLost as e:
             self._lost(e)
+
+    def _lay_out(self, one: _Try) -> None:
+        bench = self._bench
+        visible = gate.shown(one.datum, bench.by_s3)
+        one.shown = bench.presenter.present(visible.inputs, one.home.inputs)
+        one.door = bench.open_door(one.datum)
 
     def _hand_over(self, one: _Try) -> None:
         bench = self._bench
@@ -267,7 +293,8 @@ class Lane:
                 head=heading(one.datum.id, f"{what} started", utc_now()),
                 layout=one.shown.layout,
                 out=one.home.out,
-                env=environment(bench.job, self.number, one.datum),
+                env=environment(bench.job, self.number, one.datum, bench.by_s3)
+                | (one.door.environment if one.door is not None else {}),
                 timeout_s=self._timeout_s,
                 log=log_file,
                 err_cmd=one.err_cmd,
@@ -283,7 +310,7 @@ class Lane:
             if self._worker is not None:
                 return self._worker
         try:
-            worker = self._bench.pool.take(self._bench.pipeline)
+            worker = self._bench.shop.pool.take(self._bench.pipeline)
         except Refused:
             self.unstartable = True
             raise
@@ -303,7 +330,7 @@ class Lane:
         with self._lock:  # race: after this it is not stopped for what it wrote
             one = self._ended = self._under.popleft()
         # what ended by itself may be what filled the disk: its writes failed, or it was quicker
-        one.filled = one.filled or self._bench.disk.fills(one.home.out)
+        one.filled = one.filled or self._bench.shop.disk.fills(one.home.out)
         self._ended = None
         self._judge(one, result)
 
@@ -313,7 +340,7 @@ class Lane:
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
-            self._bench.pool.end(worker)
+            self._bench.shop.pool.end(worker)
         again = list(self._under)
         self._under.clear()
         if again:
@@ -358,13 +385,15 @@ class Lane:
         began = time.monotonic()
         try:
             made = Collector(
-                bench.pfs,
+                bench.shop.pfs,
                 bench.session,
                 one.home.out,
-                one.datum.inputs,
+                gate.shown(one.datum, bench.by_s3).inputs,
                 bench.presenter.root_of,
                 one.shown.layout.tree if one.shown is not None else None,
             ).collect()
+            if one.door is not None:
+                made = one.door.collected(made)
         except InvalidArgument as e:
             self._failed(one, str(e))
             return
@@ -404,7 +433,10 @@ class Lane:
 
     def _clear(self, one: _Try, *, wrote: bool = True) -> None:
         """Make a home as new; what is in it is removed elsewhere, later."""
-        trash, home = self._bench.trash, one.home
+        trash, home = self._bench.shop.trash, one.home
+        if one.door is not None:
+            one.door.close()
+            one.door = None
         if one.shown is not None:
             one.shown.close()
             if one.shown.layout.tree or one.shown.layout.image:
@@ -421,7 +453,7 @@ class Lane:
         self, one: _Try, state: DatumState, edits: list[Edit], *, wrote: bool = True
     ) -> None:
         """Put the datum's directory into the store: its meta file and its output."""
-        trees, put = self._bench.pfs.trees, self._bench.session.put
+        trees, put = self._bench.shop.pfs.trees, self._bench.session.put
         meta = meta_file.write(one.datum, self._bench.job.id, state, one.reason, one.stats)
         entry = Entry("meta", Kind.FILE, put(meta), len(meta))
         moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
@@ -430,21 +462,3 @@ class Lane:
         self._clear(one, wrote=wrote)
         self._begun.discard(one)
         self._homes.append(one.home)
-
-
-def environment(job: Job, worker: int, datum: Datum) -> dict[str, str]:
-    """What user code of this datum sees (reference §3.11)."""
-    env = {
-        "PACH_JOB_ID": job.id,
-        "PACH_OUTPUT_COMMIT_ID": job.id,
-        "PACH_DATUM_ID": datum.id,
-        "PPS_POD_NAME": f"{job.pipeline.name}-{worker}",
-    }
-    for one in datum.inputs:
-        env[one.name] = f"/pfs/{one.name}" + ("" if one.path == "/" else one.path)
-        env[f"{one.name}_COMMIT"] = one.commit
-        if one.join_on:
-            env[f"PACH_DATUM_{one.name}_JOIN_ON"] = one.join_on
-        if one.group_by:
-            env[f"PACH_DATUM_{one.name}_GROUP_BY"] = one.group_by
-    return env

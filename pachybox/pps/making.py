@@ -8,8 +8,9 @@ from typing import Any
 from pachybox.errors import InvalidArgument
 from pachybox.meta.tables import PIPELINES
 from pachybox.model.ids import Pipeline
+from pachybox.pfs import commits
 from pachybox.pfs.change import Change
-from pachybox.pps import pipelines, ports
+from pachybox.pps import pipelines, ports, sources
 from pachybox.pps.egress import target
 from pachybox.pps.machine import check_machine
 from pachybox.pps.secrets import check as check_secrets
@@ -45,6 +46,10 @@ def make(ch: Change, spec: Spec, *, update: bool = False, reprocess: bool = Fals
         update=update or spec.update,
         reprocess=reprocess or spec.reprocess,
     )
+    if spec.heads:
+        own = {cron.branch for cron in sources.crons(record.spec)}
+        inputs = sources.of(ch, spec.pipeline, record.spec).inputs
+        commits.give_heads(ch, [b for b in inputs if b not in own])
     return Made(spec.pipeline, record.version, old is None, dict(record.spec))
 
 

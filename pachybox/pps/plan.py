@@ -113,8 +113,7 @@ class Planner:
         held: ExitStack,
     ) -> Plan | None:
         """The plan as a change of the base's; None where that cannot be told."""
-        every = pipeline.spec.get("reprocess_spec") == "every_job"
-        if base is None or every:
+        if base is None or planner.skips_nothing(pipeline.spec):
             return None
         before = self._roots(node, base.commit, held)
         if before is None:

@@ -105,6 +105,11 @@ def empty_inputs(spec: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(leaf.name for leaf in inputs_of(spec) if leaf.empty_files)
 
 
+def skips_nothing(spec: Mapping[str, Any]) -> bool:
+    """Whether every job runs every datum (reference §3.3)."""
+    return spec.get("reprocess_spec") == "every_job" or bool(spec.get("s3_out"))
+
+
 def workers_wanted(spec: Mapping[str, Any]) -> int:
     """Parallelism of a spec: the constant, or the coefficient times the cores of this machine."""
     parallelism = spec.get("parallelism_spec") or {}

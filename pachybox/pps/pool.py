@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
-from pachybox.pps.runners.base import Limits, Runner, Transform, Worker, WorkerSpec
+from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
 
 
@@ -28,10 +29,32 @@ class Fence:
     owner: tuple[Pipeline, CommitId, str] | None = None
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass
 class _Idle:
     worker: Worker
     since: float
+
+
+class Door(Protocol):
+    """Where the code of one worker reaches the worker API: ``port`` on loopback."""
+
+    port: int
+
+    def attach(self, worker: AsksNext) -> None:
+        """Speak for this worker from now on."""
+
+    def close(self) -> None:
+        """Hang up. The worker has ended before."""
+
+
+class Doors(Protocol):
+    """Makes the doors of workers whose code asks for its datums."""
+
+    def open(self, pipeline: Pipeline) -> Door:
+        """A door that listens. Raises Refused when it cannot."""
 
 
 class WorkerPool:
@@ -39,7 +62,8 @@ class WorkerPool:
 
     def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
         self.runner = runner
-        self.address = ""  # where programs reach the box; empty when it has no such door
+        self.reach: Mapping[str, str] = {}  # variables that tell programs how to reach the box
+        self.doors: Doors | None = None  # of batching workers; None: they have none
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -47,6 +71,7 @@ class WorkerPool:
         # what each was started with: a secret may have been made anew before it is given back
         self._fences: WeakKeyDictionary[Worker, Fence] = WeakKeyDictionary()
         self._folders: WeakKeyDictionary[Worker, Path] = WeakKeyDictionary()
+        self._open: WeakKeyDictionary[Worker, Door] = WeakKeyDictionary()
         self._made = 0
 
     def take(self, pipeline: PipelineRecord) -> Worker:
@@ -59,15 +84,25 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.address))
+            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.reach))
             return worker
         folder.mkdir(exist_ok=True)
+        batching = bool(pipeline.spec["transform"].get("datum_batching"))
+        door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
         try:
-            worker = self.runner.start(worker_spec(pipeline, folder, self._secrets, self.address))
+            port = door.port if door else 0
+            spec = worker_spec(pipeline, folder, self._secrets, self.reach, port)
+            worker = self.runner.start(spec)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
+            if door:
+                door.close()
             raise
         with self._lock:
+            if door:
+                self._open[worker] = door
+                if isinstance(worker, AsksNext):
+                    door.attach(worker)
             self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
@@ -92,6 +127,8 @@ class WorkerPool:
     def end(self, worker: Worker) -> None:
         """Stop a worker that was taken and shall not be used again."""
         worker.close()
+        if door := self._open.pop(worker, None):
+            door.close()
         shutil.rmtree(self.folder(worker), ignore_errors=True)
 
     def give_back(self, worker: Worker) -> None:
@@ -142,10 +179,15 @@ class WorkerPool:
 
 
 def worker_spec(
-    pipeline: PipelineRecord, work: Path, secrets: Secrets, address: str = ""
+    pipeline: PipelineRecord,
+    work: Path,
+    secrets: Secrets,
+    reach: Mapping[str, str] = _NONE,
+    port: int = 0,
 ) -> WorkerSpec:
-    """What a worker needs to serve this pipeline version in its folder ``work``. ``address`` is
-    where its programs reach the box.
+    """What a worker needs to serve this pipeline version in its folder ``work``. ``reach`` are
+    the variables that tell its programs how to reach the box, ``port`` is that of their worker
+    API (0: they have none).
 
     Raises what Secrets.resolve raises.
     """
@@ -171,7 +213,9 @@ def worker_spec(
             "PPS_SPEC_COMMIT": pipeline.spec_commit,
             "PPS_WORKER_IP": "127.0.0.1",
             "PACH_IN_WORKER": "true",
-            **({"PACHYBOX_ADDRESS": address} if address else {}),
+            **reach,
+            "PACH_NAMESPACE": "default",
+            **({"PPS_WORKER_GRPC_PORT": str(port)} if port else {}),
         },
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pachybox.errors import InvalidArgument, NotReady
 from pachybox.meta.tables import DATUMS, DatumRecord
@@ -32,20 +31,17 @@ from pachybox.model.pps import (
     PipelineState,
 )
 from pachybox.pfs.change import Change
-from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines, planner
-from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.feed import Feed
 from pachybox.pps.lane import Bench, Lane, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts
-from pachybox.pps.plan import Plan, Planner
-from pachybox.pps.pool import WorkerPool
+from pachybox.pps.plan import Plan
 from pachybox.pps.results import Results
 from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
-from pachybox.pps.trash import Trash
+from pachybox.pps.workshop import Workshop
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
 
@@ -60,30 +56,21 @@ class JobRun:
 
     def __init__(
         self,
-        pfs: Pfs,
-        pool: WorkerPool,
-        plans: Planner,
-        trash: Trash,
-        disk: DiskWatch,
+        shop: Workshop,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
-        work: Path,
-        logs: Path,
     ) -> None:
-        self.pfs = pfs
-        self.pool = pool
+        self.shop = shop
+        self.pfs = shop.pfs
         self.pipeline = pipeline
         self.job: Job = record.job
         self.commit = commit
         name = record.job.pipeline
-        self.work = work / f"{record.job.id}-{name.project}-{name.name}"
-        self.logs = directory(logs, record.job)
+        self.work = shop.work / f"{record.job.id}-{name.project}-{name.name}"
+        self.logs = directory(shop.logs, record.job)
         self.cancelled = threading.Event()
         self.timed_out = False
-        self._plans = plans
-        self._trash = trash
-        self._disk = disk
         self._record = record
         self._lanes: list[Lane] = []
         self._lock = threading.Lock()
@@ -134,7 +121,7 @@ class JobRun:
         """Plan, run, merge, finish. Raises NotReady when cancelled without being over."""
         self._slots = slots
         with ExitStack() as held, self.pfs.blobs.session() as session:
-            plan = self._plans.plan(self.pipeline, self._record, self.commit, held)
+            plan = self.shop.plans.plan(self.pipeline, self._record, self.commit, held)
             begun = self._begin(plan)
             timer = self._start_timer()
             results = Results(
@@ -152,7 +139,7 @@ class JobRun:
                 finally:
                     if timer:
                         timer.cancel()
-                    self._trash.put(self.work)
+                    self.shop.trash.put(self.work)
                 self._end(session, plan, results)
             except BaseException:
                 results.rescue()
@@ -203,16 +190,13 @@ class JobRun:
         spec = self.pipeline.spec
         most = min(planner.workers_wanted(spec), slots.width)
         bench = Bench(
-            self.pfs,
-            self.pool,
+            self.shop,
             self.pipeline,
             self.job,
             session,
-            Presenter(self.pfs, Way.of(self.pool.runner.presents), planner.empty_inputs(spec)),
+            Presenter(self.pfs, Way.of(self.shop.pool.runner.presents), planner.empty_inputs(spec)),
             self.work,
             self.logs,
-            self._trash,
-            self._disk,
             SetSize.of(spec, plan.total - plan.kept, most),
         )
         threads: list[threading.Thread] = []
@@ -235,7 +219,7 @@ class JobRun:
         self, bench: Bench, number: int, results: Results, slots: Slots
     ) -> threading.Thread:
         if not number:
-            self._trash.put(self.work)  # crash: what could not be removed must not be collected
+            self.shop.trash.put(self.work)  # crash: what could not be removed must not be collected
             self.work.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
         lane = Lane(bench, number, results.put)
@@ -275,7 +259,7 @@ class JobRun:
         """Earlier successes by hash: any job of this pipeline; only this one's own (from before
         a restart) when every job must process everything."""
         found: dict[str, DatumRecord] = {}
-        every = self.pipeline.spec.get("reprocess_spec") == "every_job"
+        every = planner.skips_nothing(self.pipeline.spec)
         for record in self._with_hashes(hashes):
             mine = record.job == self.job
             if record.state is not DatumState.SUCCESS or record.job.pipeline != self.job.pipeline:

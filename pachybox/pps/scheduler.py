@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pachybox.pps.secrets import Secrets
 from pachybox.pps.service_run import ServiceRun
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import Trash
+from pachybox.pps.workshop import Workshop
 from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.scheduler")
@@ -61,13 +63,9 @@ class Scheduler:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once.
         ``disk`` is closed by ``stop``."""
         self._pfs = pfs
-        self._work = work
-        self._logs = logs
         self._slots = Slots(slots)
-        self._plans = Planner(pfs)
-        self._trash = Trash(work / "trash")
-        self._disk = disk
         self.pool = WorkerPool(runner, work, secrets)
+        self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
@@ -81,10 +79,11 @@ class Scheduler:
         self._due = True
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
-    def start(self, address: str = "") -> None:
+    def start(self, doors: Mapping[str, str] | None = None) -> None:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
-        datums they had finished are not. ``address`` is where user code reaches the box."""
-        self.pool.address = address
+        datums they had finished are not. ``doors`` are the variables that tell user code how to
+        reach the box."""
+        self.pool.reach = doors or {}
         meta = self._pfs.meta
         with self._wake:  # what is published meanwhile waits until the older ones are known
             meta.on_publish = self._published
@@ -138,9 +137,9 @@ class Scheduler:
             one.thread.join()
         if self._thread.is_alive():
             self._thread.join()
-        self._disk.close()
+        self.shop.disk.close()
         self.pool.close()
-        self._trash.close()
+        self.shop.trash.close()
 
     def _published(self, staged: Staged) -> None:
         """Called by the metadata writer after each durable group; must be quick."""
@@ -269,18 +268,7 @@ class Scheduler:
             before.supersede()  # once it is over, this job is looked at again
             return
         kind = ServiceRun if pipeline.spec.get("service") else JobRun
-        run = kind(
-            self._pfs,
-            self.pool,
-            self._plans,
-            self._trash,
-            self._disk,
-            pipeline,
-            record,
-            commit,
-            self._work,
-            self._logs,
-        )
+        run = kind(self.shop, pipeline, record, commit)
         thread = threading.Thread(
             target=self._run, args=(run,), name=f"job-{job.pipeline.name}", daemon=True
         )
@@ -295,7 +283,7 @@ class Scheduler:
         began = time.monotonic()
         log.info("job started job=%s", job)
         try:
-            with full_disk_is_exhausted(self._work):
+            with full_disk_is_exhausted(self.shop.work):
                 run.run(self._slots)
         except NotReady:
             log.info("job handed back job=%s", job)

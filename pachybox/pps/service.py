@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import algebra, cron, jobs, logs, pipelines, planner
+from pachybox.pps import algebra, cron, defaults, jobs, logs, pipelines, planner
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
@@ -93,14 +95,15 @@ class Pps:
         dry_run: bool = False,
         runner: str = "",
         alone: bool = False,
+        heads: bool = False,
     ) -> tuple[list[Made], list[str]]:
         """Create (or update) every pipeline of a text; returns what was made and warnings.
-        With ``alone`` the text must hold exactly one.
+        With ``alone`` the text must hold exactly one. ``heads``: see Spec.
 
         All or none: they are one change, in order, so that a spec may read the output of one
         before it. Raises InvalidArgument naming source, line and field.
         """
-        specs = load_specs(text, source, default_project=project)
+        specs = [replace(s, heads=heads) for s in self.specs(text, source, project=project)]
         if alone and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
         for spec in specs:
@@ -113,7 +116,9 @@ class Pps:
     ) -> tuple[list[Pipeline], list[str], list[str]]:
         """What ``create`` would say of a text, without making anything: the pipelines of the
         specs that are right, every problem, and the warnings."""
-        specs, found = examine(text, source, default_project=project)
+        specs, found = examine(
+            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
+        )
         warnings = [warning for spec in specs for warning in spec.warnings]
         for spec in specs:
             try:
@@ -126,6 +131,32 @@ class Pps:
             except PachyboxError as e:
                 found.append(str(e))
         return [spec.pipeline for spec in specs], found, warnings
+
+    def specs(self, text: str, source: str, *, project: str) -> list[Spec]:
+        """The checked specs of a text, the defaults that were set laid under them."""
+        return load_specs(
+            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
+        )
+
+    def set_defaults(
+        self, project: str, text: str, *, regenerate: bool, reprocess: bool, dry_run: bool
+    ) -> list[Pipeline]:
+        """See defaults.put; the pipelines that are (or with ``dry_run`` would be) updated."""
+
+        def change(ch: Change) -> list[Made]:
+            made = defaults.put(
+                ch, project, text, regenerate=regenerate, reprocess=reprocess,
+                check=self.check_image,
+            )  # fmt: skip
+            if dry_run:
+                raise _DryRun(made)
+            return made
+
+        return [made.pipeline for made in self._dry_or_not(change)]
+
+    def clear_defaults(self) -> None:
+        """See defaults.clear."""
+        self.pfs.change(defaults.clear)
 
     def check_image(self, spec: Spec, runner: str = "") -> None:
         """Refuse a spec with an image, which the box cannot run, unless ``runner`` says that its
@@ -165,6 +196,9 @@ class Pps:
                 raise _DryRun(made)
             return made
 
+        return self._dry_or_not(change)
+
+    def _dry_or_not(self, change: Callable[[Change], list[Made]]) -> list[Made]:
         try:
             return self.pfs.change(change, solo=True)
         except _DryRun as dry:
@@ -220,6 +254,18 @@ class Pps:
             if not projects or p.pipeline.project in projects
         ]
         return sorted(found, key=lambda p: (p.created, p.pipeline), reverse=True)
+
+    def as_of(self, found: Sequence[PipelineRecord], job_id: str) -> list[PipelineRecord]:
+        """The pipelines of ``found`` that had a job in a run, or came about in it, as they were."""
+        numbers = {j.job.pipeline: j.pipeline_version for j in self._jobs_with(job_id)}
+        made = []
+        for record in found:
+            number = numbers.get(record.pipeline)
+            for version in self.versions(record.pipeline):
+                if version.version == number or version.spec_commit == job_id:
+                    made.append(self.at_version(record, version))
+                    break
+        return made
 
     def last_job(self, pipeline: Pipeline) -> JobRecord | None:
         """The newest job of a pipeline."""
@@ -295,17 +341,20 @@ class Pps:
 
     def job_set(self, job_id: str) -> list[JobRecord]:
         """Every job with this id; NotFound when there is none."""
-        column = "id = ?" if is_commit_id(job_id) else "starts_with(id, ?)"
         if len(job_id) < 8:
             raise NotFound(
                 f"job {job_id} not found", "write PIPELINE@ID, or 8 or more digits of the id"
             )
-        found = self.pfs.meta.select(
-            JOBS, f"WHERE {column} ORDER BY created_us, pipeline", (job_id,)
-        )
+        found = self._jobs_with(job_id)
         if not found or len({j.job.id for j in found}) > 1:
             raise NotFound(f"job {job_id} not found", "list job shows what there is")
         return found
+
+    def _jobs_with(self, job_id: str) -> list[JobRecord]:
+        column = "id = ?" if is_commit_id(job_id) else "starts_with(id, ?)"
+        return self.pfs.meta.select(
+            JOBS, f"WHERE {column} ORDER BY created_us, pipeline", (job_id,)
+        )
 
     def list_jobs(
         self,
@@ -316,20 +365,24 @@ class Pps:
         number: int = 0,
         reverse: bool = False,
         history: int = -1,
+        beyond: datetime | None = None,
     ) -> Iterator[JobRecord]:
         """Jobs, newest first. ``inputs``: only those that read all these commits. ``history``:
-        of so many versions of the pipeline before the newest; negative of all."""
+        of so many versions of the pipeline before the newest; negative of all. ``beyond``: only
+        those made before that moment, or with ``reverse`` after it."""
         where, params = ["TRUE"], []
         if pipeline is not None:
             self.pipeline(pipeline)
             where.append("project = ? AND pipeline = ?")
             params += [pipeline.project, pipeline.name]
-        order, beyond = ("ASC", ">") if reverse else ("DESC", "<")
+        order, sign = ("ASC", ">") if reverse else ("DESC", "<")
         # by what was shown last and not by count: jobs come and go between two pages
         where.append(
-            f"(created_us {beyond} ? OR created_us = ? AND (pipeline, project, id) > (?, ?, ?))"
+            f"(created_us {sign} ? OR created_us = ? AND (pipeline, project, id) > (?, ?, ?))"
         )
-        last = (0, 0, "", "", "") if reverse else (1 << 62, 1 << 62, "", "", "")
+        end = "\U0010ffff"  # behind every name: at that very moment there is none
+        at = micros(beyond) if beyond is not None else 0 if reverse else 1 << 62
+        last = (at, at, end, end, end)
         page_size, shown = 500, 0
         while True:
             page = self.pfs.meta.select(

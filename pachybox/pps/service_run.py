@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from pachybox.errors import Exhausted, NotReady, Refused
 from pachybox.meta.tables import JOBS, PIPELINES
@@ -20,18 +19,15 @@ from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
-from pachybox.pfs.service import Pfs
-from pachybox.pps import jobs, pipelines, planner, ports
-from pachybox.pps.disk_watch import DiskWatch
-from pachybox.pps.lane import Bench, Running, environment
+from pachybox.pps import gate, jobs, pipelines, planner, ports
+from pachybox.pps.environment import environment
+from pachybox.pps.lane import Bench, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
-from pachybox.pps.plan import Planner
-from pachybox.pps.pool import WorkerPool
 from pachybox.pps.ports import Publisher
 from pachybox.pps.runners.base import DatumTask, Worker, WorkerLost
 from pachybox.pps.slots import Slots
-from pachybox.pps.trash import Trash
+from pachybox.pps.workshop import Workshop
 from pachybox.store.trees import EMPTY
 
 log = logging.getLogger("pachybox.services")
@@ -66,18 +62,22 @@ class Program:
         when no worker can be started."""
         bench, datum = self._bench, self.running.datum
         home = bench.work / "0"
-        bench.trash.put(home)
+        bench.shop.trash.put(home)
         (home / "out").mkdir(parents=True)
         try:
-            worker = bench.pool.take(bench.pipeline)
+            worker = bench.shop.pool.take(bench.pipeline)
         except WorkerLost as e:
             return e.message  # it died while it was started: that is an end like any other
         with self._lock:
             self._worker = worker
         held = ExitStack()
         try:
-            shown = held.enter_context(bench.presenter.present(datum.inputs, home / "in"))
-            env = environment(bench.job, 0, datum)
+            visible = gate.shown(datum, bench.by_s3)
+            shown = held.enter_context(bench.presenter.present(visible.inputs, home / "in"))
+            env = environment(bench.job, 0, datum, bench.by_s3)
+            if (door := bench.open_door(datum)) is not None:
+                held.callback(door.close)
+                env |= door.environment
             del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
             log_file = bench.logs / "0.jsonl"
             worker.start(
@@ -98,7 +98,7 @@ class Program:
         except WorkerLost as e:
             return e.message
         finally:
-            bench.pool.end(worker)
+            bench.shop.pool.end(worker)
             held.close()
 
 
@@ -107,30 +107,21 @@ class ServiceRun:
 
     def __init__(
         self,
-        pfs: Pfs,
-        pool: WorkerPool,
-        plans: Planner,
-        trash: Trash,
-        disk: DiskWatch,
+        shop: Workshop,
         pipeline: PipelineRecord,
         record: JobRecord,
         commit: CommitRecord,
-        work: Path,
-        logs: Path,
     ) -> None:
-        self.pfs = pfs
-        self.pool = pool
+        self.shop = shop
+        self.pfs = shop.pfs
         self.pipeline = pipeline
         self.job: Job = record.job
         self.commit = commit
         self.unstartable = False  # one that cannot be started is tried again
-        self._plans = plans
-        self._trash = trash
-        self._disk = disk
         self._record = record
         name = record.job.pipeline
-        self._work = work / f"{record.job.id}-{name.project}-{name.name}"
-        self._logs = directory(logs, record.job)
+        self._work = shop.work / f"{record.job.id}-{name.project}-{name.name}"
+        self._logs = directory(shop.logs, record.job)
         self._wake = threading.Condition()
         self._cancelled = False
         self._superseded = False
@@ -180,7 +171,7 @@ class ServiceRun:
         exactly one datum. A service takes none of the ``slots``: it waits
         most of its life."""
         with ExitStack() as held, self.pfs.blobs.session() as session:
-            plan = self._plans.plan(self.pipeline, self._record, self.commit, held, whole=True)
+            plan = self.shop.plans.plan(self.pipeline, self._record, self.commit, held, whole=True)
             datums = list(plan.datums()) if plan.total <= 1 else []
             if len(datums) != 1:
                 raise Refused(
@@ -189,25 +180,22 @@ class ServiceRun:
                 )
             self._begin()
             bench = Bench(
-                self.pfs,
-                self.pool,
+                self.shop,
                 self.pipeline,
                 self.job,
                 session,
                 Presenter(
                     self.pfs,
-                    Way.of(self.pool.runner.presents),
+                    Way.of(self.shop.pool.runner.presents),
                     planner.empty_inputs(self.pipeline.spec),
                 ),
                 self._work,
                 self._logs,
-                self._trash,
-                self._disk,
             )
             try:
                 self._serve(bench, datums[0])
             finally:
-                self._trash.put(self._work)
+                self.shop.trash.put(self._work)
         if self._cancelled:
             self._note(PipelineState.RUNNING, "", over=True)
             raise NotReady(f"service {self.job} was stopped")

@@ -21,8 +21,10 @@ from pachybox.store.node import (
     Nodes,
     PutBlob,
     Row,
-    decode,
     encode_columns,
+    encode_node,
+    node_of,
+    spliced,
 )
 
 Changes = Sequence[tuple[str, Row | None]]
@@ -80,7 +82,7 @@ def _put_chunk(level: int, rows: Sequence[Row], put: PutBlob, nodes: Nodes | Non
     data = encode_columns(level, *columns)
     name = put(data)
     if nodes is not None:
-        nodes.keep(name, decode(data, name))
+        nodes.keep(name, node_of(level, *columns))
     _, _, sizes, counts, marks, _ = columns
     entries = sum(marks) if level else len(rows)
     return (rows[-1][0], name, sum(sizes), sum(counts), entries, b"")
@@ -219,6 +221,13 @@ class Splice:
         Raises UnicodeEncodeError when a key has no UTF-8 form.
         """
         root = self._root
+        few = len(changes) <= 4 or 4 * len(changes) < len(root.keys)
+        if root.level == 0 and root.keys and few:
+            leaf = spliced(root, changes)
+            if 0 < len(leaf.keys) <= self._shape.leaf:
+                name = self._put(encode_node(leaf))
+                self._nodes.keep(name, leaf)
+                return summary(leaf, name)
         if root.level == 0:
             return build(_merge(root.rows(), changes), self._put, self._shape)
         if not changes:

@@ -203,10 +203,76 @@ def encode_columns(
 
 def _encode_attrs(attrs: Sequence[bytes]) -> bytes:
     """u32 n, n row numbers (u32), n lengths (u32), the bytes."""
-    have = [i for i, a in enumerate(attrs) if a]
-    n = len(have)
-    numbers = struct.pack(f"<I{2 * n}I", n, *have, *(len(attrs[i]) for i in have))
-    return numbers + b"".join(attrs[i] for i in have)
+    return _encode_attrs_of({i: a for i, a in enumerate(attrs) if a})
+
+
+def _encode_attrs_of(attrs: dict[int, bytes]) -> bytes:
+    """The same of the rows that have any, in their order."""
+    n = len(attrs)
+    numbers = struct.pack(f"<I{2 * n}I", n, *attrs, *map(len, attrs.values()))
+    return numbers + b"".join(attrs.values())
+
+
+def node_of(
+    level: int,
+    keys: Sequence[str],
+    hashes: Sequence[bytes],
+    sizes: Sequence[int],
+    counts: Sequence[int],
+    marks: Sequence[int],
+    attrs: Sequence[bytes],
+) -> Node:
+    """The node that decode makes of what encode_columns makes of this."""
+    return Node(
+        level,
+        list(keys),
+        b"".join(hashes),
+        sizes,
+        counts,
+        marks if level else bytes(marks),
+        {i: a for i, a in enumerate(attrs) if a},
+    )
+
+
+def encode_node(node: Node) -> bytes:
+    """The bytes of a node of at least one row."""
+    names = "\0".join(node.keys).encode()
+    size_width, size_column = _column(node.sizes)
+    count_width, count_column = _column(node.counts)
+    mark_width, mark_column = _column(node.marks)
+    attrs = _encode_attrs_of(node.attrs) if node.attrs else b""
+    head = _HEADER.pack(
+        MAGIC, VERSION, node.level, size_width, count_width, mark_width,
+        len(node.keys), len(names), len(attrs),
+    )  # fmt: skip
+    return b"".join((head, names, node.hashes, size_column, count_column, mark_column, attrs))
+
+
+def spliced(node: Node, changes: Sequence[tuple[str, Row | None]]) -> Node:
+    """A leaf with rows set and taken out by key, as a new node. For few changes: the columns
+    are copied whole and no row is made of them (8 us where making rows takes 100)."""
+    keys, sizes, counts = list(node.keys), list(node.sizes), list(node.counts)
+    hashes, marks = bytearray(node.hashes), bytearray(node.marks)
+    attrs = node.attrs
+    for key, row in changes:
+        i = bisect_left(keys, key)
+        found = i < len(keys) and keys[i] == key
+        if row is None and not found:
+            continue
+        new = () if row is None else (row,)
+        keys[i : i + found] = [key for _ in new]
+        hashes[32 * i : 32 * (i + found)] = b"".join([r[1] for r in new])
+        sizes[i : i + found] = [r[2] for r in new]
+        counts[i : i + found] = [r[3] for r in new]
+        marks[i : i + found] = bytes([r[4] for r in new])
+        step = len(new) - found
+        if attrs or (row is not None and row[5]):
+            moved = {n if n < i else n + step: a for n, a in attrs.items() if n != i or not found}
+            if row is not None and row[5]:
+                moved[i] = row[5]
+                moved = dict(sorted(moved.items()))
+            attrs = moved
+    return Node(node.level, keys, bytes(hashes), sizes, counts, bytes(marks), attrs)
 
 
 def _decode_attrs(block: bytes, rows: int) -> dict[int, bytes]:

@@ -13,6 +13,7 @@ import signal
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -201,6 +202,41 @@ class Session:
                     write_back(upload.fd, size - STEP, STEP)
                 upload.hasher.follow(size)
                 filled = _fill_from(readinto, buffer) if filled == CHUNK else 0
+            h, sums = upload.hasher.result(size)
+            self.stage(h, upload.path, size, sums)
+        return h, size
+
+    def put_pieces(self, pieces: Iterable[memoryview]) -> tuple[Hash, int]:
+        """Store ``pieces`` one after another as one blob; returns address and size.
+
+        No piece is copied before it is written, and none is asked for before the one in front of
+        it was. An error of the iterable leaves nothing behind.
+        """
+        rest = iter(pieces)
+        first: list[memoryview] = []
+        filled = 0
+        for piece in rest:
+            first.append(piece)
+            filled += len(piece)
+            if filled > PACK_LIMIT:
+                break
+        else:
+            return self.put(b"".join(first)), filled
+        with self.upload() as upload:
+            size = begun = 0
+            while first:
+                piece = first.pop(0)
+                for at in range(0, len(piece), CHUNK):
+                    part = piece[at : at + CHUNK]
+                    write_all(upload.fd, part)
+                    size += len(part)
+                    if size - begun >= STEP:
+                        write_back(upload.fd, begun, size - begun)
+                        begun = size
+                    upload.hasher.follow(size)
+                if not first:
+                    del piece  # large ones are let go of before the next comes
+                    first.extend(islice(rest, 1))
             h, sums = upload.hasher.result(size)
             self.stage(h, upload.path, size, sums)
         return h, size

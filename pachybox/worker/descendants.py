@@ -35,6 +35,30 @@ def kill_family() -> None:
             return
 
 
+def children(pid: int) -> list[int]:
+    """The children of any process, oldest first; none when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):  # gone, or a kernel without that file
+        return sorted(_by_parent().get(pid, []))
+
+
+def kill_child(pid: int, parent: int) -> None:
+    """Kill a process if it still is a child of ``parent``."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if pid in children(parent):  # the number has not come to mean another process
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except OSError:
+        pass  # it is gone
+    finally:
+        os.close(handle)
+
+
 def _have_children() -> bool:
     """Reap the dead; whether a child is left alive."""
     try:
@@ -52,9 +76,9 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
-def _family() -> set[int]:
-    """All descendants of this process, as /proc shows them now."""
-    children: dict[int, list[int]] = {}
+def _by_parent() -> dict[int, list[int]]:
+    """The living children of every process, as /proc shows them now."""
+    found: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -64,13 +88,19 @@ def _family() -> set[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if fields[0] not in (b"Z", b"X"):
-            children.setdefault(int(fields[1]), []).append(int(name))
+            found.setdefault(int(fields[1]), []).append(int(name))
         else:  # the dead have no children, but are waited for by their parent
-            children.setdefault(int(fields[1]), [])
+            found.setdefault(int(fields[1]), [])
+    return found
+
+
+def _family() -> set[int]:
+    """All descendants of this process."""
+    below = _by_parent()
     found: set[int] = set()
     todo = [os.getpid()]
     while todo:
-        new = children.get(todo.pop(), [])
+        new = below.get(todo.pop(), [])
         found.update(new)
         todo += new
     return found

@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-collect_ignore_glob = ["*/*.py"]
+from pathlib import Path
+
+collect_ignore = [asked.parent.name for asked in Path(__file__).parent.glob("*/requirements.in")]

@@ -62,7 +62,7 @@ def bucket(s3_box: Client, unique: Callable[[str], str]) -> str:
     """A new repo with a branch master: its name, which is also the bucket's."""
     name = unique("bucket")
     s3_box.create_repo(name)
-    s3_box.create_branch(name, "master")
+    s3_box.create_branch(f"{name}@master")
     return name
 
 
@@ -78,3 +78,37 @@ def file(tmp_path: Path, content: bytes) -> Path:
     path = tmp_path / "file.bin"
     path.write_bytes(content)
     return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of files of several sizes and kinds of names, one of them a multipart upload."""
+    made = tmp_path / "folder"
+    for name, body in (
+        ("top.txt", b"top"),
+        ("empty", b""),
+        ("a/one", b"1" * 1000),
+        ("a/b/two words", b"2" * 100_000),
+        ("a/ümläut+&", "ü".encode() * 500),
+        ("big.bin", bytes(range(256)) * 40_000),
+    ):
+        path = made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return made
+
+
+@pytest.fixture
+def files_of(s3_box: Client) -> Callable[[str], dict[str, bytes]]:
+    """``files_of("repo@master:/dir")``: what the box has below it, by relative paths."""
+
+    def read(where: str) -> dict[str, bytes]:
+        place, _, above = where.partition(":")
+        above = above.rstrip("/") + "/"
+        return {
+            file.path.removeprefix(above): s3_box.get_file(f"{place}:{file.path}")
+            for file in s3_box.walk_file(f"{place}:{above}")
+            if not file.is_dir
+        }
+
+    return read

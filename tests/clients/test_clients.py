@@ -61,8 +61,10 @@ def run(
     ini = environments.HERE / "inner.ini"
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PACH", "AWS", "PYTEST"))}
     pytest_of = [environments.python(client), "-m", "pytest", f"-c{ini}", f"--confcutdir={folder}"]
+    # The root names the modules: below it no folder may be taken for its client's package.
+    places = [f"--rootdir={environments.ROOT}", f"--basetemp={scratch / 'tmp'}"]
     return subprocess.run(
-        [*pytest_of, f"--basetemp={scratch / 'tmp'}", f"{folder}", *args],
+        [*pytest_of, *places, f"{folder}", *args],
         env=own
         | doors
         | {

@@ -211,3 +211,52 @@ def test_it_saves_the_start_of_each_datum(box: RealBox) -> None:
         assert output(box) == files
     print("seconds:", took)
     assert took[1] < took[0] / 2, took
+
+
+SDK = """
+import os, sys
+from pachyderm_sdk import Client, batch_all_datums
+worker = Client().worker
+print("started", flush=True)
+
+@batch_all_datums
+def each():
+    path = os.environ["in"]
+    name, text = os.path.basename(path), open(path).read()
+    {body}
+
+each()
+"""
+
+
+def sdk(body: str = COPY) -> dict[str, Any]:
+    """A transform that does ``body`` for each datum by pachyderm_sdk's own loop."""
+    indented = body.strip().replace("\n", "\n    ")
+    cmd = [sys.executable, "-c", SDK.replace("{body}", indented)]
+    return {"cmd": cmd, "datum_batching": True}
+
+
+def test_pachyderm_s_sdk_asks_by_the_worker_api(box: RealBox) -> None:
+    put(box, numbered(5))
+    status = """
+seen = worker.status()
+assert seen.job_id == os.environ["PACH_JOB_ID"], seen
+assert [one.path for one in seen.datum_status.data] == ["/" + name], seen
+assert not worker.cancel(job_id=seen.job_id, data_filters=["/other"]).success
+if name == "f001": raise ValueError("not f001")
+"""
+    create(box, sdk(status + COPY), datum_tries=1, **ALL)
+    job = done(box)
+    assert (job.state, job.processed, job.failed) == ("JOB_FAILURE", 4, 1)
+    assert "not f001" in job.reason
+    create(box, sdk(), datum_set_spec={"number": 3}, reprocess=True)
+    job = done(box)
+    assert (job.state, job.total, job.failed) == ("JOB_SUCCESS", 5, 0)
+    assert output(box) == numbered(5)
+    assert said(box, job)["started"] == 2
+    assert not [text for text in said(box, job) if "Traceback" in text]
+    # code that does not batch has no such port
+    show = {"cmd": ["sh"], "stdin": ['echo "port:$PPS_WORKER_GRPC_PORT"']}
+    create(box, show, reprocess=True)
+    job = done(box)
+    assert said(box, job)["port:"] == 5

@@ -366,7 +366,7 @@ def test_a_command_that_is_not_understood_says_what_would_be(
     assert says in refused(run(line), status=2)
 
 
-@pytest.mark.parametrize("name", ["mount", "create defaults", "auth login", "deploy local"])
+@pytest.mark.parametrize("name", ["mount", "create snapshot", "auth login", "deploy local"])
 def test_what_is_not_built_says_so_with_what_to_do_instead(run: Run, name: str) -> None:
     said = refused(run(name))
     assert "is not built; " in said

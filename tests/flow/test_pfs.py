@@ -164,7 +164,7 @@ def test_one_transaction_makes_one_downstream_commit(shared_box: RealBox) -> Non
         c.create_repo(repo)
     c.create_branch("tb@master", provenance=["tl@master", "tr@master"])
     id_ = c.start_transaction()
-    with_tx = type(c)(str(shared_box.socket), transaction=id_)
+    with_tx = type(c)(str(shared_box.socket), transaction_id=id_)
     one = with_tx.start_commit("tl@master")
     two = with_tx.start_commit("tr@master")
     assert one == two == id_

@@ -152,7 +152,7 @@ class Walk:
         before = {repo: self.files_at(f"{repo}@master") for repo in INPUTS}
         id_ = self.client.start_transaction()
         try:
-            with Client(str(self.box.socket), transaction=id_) as queue:
+            with Client(str(self.box.socket), transaction_id=id_) as queue:
                 for repo in INPUTS:
                     queue.start_commit(f"{repo}@master")
         except Refused:

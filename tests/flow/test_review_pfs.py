@@ -168,12 +168,12 @@ def test_a_transaction_may_delete_what_it_made(shared_box: RealBox) -> None:
     c = shared_box.client
     c.create_repo("brief")
     id_ = c.start_transaction()
-    c.transaction = id_
+    c.transaction_id = id_
     try:
         c.start_commit("brief@master")
         c.delete_repo("brief")
     finally:
-        c.transaction = ""
+        c.transaction_id = ""
     c.finish_transaction(id_)
     with pytest.raises(NotFound):
         list(c.inspect_commit_set(id_))

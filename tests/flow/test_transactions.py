@@ -30,7 +30,7 @@ def spec(name: str, *repos: str, script: str = "true") -> str:
 def transaction(box: RealBox) -> Iterator[tuple[Client, str]]:
     """A client that queues into a new transaction."""
     id_ = box.client.start_transaction()
-    client = Client(str(box.socket), transaction=id_)
+    client = Client(str(box.socket), transaction_id=id_)
     try:
         yield client, id_
     finally:

@@ -28,10 +28,10 @@ from pachybox.meta.writer import Tx
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
-from pachybox.pfs.change import Change
-from pachybox.pps import jobs
+from pachybox.pfs.change import Change, View
+from pachybox.pps import defaults, jobs
 from pachybox.pps.making import Made, make, no_dry_run
-from pachybox.pps.spec import Spec, from_message_dict
+from pachybox.pps.spec import Spec, from_message_dict, no_defaults
 from pachybox.pps.spec import load as load_specs
 
 Operation = Callable[[Change, Any], Any]
@@ -94,6 +94,12 @@ def create_branch(ch: Change, request: Any) -> None:
     branches.create_branch(ch, branch, head, provenance, m.to_trigger(request.trigger))
 
 
+def create_branch_with_head(ch: Change, request: Any) -> None:
+    """As Pachyderm 2.x does: neither it nor what it follows is without a head."""
+    create_branch(ch, request)
+    commits.give_heads(ch, [m.to_branch(request.branch)])
+
+
 def delete_branch(ch: Change, request: Any) -> None:
     branches.delete_branch(ch, m.to_branch(request.branch), force=request.force)
 
@@ -128,21 +134,27 @@ def _with_downstream(ch: Change, request: Any) -> list[CommitRecord]:
 
 
 def create_pipeline_v2(ch: Change, request: Any) -> Made:
-    spec, message = _spec(request), request.create_pipeline_request
+    """As Pachyderm 2.x does: no branch it reads is without a head."""
+    return create_pipeline(ch, request, heads=True)
+
+
+def create_pipeline(ch: Change, request: Any, *, heads: bool = False) -> Made:
+    spec, message = _spec(ch.tx, request), request.create_pipeline_request
     if request.user_json:
         spec = replace(spec, user_text=request.user_json)
-    return make(ch, spec, update=message.update, reprocess=message.reprocess)
+    return make(ch, replace(spec, heads=heads), update=message.update, reprocess=message.reprocess)
 
 
-def _spec(request: Any) -> Spec:
+def _spec(view: View, request: Any) -> Spec:
     """The spec of a CreatePipelineTransaction: as it was checked, as it was written, or the
     fields of the message."""
     message = request.create_pipeline_request
+    set_ = no_defaults if request.effective_json else defaults.of(view)
     text = request.effective_json or request.user_json
     if not text:
-        return from_message_dict(json_format.MessageToDict(message))
+        return from_message_dict(json_format.MessageToDict(message), set_)
     project = message.pipeline.project.name or DEFAULT_PROJECT
-    specs = load_specs(text, "the request", default_project=project)
+    specs = load_specs(text, "the request", default_project=project, defaults=set_)
     if len(specs) != 1:
         raise InvalidArgument(f"the request holds {len(specs)} specs", "send one at a time")
     return specs[0]
@@ -160,11 +172,13 @@ OPERATIONS: dict[str, Operation] = {
     "start_commit": start_commit,
     "finish_commit": finish_commit,
     "squash_commit_set": squash_commit_set,
-    "create_branch": create_branch,
+    "create_branch": create_branch_with_head,
     "delete_branch": delete_branch,
     "stop_job": stop_job,
     "create_pipeline_v2": create_pipeline_v2,
-    # not among Pachyderm's, and shown by its API as requests without content
+    # not among Pachyderm's; its API shows the first two as theirs, the rest without content
+    "create_bare_branch": create_branch,
+    "create_pipeline": create_pipeline,
     "squash_commit": squash_commit,
     "drop_commit": drop_commit,
     "drop_commit_set": drop_commit_set,
@@ -172,11 +186,13 @@ OPERATIONS: dict[str, Operation] = {
 }
 _SOLO = frozenset(
     {
-        *("delete_repo", "squash_commit_set", "create_pipeline_v2"),
+        *("delete_repo", "squash_commit_set", "create_pipeline_v2", "create_pipeline"),
         *("squash_commit", "drop_commit", "drop_commit_set", "delete_commit"),
     }
 )
 _OURS = {
+    "create_bare_branch": pfs.CreateBranchRequest,
+    "create_pipeline": pps_messages.CreatePipelineTransaction,
     "squash_commit": pfs.SquashCommitRequest,
     "drop_commit": pfs.DropCommitRequest,
     "drop_commit_set": pfs.DropCommitSetRequest,
@@ -211,6 +227,9 @@ class Request:
 
     def shown(self) -> Any:
         """As a TransactionRequest, empty when that has no field for it."""
+        alike = {"create_bare_branch": "create_branch", "create_pipeline": "create_pipeline_v2"}
+        if self.kind in alike:
+            return tx_messages.TransactionRequest(**{alike[self.kind]: self.message})
         if self.kind in _OURS:
             return tx_messages.TransactionRequest()
         return tx_messages.TransactionRequest(**{self.kind: self.message})
@@ -245,7 +264,7 @@ def submit_pipelines(
             user_json=spec.user_text,
             effective_json=json.dumps(spec.canonical),
         )
-        new.append(Request("create_pipeline_v2", wrapped))
+        new.append(Request("create_pipeline_v2" if spec.heads else "create_pipeline", wrapped))
     return _queue(box, call.transaction, new)[-len(new) :]
 
 
@@ -288,8 +307,8 @@ def _checked(box: Box, wrapped: Sequence[Any]) -> list[Request]:
     """The requests of a client that made them itself."""
     found = [Request.of(one) for one in wrapped]
     for one in found:
-        if one.kind == "create_pipeline_v2":
-            spec = _spec(one.message)
+        if one.kind in ("create_pipeline_v2", "create_pipeline"):
+            spec = _spec(box.meta, one.message)
             no_dry_run(spec)
             box.pps.check_image(spec)
     return found

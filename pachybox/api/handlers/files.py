@@ -9,7 +9,6 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.wrappers_pb2 import BytesValue
 
 from pachybox.api.definitions import pfs
 from pachybox.api.frame_writer import FrameWriter
@@ -18,17 +17,20 @@ from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.upload import Upload
 from pachybox.api.handlers.web import WebRoutes
 from pachybox.api.table import Call, handles
+from pachybox.api.wire import Content, content
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, Refused, Unimplemented
 from pachybox.model.files import Kind
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.model.paths import clean, escape, parent
+from pachybox.model.refs import parse_repo
 from pachybox.pfs.read import File
 from pachybox.pfs.write import header_size
 
 _SMALL = 128 << 10  # files of up to this many bytes travel together in one frame
 _BATCH = 1 << 20
 _MESSAGE = 2 << 20  # bytes of content in one response message
+_PIECES = 8192  # and at most so many pieces, for files may be empty
 
 
 class FileRoutes(WebRoutes):
@@ -38,7 +40,7 @@ class FileRoutes(WebRoutes):
         self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
     ) -> dict[str, Any]:
         """One upload as one commit; see the files door."""
-        target = Repo(project, repo)
+        target = parse_repo(repo, project)
         self._box.pfs.check_target(target, ref)
         with self._box.pfs.blobs.session() as session:
             upload = Upload(self._box.reader, session, trusted=call.local)
@@ -51,7 +53,7 @@ class FileRoutes(WebRoutes):
         offset: int, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """A file, a directory's files, or all that a glob matches; see the files door."""
-        target = Repo(project, repo)
+        target = parse_repo(repo, project)
         pattern = path if glob else escape(clean(path))
         if offset:
             file = self._box.reader.one_file(target, ref, path)
@@ -135,47 +137,42 @@ def modify_file(box: Box, requests: Iterator[Any], call: Call) -> Any:
     return Empty()
 
 
-def _added(request: Any) -> tuple[str, bytes] | None:
+def _added(request: Any) -> tuple[str, memoryview] | None:
     """Path and content of an add_file message; None for another one."""
     if not request.HasField("add_file") or request.add_file.HasField("url"):
         return None
-    return request.add_file.path, request.add_file.raw.value
+    return request.add_file.path, content(request, request.add_file.raw.value)
 
 
 class Raw:
-    """Consecutive messages with content for one path, read as one stream."""
+    """Consecutive messages with content for one path, read as one file."""
 
     def __init__(
         self,
         first: Any,
         rest: Iterator[Any],
-        added: Callable[[Any], tuple[str, bytes] | None] = _added,
+        added: Callable[[Any], tuple[str, memoryview] | None] = _added,
     ) -> None:
         """``added`` gives path and content of a message, None when it has none."""
         found = added(first)
         assert found is not None
-        self.path = found[0]
-        self._data = memoryview(found[1])
+        self.path, self._first = found
         self._added = added
         self._rest = rest
-        self._over = False
         self.next: Any = None  # the message behind the last of them
 
-    def read(self, target: memoryview) -> int:
-        """Fill a part of ``target``; 0 at the end of the file."""
-        while not self._data:
-            if self._over:
-                return 0
-            self.next = next(self._rest, None)
-            found = None if self.next is None else self._added(self.next)
+    def pieces(self) -> Iterator[memoryview]:
+        """The content, a message's at a time."""
+        yield self._first
+        self._first = memoryview(b"")
+        for request in self._rest:
+            found = self._added(request)
             if found is None or found[0] != self.path:
-                self._over = True
-                return 0
-            self._data = memoryview(found[1])
-        count = min(len(self._data), len(target))
-        target[:count] = self._data[:count]
-        self._data = self._data[count:]
-        return count
+                self.next = request
+                return
+            del request  # its content may be large, and is not to outlive its turn
+            yield found[1]
+            del found
 
 
 def modify(upload: Upload, requests: Iterator[Any]) -> None:
@@ -190,7 +187,7 @@ def modify(upload: Upload, requests: Iterator[Any]) -> None:
                 upload.url(add.path, add.url.url, recursive=add.url.recursive, append=True)
             else:
                 raw = Raw(request, requests)
-                upload.put_stream(raw.path, raw.read, append=True)
+                upload.put_pieces(raw.path, raw.pieces(), append=True)
                 following = raw.next
                 if following is not None:
                     request = following
@@ -313,8 +310,7 @@ def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
         raise Refused(
             f"offset {request.offset} is outside {file.path}, which has {file.entry.size} bytes"
         )
-    for piece in box.reader.content(file, request.offset):
-        yield BytesValue(value=bytes(piece))
+    yield from _messages(box.reader.content(file, request.offset))
 
 
 @handles("pfs_v2.API/GetFileTAR")
@@ -322,17 +318,29 @@ def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
     if request.url:
         raise Unimplemented("pushing files to a URL is not built in this version of pachybox")
     repo, ref, path = _file_ref(request.file)
-    buffer = bytearray()
-    for file in box.reader.files(repo, ref, path):
-        buffer += _tar_header(file)
-        for piece in box.reader.content(file):
-            buffer += piece
-            if len(buffer) >= _MESSAGE:
-                yield BytesValue(value=bytes(buffer))
-                buffer.clear()
-        buffer += bytes(-file.entry.size % tarfile.BLOCKSIZE)
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
-    yield BytesValue(value=bytes(buffer))
+    yield from _messages(_tar(box, box.reader.files(repo, ref, path)))
+
+
+def _tar(box: Box, found: Iterator[File]) -> Iterator[bytes]:
+    for file in found:
+        yield _tar_header(file)
+        yield from box.reader.content(file)
+        yield bytes(-file.entry.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _messages(pieces: Iterator[bytes]) -> Iterator[Any]:
+    """``pieces`` as BytesValue messages of about 2 MiB."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _MESSAGE or len(held) >= _PIECES:
+            yield Content(held, size)
+            held, size = [], 0
+    if size:
+        yield Content(held, size)
 
 
 def _tar_header(file: File) -> bytes:

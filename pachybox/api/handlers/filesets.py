@@ -14,6 +14,7 @@ from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.files import Raw, modify
 from pachybox.api.handlers.upload import Upload
 from pachybox.api.table import Call, handles
+from pachybox.api.wire import content
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, Unimplemented
 from pachybox.meta.tables import CacheRecord
@@ -118,7 +119,7 @@ def _modify(upload: Upload, requests: Iterator[Any]) -> None:
         following: Any = None
         if request.HasField("append_file"):
             raw = Raw(request, requests, _appended)
-            upload.put_stream(raw.path, raw.read, append=True)
+            upload.put_pieces(raw.path, raw.pieces(), append=True)
             following = raw.next
         elif request.HasField("delete_file"):
             if not request.delete_file.path:
@@ -133,10 +134,10 @@ def _modify(upload: Upload, requests: Iterator[Any]) -> None:
         request = following if following is not None else next(requests, None)
 
 
-def _appended(request: Any) -> tuple[str, bytes] | None:
+def _appended(request: Any) -> tuple[str, memoryview] | None:
     if not request.HasField("append_file"):
         return None
-    return request.append_file.path, request.append_file.data.value
+    return request.append_file.path, content(request, request.append_file.data.value)
 
 
 @handles("storage.Fileset/ReadFileset")

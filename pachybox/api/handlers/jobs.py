@@ -6,28 +6,22 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
 from pachybox.api.definitions import pfs, pps
 from pachybox.api.handlers import batch, box_log
 from pachybox.api.handlers import messages as m
-from pachybox.api.handlers.pps import fill_spec, job_name, no_filter, to_pipeline
+from pachybox.api.handlers.kept import kept
+from pachybox.api.handlers.pps import fill_spec, job_name, to_pipeline
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import PIPELINES
 from pachybox.model.events import Event
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, Repo
-from pachybox.model.pps import (
-    DatumInput,
-    DatumState,
-    JobRecord,
-    Stats,
-)
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline
+from pachybox.model.pps import JobRecord, Stats
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.pfs import wait
-from pachybox.pps.datums import DatumInfo
 from pachybox.pps.lane import Running
 from pachybox.pps.logs import LogLine
 
@@ -121,25 +115,44 @@ def inspect_job_set(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pps_v2.API/ListJob")
 def list_job(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    no_filter(request)
     pipeline = to_pipeline(request.pipeline) if request.pipeline.name else None
     found = box.pps.list_jobs(
         pipeline,
         projects=[p.name or DEFAULT_PROJECT for p in request.projects],
         inputs=[box.pfs.resolve(*m.to_ref(c)) for c in request.input_commit],
         reverse=request.reverse,
+        beyond=_marker(request),
         # of no pipeline in particular: of whatever version
         history=request.history if pipeline is not None else -1,
     )
-    return (job_info(box, r, details=request.details) for r in m.at_most(found, request.number))
+    shown = (job_info(box, r, details=request.details) for r in found)
+    return m.at_most(kept(shown, request.jq_filter, call), request.number)
+
+
+def _marker(request: Any) -> datetime | None:
+    """The moment of the last record of the page before."""
+    if not request.HasField("pagination_marker"):
+        return None
+    try:
+        moment: datetime = request.pagination_marker.ToDatetime(UTC)
+    except (ValueError, OverflowError) as e:
+        raise InvalidArgument(
+            f"pagination_marker is no moment: {e}", "give the last one's created"
+        ) from e
+    return moment
 
 
 @handles("pps_v2.API/ListJobSet")
 def list_job_set(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    no_filter(request)
+    return m.at_most(kept(_job_sets(box, request), request.jq_filter, call), request.number)
+
+
+def _job_sets(box: Box, request: Any) -> Iterator[Any]:
     projects = [p.name or DEFAULT_PROJECT for p in request.projects]
     seen: set[str] = set()
-    for record in box.pps.list_jobs(projects=projects, reverse=request.reverse):
+    for record in box.pps.list_jobs(
+        projects=projects, reverse=request.reverse, beyond=_marker(request)
+    ):
         if record.job.id in seen:
             continue
         seen.add(record.job.id)
@@ -148,8 +161,6 @@ def list_job_set(box: Box, request: Any, call: Call) -> Iterator[Any]:
             job_set=pps.JobSet(id=record.job.id),
             jobs=[job_info(box, r, details=request.details) for r in members],
         )
-        if request.number and len(seen) >= request.number:
-            return
 
 
 @handles("pps_v2.API/SubscribeJob")
@@ -206,72 +217,6 @@ def stop_job(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/DeleteJob")
 def delete_job(box: Box, request: Any, call: Call) -> Any:
     box.pps.delete_job(to_job(box, request.job))
-    return Empty()
-
-
-# ---- datums
-
-_DATUM_STATES = {state: state.value for state in DatumState}
-
-
-def datum_info(info: DatumInfo) -> Any:
-    """pps_v2.DatumInfo."""
-    return pps.DatumInfo(
-        datum=pps.Datum(job=job_name(info.job), id=info.id),
-        state=pps.DatumState.Value(_DATUM_STATES[info.state]),
-        stats=stats(info.stats),
-        data=[_input_file(one) for one in info.inputs],
-    )
-
-
-def _input_file(one: DatumInput) -> Any:
-    repo = Repo(one.project, one.repo)
-    path = f"{one.path}/" if one.is_dir and one.path != "/" else one.path
-    return pfs.FileInfo(
-        file=pfs.File(commit=m.commit(Commit(repo, one.commit), one.branch), path=path),
-        file_type=2 if one.is_dir else 1,
-        size_bytes=one.size,
-        hash=one.hash,
-    )
-
-
-@handles("pps_v2.API/ListDatum")
-def list_datum(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    if request.HasField("input"):
-        spec = {"input": json_format.MessageToDict(request.input, preserving_proto_field_name=True)}
-        job = Job(Pipeline(DEFAULT_PROJECT, ""), CommitId(""))
-        found: Iterator[DatumInfo] = (
-            DatumInfo(job, d.id, DatumState.UNKNOWN, "", Stats(), d.inputs, None)
-            for d in box.pps.preview(box.pps.complete_input(spec))
-        )
-    else:
-        found = box.pps.list_datums(to_job(box, request.job))
-    wanted = {m.enum_name(pps.DatumState, s) for s in request.filter.state}
-    shown: Iterator[DatumInfo] = (i for i in found if not wanted or i.state.value in wanted)
-    if request.reverse:
-        shown = iter(list(shown)[::-1])
-    if request.pagination_marker:
-        shown = _behind(shown, request.pagination_marker)
-    return map(datum_info, m.at_most(shown, request.number))
-
-
-def _behind(found: Iterator[DatumInfo], marker: str) -> Iterator[DatumInfo]:
-    """What comes after the datum with the id ``marker``. NotFound when there is none."""
-    for info in found:
-        if info.id == marker:
-            return found
-    raise NotFound(f"datum {marker} not found", "give the id of the last datum of a page")
-
-
-@handles("pps_v2.API/InspectDatum")
-def inspect_datum(box: Box, request: Any, call: Call) -> Any:
-    job = to_job(box, request.datum.job)
-    return datum_info(box.pps.inspect_datum(job, request.datum.id))
-
-
-@handles("pps_v2.API/RestartDatum")
-def restart_datum(box: Box, request: Any, call: Call) -> Any:
-    box.pps.restart_datum(to_job(box, request.job), list(request.data_filters))
     return Empty()
 
 

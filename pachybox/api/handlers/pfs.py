@@ -19,6 +19,7 @@ from pachybox.model.ids import DEFAULT_PROJECT, Branch, Commit, Repo
 from pachybox.model.pfs import CommitRecord, CommitState, Origin
 from pachybox.model.refs import parse_repo
 from pachybox.pfs import branches, wait
+from pachybox.pps import defaults
 
 _STATES = {
     0: CommitState.STARTED,
@@ -45,7 +46,9 @@ def inspect_project(box: Box, request: Any, call: Call) -> Any:
 @handles("pfs_v2.API/InspectProjectV2")
 def inspect_project_v2(box: Box, request: Any, call: Call) -> Any:
     info = inspect_project(box, request, call)
-    return pfs.InspectProjectV2Response(info=info, defaults_json="{}")
+    found = defaults.get(box.meta, info.project.name)
+    text = found.text if found else defaults.NOTHING
+    return pfs.InspectProjectV2Response(info=info, defaults_json=text)
 
 
 @handles("pfs_v2.API/ListProject")
@@ -127,6 +130,13 @@ def repos_summary(box: Box, request: Any, call: Call) -> Any:
 def create_branch(box: Box, request: Any, call: Call) -> Any:
     batch.submit(box, call, "create_branch", request)
     return Empty()
+
+
+@handles("pachybox.v1.API/CreateBranch")
+def create_bare_branch(box: Box, request: Any, call: Call) -> Any:
+    """As Pachyderm 1.x does: a branch may be without a head, and its followers then are."""
+    batch.submit(box, call, "create_bare_branch", request)
+    return ours.CreateBranchResponse()
 
 
 @handles("pfs_v2.API/InspectBranch")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import json_format
@@ -13,20 +15,20 @@ from pachybox.api.definitions import box as ours
 from pachybox.api.definitions import pfs, pps
 from pachybox.api.handlers import batch
 from pachybox.api.handlers import messages as m
+from pachybox.api.handlers.kept import kept
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.errors import InvalidArgument, Unimplemented
+from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, Job, Pipeline
 from pachybox.model.pps import (
     PipelineRecord,
     PipelineState,
 )
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
-from pachybox.pps import labels, planner
+from pachybox.pps import defaults, labels, planner
 from pachybox.pps.making import Made, no_dry_run
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.spec import from_message_dict
-from pachybox.pps.spec import load as load_specs
 
 # ---- requests
 
@@ -82,7 +84,7 @@ def pipeline_info(box: Box, record: PipelineRecord, *, details: bool) -> Any:
         parallelism=planner.workers_wanted(record.spec),
         type=_type(record),
         user_spec_json=record.user_spec,
-        effective_spec_json=json.dumps(record.spec, sort_keys=True),
+        effective_spec_json=effective_json(record.spec),
         metadata=labels.of_pipeline(box.meta, record.pipeline),
     )
     last = box.pps.last_job(record.pipeline)
@@ -100,13 +102,37 @@ def pipeline_info(box: Box, record: PipelineRecord, *, details: bool) -> Any:
     return made
 
 
-def no_filter(request: Any) -> None:
-    """Refuse a jq filter by name."""
-    if request.jq_filter:
-        raise Unimplemented(
-            "jq filters are not built in this version of pachybox",
-            "filter the JSON lines on the client's side",
-        )
+def effective_json(spec: Mapping[str, Any]) -> str:
+    """A spec as the JSON of a CreatePipelineRequest: lowerCamelCase names, durations in seconds.
+    Fields that Pachyderm does not know keep their names."""
+    return json.dumps(message_dict(spec), sort_keys=True)
+
+
+def message_dict(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """See effective_json."""
+    made: dict[str, Any] = _as_message(spec, pps.CreatePipelineRequest.DESCRIPTOR)
+    return made
+
+
+def _as_message(value: Any, kind: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    made = {}
+    for name, part in value.items():
+        field = kind.fields_by_name.get(name)
+        if field is None:
+            made[name] = part
+            continue
+        below = field.message_type
+        if below is None or below.GetOptions().map_entry:
+            made[field.json_name] = part
+        elif below.full_name == "google.protobuf.Duration":
+            made[field.json_name] = f"{planner.seconds(part):.9f}".rstrip("0").rstrip(".") + "s"
+        elif isinstance(part, list):
+            made[field.json_name] = [_as_message(one, below) for one in part]
+        else:
+            made[field.json_name] = _as_message(part, below)
+    return made
 
 
 # ---- pipelines
@@ -122,6 +148,7 @@ def _put(
     project: str = DEFAULT_PROJECT,
     runner: str = "",
     alone: bool = False,
+    heads: bool = False,
 ) -> tuple[list[Made], list[str]]:
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
     if not call.transaction or request.dry_run:
@@ -134,13 +161,18 @@ def _put(
             dry_run=request.dry_run,
             runner=runner,
             alone=alone,
+            heads=heads,
         )
-    specs = load_specs(text, source, default_project=project)
+    specs = box.pps.specs(text, source, project=project)
     for spec in specs:
         no_dry_run(spec)
         box.pps.check_image(spec, runner)
     made = batch.submit_pipelines(
-        box, call, specs, update=request.update, reprocess=request.reprocess
+        box,
+        call,
+        [replace(spec, heads=heads) for spec in specs],
+        update=request.update,
+        reprocess=request.reprocess,
     )
     return made, [warning for spec in specs for warning in spec.warnings]
 
@@ -187,15 +219,23 @@ def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/CreatePipelineV2")
 def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
     made, _ = _put(
-        box, call, request, request.create_pipeline_request_json, "the request", alone=True
+        box,
+        call,
+        request,
+        request.create_pipeline_request_json,
+        "the request",
+        alone=True,
+        heads=True,
     )
-    text = json.dumps(made[0].spec, sort_keys=True)
+    text = effective_json(made[0].spec)
     return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=text)
 
 
 @handles("pps_v2.API/CreatePipeline")
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
-    spec = from_message_dict(json_format.MessageToDict(request))
+    spec = replace(
+        from_message_dict(json_format.MessageToDict(request), defaults.of(box.meta)), heads=True
+    )
     box.pps.check_image(spec)
     if call.transaction and not spec.dry_run:
         batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)
@@ -214,23 +254,32 @@ def inspect_pipeline(box: Box, request: Any, call: Call) -> Any:
 
 @handles("pps_v2.API/ListPipeline")
 def list_pipeline(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    no_filter(request)
+    found = (
+        pipeline_info(box, record, details=request.details) for record in _listed(box, request)
+    )
+    return kept(found, request.jq_filter, call)
+
+
+def _listed(box: Box, request: Any) -> Iterator[PipelineRecord]:
     projects = [p.name or DEFAULT_PROJECT for p in request.projects]
     if request.pipeline.name:
         found = [box.pps.pipeline(to_pipeline(request.pipeline))]
     else:
         found = box.pps.list_pipelines(projects)
+    if request.commit_set.id:
+        found = box.pps.as_of(found, request.commit_set.id)
     size = request.page.page_size
+    if size < 0 or request.page.page_index < 0:
+        raise InvalidArgument("page.page_size or page.page_index is negative", "count from 0")
     if size:
         found = found[request.page.page_index * size :][:size]
     for record in found:
-        yield pipeline_info(box, record, details=request.details)
+        yield record
         if request.history:
-            older = [v for v in box.pps.versions(record.pipeline) if v.version != record.version]
+            older = [v for v in box.pps.versions(record.pipeline) if v.version < record.version]
             most = None if request.history < 0 else request.history
             for version in older[:most]:
-                then = box.pps.at_version(record, version)
-                yield pipeline_info(box, then, details=request.details)
+                yield box.pps.at_version(record, version)
 
 
 @handles("pps_v2.API/PipelinesSummary")
@@ -258,8 +307,19 @@ def delete_pipeline(box: Box, request: Any, call: Call) -> Any:
         _delete_all(box, [], request.force, request.keep_repo)
         return Empty()
     pipeline = to_pipeline(request.pipeline)
-    box.pps.delete(pipeline, keep_repo=request.keep_repo, force=request.force)
+    with _missing_is_fine(request):
+        box.pps.delete(pipeline, keep_repo=request.keep_repo, force=request.force)
     return Empty()
+
+
+@contextmanager
+def _missing_is_fine(request: Any) -> Iterator[None]:
+    """As in Pachyderm, a pipeline that is not there is an error with ``must_exist`` only."""
+    try:
+        yield
+    except NotFound:
+        if request.must_exist:
+            raise
 
 
 @handles("pps_v2.API/DeletePipelines")
@@ -287,7 +347,8 @@ def start_pipeline(box: Box, request: Any, call: Call) -> Any:
 
 @handles("pps_v2.API/StopPipeline")
 def stop_pipeline(box: Box, request: Any, call: Call) -> Any:
-    box.pps.stop(to_pipeline(request.pipeline))
+    with _missing_is_fine(request):
+        box.pps.stop(to_pipeline(request.pipeline))
     return Empty()
 
 
@@ -300,6 +361,17 @@ def rerun_pipeline(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/RunCron")
 def run_cron(box: Box, request: Any, call: Call) -> Any:
     box.pps.run_cron(to_pipeline(request.pipeline))
+    return Empty()
+
+
+@handles("pps_v2.API/RunPipeline")
+def run_pipeline_on(box: Box, request: Any, call: Call) -> Any:
+    """As Pachyderm 1.x did it; 2.x answers that it is unimplemented."""
+    chosen = []
+    for commit in request.provenance:
+        found = box.pfs.resolve(*m.to_ref(commit))
+        chosen.append(Chosen(found, commit.branch.name, strict=bool(commit.branch.name)))
+    box.pps.run(to_pipeline(request.pipeline), chosen, request.job_id)
     return Empty()
 
 
@@ -350,8 +422,27 @@ def check_status(box: Box, request: Any, call: Call) -> Iterator[Any]:
             )
 
 
+@handles("pps_v2.API/GetKubeEvents")
+def get_kube_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """None: there is no Kubernetes."""
+    return iter(())
+
+
+@handles("pps_v2.API/ListTask")
+def list_task(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """None: datums are handed to workers directly, and ListDatum shows them."""
+    return iter(())
+
+
+@handles("pps_v2.API/QueryLoki")
+def query_loki(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """What a cluster without Loki answers."""
+    raise Refused("loki not configured", "read the logs with GetLogs: pachybox logs")
+
+
 @handles("pps_v2.API/DeleteAll")
 def delete_all(box: Box, request: Any, call: Call) -> Any:
     _delete_all(box, [], True, False)
     box.secrets.delete_all()
+    box.pps.clear_defaults()
     return Empty()

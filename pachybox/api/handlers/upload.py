@@ -6,7 +6,7 @@ so an upload that breaks off leaves no commit, and what it stored is freed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pachybox.api.frames import Copy, Op, PutBatch, PutData, PutFd, Read, Remove, Split, Url
 from pachybox.errors import InvalidArgument
@@ -98,6 +98,11 @@ class Upload:
     def put_stream(self, path: str, read: Read, *, append: bool) -> None:
         """A file of any size, read to its end."""
         digest, size = self._session.put_stream(read)
+        self._put(path, Entry("", Kind.FILE, digest, size), append)
+
+    def put_pieces(self, path: str, pieces: Iterable[memoryview], *, append: bool) -> None:
+        """A file of any size, in pieces as they come."""
+        digest, size = self._session.put_pieces(pieces)
         self._put(path, Entry("", Kind.FILE, digest, size), append)
 
     def _put(self, path: str, entry: Entry, append: bool) -> None:

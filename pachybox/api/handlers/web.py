@@ -11,8 +11,8 @@ from pachybox.api.table import Call
 from pachybox.api.web_door import Download, Listing, Member
 from pachybox.box import Box
 from pachybox.errors import PachyboxError
-from pachybox.model.ids import Repo
 from pachybox.model.pfs import CommitRecord
+from pachybox.model.refs import parse_repo
 from pachybox.pfs.read import File
 
 
@@ -25,7 +25,7 @@ class WebRoutes:
     def page(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download | Listing:
         """A file, or a directory."""
         reader = self._box.reader
-        found = reader.inspect(Repo(project, repo), ref, path)
+        found = reader.inspect(parse_repo(repo, project), ref, path)
         etag, finished = found.entry.hash.hex(), found.commit.finished
         if found.entry.is_dir:
             return Listing(etag, self._entries(found), finished)
@@ -52,7 +52,9 @@ class WebRoutes:
             key = one.project, one.repo, one.ref
             try:
                 if key not in commits:
-                    commits[key] = self._box.reader.commit(Repo(one.project, one.repo), one.ref)
+                    commits[key] = self._box.reader.commit(
+                        parse_repo(one.repo, one.project), one.ref
+                    )
                 found.append((one, commits[key]))
             except PachyboxError as e:
                 yield one, e

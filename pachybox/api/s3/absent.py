@@ -145,7 +145,8 @@ def answer(ask: Ask) -> None:
         ask.send_xml(document(_LISTS[name], tag("IsTruncated", "false")))
     elif name in _GONE:
         ask.send(204)
-    elif name in ("PutBucketAcl", "PutObjectAcl") and private(ask):
+    elif name in ("PutBucketAcl", "PutObjectAcl") and "x-amz-acl" in ask.headers:
+        refuse_headers(ask)
         ask.send(200)
     else:
         raise S3Error("NotImplemented", f"{name} is not built in this version of pachybox.")
@@ -165,11 +166,6 @@ def _acl() -> bytes:
     return document(
         "AccessControlPolicy", f"{owner_xml()}<AccessControlList>{grant}</AccessControlList>"
     )
-
-
-def private(ask: Ask) -> bool:
-    """Whether the access asked for is that which everything has: the owner's alone."""
-    return ask.headers.get("x-amz-acl") in _PRIVATE
 
 
 _PRIVATE = ("private", "bucket-owner-full-control", "bucket-owner-read")

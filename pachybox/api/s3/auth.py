@@ -25,10 +25,8 @@ ACCESS_KEY = "pachybox"
 
 SKEW_S = 15 * 60
 MOST_EXPIRES_S = 7 * 24 * 3600
-_HEADER = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+)\s*,\s*SignedHeaders=([^,\s]+)\s*,"
-    r"\s*Signature=([0-9a-f]{64})\s*"
-)
+_FIELD = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^,\s]+)\s*")
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
 _V2 = re.compile(r"AWS ([^:\s]+):([A-Za-z0-9+/]{27}=)")
 
@@ -105,7 +103,7 @@ class Gate:
         if query.get("X-Amz-Algorithm") != sigv4.ALGORITHM:
             raise S3Error(what, f"X-Amz-Algorithm must be {sigv4.ALGORITHM}.")
         try:
-            access, scope = _credential(query["X-Amz-Credential"])
+            access, scope = credential(query["X-Amz-Credential"])
             timestamp, signed = query["X-Amz-Date"], query["X-Amz-SignedHeaders"]
             expires, signature = query["X-Amz-Expires"], query["X-Amz-Signature"]
         except (KeyError, ValueError):
@@ -115,7 +113,7 @@ class Gate:
         if not _TIMESTAMP.fullmatch(timestamp):
             raise S3Error(what, "X-Amz-Date must be like 20260101T000000Z.")
         if not re.fullmatch(r"[0-9]{1,9}", expires) or int(expires) > MOST_EXPIRES_S:
-            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.")
+            raise S3Error(what, f"X-Amz-Expires must be 0 to {MOST_EXPIRES_S} seconds.", status=403)
         age = time() - _seconds(timestamp)
         if age < -SKEW_S:
             raise S3Error("AccessDenied", "The request is not valid yet.")
@@ -197,10 +195,14 @@ class Gate:
 
 def _parse_header(header: str) -> tuple[str, str, str, str]:
     """Access key, scope, signed headers and signature of an authorization header."""
-    match = _HEADER.fullmatch(header)
+    start, _, rest = header.partition(" ")
+    matches = [_FIELD.fullmatch(field) for field in rest.split(",")]
+    fields = {match[1]: match[2] for match in matches if match is not None}
     try:
-        if match is not None:
-            return *_credential(match[1]), match[2], match[3]
+        if start == sigv4.ALGORITHM and len(fields) == len(matches) == 3:
+            access, scope = credential(fields["Credential"])
+            if _SIGNATURE.fullmatch(fields["Signature"]):
+                return access, scope, fields["SignedHeaders"], fields["Signature"]
     except ValueError:
         pass
     raise S3Error(
@@ -210,8 +212,8 @@ def _parse_header(header: str) -> tuple[str, str, str, str]:
     )
 
 
-def _credential(text: str) -> tuple[str, str]:
-    """Access key and scope. Raises ValueError."""
+def credential(text: str) -> tuple[str, str]:
+    """Access key and scope of ``KEY/YYYYMMDD/REGION/s3/aws4_request``. Raises ValueError."""
     access, date, region, service, end = text.rsplit("/", 4)
     if not access or not re.fullmatch(r"[0-9]{8}", date) or not region:
         raise ValueError(text)

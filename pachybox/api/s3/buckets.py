@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pachybox.api.s3.absent import owner_xml, refuse_headers
 from pachybox.api.s3.context import Ask
 from pachybox.api.s3.errors import S3Error
@@ -11,10 +13,13 @@ from pachybox.api.s3.xml import MOST_BYTES, MalformedXML, Node, document, parse,
 REGION = "PACHYDERM"
 
 
-def read_xml(ask: Ask, root: str) -> Node:
-    """The document of the request's body. Raises MalformedXML, also for another root."""
+def read_xml(ask: Ask, root: str, *, summed: bool = True) -> Node:
+    """The document of the request's body. Raises MalformedXML, also for another root.
+
+    ``summed``: see Payload.
+    """
     try:
-        found = parse(ask.payload().read_all(MOST_BYTES))
+        found = parse(ask.payload(summed=summed).read_all(MOST_BYTES))
     except MalformedXML as e:
         raise S3Error("MalformedXML", f"The XML cannot be read: {e}.") from None
     if found.name != root:
@@ -28,7 +33,7 @@ def list_buckets(ask: Ask) -> None:
     prefix = ask.query.get("prefix", "")
     after = ask.query.get("continuation-token", "")
     text = ask.query.get("max-buckets", "10000")
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 10_000:
         raise S3Error("InvalidArgument", "max-buckets must be 1 to 10000.")
     names = [b for b in found if b.name.startswith(prefix) and b.name > after]
     page = names[: int(text)]
@@ -79,9 +84,9 @@ def get_location(ask: Ask) -> None:
 
 
 def get_versioning(ask: Ask) -> None:
-    """GetBucketVersioning: commits are versions, always."""
-    ask.bucket()
-    ask.send_xml(document("VersioningConfiguration", tag("Status", "Enabled")))
+    """GetBucketVersioning: commits are versions, but in the output of a job."""
+    status = tag("Status", "Enabled") if ask.objects.versioned(ask.bucket()) else ""
+    ask.send_xml(document("VersioningConfiguration", status))
 
 
 def put_versioning(ask: Ask) -> None:

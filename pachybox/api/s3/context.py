@@ -48,9 +48,9 @@ class Ask:
         """The object, in the version the query names. Raises NoSuchKey, NoSuchVersion."""
         return self.objects.get(self.bucket(), self.key, self.query.get("versionId", ""))
 
-    def payload(self) -> Payload:
-        """The body, to be read once."""
-        return Payload(self.request, self.identity)
+    def payload(self, *, summed: bool = True) -> Payload:
+        """The body, to be read once. ``summed``: see Payload."""
+        return Payload(self.request, self.identity, summed=summed)
 
     def send(
         self, status: int, headers: Iterable[Header] = (), body: bytes = b"", kind: str = XML

@@ -24,7 +24,8 @@ def source_of(ask: Ask) -> tuple[Bucket, ObjectInfo]:
     """
     text, _, query = ask.headers["x-amz-copy-source"].partition("?versionId=")
     try:
-        path = unquote_to_bytes(text.encode("latin-1")).decode()
+        # As in a query a plus is a space: some clients write it so, and a true one is %2B in all.
+        path = unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode()
         version_id = unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise S3Error("InvalidArgument", "x-amz-copy-source is not UTF-8.") from None

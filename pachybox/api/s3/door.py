@@ -19,6 +19,7 @@ from pachybox.api.s3 import absent, buckets, copies, deletes, listing, multipart
 from pachybox.api.s3.auth import Gate
 from pachybox.api.s3.context import XML, Ask
 from pachybox.api.s3.errors import NotModified, S3Error, as_s3_error, error_xml
+from pachybox.api.s3.form import is_form, post_object
 from pachybox.api.s3.route import address, check_key, claims, operation, parse_query, virtual_bucket
 from pachybox.api.transport import Gone, TimedOut
 from pachybox.pfs.objects import Objects
@@ -94,12 +95,17 @@ class S3Door:
 
     def _serve(self, ask: Ask, hosts: frozenset[str] | None) -> None:
         request = ask.request
-        if not request.local:
+        form = request.method == "POST" and is_form(request)
+        # With a token a form of another site's page is welcome: its policy is signed.
+        if not request.local and not (form and self._gate.closed):
             guard(request, hosts, self.domains)
         ask.bucket_name, ask.key = address(request, self.domains)
         ask.query = query = parse_query(request.query)
         ask.closed = self._gate.closed
         ask.operation = operation(request.method, ask.bucket_name, ask.key, query, request.headers)
+        if ask.operation == "PostObject":
+            post_object(ask, self._gate)
+            return
         host = request.headers.get("host", "")
         ask.identity = self._gate.check(request, query, virtual_bucket(host, self.domains))
         if len(ask.key) > 255:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pachybox.api.failures import as_error
@@ -140,6 +141,7 @@ _KINDS: tuple[tuple[type[PachyboxError], str], ...] = (
     (InvalidArgument, "InvalidArgument"),
 )
 
+_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REJECTED = {403: "AccessDenied", 405: "MethodNotAllowed", 501: "NotImplemented"}
 
 
@@ -169,5 +171,7 @@ def error_xml(error: S3Error, resource: str, request_id: str, host_id: str) -> b
         "RequestId": request_id,
         "HostId": host_id,
     }
-    inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
+    inner = ""
+    for name, text in fields.items():
+        inner += f"<{name}>{escape(_ILLEGAL.sub('?', text))}</{name}>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()

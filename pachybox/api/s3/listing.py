@@ -40,7 +40,7 @@ def _common(ask: Ask, show: Callable[[str], str], most: int, names: Iterable[str
     inner = tag("Name", ask.bucket_name)
     for name in names:
         value = ask.query.get(name, "")
-        if value or name == "prefix":
+        if value or name in ("prefix", "marker", "key-marker"):
             element = "".join(part.capitalize() for part in name.split("-"))
             inner += f"<{element}>{show(value)}</{element}>"
     inner += tag("MaxKeys", most)
@@ -76,8 +76,6 @@ def list_objects(ask: Ask) -> None:
         min(most, _MOST),
     ) if most else _NOTHING  # fmt: skip
     inner = _common(ask, show, min(most, _MOST), ("prefix", "marker", "delimiter"))
-    if "marker" not in query:
-        inner += "<Marker></Marker>"
     inner += tag("IsTruncated", str(page.truncated).lower())
     if page.truncated:
         inner += f"<NextMarker>{show(page.next)}</NextMarker>"

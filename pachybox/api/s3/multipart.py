@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,14 @@ from pachybox.api.s3.objects import checksums_xml, number_of
 from pachybox.api.s3.puts import attributes_of, receive, version
 from pachybox.api.s3.times import iso
 from pachybox.api.s3.xml import Node, document, tag
-from pachybox.pfs.object_types import MAX_PARTS, ObjectInfo, PartInfo, Upload
+from pachybox.pfs.object_types import (
+    MAX_PARTS,
+    NoSuchKey,
+    NoSuchUpload,
+    ObjectInfo,
+    PartInfo,
+    Upload,
+)
 
 _COPY_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 
@@ -112,7 +120,7 @@ def copy_part(ask: Ask) -> None:
             )
         if int(match[2]) >= info.size:
             raise S3Error(
-                "InvalidRange" if int(match[1]) >= info.size else "InvalidArgument",
+                "InvalidRange",
                 f"Range specified is not valid for source object of size: {info.size}",
             )
         offset, length = int(match[1]), int(match[2]) + 1 - int(match[1])
@@ -196,9 +204,14 @@ class _Chosen:
 
 def complete(ask: Ask) -> None:
     """CompleteMultipartUpload."""
-    upload = _upload(ask)
     condition = of_write(ask.headers)
-    chosen = _chosen(read_xml(ask, "CompleteMultipartUpload"))
+    try:
+        upload = _upload(ask)
+    except NoSuchUpload:
+        _send_completed(ask, _completed_before(ask))
+        return
+    # A checksum in the header is that of the object, not of this body.
+    chosen = _chosen(read_xml(ask, "CompleteMultipartUpload", summed=False))
     known = {part.number: part for part in _all_parts(ask, upload)}
     for part in chosen:
         _check_part(part, known.get(part.number))
@@ -208,10 +221,28 @@ def complete(ask: Ask) -> None:
         raise S3Error("InvalidRequest", "x-amz-mp-object-size is not the size of the parts.")
     checksums = _whole(ask.headers, upload, there)
     info = ask.objects.complete(upload, [(p.number, p.etag) for p in chosen], condition, checksums)
-    _send_completed(ask, info, upload)
+    _send_completed(ask, info)
 
 
-def _send_completed(ask: Ask, info: ObjectInfo, upload: Upload) -> None:
+def _completed_before(ask: Ask) -> ObjectInfo:
+    """The object, where it is what this completion would make: its client lost the first answer.
+
+    Raises NoSuchUpload otherwise.
+    """
+    chosen = _chosen(read_xml(ask, "CompleteMultipartUpload", summed=False))
+    digests = [part.etag for part in chosen]
+    if all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in digests):
+        made = hashlib.md5(bytes.fromhex("".join(digests)), usedforsecurity=False).hexdigest()
+        try:
+            info = ask.objects.get(ask.bucket(), ask.key)
+            if info.attributes.etag == f"{made}-{len(chosen)}":
+                return info
+        except NoSuchKey:
+            pass
+    raise NoSuchUpload(f"upload {ask.query['uploadId'][:80]} not found")
+
+
+def _send_completed(ask: Ask, info: ObjectInfo) -> None:
     host = ask.headers.get("host", "localhost")
     inner = tag("Location", f"http://{host}{ask.request.path}") + tag("Bucket", ask.bucket_name)
     inner += tag("Key", ask.key) + tag("ETag", f'"{info.etag}"')

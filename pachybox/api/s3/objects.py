@@ -171,12 +171,16 @@ def get_object(ask: Ask) -> None:
         response.end()
         return
     pieces = ask.objects.read(info, start, end - start)
-    # The first piece is taken before anything is said: damage found then is an error, not a cut.
-    first = next(pieces)
-    response.begin(status, kind, end - start, headers)
-    _send(first, response)
-    for piece in pieces:
-        _send(piece, response)
+    try:
+        # The first is taken before anything is said: damage found then is an error, not a cut.
+        first = next(pieces)
+        response.begin(status, kind, end - start, headers)
+        _send(first, response)
+        for piece in pieces:
+            _send(piece, response)
+    finally:
+        if close := getattr(pieces, "close", None):
+            close()
     response.end()
 
 
@@ -231,12 +235,11 @@ def _parts_xml(ask: Ask, info: ObjectInfo) -> str:
     inner = tag("PartsCount", len(info.attributes.parts)) + tag("PartNumberMarker", after)
     inner += tag("NextPartNumberMarker", page[-1].number if page else 0)
     inner += tag("MaxParts", most) + tag("IsTruncated", str(len(page) < len(parts)).lower())
-    if info.attributes.checksums:
-        inner += "".join(
-            f"<Part>{checksums_xml(p.checksums)}{tag('PartNumber', p.number)}"
-            f"{tag('Size', p.size)}</Part>"
-            for p in page
-        )
+    inner += "".join(
+        f"<Part>{checksums_xml(p.checksums)}{tag('PartNumber', p.number)}"
+        f"{tag('Size', p.size)}</Part>"
+        for p in page
+    )
     return f"<ObjectParts>{inner}</ObjectParts>"
 
 

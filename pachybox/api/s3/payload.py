@@ -38,8 +38,11 @@ class Payload:
     """One body. ``length`` in plain bytes, None when unknown; ``wanted`` the digests that
     ``verify`` will ask for."""
 
-    def __init__(self, request: Request, identity: Identity) -> None:
-        """Raises S3Error when what is said of the body contradicts itself."""
+    def __init__(self, request: Request, identity: Identity, *, summed: bool = True) -> None:
+        """``summed``: whether a checksum in the headers is this body's.
+
+        Raises S3Error when what is said of the body contradicts itself.
+        """
         headers = request.headers
         self._body: Body = request.body
         self._chunked: AwsChunked | None = None
@@ -69,7 +72,8 @@ class Payload:
             if digest is None or len(digest) != 16:
                 raise S3Error("InvalidDigest", "The Content-MD5 you specified is not valid.")
             self._expect("md5", digest)
-        self._checksums(headers)
+        if summed:
+            self._checksums(headers)
 
     def _stream(self, said: str, length: str | None, identity: Identity) -> None:
         if said.startswith("STREAMING-") and said not in _STREAMS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pachybox.api.s3.absent import refuse_headers
 from pachybox.api.s3.checksums import FULL
@@ -11,7 +11,14 @@ from pachybox.api.s3.context import Ask, Header
 from pachybox.api.s3.errors import S3Error
 from pachybox.api.s3.objects import checksum_headers
 from pachybox.api.s3.payload import Payload
-from pachybox.pfs.object_types import Attributes, ObjectInfo, Stored
+from pachybox.pfs.object_types import (
+    Attributes,
+    Condition,
+    InvalidKey,
+    NoSuchKey,
+    ObjectInfo,
+    Stored,
+)
 from pachybox.pfs.objects import Intake
 
 MOST_BYTES = 5 << 40
@@ -31,6 +38,8 @@ def put_object(ask: Ask) -> None:
     payload = ask.payload()
     payload.need_length()
     described = attributes_of(ask.headers)
+    if condition is not None:
+        refuse_early(ask, condition)
     with ask.objects.intake(payload.wanted, payload.length) as intake:
         stored = receive(payload, intake)
         checksums = payload.verify(stored.digests, stored.size)
@@ -38,6 +47,17 @@ def put_object(ask: Ask) -> None:
             bucket, ask.key, stored, finished(described, stored, checksums), condition
         )
     ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
+
+
+def refuse_early(ask: Ask, condition: Condition) -> None:
+    """Judge the object as it is now, so that a body is not sent in vain. What counts is the
+    judgement at the commit."""
+    try:
+        present = ask.objects.get(ask.bucket(), ask.key)
+    except (NoSuchKey, InvalidKey):
+        condition(None)
+    else:
+        condition(present)
 
 
 def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored:
@@ -53,15 +73,26 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
         if length:
             intake.write(buffer)
         return intake.finish()
+    stored = receive_from(payload.readinto, intake, limit)
+    if length is not None and stored.size != length:
+        raise S3Error("IncompleteBody")
+    return stored
+
+
+def receive_from(source: Callable[[memoryview], int], intake: Intake, limit: int) -> Stored:
+    """Take in all that ``source`` gives. Raises EntityTooLarge past ``limit``."""
     view = memoryview(bytearray(_BUFFER_BYTES))
-    total = 0
-    while n := payload.fill(view):
+    total = held = 0
+    while n := source(view[held:]):
+        held += n
         total += n
         if total > limit:
             raise S3Error("EntityTooLarge")
-        intake.write(view[:n])
-    if length is not None and total != length:
-        raise S3Error("IncompleteBody")
+        if held == len(view):
+            intake.write(view)
+            held = 0
+    if held:
+        intake.write(view[:held])
     return intake.finish()
 
 

@@ -56,9 +56,13 @@ def signed(request: Request) -> bool:
 def claims(request: Request, domains: tuple[str, ...]) -> bool:
     """Whether S3 answers: what is addressed or marked as S3's, and all that is no other door's.
 
-    ``/`` shown to a browser is the page of documents; see ``door.py``.
+    A browser that asks for ``/`` is shown the pages.
     """
     path = request.path
+    if path == "/" and request.method == "GET" and not request.query:
+        headers = request.headers
+        page = "text/html" in headers.get("accept", "") and not signed(request)
+        return not page or bool(virtual_bucket(headers.get("host", ""), domains))
     end = path.find("/", 1)
     if (path[1:end] if end > 0 else path[1:]) not in RESERVED:
         return True

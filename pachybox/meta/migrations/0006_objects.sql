@@ -1,3 +1,8 @@
+-- How often changes that waited in the journal were brought in (pachybox/meta/journal.py).
+
+CREATE TABLE folded (number BIGINT NOT NULL);
+INSERT INTO folded VALUES (0);
+
 -- What S3 says of a commit's objects: the root of a second tree; NULL = nothing.
 ALTER TABLE commits ADD COLUMN attributes BLOB;
 

@@ -38,6 +38,7 @@ class Leaf:
     empty_files: bool = False
     reference: bool = False
     cron: bool = False
+    s3: bool = False
 
     def join_key(self, path: str) -> str:
         """What ``join_on`` makes of a path that the glob matches; empty without one."""
@@ -133,6 +134,7 @@ class _Parser:
             group_by=pfs.get("group_by") or "",
             empty_files=bool(pfs.get("empty_files")),
             reference=bool(pfs.get("reference")),
+            s3=bool(pfs.get("s3")),
         )
 
     def _cron(self, cron: Mapping[str, Any]) -> Leaf:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pachybox.errors import NotReady
 from pachybox.worker.layout import Layout
 from pachybox.worker.wire import DatumResult, DatumTask, Limits, Transform, WorkerSpec
 
 __all__ = [
+    "AsksNext",
     "DatumResult",
     "DatumTask",
     "Finding",
@@ -104,6 +105,22 @@ class Worker(Protocol):
         did not end in good order; later ones raise WorkerLost. Batched code that waits for a
         datum is told that there are no more, and given a moment to end.
         """
+
+
+@runtime_checkable
+class AsksNext(Protocol):
+    """A worker whose batched code can be served from the box (pachybox.pps.pool.Doors)."""
+
+    @property
+    def code_uid(self) -> int:
+        """The user number that its code has on this machine."""
+
+    def next_socket(self) -> str:
+        """The path, for the box, of the socket at which the worker is asked for the next datum.
+        Raises OSError when the worker is gone."""
+
+    def end_code(self) -> None:
+        """Kill its code, which waits for a datum when there are no more. Never raises."""
 
 
 class Runner(Protocol):

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.pps.runners.base import DatumResult, DatumTask, WorkerLost, WorkerSpec
 from pachybox.pps.runners.cgroups import Group
-from pachybox.worker import wire
+from pachybox.worker import descendants, identity, wire
 from pachybox.worker.frames import Splitter
 from pachybox.worker.log import LogFile, LogWriter
+from pachybox.worker.sandbox import BATCH_DIR
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,32 @@ class ProcessWorker:
     def pid(self) -> int:
         """The worker's process number on this machine."""
         return self._process.pid
+
+    @property
+    def code_uid(self) -> int:
+        """See AsksNext.code_uid."""
+        user = self._spec.transform.user
+        return identity.resolve(user).uid if user else os.geteuid()
+
+    def next_socket(self) -> str:
+        """See AsksNext.next_socket."""
+        return f"/proc/{self._init()}/root{BATCH_DIR}/next"
+
+    def end_code(self) -> None:
+        """See AsksNext.end_code."""
+        try:
+            init = self._init()
+            for pid in descendants.children(init):
+                descendants.kill_child(pid, init)
+        except OSError:
+            return  # the worker is gone, and its code with it
+
+    def _init(self) -> int:
+        """The first process of the shim's PID namespace, by its number on this machine."""
+        found = descendants.children(self.pid) if self._process.poll() is None else []
+        if not found:
+            raise ProcessLookupError(f"the worker of {self._spec.pipeline} is gone")
+        return found[0]
 
     def greet(self, seal: Mapping[str, object]) -> None:
         """Hand the worker its pipeline and wait until it is ready. Raises Refused otherwise."""

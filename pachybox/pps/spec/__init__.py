@@ -2,7 +2,8 @@
 
 ``documents`` reads JSON or YAML into values that know their lines; ``fields`` is the table
 of every field; ``shape`` holds a document against the table; ``rules`` and ``inputs`` say what
-may stand together; ``check`` applies them and the defaults.
+may stand together; ``check`` applies them and the defaults; ``overlay`` lays the defaults that
+were set for the box or a project under a spec.
 """
 
 from pachybox.pps.spec.check import (
@@ -12,7 +13,22 @@ from pachybox.pps.spec.check import (
     load,
     load_input,
     problems,
+    read_values,
 )
 from pachybox.pps.spec.documents import Problem
+from pachybox.pps.spec.overlay import DefaultsOf, merged, no_defaults, read_defaults
 
-__all__ = ["Problem", "Spec", "examine", "from_message_dict", "load", "load_input", "problems"]
+__all__ = [
+    "DefaultsOf",
+    "Problem",
+    "Spec",
+    "examine",
+    "from_message_dict",
+    "load",
+    "load_input",
+    "merged",
+    "no_defaults",
+    "problems",
+    "read_defaults",
+    "read_values",
+]

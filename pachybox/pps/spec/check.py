@@ -17,6 +17,7 @@ from pachybox.model.ids import DEFAULT_PROJECT, Pipeline
 from pachybox.pps.spec.documents import Document, Member, Node, Problem, Unreadable, of_plain, read
 from pachybox.pps.spec.fields import FIELDS
 from pachybox.pps.spec.inputs import canonical_input, check_input
+from pachybox.pps.spec.overlay import DefaultsOf, laid_under, no_defaults
 from pachybox.pps.spec.rules import RULES
 from pachybox.pps.spec.shape import Shape
 
@@ -30,7 +31,8 @@ class Spec:
 
     ``canonical`` is the effective spec: snake_case, plain JSON values, defaults filled in,
     without the flags of the request. ``user_text`` is what the user gave for this pipeline,
-    as JSON. ``image`` is empty when none was asked for.
+    as JSON. ``image`` is empty when none was asked for. ``heads``: the branches it reads get
+    an empty commit where they have none, as in Pachyderm 2.x.
     """
 
     pipeline: Pipeline
@@ -41,16 +43,19 @@ class Spec:
     update: bool
     reprocess: bool
     dry_run: bool
+    heads: bool = False
 
 
-def load(text: str, source: str, *, default_project: str) -> list[Spec]:
+def load(
+    text: str, source: str, *, default_project: str, defaults: DefaultsOf = no_defaults
+) -> list[Spec]:
     """The specs of a JSON or YAML text, in order; at least one.
 
     ``source`` is how errors call the text; ``default_project`` is where pipelines live that
     name no project. Raises InvalidArgument with the first problem: source, line, field,
     remedy.
     """
-    specs, found = _read(text, source, default_project)
+    specs, found = _read(text, source, default_project, defaults)
     if found:
         raise _error(found[0], source)
     return specs
@@ -58,13 +63,15 @@ def load(text: str, source: str, *, default_project: str) -> list[Spec]:
 
 def problems(text: str, source: str) -> list[Problem]:
     """Everything wrong with a text, document by document; empty when ``load`` accepts it."""
-    return _read(text, source, DEFAULT_PROJECT)[1]
+    return _read(text, source, DEFAULT_PROJECT, no_defaults)[1]
 
 
-def examine(text: str, source: str, *, default_project: str) -> tuple[list[Spec], list[str]]:
+def examine(
+    text: str, source: str, *, default_project: str, defaults: DefaultsOf = no_defaults
+) -> tuple[list[Spec], list[str]]:
     """The specs of a text that are right, and every problem of the others as ``load`` would
     tell it: source, line, field, remedy."""
-    specs, found = _read(text, source, default_project)
+    specs, found = _read(text, source, default_project, defaults)
     right = [spec for spec in specs if spec.canonical]
     return right, [str(_error(problem, source)) for problem in found]
 
@@ -93,18 +100,37 @@ def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any
     return canonical_input(values["input"], pipeline)
 
 
-def from_message_dict(d: dict[str, Any]) -> Spec:
+def read_values(text: str, source: str) -> list[dict[str, Any]]:
+    """The values of each spec of a text in snake_case, complete or not. Raises InvalidArgument for
+    a field that is not known or has the wrong type."""
+    try:
+        documents = read(text)
+    except Unreadable as e:
+        raise _error(e.problem, source) from e
+    made = []
+    for document in documents:
+        shape = Shape(document.node)
+        made.append(shape.read())
+        if shape.problems:
+            raise _error(shape.problems[0], source)
+    return made
+
+
+def from_message_dict(d: dict[str, Any], defaults: DefaultsOf = no_defaults) -> Spec:
     """The spec of a CreatePipelineRequest given as protobuf JSON (64-bit numbers as text).
 
     Raises InvalidArgument as ``load`` does, without source and line.
     """
-    spec, shape = _one(Document(of_plain(d), json.dumps(d)), "", DEFAULT_PROJECT)
+    document = laid_under(Document(of_plain(d), json.dumps(d)), DEFAULT_PROJECT, defaults)
+    spec, shape = _one(document, "", DEFAULT_PROJECT)
     if shape.problems:
         raise _error(shape.problems[0], "")
     return spec
 
 
-def _read(text: str, source: str, default_project: str) -> tuple[list[Spec], list[Problem]]:
+def _read(
+    text: str, source: str, default_project: str, defaults: DefaultsOf
+) -> tuple[list[Spec], list[Problem]]:
     try:
         documents = read(text)
     except Unreadable as e:
@@ -114,7 +140,8 @@ def _read(text: str, source: str, default_project: str) -> tuple[list[Spec], lis
     specs: list[Spec] = []
     found: list[Problem] = []
     lines: dict[Pipeline, int] = {}
-    for document in documents:
+    for alone in documents:
+        document = laid_under(alone, default_project, defaults)
         spec, shape = _one(document, source, default_project)
         if not shape.problems:
             if first := lines.get(spec.pipeline):

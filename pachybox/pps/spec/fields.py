@@ -185,9 +185,8 @@ _TOP = (
     *_resources("sidecar_resource_limits", "1 2", "caps of the storage sidecar"),
     *_resources("sidecar_resource_requests", "2.6+", "requests of the storage sidecar"),
     Field(
-        "s3_out", _BOOL, "1 2", _LATER, "write output through the S3 gateway",
-        refusal="this version of pachybox has no S3 gateway",
-        instead="remove it and write files to /pfs/out",
+        "s3_out", _BOOL, "1 2", _BUILT,
+        "output goes by S3 (`$S3_ENDPOINT`, bucket `out`), not to /pfs/out; nothing is skipped",
     ),
     *_EGRESS,
     Field("standby", _BOOL, "1", _BUILT, "the older name of autoscaling"),

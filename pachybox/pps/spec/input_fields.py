@@ -37,9 +37,8 @@ _PFS = (
     ),
     Field("input.pfs.empty_files", _BOOL, "1 2", _BUILT, "show names only, files empty"),
     Field(
-        "input.pfs.s3", _BOOL, "1.10+", _LATER, "read through the S3 gateway",
-        refusal="this version of pachybox has no S3 gateway",
-        instead="remove it and read the files under /pfs",
+        "input.pfs.s3", _BOOL, "1.10+", _BUILT,
+        "read by S3 (`$S3_ENDPOINT`, bucket of the input's name), not under /pfs",
     ),
     Field(
         "input.pfs.trigger", _OBJECT, "1.12+", _BUILT, "when a commit is worth a job",

@@ -103,6 +103,8 @@ def _pfs(shape: Shape, pfs: Values, path: str, above: tuple[str, ...], pipeline:
     if "trigger" in pfs:
         _trigger(shape, pfs["trigger"], f"{path}.trigger", branch or "")
     _keys(shape, pfs, path, above)
+    if pfs.get("s3"):
+        _by_s3(shape, pfs, path, above)
 
 
 def _directory(shape: Shape, path: str, name: str, repo: str) -> None:
@@ -116,6 +118,19 @@ def _directory(shape: Shape, path: str, name: str, repo: str) -> None:
             f"{name!r} cannot be a directory under /pfs",
             "use letters, digits, underscores and dashes",
         )
+
+
+def _by_s3(shape: Shape, pfs: Values, path: str, above: tuple[str, ...]) -> None:
+    """What is read by S3 is the whole commit, in one piece."""
+    if pfs.get("glob") not in (None, "", "/"):
+        shape.problem(f"{path}.glob", "an s3 input must have the glob /", 'set it to "/"')
+    for kind in above:
+        if kind != "cross":
+            shape.problem(f"{path}.s3", f"an s3 input may not be in a {kind}", "cross it instead")
+            break
+    for name in ("lazy", "empty_files"):
+        if pfs.get(name):
+            shape.problem(f"{path}.{name}", "does not go with s3", "remove one of the two")
 
 
 def _keys(shape: Shape, pfs: Values, path: str, above: tuple[str, ...]) -> None:
@@ -250,7 +265,7 @@ class _Defaults:
             "glob": pfs["glob"],
             "empty_files": bool(pfs.get("empty_files")),
         }
-        for name in ("join_on", "outer_join", "group_by", "lazy", "reference"):
+        for name in ("join_on", "outer_join", "group_by", "lazy", "reference", "s3"):
             if pfs.get(name):
                 made[name] = pfs[name]
         if (pfs.get("propagation_spec") or {}).get("never"):

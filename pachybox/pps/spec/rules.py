@@ -129,6 +129,8 @@ def _limits(shape: Shape, values: Values, pipeline: Pipeline) -> None:
 def _output(shape: Shape, values: Values, pipeline: Pipeline) -> None:
     if branch := values.get("output_branch"):
         check_branch(shape, "output_branch", branch)
+    if values.get("s3_out") and values.get("service") is not None:
+        shape.problem("s3_out", "a service has no output", "remove it")
 
 
 def _egress(shape: Shape, values: Values, pipeline: Pipeline) -> None:

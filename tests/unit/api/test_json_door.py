@@ -153,6 +153,23 @@ def test_without_preferences_unknown_fields_are_overlooked_with_a_warning(
     assert client.request("POST", "/api/pfs_v2.API/InspectRepo", wrong)[0] == 400
 
 
+@pytest.mark.parametrize("method", ["SubscribeEvents", "Doctor"])
+def test_a_call_ends_with_the_time_it_was_given(client: Raw, served: Served, method: str) -> None:
+    """Results that came before come; the handler sees that it is cancelled."""
+    status, lines = client.call(
+        f"pachybox.v1.API/{method}",
+        {"follow": True} if method == "SubscribeEvents" else {},
+        grpc_timeout="50m",
+    )
+    assert (status, len(lines)) == (200, 2)
+    assert lines[1]["error"]["code"] == 4
+    assert lines[1]["error"]["message"] == "context deadline exceeded"
+    assert served.house.cancelled.wait(10)
+    for wrong in ("50", "5000000000m", "-1S", "x"):
+        assert client.call("versionpb_v2.API/GetVersion", {}, grpc_timeout=wrong)[0] == 400
+    assert client.call("versionpb_v2.API/GetVersion", {}, grpc_timeout="99999999H")[0] == 200
+
+
 def test_a_client_streams_objects_across_and_within_lines(client: Raw, served: Served) -> None:
     """As Go's decoder reads them; braces and quotes inside of strings do not count."""
     body = b"""

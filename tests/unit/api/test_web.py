@@ -171,11 +171,11 @@ def test_large_zips_have_the_fields_of_zip64() -> None:
     def write(data: bytes | memoryview) -> None:
         nonlocal at
         at += len(data)
-        if len(data) < 1 << 26:
+        if not isinstance(data, Huge):
             index.extend(data)
 
-    archive, piece = ZipWriter(write), memoryview(bytes(1 << 26))
-    archive.add("large", 1 << 32, (piece for _ in range(64)), WHEN)
+    archive = ZipWriter(write)
+    archive.add("large", 1 << 32, [Huge()], WHEN)
     archive.add("behind", 2, [b"hi"], WHEN)
     for number in range(70_000):
         archive.add(f"{number}", 0, [], WHEN)
@@ -192,6 +192,13 @@ def test_large_zips_have_the_fields_of_zip64() -> None:
     assert infos[0].date_time == (2026, 1, 2, 3, 4, 6)
     with pytest.raises(ValueError, match="2 bytes instead of 3"):
         archive.add("short", 3, [b"hi"], WHEN)
+
+
+class Huge(bytes):
+    """Bytes that are said to be 4 GiB."""
+
+    def __len__(self) -> int:
+        return 1 << 32
 
 
 class _Holed(io.RawIOBase):
@@ -258,6 +265,18 @@ def test_every_message_has_a_schema(client: Raw) -> None:
     assert b'href="pps_v2/CreatePipelineRequest.schema.json"' in body
     for missing in ("/jsonschema/pps_v2/None.schema.json", "/jsonschema/../x", "/jsonschema/a"):
         assert client.request("GET", missing)[0] == 404
+
+
+def test_a_schema_tells_right_specs_from_wrong_ones() -> None:
+    validator = pytest.importorskip("jsonschema").Draft4Validator
+    _, body = jsonschema.page("/jsonschema/pps_v2/CreatePipelineRequest.schema.json")
+    schema = json.loads(body)
+    validator.check_schema(schema)
+    spec = json.loads(sample(Table().find("pps_v2.API/CreatePipeline")))
+    spec |= {"datumTries": "3", "datumTimeout": "1.5s", "s3Out": None, "metadata": {"labels": {}}}
+    assert list(validator(schema).iter_errors(spec)) == []
+    for wrong in ({"transfrom": {}}, {"datumTries": "three"}, {"autoscaling": 1}, {"input": []}):
+        assert list(validator(schema).iter_errors(spec | wrong)), wrong
 
 
 def test_the_sample_of_a_method_is_a_request_of_it() -> None:

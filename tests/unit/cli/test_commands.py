@@ -348,7 +348,16 @@ def test_specs_come_from_a_file_a_url_or_stdin_as_they_are(
     assert box.last("CreatePipelines").body["text"] == "spec from the web"
     assert "cannot fetch" in run("create", "pipeline", "-f", f"{site}/nothing").err
     assert "cannot read" in run("create", "pipeline", "-f", str(tmp_path / "nothing")).err
-    assert "--jsonnet is not built" in run("create", "pipeline", "--jsonnet", "x").err
+    box.answers["RenderTemplate"] = {"json": "what it made"}
+    run("create", "pipeline", "--jsonnet", f"{site}/spec", "--arg", "a=b=c")
+    asked = box.last("RenderTemplate").body
+    assert (asked["template"], asked["args"]) == ("spec from the web", {"a": "b=c"})
+    assert box.last("CreatePipelines").body["text"] == "what it made"
+    assert (
+        "write --arg KEY=VALUE"
+        in run("create", "pipeline", "--jsonnet", f"{site}/spec", "--arg", "x").err
+    )
+    assert "goes with --jsonnet" in run("create", "pipeline", "--arg", "x=y").err
 
 
 def test_checking_a_spec_prints_what_would_be_used(run: Any, box: Any) -> None:

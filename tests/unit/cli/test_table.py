@@ -58,6 +58,10 @@ fsck -f --zombie R@B --zombie-all
 garbage-collect -m 10MB
 create pipeline -f X -b -p -r X -u X --jsonnet X --arg a=b --dry-run
 update pipeline -f X --reprocess -b -p -r X -u X --jsonnet X --arg a=b
+inspect defaults --cluster
+create defaults --cluster -f X --regenerate --reprocess --dry-run
+update defaults --project X -f X --regenerate --reprocess --dry-run
+delete defaults --cluster
 edit pipeline P --editor X --reprocess -o json
 extract pipeline P -o json
 inspect pipeline P --raw
@@ -112,8 +116,7 @@ connect ADDR --alias N
 completion bash
 """
 UNBUILT = """
-get object, get tag, mount, unmount, shell, create defaults, update defaults,
-inspect defaults, delete defaults,
+get object, get tag, mount, unmount, shell,
 create snapshot, list snapshot, inspect snapshot, delete snapshot,
 config import-kube, auth activate, auth login, auth logout, auth whoami, auth check repo,
 auth get-robot-token, enterprise activate, enterprise get-state, idp list-connector,

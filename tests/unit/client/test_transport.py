@@ -100,7 +100,7 @@ def test_no_box_says_so_and_how_to_start_one(tmp_path: Path) -> None:
 
 def test_the_token_the_transaction_and_the_project_are_sent(box: Any) -> None:
     box.answers["CreateRepo"] = box.answers["InspectRepo"] = {}
-    with Client(box.path, token="s3cret", project="lab", transaction="t1") as client:
+    with Client(box.path, token="s3cret", project="lab", transaction_id="t1") as client:
         client.create_repo("images")
         client.inspect_repo("images")
     made, read = box.last("CreateRepo"), box.last("InspectRepo")

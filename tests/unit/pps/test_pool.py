@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ def spec_of(tmp_path: Path) -> Iterator[SpecOf]:
     with opened(tmp_path) as pfs:
         secrets = Secrets(pfs.meta, tmp_path / "key")
 
-        def made(address: str = "", **fields: Any) -> WorkerSpec:
+        def made(doors: Mapping[str, str] | None = None, **fields: Any) -> WorkerSpec:
             record = PipelineRecord(
                 Pipeline("lab", "edges"), 1, {"transform": {"cmd": ["true"]}, **fields}, "", "salt",
                 PipelineState.RUNNING, "", False, now, now, CommitId("a" * 32),
             )  # fmt: skip
-            return worker_spec(record, Path("/work"), secrets, address)
+            return worker_spec(record, Path("/work"), secrets, doors or {})
 
         yield made
 
@@ -55,9 +55,11 @@ def test_user_code_is_told_what_it_works_for(spec_of: SpecOf) -> None:
         "PPS_SPEC_COMMIT": "a" * 32,
         "PPS_WORKER_IP": "127.0.0.1",
         "PACH_IN_WORKER": "true",
+        "PACH_NAMESPACE": "default",
     }
     assert spec_of().env == env
-    assert spec_of("http://127.0.0.1:7").env == {**env, "PACHYBOX_ADDRESS": "http://127.0.0.1:7"}
+    doors = {"PACHYBOX_ADDRESS": "http://127.0.0.1:7", "PACHD_PEER_SERVICE_PORT": "8"}
+    assert spec_of(doors).env == {**env, **doors}
 
 
 def test_a_set_is_a_number_or_bytes_or_a_share() -> None:

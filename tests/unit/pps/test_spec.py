@@ -120,10 +120,8 @@ def test_a_message_reads_like_a_text() -> None:
     assert "update" not in spec.canonical
     assert json.loads(spec.user_text)["jobTimeout"] == "3600s"
     with pytest.raises(InvalidArgument) as caught:
-        from_message_dict({**EDGES, "s3Out": True})
-    assert str(caught.value) == (
-        "s3_out: this version of pachybox has no S3 gateway; remove it and write files to /pfs/out"
-    )
+        from_message_dict({**EDGES, "podPatch": "[]"})
+    assert str(caught.value).startswith("pod_patch: only the Kubernetes runner takes a patch")
 
 
 def test_the_project_of_the_command_is_where_a_pipeline_lives_that_names_none() -> None:
@@ -446,8 +444,8 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
         'to a repo with "pachybox put file"',
     ),
     (
-        {"s3_out": True},
-        "s3_out: this version of pachybox has no S3 gateway; remove it and write files to /pfs/out",
+        {"s3_out": True, "service": {"internal_port": 80}},
+        "s3_out: a service has no output; remove it",
     ),
     (
         {"pod_patch": "[]"},

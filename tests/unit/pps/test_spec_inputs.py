@@ -112,8 +112,16 @@ REFUSED: list[tuple[Any, str]] = [
         'input.union[0].cross[1].pfs.name: name "a" is used more than once, ...',
     ),
     (
-        {"cross": [pfs(s3=True, glob="/"), pfs("b")]},
-        "input.cross[0].pfs.s3: this version of pachybox has no S3 gateway; remove it and read the files under /pfs",
+        {"cross": [pfs(s3=True, glob="/*"), pfs("b")]},
+        'input.cross[0].pfs.glob: an s3 input must have the glob /; set it to "/"',
+    ),
+    (
+        {"union": [pfs(s3=True, glob="/"), pfs("b")]},
+        "input.union[0].pfs.s3: an s3 input may not be in a union; cross it instead",
+    ),
+    (
+        {"pfs": pfs(s3=True, glob="/", empty_files=True)["pfs"]},
+        "input.pfs.empty_files: does not go with s3; remove one of the two",
     ),
     (
         {"cross": [pfs(), pfs("b", repo_type="meta")]},

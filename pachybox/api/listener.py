@@ -1,0 +1,220 @@
+"""Listening: on the unix socket and TCP, a thread for each connection, until stopped.
+
+What answers the requests is the subclass's: the box's Server, or the S3 door of a job.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pachybox.api.http import Rejected, Request, read_request, rejected
+from pachybox.api.metrics import Metrics
+from pachybox.api.response import JSON, Response, error_json
+from pachybox.api.transport import Attendant, Gone, Limits, TimedOut, Wire
+from pachybox.errors import PachyboxError, Refused
+
+log = logging.getLogger("pachybox.api")
+
+_BACKLOG = 256
+_SUN_PATH = 107  # bytes a unix socket's address can hold
+
+
+class Listener(ABC):
+    """Hands requests to ``answer`` until ``stop``. The other methods are for one thread, the
+    composer's."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._attendant = Attendant()
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._wires: dict[Wire, threading.Thread] = {}
+        self._listeners: list[tuple[socket.socket, threading.Thread]] = []
+        self._unix: list[tuple[Path, int]] = []
+        self._stopping = threading.Event()
+
+    @abstractmethod
+    def answer(self, request: Request, response: Response) -> None:
+        """Answer one request. Raises Gone when nothing more can be said to the client."""
+
+    def listen_unix(self, path: Path) -> None:
+        """Listen at ``path``, for its owner only; a stale socket there is replaced.
+
+        The caller holds the lock on the data directory, so a socket found is stale.
+        """
+        sock = socket.socket(socket.AF_UNIX)
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        # Made under another name and closed to others before it is renamed to its own:
+        # at no moment can another user connect, or a client find a socket nobody serves.
+        with _short(new) as address:
+            sock.bind(address)
+        new.chmod(0o600)
+        sock.listen(_BACKLOG)
+        inode = new.stat().st_ino
+        new.rename(path)
+        self._unix.append((path, inode))
+        self._accept(sock, f"unix:{path}")
+
+    def listen_tcp(self, host: str, port: int, *, remote: bool = False) -> tuple[str, int]:
+        """Listen at ``host``:``port`` (0 = any free port); returns where it does.
+
+        Raises Refused when ``host`` is not loopback and ``remote`` is not set, or when
+        the port is taken.
+        """
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        if not remote and not ipaddress.ip_address(address[0]).is_loopback:
+            raise Refused(
+                f"{host} is reachable from other machines", "listen on 127.0.0.1, or set a token"
+            )
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(address)
+        except OSError as e:
+            sock.close()
+            raise Refused(
+                f"cannot listen on {host}:{port}: {e.strerror}",
+                "stop what uses the port, or set http_port = 0 for any free one",
+            ) from e
+        sock.listen(_BACKLOG)
+        bound: tuple[str, int] = sock.getsockname()[:2]
+        self._accept(sock, f"http://{bound[0]}:{bound[1]}")
+        return bound
+
+    def _accept(self, sock: socket.socket, name: str) -> None:
+        thread = threading.Thread(
+            target=self._listen, args=(sock,), name=f"api-accept-{name}", daemon=True
+        )
+        self._listeners.append((sock, thread))
+        thread.start()
+        log.info("listening address=%s", name)
+
+    def _listen(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError as e:
+                if not self._stopping.is_set():
+                    log.warning("accept failed error=%r", e)
+                    self._stopping.wait(0.1)  # descriptors ran out: let some connections end
+                continue
+            try:
+                self._admit(Wire(sock, self._limits))
+            except (OSError, RuntimeError) as e:
+                log.warning("connection not served error=%r", e)  # no thread could be made
+                sock.close()
+
+    def _admit(self, wire: Wire) -> None:
+        thread = threading.Thread(target=self._serve, args=(wire,), name="api", daemon=True)
+        with self._lock:
+            full = len(self._wires) >= self._limits.connections
+            if not full:
+                thread.start()  # its first step waits for nothing that this lock guards
+                self._wires[wire] = thread
+                self._metrics.connected(1)
+        if full:
+            wire.try_send(_FULL)
+            wire.close()
+
+    def _serve(self, wire: Wire) -> None:
+        self._attendant.watch(wire.sock, wire.left)
+        try:
+            while not self._stopping.is_set() and self._one(wire):
+                pass
+        except (Gone, TimedOut, Rejected, PachyboxError):
+            pass  # nothing can be said to this client any more
+        except Exception:
+            log.exception("connection failed")
+        finally:
+            self._attendant.unwatch(wire.sock)
+            wire.close()
+            with self._lock:
+                del self._wires[wire]
+                self._metrics.connected(-1)
+
+    def _one(self, wire: Wire) -> bool:
+        """Serve one request; whether the connection can carry another."""
+        try:
+            request = read_request(wire, self._limits)
+        except TimedOut:
+            _dismiss(wire, rejected(408, "the request's head came too slowly"))
+            return False
+        except Rejected as e:
+            _dismiss(wire, e)
+            return False
+        if request is None:
+            return False
+        response = Response(wire, request)
+        try:
+            self.answer(request, response)
+        finally:
+            wire.on_gone = None
+            wire.close_fds()
+        if response.keep_alive and not wire.gone and request.body.drain():
+            return True
+        if not request.body.finished:
+            wire.linger()
+        return False
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.
+
+        A second call does nothing.
+        """
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        for listener, thread in self._listeners:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+            thread.join()
+            listener.close()
+        for path, inode in self._unix:
+            try:
+                if path.stat().st_ino == inode:
+                    path.unlink()
+            except FileNotFoundError:
+                pass
+        with self._lock:
+            wires = dict(self._wires)
+        for wire in wires:
+            wire.hang_up(socket.SHUT_RD)
+        for wire, thread in wires.items():
+            thread.join(grace_s)
+            if thread.is_alive():
+                wire.hang_up(socket.SHUT_RDWR)
+                thread.join(1.0)
+        self._attendant.stop()
+
+
+def _dismiss(wire: Wire, refusal: Rejected) -> None:
+    Response(wire, None).send(refusal.status, JSON, error_json(refusal.error).encode())
+    wire.linger(0.5)
+
+
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """An address for ``path`` that fits a unix socket's, however deep the directory is."""
+    if len(os.fsencode(path)) <= _SUN_PATH:
+        yield str(path)
+        return
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)

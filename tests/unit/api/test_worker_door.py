@@ -1,0 +1,40 @@
+"""Whose processes the worker API hears."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from pachybox.api.worker_door import _owner
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(
+    ("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::ffff:127.0.0.1")]
+)
+def test_the_owner_of_a_connection_is_found(family: int, address: str) -> None:
+    wanted = NOBODY if os.geteuid() == 0 else os.geteuid()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        child = os.fork()
+        if child == 0:
+            os.setuid(wanted)
+            try:
+                with socket.socket(family) as to:
+                    to.connect((address, door.getsockname()[1]))
+                    to.recv(1)
+            finally:
+                os._exit(0)
+        door.settimeout(10)
+        with door.accept()[0] as taken:
+            assert _owner(f"ipv4:127.0.0.1:{taken.getpeername()[1]}") == wanted
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    "peer", ["", "unix:", "ipv4:127.0.0.1:1", "ipv4:10.0.0.1:5", "ipv6:[::1]:5"]
+)
+def test_who_is_not_found_is_nobody(peer: str) -> None:
+    assert _owner(peer) == -1

@@ -1,0 +1,123 @@
+"""The journal in front of the database: durable at once, folded in before anybody can tell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.writer import Meta, Tx
+from pachybox.model.ids import Branch, Commit, CommitId, Hash, Repo, new_commit_id
+from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
+HOME = Repo("default", "r")
+
+
+def commit(id_: CommitId, seq: int = 1) -> CommitRecord:
+    return CommitRecord(
+        Commit(HOME, id_), "master", None, Origin.USER, "ü\n\"", seq, NOW, None, "",
+        Hash(b"r" * 32), 5, 1, (), {}, Hash(b"a" * 32),
+    )  # fmt: skip
+
+
+def branch(head: CommitId | None) -> BranchRecord:
+    return BranchRecord(Branch(HOME, "master"), head, (), NOW, NOW)
+
+
+def started(path: Path) -> Meta:
+    meta = Meta(path, clock=lambda: NOW)
+
+    def make(tx: Tx) -> None:
+        tx.put(REPOS, RepoRecord(HOME, "", NOW))
+        tx.put(BRANCHES, branch(None))
+
+    meta.write(make)
+    return meta
+
+
+def put(record: CommitRecord) -> Callable[[Tx], None]:
+    def run(tx: Tx) -> None:
+        tx.add(COMMITS, record)
+        tx.put(BRANCHES, branch(record.commit.id))
+        tx.event("commit.started", id=record.commit.id)
+
+    return run
+
+
+def killed(path: Path, to: Path) -> Path:
+    """What a kill -9 would leave of the files now."""
+    to.mkdir()
+    for file in path.parent.iterdir():
+        if file.name.startswith(path.name) and file.is_file():
+            shutil.copy(file, to / file.name)
+    return to / path.name
+
+
+def test_quick_changes_outlive_a_kill(tmp_path: Path) -> None:
+    """Nothing is in the database yet, and after a kill all of it is there: also what a second
+    change made of a record, and a change that went to the database itself."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    one, two, three = (commit(new_commit_id(), seq) for seq in (1, 2, 3))
+    meta.write(put(one), quick=True)
+    meta.write(put(two), quick=True)
+    meta.write(lambda tx: tx.put(COMMITS, replace(two, size=9)), quick=True)
+    cut = killed(path, tmp_path / "a")
+    meta.write(put(three))
+    meta.write(lambda tx: tx.put(COMMITS, replace(one, error="e")), quick=True)
+    cut_later = killed(path, tmp_path / "b")
+    assert meta.get(COMMITS, two.commit) == replace(two, size=9)
+    meta.close()
+
+    again = Meta(cut, clock=lambda: NOW)
+    found = again.select(COMMITS, "ORDER BY seq")
+    assert found == [one, replace(two, size=9)]
+    assert again.get(BRANCHES, Branch(HOME, "master")) == branch(two.commit.id)
+    assert [e.kind for e in again.events(0)] == ["commit.started"] * 2
+    again.close()
+    later = Meta(cut_later, clock=lambda: NOW)
+    found = later.select(COMMITS, "ORDER BY seq")
+    assert found == [replace(one, error="e"), replace(two, size=9), three]
+    later.close()
+
+
+def test_reads_by_sql_see_quick_changes(tmp_path: Path) -> None:
+    """select, cursors and changes of their own transaction see what waits."""
+    meta = started(tmp_path / "m.duckdb")
+    one, two = commit(new_commit_id()), commit(new_commit_id(), 2)
+    meta.write(put(one), quick=True)
+    assert meta.select(COMMITS, "") == [one]
+    meta.write(put(two), quick=True)
+    seen = meta.write(lambda tx: tx.select(COMMITS, "ORDER BY seq"), solo=True)
+    assert seen == [one, two]
+    meta.close()
+
+
+def test_what_is_folded_in_is_not_made_again(tmp_path: Path) -> None:
+    """Lines that stay in the file behind a folding do not undo what came after it, and a line
+    that is not whole ends the journal."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    one, two = commit(new_commit_id()), commit(new_commit_id(), 2)
+    meta.write(put(one), quick=True)
+    meta.write(lambda tx: tx.put(COMMITS, replace(one, size=7)))
+    cut = killed(path, tmp_path / "a")
+    meta.write(put(two), quick=True)
+    torn = killed(path, tmp_path / "b")
+    meta.close()
+    again = Meta(cut, clock=lambda: NOW)
+    assert again.select(COMMITS, "") == [replace(one, size=7)]
+    again.close()
+
+    journal = torn.with_name(f"{torn.name}.journal")
+    data = bytearray(journal.read_bytes())
+    data[data.index(b"\n") - 1] ^= 1
+    journal.write_bytes(data)
+    torn.with_name(f"{torn.name}.seen").unlink()  # it would tell, as it should
+    left = Meta(torn, clock=lambda: NOW)
+    assert left.select(COMMITS, "") == [replace(one, size=7)]
+    left.close()

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pachybox.api.zstd import Malformed, decompress, raw_frame
+from pachybox.api.zstd import decompress, raw_frame
+from pachybox.api.zstd_bits import Malformed
 from pachybox.errors import InvalidArgument
 
 _VERSION = 1

@@ -40,6 +40,7 @@ from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
 from pachybox.store.blobs import BlobStore
+from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
 
 log = logging.getLogger("pachybox.box")
@@ -298,6 +299,16 @@ class Box:
         """Free content that nothing names, and filesets whose time is over."""
         self.filesets.expire()
         return care.collect_garbage(self.pfs)
+
+    def check_storage(self, begin: bytes = b"", end: bytes = b"", *, read: bool = False) -> int:
+        """How many pieces of content there are whose hash is from ``begin`` to before ``end``
+        (b"": to the last). With ``read`` all content is read; raises Corrupt at the first that
+        is not true."""
+        if read:
+            for problem in check(self.blobs):
+                if problem.level == "error":
+                    raise Corrupt(f"{problem.thing}: {problem.detail}", "run fsck")
+        return sum(begin <= h and (not end or h < end) for h in hashes(self.blobs))
 
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
         """See care.fsck."""

@@ -320,7 +320,9 @@ class Box:
 
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
-        return restore(self.pfs, readinto, self.config.home / "work")
+        figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.objects.windows.finish_left()
+        return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

@@ -61,7 +61,7 @@ class Jobs(Base):
             PPS,
             "ListJob",
             pipeline=pipeline_message(pipeline, self.project) if pipeline else None,
-            projects=None if all_projects else [project_message(self.project)],
+            projects=None if all_projects or pipeline else [project_message(self.project)],
             input_commit=messages(inputs, lambda c: commit_message(c, self.project)),
             history=str(history) if history else None,
             number=str(number) if number else None,

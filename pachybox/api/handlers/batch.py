@@ -25,7 +25,14 @@ from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
+from pachybox.model.ids import (
+    DEFAULT_PROJECT,
+    Commit,
+    CommitId,
+    Job,
+    Pipeline,
+    new_commit_id,
+)
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change, View

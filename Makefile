@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clients test check format bench lock clean
+.PHONY: help setup demo clients test fuzz check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ clients: $(STAMP) ## .venvs with the real clients that tests drive a box with
 
 test: clients ## all tests; ARGS='tests/unit -k glob' for some
 	@$(PY) -m pytest $(or $(ARGS),-n auto --dist worksteal)
+
+fuzz: $(STAMP) ## 20,000 odd requests to every door; ARGS='2000 s3' for fewer, to one
+	@$(PY) -m tests.fuzz $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/ruff format --check .

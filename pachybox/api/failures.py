@@ -14,9 +14,13 @@ log = logging.getLogger("pachybox.api")
 
 
 def as_error(error: BaseException, method: str) -> PachyboxError:
-    """The error to answer with. Unexpected ones are logged under an id the client is told."""
+    """The error to answer with. Unexpected ones are logged under an id the client is told.
+
+    It comes without its traceback: that holds the frames it went through, and a frame that names
+    the error would hold it, so that a request's buffers lived on until the next look for cycles.
+    """
     if isinstance(error, PachyboxError):
-        return error
+        return error.with_traceback(None)
     if isinstance(error, Rejected):
         return error.error
     if isinstance(error, TimedOut):

@@ -20,6 +20,7 @@ from pachybox.errors import InvalidArgument
 
 MAX_DATA_BYTES = 4 << 20  # of one frame
 MAX_HEADER_BYTES = 16 << 20
+_PIECE = 256 << 10
 _LENGTH = struct.Struct("<I")
 _FILES = ("p", "a")
 _DATA = ("p", "a", "s")  # the operations which have data bytes
@@ -165,7 +166,7 @@ class FrameReader:
             return []
         if length > MAX_HEADER_BYTES:
             _malformed(f"its header has {length} bytes", "cut it into smaller frames")
-        text = bytes(self._exactly(memoryview(bytearray(length))))
+        text = self._text(length)
         try:
             ops = json.loads(text)
         except (ValueError, RecursionError) as e:
@@ -178,6 +179,13 @@ class FrameReader:
             except UnicodeEncodeError:
                 _malformed("a path is not Unicode")
         return ops
+
+    def _text(self, length: int) -> bytes:
+        """The header's bytes. Room is made as they come: a length says nothing of them."""
+        text = bytearray()
+        while len(text) < length:
+            text += self._exactly(memoryview(bytearray(min(length - len(text), _PIECE))))
+        return bytes(text)
 
     def _exactly(self, target: memoryview) -> memoryview:
         if self._body.fill(target) != len(target):

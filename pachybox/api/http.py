@@ -24,6 +24,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _TRAILER_LINES = 100
+_ROOM = 1 << 20  # made at once for a body whose length is known
 
 
 class Rejected(Exception):
@@ -221,20 +222,20 @@ class Body:
         if not self._chunked and self._left > limit:
             raise too_large(limit)
         deadline = monotonic() + seconds
-        data = bytearray(0 if self._chunked else self._left)
-        whole = memoryview(data)
-        piece = memoryview(bytearray(64 << 10))
-        pieces, got = [], 0
+        data = bytearray()
+        got = 0
         while not self.finished:
-            n = self.readinto(piece if self._chunked else whole[got:])
-            got += n
-            if self._chunked:
-                pieces.append(bytes(piece[:n]))
-                if got > limit:
-                    raise too_large(limit)
+            if got == len(data):  # room is made as bytes come: a length alone takes none
+                more = 0 if self._chunked else min(self._left, max(got, _ROOM))
+                data += bytes(more or max(got, 64 << 10))
+            with memoryview(data) as whole, whole[got:] as target:
+                got += self.readinto(target)
+            if got > limit:
+                raise too_large(limit)
             if monotonic() > deadline:
                 raise TimedOut
-        return b"".join(pieces) if self._chunked else data
+        del data[got:]
+        return data
 
     def lines(self, limit: int) -> Iterator[bytes]:
         """The body's lines without their ends, empty ones left out.

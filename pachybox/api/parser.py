@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _MAX_DEPTH = 100
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _UNREADABLE = (
     json_format.ParseError,
     ValueError,
@@ -41,6 +42,10 @@ def parse(text: bytes | bytearray, cls: Any, ignored: Callable[[str], object] | 
         return message
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as e:
+        raise InvalidArgument("the request cannot be read: it has half a surrogate pair") from e
     except RecursionError as e:
         raise InvalidArgument("the request is nested too deeply") from e
     except (ValueError, UnicodeDecodeError) as e:

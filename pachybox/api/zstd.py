@@ -13,12 +13,10 @@ from functools import cache
 
 import xxhash
 
+from pachybox.api.zstd_bits import Backward, Fse, Malformed, fse, read_fse
+
 _MAGIC = 0xFD2FB528
 _BLOCK = 128 << 10
-
-
-class Malformed(ValueError):
-    """What was given is no Zstandard frame, or unpacks to too much."""
 
 
 def decompress(data: bytes, limit: int) -> bytes:
@@ -90,109 +88,6 @@ def _frame(data: bytes, at: int, out: bytearray, limit: int) -> int:
     return at
 
 
-# ---- bits
-
-
-class _Backward:
-    """A stream of bits read from its end, where a 1 marks it."""
-
-    def __init__(self, data: bytes) -> None:
-        if not data or not data[-1]:
-            raise Malformed("a stream of bits has no end")
-        self._data = data
-        self.left = len(data) * 8 - 9 + data[-1].bit_length()
-
-    def peek(self, count: int) -> int:
-        """The next ``count`` bits (at most 32); zeros follow past the start."""
-        low = self.left - count
-        if low >= 0:
-            word = int.from_bytes(self._data[low >> 3 : (low >> 3) + 8], "little")
-            return word >> (low & 7) & ((1 << count) - 1)
-        word = int.from_bytes(self._data[:8], "little") & ((1 << max(self.left, 0)) - 1)
-        return word << -low & ((1 << count) - 1)
-
-    def read(self, count: int) -> int:
-        """Take ``count`` bits. Raises Malformed when there are fewer."""
-        found = self.peek(count)
-        self.left -= count
-        if self.left < 0:
-            raise Malformed("a stream of bits ends too early")
-        return found
-
-
-# ---- finite state entropy
-
-
-@dataclass(slots=True)
-class _Fse:
-    """A decoding table: for each state its symbol, and how the next state is found."""
-
-    log: int
-    symbol: list[int]
-    bits: list[int] = field(default_factory=list)
-    base: list[int] = field(default_factory=list)
-
-
-def _fse(chances: Sequence[int], log: int) -> _Fse:
-    size = 1 << log
-    symbol, high = [0] * size, size
-    for s, chance in enumerate(chances):
-        if chance == -1:
-            high -= 1
-            symbol[high] = s
-    step, at = (size >> 1) + (size >> 3) + 3, 0
-    for s, chance in enumerate(chances):
-        for _ in range(chance):
-            symbol[at] = s
-            at = (at + step) & (size - 1)
-            while at >= high:
-                at = (at + step) & (size - 1)
-    if at:
-        raise Malformed("a table of states is not full")
-    table = _Fse(log, symbol)
-    following = [max(chance, 1) for chance in chances]
-    for s in symbol:
-        x = following[s]
-        following[s] += 1
-        bits = log - x.bit_length() + 1
-        table.bits.append(bits)
-        table.base.append((x << bits) - size)
-    return table
-
-
-def _read_fse(data: bytes, at: int, most_log: int, most_symbols: int) -> tuple[_Fse, int]:
-    """A table as it is described at ``at``; also where the description ends."""
-    word = int.from_bytes(data[at : at + 320], "little")
-    log, used = (word & 15) + 5, 4
-    if log > most_log:
-        raise Malformed("a table of states is too large")
-    left, chances = 1 << log, list[int]()
-    while left > 0 and len(chances) < most_symbols:
-        bits = (left + 1).bit_length()
-        value = word >> used & ((1 << bits) - 1)
-        lower = (1 << (bits - 1)) - 1
-        threshold = (1 << bits) - 2 - left
-        if value & lower < threshold:
-            value &= lower
-            used += bits - 1
-        else:
-            if value > lower:
-                value -= threshold
-            used += bits
-        chances.append(value - 1)
-        left -= abs(value - 1)
-        while value == 1:  # after a symbol that never comes: how many more of them
-            more = word >> used & 3
-            used += 2
-            chances += [0] * more
-            if more < 3:
-                break
-    end = at + (used + 7) // 8
-    if left or len(chances) > most_symbols or end > len(data):
-        raise Malformed("a table of states is malformed")
-    return _fse(chances, log), end
-
-
 # ---- literals
 
 
@@ -202,7 +97,7 @@ class _State:
 
     offsets: list[int] = field(default_factory=lambda: [1, 4, 8])
     huffman: tuple[int, list[tuple[int, int]]] | None = None
-    tables: list[_Fse | None] = field(default_factory=lambda: [None, None, None])
+    tables: list[Fse | None] = field(default_factory=lambda: [None, None, None])
 
 
 def _literals(block: bytes, state: _State) -> tuple[bytes, int]:
@@ -271,8 +166,8 @@ def _huffman(data: bytes) -> tuple[tuple[int, list[tuple[int, int]]], int]:
 
 def _weights(data: bytes) -> list[int]:
     """Weights packed by two states that take turns."""
-    table, at = _read_fse(data, 0, 6, 16)
-    stream = _Backward(data[at:])
+    table, at = read_fse(data, 0, 6, 16)
+    stream = Backward(data[at:])
     states = [stream.read(table.log), stream.read(table.log)]
     out: list[int] = []
     turn = 0
@@ -290,7 +185,7 @@ def _weights(data: bytes) -> list[int]:
 
 def _unpack(data: bytes, count: int, huffman: tuple[int, list[tuple[int, int]]]) -> bytes:
     log, table = huffman
-    stream = _Backward(data)
+    stream = Backward(data)
     out = bytearray()
     for _ in range(count):
         symbol, bits = table[stream.peek(log)]
@@ -325,15 +220,15 @@ _MOST = ((9, 36), (8, 32), (9, 53))  # accuracy and symbols: literals, offsets, 
 
 
 @cache
-def _usual(which: int) -> _Fse:
+def _usual(which: int) -> Fse:
     log, chances = _USUAL[which]
-    return _fse(chances, log)
+    return fse(chances, log)
 
 
-def _tables(block: bytes, at: int, modes: int, state: _State) -> tuple[list[_Fse], int]:
+def _tables(block: bytes, at: int, modes: int, state: _State) -> tuple[list[Fse], int]:
     if modes & 3:
         raise Malformed("a reserved bit is set")
-    found: list[_Fse] = []
+    found: list[Fse] = []
     for which in range(3):
         mode = modes >> (6 - 2 * which) & 3
         table = state.tables[which]
@@ -342,10 +237,10 @@ def _tables(block: bytes, at: int, modes: int, state: _State) -> tuple[list[_Fse
         elif mode == 1:
             if block[at] >= _MOST[which][1]:
                 raise Malformed("a symbol is out of range")
-            table = _Fse(0, [block[at]], [0], [0])
+            table = Fse(0, [block[at]], [0], [0])
             at += 1
         elif mode == 2:
-            table, at = _read_fse(block, at, *_MOST[which])
+            table, at = read_fse(block, at, *_MOST[which])
         if table is None:
             raise Malformed("a table of states is missing")
         state.tables[which] = table
@@ -366,7 +261,7 @@ def _block(block: bytes, state: _State, out: bytearray, start: int, limit: int) 
     taken, end = 0, len(out) + _BLOCK
     if count:
         tables, at = _tables(block, at + 1, block[at], state)
-        stream = _Backward(block[at:])
+        stream = Backward(block[at:])
         states = [stream.read(table.log) for table in tables]
         for number in range(count):
             low, match, offset = _sequence(tables, states, stream, state.offsets)
@@ -387,7 +282,7 @@ def _block(block: bytes, state: _State, out: bytearray, start: int, limit: int) 
 
 
 def _sequence(
-    tables: list[_Fse], states: list[int], stream: _Backward, offsets: list[int]
+    tables: list[Fse], states: list[int], stream: Backward, offsets: list[int]
 ) -> tuple[int, int, int]:
     """How many literals, how long a match, how far back; ``offsets`` are the last three."""
     low_code, far_code, match_code = (

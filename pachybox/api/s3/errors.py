@@ -148,7 +148,7 @@ _REJECTED = {403: "AccessDenied", 405: "MethodNotAllowed", 501: "NotImplemented"
 def as_s3_error(error: BaseException, operation: str) -> S3Error:
     """The error to answer with; an unexpected one is logged under an id the client is told."""
     if isinstance(error, S3Error):
-        return error
+        return error.with_traceback(None)  # see as_error
     if isinstance(error, TimedOut):
         return S3Error("RequestTimeout")
     if isinstance(error, Rejected):

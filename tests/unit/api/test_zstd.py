@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pachybox.api.zstd import Malformed, decompress, raw_frame
+from pachybox.api.zstd import decompress, raw_frame
+from pachybox.api.zstd_bits import Malformed
 
 LIBRARY = ctypes.util.find_library("zstd")
 DOC = b"default/images@master:/\0default/montage@master:/montage.png\0"

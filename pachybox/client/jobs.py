@@ -165,7 +165,7 @@ class Datums(Base):
         bare = {"id": job} if job and "@" not in job else None
         where = bare or (job_message(job, self.project) if job else None)
         return self.stream(
-            PPS,
+            BOX,
             "GetLogs",
             pipeline=pipeline_message(pipeline, self.project) if pipeline else None,
             job=where,

@@ -228,6 +228,17 @@ _LONGEST = timedelta(days=36_500)  # further back no clock reaches
 
 @handles("pps_v2.API/GetLogs")
 def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """All lines, as in Pachyderm: its clients choose by ``user``."""
+    return _logs(box, request, call, everything=True)
+
+
+@handles("pachybox.v1.API/GetLogs")
+def get_user_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """The lines of users' programs; with ``master`` all."""
+    return _logs(box, request, call, everything=request.master)
+
+
+def _logs(box: Box, request: Any, call: Call, *, everything: bool) -> Iterator[Any]:
     job = request.datum.job if request.datum.id else request.job
     wanted: list[Job] | Pipeline
     if job.id:
@@ -245,7 +256,7 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
         wanted,
         datum=request.datum.id,
         filters=list(request.data_filters),
-        everything=request.master,
+        everything=everything,
         follow=request.follow,
         tail=request.tail,
         since=since,

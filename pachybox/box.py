@@ -40,6 +40,7 @@ from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
 from pachybox.store.blobs import BlobStore
+from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
 
 log = logging.getLogger("pachybox.box")
@@ -299,6 +300,16 @@ class Box:
         self.filesets.expire()
         return care.collect_garbage(self.pfs)
 
+    def check_storage(self, begin: bytes = b"", end: bytes = b"", *, read: bool = False) -> int:
+        """How many pieces of content there are whose hash is from ``begin`` to before ``end``
+        (b"": to the last). With ``read`` all content is read; raises Corrupt at the first that
+        is not true."""
+        if read:
+            for problem in check(self.blobs):
+                if problem.level == "error":
+                    raise Corrupt(f"{problem.thing}: {problem.detail}", "run fsck")
+        return sum(begin <= h and (not end or h < end) for h in hashes(self.blobs))
+
     def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
         """See care.fsck."""
         return care.fsck(self.pfs, fix=fix)
@@ -309,7 +320,9 @@ class Box:
 
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
-        return restore(self.pfs, readinto, self.config.home / "work")
+        figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.objects.windows.finish_left()
+        return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

@@ -30,6 +30,7 @@ from pachybox.api.handlers import (
     pfs,
     pps,
     query_logs,
+    reading,
     secrets,
     system,
     templates,
@@ -50,7 +51,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug),
+    *(system, cluster, debug, reading),
 )
 
 

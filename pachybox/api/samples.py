@@ -18,6 +18,7 @@ Json = dict[str, Any]
 _ID = "0123456789abcdef0123456789abcdef"
 _REPO: Json = {"name": "images", "type": "user", "project": {"name": "default"}}
 _BRANCH: Json = {"repo": _REPO, "name": "master"}
+_BRANCH_PICKER: Json = {"name": {"repo": {"name": _REPO}, "name": "master"}}
 _COMMIT: Json = {"repo": _REPO, "branch": _BRANCH}
 _FILE: Json = {"commit": _COMMIT, "path": "/a.txt"}
 _PIPELINE: Json = {"name": "edges", "project": {"name": "default"}}
@@ -81,6 +82,10 @@ _BY_METHOD: dict[str, Json | list[Json]] = {
         {"addFile": {"path": "/a.txt", "raw": "aGVsbG8K"}},
     ],
     "pfs_v2.API/SubscribeCommit": {"repo": _REPO, "branch": "master", "state": "FINISHED"},
+    "pfs_v2.API/WalkBranchProvenance": {"start": [_BRANCH_PICKER]},
+    "pfs_v2.API/WalkBranchSubvenance": {"start": [_BRANCH_PICKER]},
+    "pfs_v2.API/WalkCommitProvenance": {"start": [{"branchHead": _BRANCH_PICKER}]},
+    "pfs_v2.API/WalkCommitSubvenance": {"start": [{"branchHead": _BRANCH_PICKER}]},
     "pfs_v2.API/WalkFile": {"file": _FILE | {"path": "/"}},
     "pps_v2.API/CreateDatum": [{"start": {"input": _INPUT, "number": "10"}}],
     "pps_v2.API/CreatePipeline": _SPEC,

@@ -125,6 +125,7 @@ MESSAGES: dict[str, str] = {
         depth int64
     """,
     "CreateBranchResponse": "",
+    "StopJobResponse": "",
     "DeleteSecretRequest": """
         name string
         force bool
@@ -164,6 +165,9 @@ METHODS = """
     GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
     DeleteSecret DeleteSecretRequest DeleteSecretResponse
     CreateBranch pfs_v2.CreateBranchRequest CreateBranchResponse
+    DiffFile pfs_v2.DiffFileRequest pfs_v2.DiffFileResponse stream
+    GetLogs pps_v2.GetLogsRequest pps_v2.LogMessage stream
+    StopJob pps_v2.StopJobRequest StopJobResponse
 """
 
 _DEPENDENCIES = (

@@ -103,7 +103,7 @@ class AsyncCommit(AsyncBlock[OpenCommit]):
 
     def put(self) -> AsyncPut:
         """Begin an upload of several changes to this commit."""
-        return AsyncPut(self._client, str(self), "")
+        return AsyncPut(self._client, str(self), "", None)
 
     async def put_file(self, path: str, source: Source, *, append: bool = False) -> PutResult:
         """One file; see ``Client.put_file``."""
@@ -169,9 +169,11 @@ class AsyncClient(AsyncBase):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def put(self, target: str, *, description: str = "") -> AsyncPut:
+    def put(
+        self, target: str, *, description: str = "", progress: Progress | None = None
+    ) -> AsyncPut:
         """Begin an upload to ``repo@ref``: an ``async with`` block whose content is one commit."""
-        return AsyncPut(self, target, description)
+        return AsyncPut(self, target, description, progress)
 
     def commit(
         self, branch: str, *, parent: str | None = None, description: str = ""
@@ -425,7 +427,8 @@ class AsyncClient(AsyncBase):
     async def archive_url(self, *files: str) -> str:
         """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
 
-        Over the socket the address has no host: only a box that listens on a port has one.
+        It holds some hundred names; take directories and globs where there are more. Over the
+        socket the address has no host: only a box that listens on a port has one.
         """
         return await self._run(self._sync.archive_url)
 

@@ -14,10 +14,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
 from pachybox.client.base import Stream
+from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.shown import Records
 from pachybox.client.sync import Client
@@ -235,11 +237,14 @@ class AsyncBlock(Generic[B]):
 class AsyncPutBase:
     """One upload under way; all its steps share a scope, so cancelling one cuts it all."""
 
-    def __init__(self, client: AsyncBase, target: str, description: str) -> None:
+    def __init__(
+        self, client: AsyncBase, target: str, description: str, progress: Progress | None
+    ) -> None:
         self._client = client
         self._scope = Scope()
-        self._target = target
-        self._description = description
+        self._open_put = partial(
+            client.sync.put, target, description=description, progress=progress
+        )
         self._put: Put
 
     @property
@@ -248,9 +253,7 @@ class AsyncPutBase:
         return self._put.result
 
     async def _open(self) -> None:
-        self._put = await self._run(
-            self._client.sync.put, self._target, description=self._description
-        )
+        self._put = await self._run(self._open_put)
 
     async def __aexit__(
         self,

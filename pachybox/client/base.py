@@ -106,6 +106,10 @@ class Base:
         token = os.environ.get("PACHYBOX_TOKEN", "") if token is None else token
         self.transport = Transport(self.address, token, timeout_s)
 
+    def __repr__(self) -> str:
+        project = "" if self.project == "default" else f", project={self.project!r}"
+        return f"{type(self).__name__}({str(self.address)!r}{project})"
+
     def close(self) -> None:
         """Close the connections."""
         self.transport.close()

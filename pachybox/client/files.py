@@ -183,7 +183,8 @@ class Reading(Base):
     def archive_url(self, *files: str) -> str:
         """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
 
-        Over the socket the address has no host: only a box that listens on a port has one.
+        It holds some hundred names; take directories and globs where there are more. Over the
+        socket the address has no host: only a box that listens on a port has one.
         """
         from pachybox.client.archive import address
 
@@ -314,7 +315,7 @@ class Reading(Base):
     ) -> Stream[FileChange]:
         """What differs between two paths; ``old`` defaults to the same path one commit before."""
         return self.stream(
-            PFS,
+            BOX,
             "DiffFile",
             new_file=file_message(new, self.project),
             old_file=file_message(old, self.project) if old else None,

@@ -140,7 +140,7 @@ class AsyncCommit(AsyncBlock[OpenCommit]):
 
     def put(self) -> AsyncPut:
         """Begin an upload of several changes to this commit."""
-        return AsyncPut(self._client, str(self), "")
+        return AsyncPut(self._client, str(self), "", None)
 
 {commit}
 
@@ -166,9 +166,11 @@ class AsyncClient(AsyncBase):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def put(self, target: str, *, description: str = "") -> AsyncPut:
+    def put(
+        self, target: str, *, description: str = "", progress: Progress | None = None
+    ) -> AsyncPut:
         """Begin an upload to ``repo@ref``: an ``async with`` block whose content is one commit."""
-        return AsyncPut(self, target, description)
+        return AsyncPut(self, target, description, progress)
 
     def commit(
         self, branch: str, *, parent: str | None = None, description: str = ""

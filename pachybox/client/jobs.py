@@ -61,7 +61,7 @@ class Jobs(Base):
             PPS,
             "ListJob",
             pipeline=pipeline_message(pipeline, self.project) if pipeline else None,
-            projects=None if all_projects else [project_message(self.project)],
+            projects=None if all_projects or pipeline else [project_message(self.project)],
             input_commit=messages(inputs, lambda c: commit_message(c, self.project)),
             history=str(history) if history else None,
             number=str(number) if number else None,
@@ -93,7 +93,7 @@ class Jobs(Base):
 
     def stop_job(self, job: str, *, reason: str = "") -> None:
         """Kill a job; its output commit is closed empty."""
-        self.call(PPS, "StopJob", job=job_message(job, self.project), reason=reason or None)
+        self.call(BOX, "StopJob", job=job_message(job, self.project), reason=reason or None)
 
     def delete_job(self, job: str) -> None:
         """Stop a job and remove its record; the output commit stays."""
@@ -165,7 +165,7 @@ class Datums(Base):
         bare = {"id": job} if job and "@" not in job else None
         where = bare or (job_message(job, self.project) if job else None)
         return self.stream(
-            PPS,
+            BOX,
             "GetLogs",
             pipeline=pipeline_message(pipeline, self.project) if pipeline else None,
             job=where,

@@ -13,9 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pachybox.errors import PachyboxError
+import duckdb
+
+from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.apply import GONE, Purged, Staged, apply
-from pachybox.meta.connect import Database
+from pachybox.meta.connect import FREE_SPACE, Database, is_full, told
 from pachybox.meta.journal import Journal
 from pachybox.meta.tables import Table
 
@@ -48,7 +50,18 @@ class Folding:
         for staged in self._journal.left():
             self._wait(staged, set())
         self._left = True  # what waits comes from another process: nothing is known of it
-        self.fold()
+        try:
+            self.fold()
+        except (OSError, duckdb.Error) as e:
+            self._journal.close()
+            if is_full(e):
+                raise Exhausted(
+                    f"no space left on the file system of {db.path} to bring in its journal",
+                    FREE_SPACE,
+                ) from e
+            if isinstance(e, duckdb.Error):
+                raise told(db.path, e) from e
+            raise
         self._left = False
         db.before_read = self.fold_to_read
         self._wake = threading.Condition()
@@ -75,7 +88,7 @@ class Folding:
                 )
             self._wait(staged, fresh)
             if self._rows > MOST:
-                self.fold()
+                self.fold_to_read()
         if first:
             with self._wake:
                 self._wake.notify()

@@ -145,12 +145,11 @@ class ObjectReader:
         if length <= 0:
             return
         with self.pfs.reading(info.file.commit.root):
-            if entry.kind is Kind.FILE and length > CHUNK:
-                where = self.pfs.blobs.locate(entry.hash)
-                if where.whole:
-                    yield from self._slices(entry.hash, offset, length)
-                    return
-            yield from self.pfs.content.read(entry, offset, length)
+            for piece in self.pfs.content.pieces(entry, offset, length):
+                if piece.length > CHUNK and self.pfs.blobs.locate(piece.hash).whole:
+                    yield from self._slices(piece.hash, piece.offset, piece.length)
+                else:
+                    yield from self.pfs.content.read_piece(piece)
 
     def _slices(self, h: Hash, offset: int, length: int) -> Iterator[FileSlice]:
         """A range of an object, each slice proven before it is given."""
@@ -226,6 +225,8 @@ def keys(
     trees: Trees, root: Hash, attributes: Hash, prefix: str, delimiter: str, after: str
 ) -> Iterator[Found]:
     """Keys and common prefixes behind ``after``, in order, each once."""
+    if prefix.startswith("/") or "//" in prefix:
+        return  # a path has no empty names
     if delimiter == "/":
         yield from _one_directory(trees, root, attributes, prefix, after)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, Refused
@@ -250,6 +251,7 @@ class PartPage:
     next: int
 
 
+@lru_cache(1024)
 def parse_bucket(name: str) -> Bucket:
     """``[commit.]branch.repo[.project]``; one part is master of that repo, two are
     ``branch.repo``. Says nothing of whether it is there."""
@@ -285,7 +287,7 @@ def path_of(key: str) -> str:
     than 255 bytes) raise InvalidKey: another key's object would be meant.
     """
     try:
-        path = clean(key)
+        path = clean("/" + key)
     except InvalidArgument as e:
         raise InvalidKey(e.message, e.hint) from None
     if path[1:] != key.removesuffix("/") or not key:

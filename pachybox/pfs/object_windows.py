@@ -117,12 +117,16 @@ class Windows:
 
     def start(self) -> None:
         """Finish what a crash left open, then watch."""
+        self.finish_left()
+        self._thread.start()
+
+    def finish_left(self) -> None:
+        """Finish what windows of another process opened."""
         left = self._pfs.meta.select(
             COMMITS, "WHERE finished_us IS NULL AND contains(metadata_json, ?)", (f'"{WINDOW}"',)
         )
         for commit in left:
             self._finish(commit.commit)
-        self._thread.start()
 
     def stop(self) -> None:
         """Finish what is open, and no more."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from types import TracebackType
 
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import USER, Branch, Commit, CommitId, Hash
+from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
 from pachybox.pfs.multipart import Multipart
@@ -62,11 +63,41 @@ class Intake:
     """One body on its way into the store. Leaving the block gives it up unless something
     names it by then."""
 
-    def __init__(self, session: Session, inner: store_intake.Intake) -> None:
-        """Use Objects.intake()."""
+    def __init__(
+        self,
+        session: Session,
+        digests: Collection[str],
+        expected: int | None,
+        *,
+        own: bool = True,
+    ) -> None:
+        """Use Objects.intake(). ``own``: the session ends with it."""
         self._session = session
-        self._inner = inner
-        self.write = inner.write
+        self._own = own
+        try:
+            self._inner = store_intake.Intake(session, digests, expected)
+        except BaseException:
+            self._end(undo=True)
+            raise
+        self.write = self._inner.write
+
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._inner.__exit__(kind, error, trace)
+        finally:
+            self._end(undo=kind is not None)
+
+    def _end(self, *, undo: bool) -> None:
+        if self._own:
+            self._session.end(undo=undo)
 
     @property
     def size(self) -> int:
@@ -128,7 +159,7 @@ class Objects:
                 f"bucket {bucket.name} not found",
                 f"make it with: create branch {bucket.repo}@{bucket.branch}",
             )
-        return replace(bucket, created=branch.created)
+        return Bucket(bucket.repo, bucket.branch, "", branch.created)
 
     def versioned(self, bucket: Bucket) -> bool:
         """Whether commits are the versions of its objects."""
@@ -182,17 +213,10 @@ class Objects:
 
     # ---- objects
 
-    @contextmanager
-    def intake(
-        self, digests: Collection[str] = (), expected: int | None = None
-    ) -> Iterator[Intake]:
+    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
         """Take one body in. MD5 is always taken; ``digests`` names others: crc32, crc32c,
         crc64nvme, sha1, sha256. ``expected``: the body's length where it is known."""
-        with (
-            self.pfs.blobs.session() as session,
-            store_intake.Intake(session, digests, expected) as inner,
-        ):
-            yield Intake(session, inner)
+        return Intake(self.pfs.blobs.session(), digests, expected)
 
     def put(
         self,
@@ -252,9 +276,12 @@ class Objects:
     def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
         pfs = self.pfs
         with pfs.blobs.session() as session:
-            commit = pfs.change(
-                lambda ch: apply(ch, pfs.trees, session.put, bucket, ops), quick=True
-            )
+
+            def run(ch: Change) -> CommitRecord | None:
+                with session.gathering() as put:
+                    return apply(ch, pfs.trees, put, bucket, ops)
+
+            commit = pfs.change(run, quick=True)
             session.keep()
         if commit is not None:
             self.windows.touched(commit)

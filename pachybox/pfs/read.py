@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from pachybox.errors import InvalidArgument, NotFound
-from pachybox.meta.tables import COMMITS
+from pachybox.meta.tables import COMMITS, JOBS
 from pachybox.model.files import Change, Entry
 from pachybox.model.glob import Glob
-from pachybox.model.ids import Commit, Repo
+from pachybox.model.ids import USER, Commit, Job, Pipeline, Repo
 from pachybox.model.paths import clean
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import commits, filesets
@@ -174,7 +175,7 @@ class Reader:
         old_commit: CommitRecord | None,
         old_path: str,
     ) -> Iterator[tuple[File | None, File | None]]:
-        """Two different paths: compare the subtrees (or the two files) as they are."""
+        """Two different paths: compare the subtrees as they are, or name both files."""
         new = self.pfs.trees.get(new_commit.root, path)
         old = None if old_commit is None else self.pfs.trees.get(old_commit.root, old_path)
         if new is None and old is None:
@@ -193,12 +194,13 @@ class Reader:
                     else File(old_commit, base_old + change.path, change.old),
                 )
             return
-        if new is not None and old is not None and new.hash == old.hash:
-            return
-        yield (
-            None if new is None else File(new_commit, path, new),
-            None if old is None or old_commit is None else File(old_commit, old_path, old),
-        )
+        # As in Pachyderm, whose diff goes by path: neither is the other's earlier content.
+        sides: list[tuple[File | None, File | None]] = []
+        if new is not None:
+            sides.append((File(new_commit, path, new), None))
+        if old is not None and old_commit is not None:
+            sides.insert(path < old_path, (None, File(old_commit, old_path, old)))
+        yield from sides
 
     def history(self, repo: Repo, ref: str, path: str, depth: int) -> Iterator[File]:
         """The distinct versions of a file or directory, newest first: ``depth`` of them
@@ -244,13 +246,19 @@ class Reader:
             commit = parent
 
     def one_file(self, repo: Repo, ref: str, path: str) -> File:
-        """A single file for reading; a directory is refused with the way to get it."""
-        found = self.inspect(repo, ref, path)
-        if found.entry.is_dir:
-            raise InvalidArgument(
-                f"{found.path} is a directory", "get it with -r, or name a file in it"
-            )
-        return found
+        """A single file for reading, by its name or a glob that matches no other; a directory
+        is refused with the way to get it."""
+        commit = self.commit(repo, ref)
+        with self.pfs.reading(commit.root):
+            found = list(islice(self._named(commit, path), 2))
+        if not found:
+            raise _missing(commit, path)
+        if len(found) > 1:
+            raise InvalidArgument(f"{path} matches more than one file", "name one, or get a tar")
+        where, entry = found[0]
+        if entry.is_dir:
+            raise InvalidArgument(f"{where} is a directory", "get it with -r, or name a file in it")
+        return File(commit, where, entry)
 
     def content(self, file: File, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of a file, verified, in pieces of at most 1 MiB."""
@@ -258,6 +266,25 @@ class Reader:
             raise InvalidArgument(f"{file.path} is a directory", "name a file in it")
         with self.pfs.reading(file.commit.root):
             yield from self.pfs.content.read(file.entry, offset, length)
+
+
+class DatumReader(Reader):
+    """Reads, of commits that jobs made, the files that one datum wrote."""
+
+    def __init__(self, pfs: Pfs, datum: str) -> None:
+        super().__init__(pfs)
+        self._datum = datum
+
+    def commit(self, repo: Repo, ref: str) -> CommitRecord:
+        """As Reader.commit, with the datum's files as its tree: none for another one's datum."""
+        commit = super().commit(repo, ref)
+        job = self.pfs.meta.get(JOBS, Job(Pipeline(repo.project, repo.name), commit.commit.id))
+        found = None
+        if job is not None and job.datums is not None and repo.type == USER:
+            found = self.pfs.trees.get(job.datums, f"/{self._datum}/out")
+        if found is None or not found.is_dir:
+            return replace(commit, root=EMPTY, size=0, files=0)
+        return replace(commit, root=found.hash, size=found.size, files=found.count)
 
 
 def _plain(path: str) -> str | None:

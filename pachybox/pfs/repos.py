@@ -18,6 +18,8 @@ def create_project(ch: Change, name: str, description: str, *, update: bool = Fa
     """Make a project, or change its description with ``update``."""
     check_name("project", name)
     found = ch.tx.get(PROJECTS, name)
+    if update:
+        require_project(ch.tx, name)
     if found is not None:
         if not update:
             raise AlreadyExists(f"project {name} already exists")
@@ -35,7 +37,9 @@ def delete_project(ch: Change, name: str, *, force: bool = False) -> None:
     inside = [r.repo for r in ch.tx.all(REPOS) if r.repo.project == name]
     if inside and not force:
         raise Refused(
-            f"project {name} has {len(inside)} repos", "delete them first, or use --force"
+            f"cannot delete project {name}: repo {inside[0]} still exists"
+            + (f", and {len(inside) - 1} more" if len(inside) > 1 else ""),
+            "delete them first, or use --force",
         )
     for repo in inside:
         if ch.tx.get(REPOS, repo) is not None:

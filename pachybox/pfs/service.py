@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
-from pachybox.errors import NotFound
+from pachybox.errors import NotFound, Refused
 from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.tables import BRANCHES, COMMITS, PROJECTS, REPOS
 from pachybox.meta.writer import Meta, Tx
@@ -258,12 +259,14 @@ class Pfs:
         reverse: bool = False,
         origins: Sequence[Origin] = (),
         everything: bool = False,
+        started: datetime | None = None,
     ) -> Iterator[CommitRecord]:
         """Commits, newest first (``reverse``: oldest first), at most ``number`` (0: all).
 
         ``to`` walks back from that commit through its parents, down to but without
         ``after``. Without ``repo``: of every user repo. AUTO commits of spec repos are
-        shown with ``everything``.
+        shown with ``everything``. ``started`` keeps those started before then (``reverse``:
+        after).
         """
         found: Iterator[CommitRecord]
         if repo is not None and (to is not None or after is not None):
@@ -272,6 +275,8 @@ class Pfs:
                 found = iter(list(found)[::-1])
         else:
             found = self._all_commits(repo, reverse, everything)
+        if started is not None:
+            found = (c for c in found if (c.started > started if reverse else c.started < started))
         shown = (c for c in found if not origins or c.origin in origins)
         for i, commit in enumerate(shown):
             if number and i >= number:
@@ -369,6 +374,17 @@ class Pfs:
         return self.change(
             lambda ch: commits.delete_commit(ch, ch.commit(target.repo, target.id)), solo=True
         )
+
+    def forget_provenance(self, commit: Commit) -> None:
+        """Have a finished commit forget what it was made from. Refused while it is open."""
+
+        def run(ch: Change) -> None:
+            record = ch.commit(commit.repo, commit.id)
+            if record.finished is None:
+                raise Refused(f"commit {commit} is not finished", "wait for it, or stop its job")
+            ch.tx.put(COMMITS, replace(record, direct_provenance=()))
+
+        self.change(run)
 
     def clear_commit(self, repo: Repo, ref: str) -> None:
         """Drop everything written so far into an open commit."""

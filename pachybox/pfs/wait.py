@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady
 from pachybox.meta.tables import COMMITS
-from pachybox.model.ids import Branch, Commit, Repo
+from pachybox.model.ids import Commit, Repo
 from pachybox.model.pfs import CommitRecord, CommitState, Origin
 from pachybox.pfs.commits import downstream_of
 from pachybox.pfs.service import Pfs
@@ -104,7 +104,8 @@ def flush(
 
 def subscribe(
     pfs: Pfs,
-    branch: Branch,
+    repo: Repo,
+    branch: str = "",
     *,
     after: str | None = None,
     new: bool = False,
@@ -112,23 +113,25 @@ def subscribe(
     origins: Sequence[Origin] = (),
     cancelled: Cancelled,
 ) -> Iterator[CommitRecord]:
-    """Existing commits of a branch oldest first (not with ``new``), then each further one when
-    it reaches ``state``. Never ends by itself. ``after`` leaves out that commit and older."""
-    pfs.inspect_branch(branch)
+    """Existing commits of a branch, which may be still to come (or of the repo, without one),
+    oldest first (not with ``new``), then each further one when it reaches ``state``. Never ends
+    by itself. ``after`` leaves out that commit and older."""
+    pfs.inspect_repo(repo)
     edge = 0
     if after is not None:
-        edge = pfs.resolve(branch.repo, after).seq
+        edge = pfs.resolve(repo, after).seq
     elif new:
         rows = pfs.meta.db.read("SELECT coalesce(max(seq), 0) FROM commits")
         edge = rows[0][0]
-    repo = branch.repo
+    where, params = "project = ? AND repo = ? AND type = ?", [repo.project, repo.name, repo.type]
+    if branch:
+        where, params = f"{where} AND branch = ?", [*params, branch]
     while True:
         seen = pfs.meta.last_event
         page = pfs.meta.select(
             COMMITS,
-            "WHERE project = ? AND repo = ? AND type = ? AND branch = ? AND seq > ? "
-            "ORDER BY seq LIMIT 1000",
-            (repo.project, repo.name, repo.type, branch.name, edge),
+            f"WHERE {where} AND seq > ? ORDER BY seq LIMIT 1000",
+            (*params, edge),
         )
         for commit in page:
             if not reached(pfs, commit, state):

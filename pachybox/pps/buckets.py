@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pachybox.errors import NotReady, PachyboxError, Unimplemented
@@ -34,7 +33,6 @@ from pachybox.pfs.object_write import Batch, Op
 from pachybox.pfs.objects import Intake, Objects
 from pachybox.pfs.read import File, Reader
 from pachybox.pfs.service import Pfs
-from pachybox.store import intake as store_intake
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
 
@@ -133,13 +131,9 @@ class DatumBuckets(Objects):
 
     # ---- objects
 
-    @contextmanager
-    def intake(
-        self, digests: Collection[str] = (), expected: int | None = None
-    ) -> Iterator[Intake]:
+    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
         """See Objects; the job's session holds what comes."""
-        with store_intake.Intake(self._session, digests, expected) as inner:
-            yield Intake(self._session, inner)
+        return Intake(self._session, digests, expected, own=False)
 
     def _submit(self, bucket: Bucket, ops: list[Op]) -> None:
         """Put into ``out``, in place of a commit."""

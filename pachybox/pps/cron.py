@@ -47,7 +47,8 @@ def tick_now(pfs: Pfs, pipeline: Pipeline) -> None:
         found = crons(record.spec)
         if not found:
             raise InvalidArgument(
-                f"pipeline {pipeline} has no cron input", 'give it one, or use "run pipeline"'
+                f"pipeline {pipeline} doesn't have a cron input",
+                'give it one, or "run pipeline"',
             )
         for cron in {cron.branch: cron for cron in found}.values():
             _commit(ch, pfs, session, cron, ch.now)

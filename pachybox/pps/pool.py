@@ -84,7 +84,9 @@ class WorkerPool:
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
-            worker.serve(worker_spec(pipeline, self.folder(worker), self._secrets, self.reach))
+            port = self._open[worker].port if worker in self._open else 0
+            spec = worker_spec(pipeline, self.folder(worker), self._secrets, self.reach, port)
+            worker.serve(spec)
             return worker
         folder.mkdir(exist_ok=True)
         batching = bool(pipeline.spec["transform"].get("datum_batching"))

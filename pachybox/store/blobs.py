@@ -71,6 +71,7 @@ class BlobStore:
         self.collecting = threading.Lock()  # one collection or repair at a time
         self.leases = Leases()
         self.dead_bytes = 0
+        self.held: dict[Hash, bytes] = {}  # see Session.gathering
         self._lock_fd = lock_fd
         self._changed = threading.Condition(self.lock)
         self._admitted = 0  # counts what may need a flush ...
@@ -154,6 +155,8 @@ class BlobStore:
 
     def _get_again(self, h: Hash) -> bytes:
         """A last look before a blob is called missing: it may have moved, or the index lie."""
+        if (held := self.held.get(h)) is not None:
+            return held
         if not self.packs.index.intact():
             self.packs.rebuild_index()
         data = self.packs.read(h)

@@ -162,8 +162,16 @@ class Content:
         if entry.kind is Kind.FILE:
             self._check_size(entry)
         for s in _cut(segments, offset, entry.size if length is None else length):
-            for at in range(s.offset, s.offset + s.length, PIECE):
-                yield self._read(s.hash, at, min(PIECE, s.offset + s.length - at))
+            yield from self.read_piece(s)
+
+    def read_piece(self, s: Segment) -> Iterator[bytes]:
+        """The bytes of one segment, as ``read`` gives them."""
+        for at in range(s.offset, s.offset + s.length, PIECE):
+            yield self._read(s.hash, at, min(PIECE, s.offset + s.length - at))
+
+    def pieces(self, entry: Entry, offset: int, length: int) -> Iterator[Segment]:
+        """Where the bytes of a range are, in order."""
+        return _cut(self.segments(entry), offset, length)
 
     def read_all(self, entry: Entry) -> bytes:
         """The whole content of a file, verified; for files known to be small."""

@@ -80,11 +80,14 @@ class Intake:
     ) -> None:
         """``expected``: the length in bytes where it is known."""
         self._session = session
-        self._digests = {name: make_digest(name) for name in {"md5", *digests}}
+        self._digests: dict[str, Digest] = {"md5": hashlib.md5(usedforsecurity=False)}
+        for name in digests:
+            if name != "md5":
+                self._digests[name] = make_digest(name)
         self._parts: list[bytes] = []  # until there is an upload
         self._upload: Upload | None = None
         self._followers: list[Follower] = []
-        self._stack = ExitStack()
+        self._stack: ExitStack | None = None
         self._told = 0
         self.size = 0
         if expected is not None and expected > PACK_LIMIT:
@@ -94,6 +97,8 @@ class Intake:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._stack is None:
+            return
         for follower in self._followers:
             follower.stop()
         if self._upload is not None and error[1] is None:
@@ -116,6 +121,7 @@ class Intake:
             self._tell(self._upload)
 
     def _begin(self) -> Upload:
+        self._stack = ExitStack()
         self._upload = self._stack.enter_context(self._session.upload())
         return self._upload
 

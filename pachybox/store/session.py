@@ -28,6 +28,8 @@ from pachybox.store.format import PACK_LIMIT, digest
 from pachybox.store.objects import Upload
 from pachybox.store.transfer import CHUNK, STEP, Hasher, Sums, copy_in
 
+_GATHERED = 256 << 10  # bytes held back by gathering()
+
 if TYPE_CHECKING:
     from pachybox.store.blobs import BlobStore
 
@@ -123,6 +125,43 @@ class Session:
         if short:
             self._admit(names, short)
         return hashes
+
+    @contextmanager
+    def gathering(self) -> Iterator[Callable[[bytes], Hash]]:
+        """A ``put`` for the many small blobs of one change: they are admitted together, at the
+        latest when the block ends. Only BlobStore.get finds them before."""
+        names: list[Hash] = []
+        blobs: list[bytes] = []
+        held = self._store.held
+        size = 0
+
+        def put(data: bytes) -> Hash:
+            nonlocal size
+            if len(data) > PACK_LIMIT:
+                return self.put(data)
+            h = digest(data)
+            names.append(h)
+            blobs.append(data)
+            held[h] = data
+            size += len(data)
+            if size >= _GATHERED:
+                flush()
+            return h
+
+        def flush() -> None:
+            nonlocal size
+            if names:
+                self._admit(names, blobs)
+                for h in names:
+                    held.pop(h, None)
+                names.clear()
+                blobs.clear()
+                size = 0
+
+        try:
+            yield put
+        finally:
+            flush()
 
     def _admit(self, hashes: Sequence[Hash], blobs: Sequence[bytes]) -> None:
         store, packs = self._store, self._store.packs

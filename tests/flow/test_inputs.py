@@ -388,7 +388,7 @@ def test_ticks_by_hand(box: RealBox) -> None:
     assert ticks(box, "p_b") == [tick]
     c.create_repo("in")
     c.create_pipelines(spec("plain", pfs("in")))
-    with pytest.raises(InvalidArgument, match="pipeline plain has no cron input"):
+    with pytest.raises(InvalidArgument, match="pipeline plain doesn't have a cron input"):
         c.run_cron("plain")
     with pytest.raises(NotFound, match='pipeline "nope" not found'):
         c.run_cron("nope")

@@ -25,7 +25,14 @@ from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline, new_commit_id
+from pachybox.model.ids import (
+    DEFAULT_PROJECT,
+    Commit,
+    CommitId,
+    Job,
+    Pipeline,
+    new_commit_id,
+)
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change, View
@@ -60,7 +67,8 @@ def finish_commit(ch: Change, request: Any) -> None:
     repo, ref = m.to_ref(request.commit)
     commit = commits.resolve(ch.tx, repo, ref)
     description = request.description or None
-    commits.finish_by_hand(ch, commit, description=description, error=request.error)
+    finish = commits.finish_commit if request.force else commits.finish_by_hand
+    finish(ch, commit, description=description, error=request.error)
 
 
 def squash_commit_set(ch: Change, request: Any) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
-from pachybox.api.definitions import pfs
 from pachybox.api.frame_writer import FrameWriter
 from pachybox.api.frames import Op
 from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.upload import Upload
 from pachybox.api.handlers.web import WebRoutes
 from pachybox.api.table import Call, handles
-from pachybox.api.wire import Content, content
+from pachybox.api.wire import content
 from pachybox.box import Box
-from pachybox.errors import InvalidArgument, Refused, Unimplemented
+from pachybox.errors import InvalidArgument
 from pachybox.model.files import Kind
-from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.model.paths import clean, escape, parent
 from pachybox.model.refs import parse_repo
 from pachybox.pfs.read import File
@@ -203,150 +200,3 @@ def modify(upload: Upload, requests: Iterator[Any]) -> None:
         elif request.HasField("set_commit"):
             raise InvalidArgument("the commit is set twice", "send one stream per commit")
         request = next(requests, None)
-
-
-# ---- reading
-
-
-def _file_ref(message: Any) -> tuple[Repo, str, str]:
-    repo, ref = m.to_ref(message.commit)
-    return repo, ref, message.path or "/"
-
-
-def _with_datum(message: Any) -> None:
-    if message.datum and message.datum != "default":
-        raise Unimplemented(
-            "files by the datum that wrote them are not built in this version of pachybox"
-        )
-
-
-@handles("pfs_v2.API/InspectFile")
-def inspect_file(box: Box, request: Any, call: Call) -> Any:
-    _with_datum(request.file)
-    return m.FileInfos()(box.reader.inspect(*_file_ref(request.file)))
-
-
-@handles("pfs_v2.API/ListFile")
-def list_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    _with_datum(request.file)
-    found = box.reader.list(*_file_ref(request.file), after=_marker(request))
-    return _page(found, request)
-
-
-@handles("pfs_v2.API/WalkFile")
-def walk_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    found = box.reader.walk(*_file_ref(request.file), after=_marker(request))
-    return _page(found, request)
-
-
-def _marker(request: Any) -> str:
-    return "" if request.reverse else request.pagination_marker.path.rstrip("/")
-
-
-def _page(found: Iterator[File], request: Any) -> Iterator[Any]:
-    """At most ``number`` records; reversed ones are held in memory first."""
-    if request.reverse:
-        everything = list(found)[::-1]
-        marker = request.pagination_marker.path.rstrip("/")
-        found = iter([f for f in everything if not marker or f.path < marker])
-    return map(m.FileInfos(), m.at_most(found, request.number))
-
-
-@handles("pfs_v2.API/GlobFile")
-def glob_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo, ref = m.to_ref(request.commit)
-    found = box.reader.glob(repo, ref, request.pattern)
-    lower, upper = request.path_range.lower, request.path_range.upper
-    kept = (f for f in found if f.path >= lower and (not upper or f.path < upper))
-    return map(m.FileInfos(), kept)
-
-
-@handles("pfs_v2.API/DiffFile")
-def diff_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo, ref, path = _file_ref(request.new_file)
-    old = None
-    if request.old_file.commit.id or request.old_file.commit.branch.name:
-        old = _file_ref(request.old_file)
-    infos = (m.FileInfos(), m.FileInfos())
-    for new_file, old_file in box.reader.diff(repo, ref, path, old, shallow=request.shallow):
-        made = pfs.DiffFileResponse()
-        if new_file is not None:
-            made.new_file.CopyFrom(infos[0](new_file))
-        if old_file is not None:
-            made.old_file.CopyFrom(infos[1](old_file))
-        yield made
-
-
-@handles("pachybox.v1.API/ListHistory")
-def list_history(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo = Repo(request.project or DEFAULT_PROJECT, request.repo)
-    found = box.reader.history(repo, request.ref, request.path or "/", request.depth or -1)
-    return map(m.FileInfos(), found)
-
-
-@handles("pfs_v2.API/FindCommits")
-def find_commits(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo, ref = m.to_ref(request.start)
-    searched = found = 0
-    commit: Any = None
-    for record, changed in box.reader.find_commits(repo, ref, request.file_path):
-        searched += 1
-        commit = m.commit(record.commit, record.branch)
-        if changed:
-            found += 1
-            yield pfs.FindCommitsResponse(found_commit=commit)
-            if request.limit and found >= request.limit:
-                break
-    yield pfs.FindCommitsResponse(last_searched_commit=commit, commits_searched=searched)
-
-
-@handles("pfs_v2.API/GetFile")
-def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    if request.url:
-        raise Unimplemented("pushing a file to a URL is not built in this version of pachybox")
-    repo, ref, path = _file_ref(request.file)
-    file = box.reader.one_file(repo, ref, path)
-    if request.offset > file.entry.size or request.offset < 0:
-        raise Refused(
-            f"offset {request.offset} is outside {file.path}, which has {file.entry.size} bytes"
-        )
-    yield from _messages(box.reader.content(file, request.offset))
-
-
-@handles("pfs_v2.API/GetFileTAR")
-def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    if request.url:
-        raise Unimplemented("pushing files to a URL is not built in this version of pachybox")
-    repo, ref, path = _file_ref(request.file)
-    yield from _messages(_tar(box, box.reader.files(repo, ref, path)))
-
-
-def _tar(box: Box, found: Iterator[File]) -> Iterator[bytes]:
-    for file in found:
-        yield _tar_header(file)
-        yield from box.reader.content(file)
-        yield bytes(-file.entry.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _messages(pieces: Iterator[bytes]) -> Iterator[Any]:
-    """``pieces`` as BytesValue messages of about 2 MiB."""
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= _MESSAGE or len(held) >= _PIECES:
-            yield Content(held, size)
-            held, size = [], 0
-    if size:
-        yield Content(held, size)
-
-
-def _tar_header(file: File) -> bytes:
-    info = tarfile.TarInfo(file.path)
-    info.size = file.entry.size
-    info.mode = 0o644
-    if file.commit.finished is not None:
-        info.mtime = int(file.commit.finished.timestamp())
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
+from pachybox.api.definitions import box as ours
 from pachybox.api.definitions import pfs, pps
 from pachybox.api.handlers import batch, box_log
 from pachybox.api.handlers import messages as m
@@ -209,9 +210,20 @@ def flush_job(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pps_v2.API/StopJob")
 def stop_job(box: Box, request: Any, call: Call) -> Any:
+    """As Pachyderm does: nothing happens to a job that is over."""
+    job = to_job(box, request.job)
+    request.job.CopyFrom(job_name(job))
+    if call.transaction or not box.pps.job(job).state.terminal:
+        batch.submit(box, call, "stop_job", request)
+    return Empty()
+
+
+@handles("pachybox.v1.API/StopJob")
+def stop_running_job(box: Box, request: Any, call: Call) -> Any:
+    """As pps_v2.API/StopJob, and an error when it is over."""
     request.job.CopyFrom(job_name(to_job(box, request.job)))
     batch.submit(box, call, "stop_job", request)
-    return Empty()
+    return ours.StopJobResponse()
 
 
 @handles("pps_v2.API/DeleteJob")
@@ -228,6 +240,25 @@ _LONGEST = timedelta(days=36_500)  # further back no clock reaches
 
 @handles("pps_v2.API/GetLogs")
 def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """As Pachyderm does: what user code and workers say; with ``master`` what the box says."""
+    if not request.master:
+        return _get_logs(box, request, call, everything=True)
+    edge = datetime.now(UTC) - since if (since := _since(request)) else None
+    job = request.datum.job if request.datum.id else request.job
+    pipeline = job.pipeline if job.id and job.pipeline.name else request.pipeline
+    name = ""
+    if pipeline.name:
+        name = str(box.pps.pipeline(to_pipeline(pipeline)).pipeline)
+    return box_log.messages(box, name, job.id, edge, request, call)
+
+
+@handles("pachybox.v1.API/GetLogs")
+def get_user_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """What user code says; with ``master`` what workers say of it too."""
+    return _get_logs(box, request, call, everything=request.master)
+
+
+def _get_logs(box: Box, request: Any, call: Call, *, everything: bool) -> Iterator[Any]:
     job = request.datum.job if request.datum.id else request.job
     wanted: list[Job] | Pipeline
     if job.id:
@@ -245,7 +276,7 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
         wanted,
         datum=request.datum.id,
         filters=list(request.data_filters),
-        everything=request.master,
+        everything=everything,
         follow=request.follow,
         tail=request.tail,
         since=since,

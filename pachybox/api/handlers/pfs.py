@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -16,9 +17,9 @@ from pachybox.box import Box
 from pachybox.errors import InvalidArgument
 from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.model.ids import DEFAULT_PROJECT, Branch, Commit, Repo
-from pachybox.model.pfs import CommitRecord, CommitState, Origin
+from pachybox.model.pfs import BranchRecord, CommitRecord, CommitState, Origin
 from pachybox.model.refs import parse_repo
-from pachybox.pfs import branches, wait
+from pachybox.pfs import wait
 from pachybox.pps import defaults
 
 _STATES = {
@@ -28,6 +29,8 @@ _STATES = {
     3: CommitState.FINISHED,  # finishing and finished are one step here
     4: CommitState.FINISHED,
 }
+
+_WALKED, _DEEP = 10_000, 1000  # how many a walk gives, and how far it goes, unless said otherwise
 
 # ---- projects
 
@@ -82,7 +85,7 @@ def inspect_repo(box: Box, request: Any, call: Call) -> Any:
 @handles("pfs_v2.API/ListRepo")
 def list_repo(box: Box, request: Any, call: Call) -> Iterator[Any]:
     projects = [p.name or DEFAULT_PROJECT for p in request.projects]
-    kind = {"": "user", "all": None}.get(request.type, request.type)
+    kind = {"": None, "all": None}.get(request.type, request.type)
     found = box.pfs.list_repos(projects, kind)
     size = request.page.page_size
     if size:
@@ -206,8 +209,16 @@ def list_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
         reverse=request.reverse,
         origins=_origins(request),
         everything=request.all,
+        started=_started(request),
     )
     return (m.commit_info(c) for c in m.at_most(found, request.number))
+
+
+def _started(request: Any) -> datetime | None:
+    if not request.HasField("started_time"):
+        return None
+    found: datetime = request.started_time.ToDatetime(tzinfo=UTC)
+    return found
 
 
 def _state(number: int) -> CommitState:
@@ -216,6 +227,8 @@ def _state(number: int) -> CommitState:
 
 
 def _origins(request: Any) -> tuple[Origin, ...]:
+    if request.all:
+        return ()
     name = m.enum_name(pfs.OriginKind, request.origin_kind)
     return () if name.endswith("UNKNOWN") else (Origin(name),)
 
@@ -226,9 +239,10 @@ def subscribe_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
     since = after.id or after.branch.name or None
     found = wait.subscribe(
         box.pfs,
-        Branch(m.to_repo(request.repo), request.branch or "master"),
+        m.to_repo(request.repo),
+        request.branch,
         after=since,
-        state=_state(request.state) if request.state else CommitState.FINISHED,
+        state=_state(request.state),
         origins=_origins(request),
         cancelled=call.cancel.is_set,
     )
@@ -319,7 +333,7 @@ def walk_commit_subvenance(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 
 def _walk_commits(box: Box, request: Any, step: Any) -> Iterator[Any]:
-    most, deep = request.max_commits or 10_000, request.max_depth or 1000
+    most, deep = request.max_commits or _WALKED, request.max_depth or _DEEP
     level = [m.pick_commit(box.pfs, p) for p in request.start]
     seen: set[Commit] = set()
     for _ in range(deep):
@@ -339,21 +353,63 @@ def _walk_commits(box: Box, request: Any, step: Any) -> Iterator[Any]:
 
 @handles("pfs_v2.API/WalkBranchProvenance")
 def walk_branch_provenance(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    for picker in request.start:
-        for branch in branches.closure(box.meta, [m.pick_branch(picker)]):
-            record = box.meta.get(BRANCHES, branch)
-            if record is not None:
-                yield m.branch_info(box.pfs, record)
+    def above(branch: BranchRecord) -> Sequence[Branch]:
+        return branch.direct_provenance
+
+    return _walk_branches(box, request, above)
 
 
 @handles("pfs_v2.API/WalkBranchSubvenance")
 def walk_branch_subvenance(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    for picker in request.start:
-        start = m.pick_branch(picker)
-        for branch in [start, *branches.subvenance(box.meta, start)]:
-            record = box.meta.get(BRANCHES, branch)
-            if record is not None:
-                yield m.branch_info(box.pfs, record)
+    below: dict[Branch, list[Branch]] = {}
+    for record in box.meta.all(BRANCHES):
+        for source in record.direct_provenance:
+            below.setdefault(source, []).append(record.branch)
+    return _walk_branches(box, request, lambda branch: below.get(branch.branch, ()))
+
+
+def _walk_branches(
+    box: Box, request: Any, step: Callable[[BranchRecord], Sequence[Branch]]
+) -> Iterator[Any]:
+    """The branches named, then what ``step`` leads to, level by level."""
+    most, deep = request.max_branches or _WALKED, request.max_depth or _DEEP
+    level = [m.pick_branch(picker) for picker in request.start]
+    for one in level:
+        box.pfs.inspect_branch(one)
+    seen: set[Branch] = set()
+    for _ in range(deep):
+        following: list[Branch] = []
+        for one in level:
+            record = None if one in seen else box.meta.get(BRANCHES, one)
+            if record is None:
+                continue
+            if len(seen) >= most:
+                return
+            seen.add(one)
+            yield m.branch_info(box.pfs, record)
+            following += step(record)
+        if not following:
+            return
+        level = following
+
+
+@handles("pfs_v2.API/ForgetCommit")
+def forget_commit(box: Box, request: Any, call: Call) -> Any:
+    """A finished commit forgets what it was made from, which no longer is held by it."""
+    box.pfs.forget_provenance(m.pick_commit(box.pfs, request.commit).commit)
+    return pfs.ForgetCommitResponse()
+
+
+@handles("pfs_v2.API/ListTask")
+def list_task(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    """None: what Pachyderm's storage has tasks for, the box does before it answers."""
+    return iter(())
+
+
+@handles("pfs_v2.API/CheckStorage")
+def check_storage(box: Box, request: Any, call: Call) -> Any:
+    count = box.check_storage(request.chunk_begin, request.chunk_end, read=request.read_chunk_data)
+    return pfs.CheckStorageResponse(chunk_object_count=count)
 
 
 @handles("pfs_v2.API/DeleteAll")

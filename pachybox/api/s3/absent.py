@@ -173,6 +173,8 @@ _PUBLIC = ("public-read", "public-read-write", "authenticated-read", "aws-exec-r
            "log-delivery-write")  # fmt: skip
 _REFUSED_HEADERS = {
     "x-amz-server-side-encryption": "server-side encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id": "server-side encryption",
+    "x-amz-server-side-encryption-context": "server-side encryption",
     "x-amz-server-side-encryption-customer-algorithm": "encryption with a customer's key",
     "x-amz-server-side-encryption-customer-key": "encryption with a customer's key",
     "x-amz-copy-source-server-side-encryption-customer-algorithm":

@@ -164,6 +164,8 @@ class Gate:
             sent = parsedate_to_datetime(date).timestamp()
         except (ValueError, OverflowError):
             raise S3Error("AccessDenied", "A request signed needs a valid date.") from None
+        if sent < 0:
+            raise S3Error("AccessDenied", "A request signed needs a date of our time.")
         if abs(sent - time()) > SKEW_S:
             raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": date})
         said = "" if "x-amz-date" in headers else date

@@ -41,7 +41,8 @@ class AwsChunked:
         self._identity = identity
         self._signed = signed
         self._trailing = trailing
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._bytes = bytearray(_BUFFER_BYTES)
+        self._buffer = memoryview(self._bytes)
         self._start = self._end = 0
         self._left = 0  # of the present chunk
         self._begun = self._finished = False
@@ -140,14 +141,13 @@ class AwsChunked:
                     if at_end and not line.strip():
                         return b""
                     raise S3Error("IncompleteBody")
-            held = bytes(self._buffer[self._start : self._end])
-            found = held.find(b"\n")
+            found = self._bytes.find(b"\n", self._start, self._end)
             if found >= 0:
-                line += held[:found]
-                self._start += found + 1
+                line += self._buffer[self._start : found]
+                self._start = found + 1
                 if len(line) > _MOST_LINE:
                     break
                 return bytes(line.removesuffix(b"\r"))
-            line += held
+            line += self._buffer[self._start : self._end]
             self._start = self._end
         raise S3Error("InvalidRequest", "A chunk's line is too long.")

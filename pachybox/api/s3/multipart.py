@@ -260,9 +260,10 @@ def _chosen(root: Node) -> list[_Chosen]:
         found.append(_Chosen(int(number), etag, sums))
     if not found:
         raise S3Error("MalformedXML", "A CompleteMultipartUpload has parts.")
-    if any(a.number >= b.number for a, b in pairwise(found)):
+    if any(a.number > b.number for a, b in pairwise(found)):
         raise S3Error("InvalidPartOrder")
-    return found
+    # A part that was sent twice may be named twice: it is what was sent last.
+    return list({part.number: part for part in found}.values())
 
 
 def _check_part(part: _Chosen, known: PartInfo | None) -> None:

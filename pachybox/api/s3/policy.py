@@ -25,7 +25,7 @@ def check_policy(text: str, fields: Mapping[str, str]) -> tuple[int, int]:
     if not isinstance(expires, str):
         raise S3Error("InvalidPolicyDocument", "The policy has no expiration.")
     try:
-        when = datetime.fromisoformat(expires)
+        when = datetime.fromisoformat(expires if "T" in expires else "")
     except ValueError:
         raise S3Error("InvalidPolicyDocument", "The policy's expiration is no time.") from None
     if (when if when.tzinfo else when.replace(tzinfo=UTC)) < datetime.now(UTC):

@@ -115,6 +115,15 @@ def test_start_after_and_marker(client: Any, filled: str) -> None:
         assert [o["Key"] for o in v1.get("Contents", ())] == want
 
 
+def test_a_prefix_that_no_path_has(client: Any, filled: str) -> None:
+    for prefix in ("/", "//", "a//", "/a", "a/../b"):
+        for delimiter in ("", "/", "a"):
+            page = client.list_objects_v2(Bucket=filled, Prefix=prefix, Delimiter=delimiter)
+            assert (page["KeyCount"], page["Prefix"]) == (0, prefix)
+    page = client.list_objects(Bucket=filled, Marker="", Prefix="/")
+    assert (page["Marker"], page.get("Contents")) == ("", None)
+
+
 def test_no_keys_asked_for(client: Any, filled: str) -> None:
     page = client.list_objects_v2(Bucket=filled, MaxKeys=0)
     assert "Contents" not in page

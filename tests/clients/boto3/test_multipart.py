@@ -114,6 +114,17 @@ def test_a_part_sent_again_replaces(client: Any, bucket: str, upload: dict[str, 
     assert client.get_object(Bucket=bucket, Key="big")["Body"].read() == b"new"
 
 
+def test_of_a_part_named_twice_the_last_counts(
+    client: Any, bucket: str, upload: dict[str, str]
+) -> None:
+    tags = [
+        client.upload_part(**upload, PartNumber=1, Body=body)["ETag"] for body in (b"old", b"new")
+    ]
+    twice = {"Parts": [{"PartNumber": 1, "ETag": tag} for tag in tags]}
+    client.complete_multipart_upload(**upload, MultipartUpload=twice)
+    assert client.get_object(Bucket=bucket, Key="big")["Body"].read() == b"new"
+
+
 def test_only_the_chosen_parts_are_in_it(client: Any, bucket: str, upload: dict[str, str]) -> None:
     tags = {
         n: client.upload_part(**upload, PartNumber=n, Body=bytes([n]) * PART)["ETag"]
@@ -159,6 +170,21 @@ def test_part_numbers_have_bounds(
 ) -> None:
     with refused("InvalidArgument", 400):
         client.upload_part(**upload, PartNumber=number, Body=b"x")
+
+
+def test_a_range_to_copy_must_be_there(
+    client: Any, bucket: str, upload: dict[str, str], refused: Refused
+) -> None:
+    client.put_object(Bucket=bucket, Key="source", Body=b"12345")
+    for text, code, status in (
+        ("bytes=0-21", "InvalidRange", 416),
+        ("bytes=0-", "InvalidArgument", 400),
+        ("0-2", "InvalidArgument", 400),
+    ):
+        with refused(code, status):
+            client.upload_part_copy(
+                **upload, PartNumber=1, CopySource=f"{bucket}/source", CopySourceRange=text
+            )
 
 
 def test_parts_copied_from_objects(client: Any, bucket: str, upload: dict[str, str]) -> None:

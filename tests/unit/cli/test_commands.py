@@ -348,11 +348,11 @@ def test_specs_come_from_a_file_a_url_or_stdin_as_they_are(
     assert box.last("CreatePipelines").body["text"] == "spec from the web"
     assert "cannot fetch" in run("create", "pipeline", "-f", f"{site}/nothing").err
     assert "cannot read" in run("create", "pipeline", "-f", str(tmp_path / "nothing")).err
-    box.answers["RenderTemplate"] = {"json": "what it made"}
+    box.answers["RenderTemplate"] = {"json": '{"made": "by it"}'}
     run("create", "pipeline", "--jsonnet", f"{site}/spec", "--arg", "a=b=c")
     asked = box.last("RenderTemplate").body
     assert (asked["template"], asked["args"]) == ("spec from the web", {"a": "b=c"})
-    assert box.last("CreatePipelines").body["text"] == "what it made"
+    assert json.loads(box.last("CreatePipelines").body["text"]) == [{"made": "by it"}]
     assert (
         "write --arg KEY=VALUE"
         in run("create", "pipeline", "--jsonnet", f"{site}/spec", "--arg", "x").err

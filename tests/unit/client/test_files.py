@@ -294,3 +294,18 @@ def test_copies_and_urls_name_what_they_take(box: Any, client: Client) -> None:
     assert box.ops[0][:3] == ["u", "/u", "https://example.org/u"]
     client.delete_file("dst@b:/u*")
     assert box.ops == [["d", "/u*"]]
+
+
+def test_a_read_whose_connection_is_lost_is_sent_again(box: Any, client: Client) -> None:
+    box.files["/a"] = b"content"
+    assert client.get_file("r@master:/a") == b"content"
+    drops = [1, 2]
+
+    def lose(target: str) -> None:
+        if drops:
+            drops.pop()
+            box.drop_connections()
+
+    box.before_get = lose
+    assert client.get_file("r@master:/a") == b"content"
+    assert drops == []

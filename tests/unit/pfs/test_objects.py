@@ -1,0 +1,184 @@
+"""Objects where a list does not show it: content, copies, multipart uploads, conditions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pachybox.errors import Refused
+from pachybox.meta.writer import Meta
+from pachybox.pfs import care
+from pachybox.pfs.object_types import (
+    Attributes,
+    Bucket,
+    EntityTooSmall,
+    FileSlice,
+    InvalidPart,
+    NoSuchUpload,
+    ObjectInfo,
+    Upload,
+)
+from pachybox.pfs.objects import Objects
+from pachybox.pfs.read import Reader
+from pachybox.pfs.service import Pfs
+from pachybox.store.blobs import BlobStore
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Objects]:
+    home = tmp_path_factory.mktemp("objects")
+    blobs = BlobStore.open(home / "store")
+    meta = Meta(home / "meta.duckdb", barrier=blobs.flush)
+    pfs = Pfs(meta, blobs)
+    yield Objects(pfs, Reader(pfs))
+    meta.close()
+    blobs.close()
+
+
+def put(objects: Objects, bucket: Bucket, key: str, data: bytes, **more: str) -> ObjectInfo:
+    with objects.intake() as intake:
+        for at in range(0, len(data), 1 << 20):
+            intake.write(data[at : at + (1 << 20)])
+        stored = intake.finish()
+        etag = stored.digests["md5"].hex()
+        return objects.put(bucket, key, stored, Attributes(etag, **more))
+
+
+def read(objects: Objects, info: ObjectInfo, offset: int = 0, length: int | None = None) -> bytes:
+    found = b""
+    for piece in objects.read(info, offset, length):
+        if isinstance(piece, FileSlice):
+            found += os.pread(piece.fd, piece.length, piece.offset)
+            piece.close()
+        else:
+            found += piece
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 131_073, 9_000_001])
+def test_content_comes_back_with_true_digests(objects: Objects, size: int) -> None:
+    """Short, long and longer than what has threads of its own; all digests at once, and ranges."""
+    data = os.urandom(size)
+    bucket = Bucket(objects.create_bucket(f"master.size{size}").repo, "master")
+    with objects.intake(("crc32", "crc32c", "crc64nvme", "sha1", "sha256")) as intake:
+        for at in range(0, size, 70_000):
+            intake.write(memoryview(data)[at : at + 70_000])
+        stored = intake.finish()
+        objects.put(bucket, "x", stored, Attributes())
+    for name in ("md5", "sha1", "sha256"):
+        assert stored.digests[name] == hashlib.new(name, data).digest()
+    assert [len(stored.digests[n]) for n in ("crc32", "crc32c", "crc64nvme")] == [4, 4, 8]
+    info = objects.get(bucket, "x")
+    assert read(objects, info) == data
+    for offset, length in ((0, 1), (size // 2, 100), (size - 5, 50), (size, 1)):
+        if offset >= 0:
+            assert read(objects, info, offset, length) == data[offset : offset + length]
+
+
+def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
+    """By an exception, or by leaving the block before finish."""
+    before = objects.pfs.blobs.usage().objects
+
+    def fail() -> None:
+        with objects.intake(expected=1 << 20) as intake:
+            intake.write(os.urandom(1 << 20))
+            intake.finish()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with objects.intake() as intake:
+        intake.write(os.urandom(1 << 20))
+    assert objects.pfs.blobs.usage().objects == before
+    assert not [n for n in os.listdir(objects.pfs.blobs.root / "tmp") if n.isdecimal()]
+
+
+def test_parts_are_joined_as_they_are(objects: Objects) -> None:
+    """Parts sent at once and out of order, one sent twice: the object is theirs in their order, no
+    byte of them is written again, and the upload is over."""
+    bucket = objects.create_bucket("master.parts")
+    upload = objects.create_upload(bucket, "dir/whole", Attributes("", "text/x"))
+    parts = {n: os.urandom(5 << 20) for n in (1, 7, 9)} | {10: b"end"}
+
+    def send(number: int) -> str:
+        send_one(objects, upload, number, b"first try")
+        return send_one(objects, upload, number, parts[number])
+
+    with ThreadPoolExecutor(4) as pool:
+        etags = dict(zip(parts, pool.map(send, parts), strict=True))
+    assert [p.number for p in objects.parts(upload, after=1, limit=2).parts] == [7, 9]
+    before = objects.pfs.blobs.usage().objects
+    with pytest.raises(InvalidPart):
+        objects.complete(upload, [(2, etags[1])])
+    last = send_one(objects, upload, 11, b"more")
+    with pytest.raises(EntityTooSmall):
+        objects.complete(upload, [(1, etags[1]), (10, etags[10]), (11, last)])
+    made = objects.complete(upload, sorted(etags.items()))
+    assert objects.pfs.blobs.usage().objects == before
+    assert made.etag.endswith("-4")
+    assert made.attributes.content_type == "text/x"
+    whole = b"".join(parts.values())
+    assert read(objects, objects.get(bucket, "dir/whole")) == whole
+    assert read(objects, made, (5 << 20) - 7, 14) == whole[(5 << 20) - 7 :][:14]
+    with pytest.raises(NoSuchUpload):
+        send_one(objects, upload, 1, b"late")
+
+
+def send_one(objects: Objects, upload: Upload, number: int, data: bytes) -> str:
+    with objects.intake() as intake:
+        intake.write(data)
+        return objects.put_part(upload, number, intake.finish()).etag
+
+
+def test_what_uploads_hold_is_kept_until_they_are_given_up(objects: Objects) -> None:
+    """The collector leaves parts alone; after an abort it frees them."""
+    bucket = objects.create_bucket("master.aborted")
+    upload = objects.create_upload(bucket, "x", Attributes())
+    with objects.intake() as intake:
+        intake.write(os.urandom(1 << 20))
+        objects.put_part(upload, 1, intake.finish())
+    assert care.collect_garbage(objects.pfs).objects_removed == 0
+    assert [f.level for f in care.fsck(objects.pfs)] == ["info"]
+    objects.abort(upload)
+    assert care.collect_garbage(objects.pfs).objects_removed == 1
+    assert objects.uploads(bucket).uploads == []
+
+
+def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:
+    """Content and attributes, or new attributes with the source's ETag."""
+    one, two = objects.create_bucket("master.one"), objects.create_bucket("dev.two")
+    made = put(objects, one, "a", os.urandom(1 << 20), content_type="text/x")
+    before = objects.pfs.blobs.usage().objects
+    objects.copy(objects.get(one, "a"), two, "b/c")
+    objects.copy(objects.get(one, "a"), two, "d", Attributes("", "text/y"))
+    assert objects.pfs.blobs.usage().objects == before
+    found = [objects.get(two, key) for key in ("b/c", "d")]
+    assert [f.etag for f in found] == [made.etag] * 2
+    assert [f.attributes.content_type for f in found] == ["text/x", "text/y"]
+    assert found[0].file.entry.hash == made.file.entry.hash
+
+
+def test_a_condition_is_asked_where_the_write_is_made(objects: Objects) -> None:
+    """Of writers who all ask that nothing be there, one is let through."""
+    bucket = objects.create_bucket("master.once")
+
+    def nothing(there: ObjectInfo | None) -> None:
+        if there is not None:
+            raise Refused("it is there")
+
+    def write(n: int) -> bool:
+        with objects.intake() as intake:
+            intake.write(b"%d" % n)
+            try:
+                objects.put(bucket, "x", intake.finish(), Attributes(), nothing)
+            except Refused:
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(16))) == 1
+    assert len(objects.versions(bucket).versions) == 1

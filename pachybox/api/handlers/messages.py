@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -47,6 +48,15 @@ def moment(stamp: Any, what: str) -> datetime:
     except (ValueError, OverflowError) as e:
         raise InvalidArgument(f"{what} is no moment: {e}", "give one like 2026-01-31T12:00Z") from e
     return found
+
+
+def as_dict(message: Any, *, proto_names: bool = False) -> dict[str, Any]:
+    """A message as JSON's values. Raises InvalidArgument for what has no such form: a moment
+    beyond all years, a number that is none."""
+    try:
+        return json_format.MessageToDict(message, preserving_proto_field_name=proto_names)
+    except (json_format.Error, ValueError, OverflowError) as e:
+        raise InvalidArgument(f"the request cannot be read: {e}") from e
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:

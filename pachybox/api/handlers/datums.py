@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
 from pachybox.api.definitions import pfs, pps
@@ -85,7 +84,7 @@ def _of_input(box: Box, message: Any) -> Generator[DatumInfo]:
     """The datums that a pipeline with this input would have now. As in Pachyderm, an input without
     a glob is one datum."""
     _with_globs(message)
-    spec = {"input": json_format.MessageToDict(message, preserving_proto_field_name=True)}
+    spec = {"input": m.as_dict(message, proto_names=True)}
     job = Job(Pipeline(DEFAULT_PROJECT, ""), CommitId(""))
     return (
         DatumInfo(job, d.id, DatumState.UNKNOWN, "", Stats(), d.inputs, None)

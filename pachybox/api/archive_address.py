@@ -12,11 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pachybox.api.zstd import Malformed, decompress, raw_frame
 from pachybox.errors import InvalidArgument
 
 _VERSION = 1
 _LIMIT = 4 << 20  # bytes of paths
+_WINDOW = 8 << 20  # what RFC 8878 asks every decoder to bear
 _PATH = re.compile(r"([^/]*)/([^@]*)@([^:]*):(.*)", re.DOTALL)
 _HINT = "the address comes from Pachyderm's console, pachctl, or Client.archive_url"
 
@@ -47,18 +47,27 @@ def parse(address: str) -> Sequence[Wanted]:
         raise InvalidArgument("the address is not base64url", _HINT) from e
     if not data or data[0] != _VERSION:
         raise InvalidArgument("the address is of an unknown version", _HINT)
-    try:
-        text = decompress(data[1:], _LIMIT).decode()
-    except (Malformed, UnicodeDecodeError) as e:
-        raise InvalidArgument(f"the address cannot be unpacked: {e}", _HINT) from e
+    text = _unpacked(data[1:])
     return [_wanted(one) for one in text.removesuffix("\0").split("\0")] if text else []
 
 
-def path(files: Sequence[str]) -> str:
-    """The address' path of ``files``, each ``project/repo@ref:/path``."""
-    text = "".join(f"{file}\0" for file in sorted(files))
-    data = bytes([_VERSION]) + (raw_frame(text.encode()) if text else b"")
-    return f"/archive/{base64.urlsafe_b64encode(data).decode().rstrip('=')}.zip"
+def _unpacked(data: bytes) -> str:
+    if not data:
+        return ""
+    import zstandard  # few ask for zips
+
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+    try:
+        with unpacker.stream_reader(data) as reader:
+            if len(reader.read(_LIMIT + 1)) > _LIMIT:
+                raise InvalidArgument(f"the address holds more than {_LIMIT >> 20} MiB", _HINT)
+        whole = unpacker.decompressobj()  # the reader takes a frame that is cut short as it is
+        text = whole.decompress(data)
+        if not whole.eof:
+            raise InvalidArgument("the address cannot be unpacked: it is cut short", _HINT)
+        return text.decode()
+    except (zstandard.ZstdError, UnicodeDecodeError) as e:
+        raise InvalidArgument(f"the address cannot be unpacked: {e}", _HINT) from e
 
 
 def _wanted(text: str) -> Wanted:

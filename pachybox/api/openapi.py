@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pachybox.api import archive_address
 from pachybox.api.samples import sample
 from pachybox.api.table import Kind, Method, Table
+from pachybox.client.archive import address
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -218,7 +218,7 @@ def _plain_paths() -> dict[str, Any]:
         },
         "/archive/{files}.zip": {
             "get": _plain("Files and directories as a zip", _ZIP, [_in_path("files")])
-            | {"x-pachybox-path": archive_address.path(["default/images@master:/"])}
+            | {"x-pachybox-path": address(["default/images@master:/"])}
         },
         "/jsonschema/{package}/{message}.schema.json": {
             "get": _plain(

@@ -9,7 +9,7 @@ import struct
 import tarfile
 from urllib.parse import quote
 
-from pachybox.api import archive_address
+from pachybox.client.archive import address
 from tests.fuzz import door_json
 from tests.fuzz.noise import ID, ODD, Noise
 from tests.fuzz.wire import Outcome, exchange
@@ -111,7 +111,7 @@ def _zip(noise: Noise) -> str:
         f"default/{noise.choice(('images', 'edges', noise.word()))}@master:{noise.word()}"
         for _ in range(noise.randrange(4))
     ]
-    path = archive_address.path(wanted)
+    path = address(wanted)
     if noise.once_in(2):
         name, _, form = path.removeprefix("/archive/").rpartition(".")
         packed = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4))

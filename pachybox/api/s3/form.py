@@ -14,7 +14,7 @@ from pachybox.api.s3.checksums import SIZES, base64_of, digest_of
 from pachybox.api.s3.context import Ask, Header
 from pachybox.api.s3.errors import S3Error
 from pachybox.api.s3.form_reader import FormReader, boundary_of
-from pachybox.api.s3.objects import wire_text
+from pachybox.api.s3.objects import check_values, wire_text
 from pachybox.api.s3.policy import check_policy
 from pachybox.api.s3.puts import attributes_of, finished, receive_from, version
 from pachybox.api.s3.route import check_key
@@ -106,9 +106,7 @@ def _as_headers(fields: dict[str, str]) -> dict[str, str]:
         headers["x-amz-acl"] = fields["acl"]
     if "tagging" in fields:
         headers["x-amz-tagging"] = fields["tagging"]
-    for value in headers.values():
-        if any(ord(c) < 32 and c != "\t" for c in value):
-            raise S3Error("InvalidArgument", "A field of the form has a control character.")
+    check_values(headers)
     return headers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -10,13 +11,13 @@ import zipfile
 import pytest
 
 from pachybox.api import archive_address, jsonschema
-from pachybox.api.archive_address import path as address
 from pachybox.api.door import Access
 from pachybox.api.parser import parse
 from pachybox.api.samples import sample
 from pachybox.api.table import Table
 from pachybox.api.zip_writer import ZipWriter
-from pachybox.errors import Unauthenticated
+from pachybox.client.archive import address
+from pachybox.errors import InvalidArgument, Unauthenticated
 from tests.unit.api.conftest import Serve, Served
 from tests.unit.api.house import WHEN, Raw
 
@@ -288,3 +289,35 @@ def test_the_sample_of_a_method_is_a_request_of_it() -> None:
 def test_addresses_are_made_and_read() -> None:
     files = ["p/r@b:/x y", "default/images@master:/"]
     assert [str(w) for w in archive_address.parse(address(files))] == sorted(files)
+
+
+# Addresses out of Pachyderm's own tests and of its console.
+KNOWN = {
+    "ASi1L_0EaHUBAEQCZGVmYXVsdC9pbWFnZXNAbWFzdGVyOi8AbW9udGFnZS5wbmcAAxQEBQPYsGPLbFDb": [
+        "default/images@master:/",
+        "default/montage@master:/montage.png",
+    ],
+    "ASi1L_0gYd0CABLGFRtwaxMeIippme3f279RC021H2IiEQ5BAlRVTwTZHsDZOpOqk9YbjpTtQQjICVro"
+    "iFeUSr6gWgZ2ozTMMgqYQIGhuxDlTDVc8xe3Z0wRZ8eH2z80cetURQA": [
+        "Solar-Power-Data-Logger-Team-Collab/cron@0918ac9d5daa76b86e3bb5e88e4c43a4:"
+        "/yml_spec_too_large.yml"
+    ],
+}
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_addresses_of_pachyderm_are_read(text: str) -> None:
+    found = archive_address.parse(f"/archive/{text}.zip")
+    assert [str(one) for one in found] == KNOWN[text]
+    cut = text[:-8]
+    with pytest.raises(InvalidArgument, match="cannot be unpacked"):
+        archive_address.parse(f"/archive/{cut[: len(cut) // 4 * 4]}.zip")
+
+
+def test_an_address_that_unpacks_to_too_much_is_refused() -> None:
+    import zstandard
+
+    packed = zstandard.ZstdCompressor().compress(b"a" * (64 << 20))
+    text = base64.urlsafe_b64encode(b"\1" + packed).decode().rstrip("=")
+    with pytest.raises(InvalidArgument):
+        archive_address.parse(f"/archive/{text}.zip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "alone: no other test runs meanwhile; for what measures the whole machine"
     )
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as of what a shell put behind itself
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test inherit it
     if hasattr(config, "workerinput"):
         config.stash[_locks] = Path(config.workerinput["locks"])
     else:

@@ -124,6 +124,7 @@ def _become(asked: dict[str, object], out: int) -> None:
         os.dup2(out, number)
     os.close(out)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.orig_argv = [sys.executable, "-m", "pachybox.daemon"]  # what a restart runs
     env = asked["env"]
     assert isinstance(env, dict)
     os.environ.clear()

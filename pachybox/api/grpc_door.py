@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -41,6 +41,7 @@ MESSAGE_BYTES = 20 << 20
 _ENVELOPE = 64 << 10  # what a message of that content has around it
 _REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
 _CALLS = 1000
+_REOPEN_S = 0.05
 _FLUSH_S = 0.5  # for the last statuses to be written
 
 # What Pachyderm 1.x called its services; today's have "_v2" in their names.
@@ -72,6 +73,10 @@ class GrpcDoor:
         self._server: Any = None
         self._calls: Calls | None = None
         self._builtin: Builtin | None = None
+        self._rows: _Rows | None = None
+        self._bound = ("", 0)
+        self._reopening: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     def listen(self, host: str, port: int) -> tuple[str, int]:
         """Listen at ``host``:``port`` (0 = any free port); returns where it does.
@@ -104,7 +109,7 @@ class GrpcDoor:
     def _serve(self) -> None:
         assert self._loop is not None
         asyncio.set_event_loop(self._loop)
-        self._loop.set_exception_handler(_unexpected)
+        self._loop.set_exception_handler(self._unexpected)
         self._loop.run_forever()
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -130,8 +135,13 @@ class GrpcDoor:
         )
         built = {method.service for method in self._table if method.handler is not None}
         self._builtin = Builtin(sorted(built))
+        self._rows = _Rows(self._table, calls, self._builtin)
+        return await self._start(host, port)
+
+    async def _start(self, host: str, port: int) -> int:
+        """A server at ``port``; where it is bound."""
         server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((_Rows(self._table, calls, self._builtin),))
+        server.add_generic_rpc_handlers((self._rows,))
         with _quiet():
             try:
                 bound = server.add_insecure_port(_target(host, port))
@@ -142,7 +152,34 @@ class GrpcDoor:
                 ) from e
         await server.start()
         self._server = server
+        self._bound = (host, int(bound))
         return int(bound)
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """In place of asyncio's own words on standard error."""
+        error = context.get("exception")
+        if isinstance(error, UnicodeDecodeError) and not self._stopping:
+            task = loop.create_task(self._reopen(error))
+            self._reopening.add(task)
+            task.add_done_callback(self._reopening.discard)
+            return
+        log.error("on the loop of gRPC: %s", context.get("message"), exc_info=error)
+
+    async def _reopen(self, error: Exception) -> None:
+        """gRPC's server ends when a call's path is not UTF-8: have another in its place. The calls
+        under way go on."""
+        log.warning("a call with a path that is no text ended gRPC's server error=%s", error)
+        ended = self._server
+        while not self._stopping:
+            try:
+                await self._start(*self._bound)
+                break
+            except Refused as e:
+                log.warning("gRPC's server cannot be opened again yet: %s", e)
+                await asyncio.sleep(_REOPEN_S)
+        with suppress(UnicodeDecodeError):  # that again, when the last call is over
+            await ended.wait_for_termination()
+        await ended.stop(None)
 
     async def _close(self, grace_s: float) -> None:
         assert self._calls is not None
@@ -150,6 +187,7 @@ class GrpcDoor:
         loop = asyncio.get_running_loop()
         await self._builtin.stop()
         calls, until = self._calls, loop.time() + grace_s
+        self._stopping = True
         stopping = loop.create_task(self._server.stop(grace_s + _FLUSH_S))
         await asyncio.sleep(0)  # from here on no call is taken
         calls.stop()
@@ -159,6 +197,8 @@ class GrpcDoor:
         if not stopping.done():  # clients that do not take what they asked for
             await self._server.stop(None)
             await stopping
+        if self._reopening:
+            await asyncio.wait(self._reopening, timeout=_FLUSH_S)
 
 
 class _Rows(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -204,12 +244,6 @@ def _refusal(error: PachyboxError) -> Any:
         await refuse(context, error)
 
     return grpc.stream_stream_rpc_method_handler(answer)
-
-
-def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """In place of asyncio's own words on standard error."""
-    error = context.get("exception")
-    log.error("on the loop of gRPC: %s", context.get("message"), exc_info=error)
 
 
 def _target(host: str, port: int) -> str:

@@ -26,7 +26,7 @@ _HARMLESS = frozenset(
     {"", "400", "401", "403", "405", "408", "411", "413", "414", "415", "417", "431", "501", "505"}
     | {"INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED"}
 )
-_REFRESH = 1000  # writes until a spare box is made anew
+_REFRESH = 2000  # writes until a spare box is made anew
 # Pools of threads grow to what was needed at once, caches to their bounds.
 _MORE = Resources(threads=40, fds=40, resident=96 << 20)
 
@@ -95,6 +95,13 @@ class Pair:
             self._spare.end()
             self._spare = None
 
+    def replace(self, broken: Subject) -> None:
+        """A new one in the place of a box that is no more."""
+        if broken is self.kept:
+            self.renew()
+        elif broken is self._spare:
+            self.drop_spare()
+
     def renew(self) -> None:
         """A new kept box, after one did what it was rightly asked to."""
         self.kept.end()
@@ -157,11 +164,16 @@ class Campaign:
             pair.renew()
 
     def _send(self, door: Door, to: Subject, data: bytes, report: Report) -> Outcome:
-        outcome = door.send(to, data)
+        try:
+            outcome = door.send(to, data)
+        except ConnectionRefusedError:
+            outcome = Outcome(False, "", f"nobody listens; {to.tell()}")
+            for pair in self._pairs:
+                pair.replace(to)
         report.codes[outcome.code] += 1
         if outcome.fault:
             report.faults.append(Fault(data, outcome.fault))
-        for line in to.complaints():
+        for line in [] if outcome.fault else to.complaints():
             report.faults.append(Fault(data, f"in the log: {line[:3000]}"))
         return outcome
 
@@ -170,8 +182,8 @@ class Campaign:
         for pair in self._pairs:
             for subject in pair.running():
                 if not subject.lives():
-                    report.faults.append(Fault(last, "the daemon is gone"))
-                    pair.renew() if subject is pair.kept else pair.drop_spare()
+                    report.faults.append(Fault(last, f"the daemon is gone; {subject.tell()}"))
+                    pair.replace(subject)
 
     def _grown(self, subject: Subject, then: Resources, last: bytes, report: Report) -> None:
         """A client that is gone leaves nothing behind."""

@@ -133,7 +133,9 @@ def _call(to: Subject, made: dict[str, Any], found: list[bytes], metadata: Any) 
     }[kind]  # fmt: skip
     call = maker(path, None, None)
     request: Any = iter(found) if kind in "CB" else (found or [b""])[0]
-    follow = _FOLLOW_S if kind in "SB" else ANSWER_S
+    # Of another kind than the method's, a call may wait for what never comes.
+    real = messages.METHODS.get(made["method"])
+    follow = ANSWER_S if kind == "U" and real and real.kind.value == "U" else _FOLLOW_S
     try:
         if kind in "UC":
             future = call.future(request, timeout=made.get("stop", follow), metadata=metadata)
@@ -145,9 +147,9 @@ def _call(to: Subject, made: dict[str, Any], found: list[bytes], metadata: Any) 
         if code in _FAULTS or "internal error" in said:
             return Outcome(False, code, f"{code}: {said}")
         late = code == "DEADLINE_EXCEEDED" and "stop" not in made
-        if late and kind in "UC" and "timeout" not in said:
+        if late and follow == ANSWER_S:
             return Outcome(False, code, f"no answer within {ANSWER_S} s")
-        return Outcome(kind in "SB" and late, code)
+        return Outcome(False, code)
     except grpc.FutureCancelledError:
         return Outcome(False, "CANCELLED")
     return Outcome(True, "OK")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 ANSWER_S = 20.0
 """Within which a request that has come whole is answered, on a machine that is busy."""
 _QUIET_S = 0.05
+_PATIENT_S = 3.0  # for a request that looks whole, so that it is not cancelled by a busy machine
 _FOLLOW_S = 0.3
 _MOST = 1 << 20
 _LINGER = struct.pack("ii", 1, 0)
-_BAD = re.compile(rb"internal error in |Traceback \(most recent")
+_BAD = re.compile(rb"(\"message\":\"|<Message>)internal error in ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 
@@ -43,7 +44,8 @@ def exchange(address: tuple[str, int] | str, data: bytes) -> Outcome:
         try:
             if not _send(sock, data):
                 return Outcome(False, "", "the server stopped reading and said nothing")
-            answer = _read(sock, data.startswith(b"HEAD "))
+            patience_s = _PATIENT_S if _is_whole(data) else _QUIET_S
+            answer = _read(sock, data.startswith(b"HEAD "), patience_s)
         except ConnectionError:
             return Outcome(False)
         except TimeoutError:
@@ -86,21 +88,25 @@ def _send(sock: socket.socket, data: bytes) -> bool:
     return True
 
 
-def _read(sock: socket.socket, head_only: bool) -> bytes:
-    """One answer, or what there is of one that does not end (an event stream)."""
-    if not select.select([sock], [], [], _QUIET_S)[0]:
-        try:
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return b""  # it hung up
+def _read(sock: socket.socket, head_only: bool, patience_s: float) -> bytes:
+    """One answer, or what there is of one that does not end (an event stream). When none begins
+    within ``patience_s`` the sending side is shut."""
     got = bytearray()
     until = time.monotonic() + ANSWER_S
+    shut = False
     while len(got) < _MOST and not _whole(got, head_only):
-        wait = _FOLLOW_S if got else until - time.monotonic()
+        wait = _FOLLOW_S if got else until - time.monotonic() if shut else patience_s
         if not select.select([sock], [], [], max(0.0, wait))[0]:
             if got:
                 break
-            raise TimeoutError
+            if shut:
+                raise TimeoutError
+            shut = True
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                break  # it hung up
+            continue
         try:
             piece = sock.recv(262144)
         except ConnectionError:
@@ -111,6 +117,16 @@ def _read(sock: socket.socket, head_only: bool) -> bytes:
         while got.startswith(b"HTTP/1.1 100 ") and b"\r\n\r\n" in got:
             del got[: got.index(b"\r\n\r\n") + 4]
     return bytes(got)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a request seems to have come to its end."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end or b"\r\nexpect:" in head.lower():
+        return False
+    if length := re.search(rb"\r\ncontent-length: *(\d{1,9})\r\n", head.lower() + b"\r\n"):
+        return len(body) >= int(length[1])
+    return b"\r\ntransfer-encoding:" not in head.lower() or body.endswith(b"0\r\n\r\n")
 
 
 def _whole(got: bytearray, head_only: bool) -> bool:

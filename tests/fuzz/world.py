@@ -14,6 +14,7 @@ import duckdb
 
 from tests.boxes import RealBox, eventually
 from tests.fuzz.noise import DATUM, ID
+from tests.fuzz.wire import exchange
 
 TOKEN = "fuzz-token-of-the-box"
 _SPEC = {
@@ -21,6 +22,10 @@ _SPEC = {
     "input": {"pfs": {"repo": "images", "glob": "/*"}},
     "transform": {"cmd": ["sh"], "stdin": ["cp -r /pfs/images/* /pfs/out/"]},
 }
+_CLUSTER = (
+    b"POST /api/admin_v2.API/InspectCluster HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Length: 2\r\n\r\n{}"
+)
 _SECRET = {
     "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"k": "v"},
 }  # fmt: skip
@@ -65,6 +70,7 @@ def build(home: Path) -> World:
     c.wait_job(f"edges@{job.id}")
     datum = next(iter(c.list_datum(f"edges@{job.id}")))
     eventually(lambda: c.status().jobs_running == 0, "nothing runs any more")
+    exchange(str(box.socket), _CLUSTER)  # a box gives itself an id when it is asked for it first
     assert box.stop() == 0
     ids = {ID.encode(): job.id.encode(), DATUM.encode(): datum.id.encode()}
     assert all(len(a) == len(b) for a, b in ids.items())
@@ -105,6 +111,12 @@ class Subject:
         """Whether the daemon runs and answers."""
         assert self.box.process is not None
         return self.box.process.poll() is None and self.box.client.healthy()
+
+    def tell(self) -> str:
+        """The status it ended with, and the end of its log."""
+        assert self.box.process is not None
+        end = self._log.read_text(errors="replace").splitlines()[-5:]
+        return f"exit status {self.box.process.poll()}; its log: " + " | ".join(end)
 
     def resources(self) -> Resources:
         assert self.box.process is not None

@@ -160,7 +160,7 @@ def _spec(view: View, request: Any) -> Spec:
     set_ = no_defaults if request.effective_json else defaults.of(view)
     text = request.effective_json or request.user_json
     if not text:
-        return from_message_dict(json_format.MessageToDict(message), set_)
+        return from_message_dict(m.as_dict(message), set_)
     project = message.pipeline.project.name or DEFAULT_PROJECT
     specs = load_specs(text, "the request", default_project=project, defaults=set_)
     if len(specs) != 1:
@@ -231,7 +231,7 @@ class Request:
 
     def kept(self) -> dict[str, Any]:
         """The form in which it is kept: JSON of a TransactionRequest, or like it."""
-        return {_camel(self.kind): json_format.MessageToDict(self.message)}
+        return {_camel(self.kind): m.as_dict(self.message)}
 
     def shown(self) -> Any:
         """As a TransactionRequest, empty when that has no field for it."""

@@ -15,11 +15,13 @@ from pachybox.api.definitions import pps
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.errors import PachyboxError
+from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.model.units import parse_time
 
 _POLL_S = 0.2
+_MOST_MS = 100 * 365 * 86_400_000  # a hundred years
+_MOST_LINES = 1 << 31
 _LINE = re.compile(r"time=(\S+) (.*)")
 
 
@@ -33,8 +35,10 @@ class Line(NamedTuple):
 @handles("pachybox.v1.API/GetBoxLog")
 def get_box_log(box: Box, request: Any, call: Call) -> Iterator[Any]:
     edge = None
+    if request.tail < 0 or request.since_ms < 0:
+        raise InvalidArgument("tail and since_ms are not below zero", "leave them out for all")
     if request.since_ms:
-        edge = datetime.now(UTC) - timedelta(milliseconds=request.since_ms)
+        edge = datetime.now(UTC) - timedelta(milliseconds=min(request.since_ms, _MOST_MS))
     if request.pipeline:
         box.pps.pipeline(parse_pipeline_ref(request.pipeline)[0])
     return messages(box, request.pipeline, request.job, edge, request, call)
@@ -72,7 +76,7 @@ def read(
     """The lines of a log and of the files it was rotated to, oldest first; with ``follow`` it
     goes on until cancelled, and None means "nothing yet"."""
     number = sum(1 for _ in path.parent.glob(f"{path.name}.[0-9]*"))
-    found: deque[Line] | list[Line] = deque(maxlen=tail) if tail else []
+    found: deque[Line] | list[Line] = deque(maxlen=min(tail, _MOST_LINES)) if tail else []
     at = _Tail(path)
     for old in range(number, 0, -1):
         found.extend(filter(keep, _Tail(path.with_name(f"{path.name}.{old}")).new()))

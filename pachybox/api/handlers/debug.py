@@ -302,7 +302,7 @@ _levels = _Levels()
 
 @handles("debug_v2.Debug/SetLogLevel")
 def set_log_level(box: Box, request: Any, call: Call) -> Any:
-    seconds = request.duration.ToTimedelta().total_seconds()
+    seconds = m.span(request.duration).total_seconds()
     if not 0 < seconds <= _LONGEST_S * 24:
         raise InvalidArgument(
             f"duration is {seconds:g} s", "say for how long, from above 0 up to 24 hours"
@@ -318,7 +318,7 @@ def set_log_level(box: Box, request: Any, call: Call) -> Any:
 
 
 def _seconds(duration: Any, default: float) -> float:
-    seconds: float = duration.ToTimedelta().total_seconds()
+    seconds = m.span(duration).total_seconds()
     if not 0 <= seconds <= _LONGEST_S:
         raise InvalidArgument(f"duration is {seconds:g} s", f"give seconds, at most {_LONGEST_S:g}")
     return seconds or default

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format
-
 from pachybox.api.definitions import pfs
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
@@ -18,7 +16,7 @@ from pachybox.pps.egress.target import Database, of_spec
 
 @handles("pfs_v2.API/Egress")
 def egress(box: Box, request: Any, call: Call) -> Any:
-    fields = json_format.MessageToDict(request, preserving_proto_field_name=True)
+    fields = m.as_dict(request, proto_names=True)
     names = ("object_storage", "sql_database")
     target = of_spec({"egress": {k: v for k, v in fields.items() if k in names}})
     if target is None:

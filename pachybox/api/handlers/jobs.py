@@ -134,13 +134,7 @@ def _marker(request: Any) -> datetime | None:
     """The moment of the last record of the page before."""
     if not request.HasField("pagination_marker"):
         return None
-    try:
-        moment: datetime = request.pagination_marker.ToDatetime(UTC)
-    except (ValueError, OverflowError) as e:
-        raise InvalidArgument(
-            f"pagination_marker is no moment: {e}", "give the last one's created"
-        ) from e
-    return moment
+    return m.moment(request.pagination_marker, "pagination_marker")
 
 
 @handles("pps_v2.API/ListJobSet")
@@ -235,9 +229,6 @@ def delete_job(box: Box, request: Any, call: Call) -> Any:
 # ---- logs
 
 
-_LONGEST = timedelta(days=36_500)  # further back no clock reaches
-
-
 @handles("pps_v2.API/GetLogs")
 def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
     """As Pachyderm does: what user code and workers say; with ``master`` what the box says."""
@@ -288,7 +279,7 @@ def _get_logs(box: Box, request: Any, call: Call, *, everything: bool) -> Iterat
 def _since(request: Any) -> timedelta | None:
     if not request.HasField("since"):
         return None
-    since: timedelta = min(request.since.ToTimedelta(), _LONGEST)
+    since: timedelta = m.span(request.since)
     if since < timedelta(0):
         raise InvalidArgument("since is negative", "give a duration such as 24h")
     return since

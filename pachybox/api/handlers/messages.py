@@ -4,10 +4,11 @@ except to look up what a message shows beyond its record."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -28,6 +29,34 @@ from pachybox.pfs.read import File
 from pachybox.pfs.service import Pfs, RepoInfo
 
 T = TypeVar("T")
+
+
+_LONGEST = timedelta(days=36_500)  # further back no clock reaches
+
+
+def span(duration: Any) -> timedelta:
+    """A protobuf duration, which may be longer than anything: at most a hundred years."""
+    most = int(_LONGEST.total_seconds())
+    seconds = max(-most, min(duration.seconds, most))
+    return timedelta(seconds=seconds, microseconds=duration.nanos // 1000)
+
+
+def moment(stamp: Any, what: str) -> datetime:
+    """A protobuf timestamp. Raises InvalidArgument for one outside of the years 1 to 9999."""
+    try:
+        found: datetime = stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError) as e:
+        raise InvalidArgument(f"{what} is no moment: {e}", "give one like 2026-01-31T12:00Z") from e
+    return found
+
+
+def as_dict(message: Any, *, proto_names: bool = False) -> dict[str, Any]:
+    """A message as JSON's values. Raises InvalidArgument for what has no such form: a moment
+    beyond all years, a number that is none."""
+    try:
+        return json_format.MessageToDict(message, preserving_proto_field_name=proto_names)
+    except (json_format.Error, ValueError, OverflowError) as e:
+        raise InvalidArgument(f"the request cannot be read: {e}") from e
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:

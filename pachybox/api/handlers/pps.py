@@ -233,9 +233,7 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
 
 @handles("pps_v2.API/CreatePipeline")
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
-    spec = replace(
-        from_message_dict(json_format.MessageToDict(request), defaults.of(box.meta)), heads=True
-    )
+    spec = replace(from_message_dict(m.as_dict(request), defaults.of(box.meta)), heads=True)
     box.pps.check_image(spec)
     if call.transaction and not spec.dry_run:
         batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)

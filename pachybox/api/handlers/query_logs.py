@@ -198,8 +198,7 @@ def _filter(message: Any) -> Callable[[Any], bool]:
 def _moment(edges: Any, name: str) -> datetime | None:
     if not edges.HasField(name):
         return None
-    found: datetime = getattr(edges, name).ToDatetime(tzinfo=UTC)
-    return found
+    return m.moment(getattr(edges, name), f"time_range.{name}")
 
 
 def _severity(line: Any) -> int:

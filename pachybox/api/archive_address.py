@@ -12,11 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-<<<<<<< HEAD
-=======
-from pachybox.api.zstd import decompress, raw_frame
-from pachybox.api.zstd_bits import Malformed
->>>>>>> json
 from pachybox.errors import InvalidArgument
 
 _VERSION = 1

@@ -37,6 +37,7 @@ log = logging.getLogger("pachybox.api")
 
 _CALLS = 8  # at once; one of them may be a NextDatum that waits
 _SERVICE = "pachyderm.worker.Worker"
+_ESTABLISHED = "01"  # in /proc/net/tcp
 _OVER_S = 30.0  # how long code is held that asked for a datum when there are no more
 
 
@@ -113,7 +114,7 @@ class WorkerDoor:
     def _is_ours(self, peer: str) -> bool:
         """Whether the process at the other end belongs to whom it may."""
         wanted = {0, os.geteuid(), self._worker.code_uid if self._worker else 0}
-        return _owner(peer) in wanted
+        return _owner(peer, self.port) in wanted
 
     def _status(self, _: Any, __: Any) -> Any:
         made = pps.WorkerStatus(worker_id=self._env.get("PPS_POD_NAME", ""))
@@ -188,22 +189,24 @@ def _shut(to: socket.socket) -> None:
         pass  # it was not connected, or is closed
 
 
-def _owner(peer: str) -> int:
-    """The user number of the process at ``ipv4:127.0.0.1:PORT``; -1 when none is found."""
+def _owner(peer: str, door: int) -> int:
+    """The user number of the process at ``ipv4:127.0.0.1:PORT`` that is connected to port ``door``
+    of this machine; -1 when none is found. Others may use the same port towards elsewhere, and
+    what is left of a connection that is over belongs to nobody, which is shown as root."""
     found = re.fullmatch(r"ipv4:127\.0\.0\.1:(\d+)", peer)
     if found is None:
         return -1
-    port = f":{int(found[1]):04X}"
     # gRPC's clients open sockets of IPv6, at which an address of IPv4 is a mapped one
-    for table, local in (
+    for table, host in (
         ("tcp6", "0000000000000000FFFF00000100007F"),
         ("tcp", "0100007F"),
     ):
+        wanted = [f"{host}:{int(found[1]):04X}", f"{host}:{door:04X}", _ESTABLISHED]
         try:
             lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         except OSError:  # no IPv6 here
             continue
         for fields in map(str.split, lines):
-            if fields[1] == local + port:
+            if fields[1:4] == wanted:
                 return int(fields[7])
     return -1

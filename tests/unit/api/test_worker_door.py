@@ -29,7 +29,9 @@ def test_the_owner_of_a_connection_is_found(family: int, address: str) -> None:
                 os._exit(0)
         door.settimeout(10)
         with door.accept()[0] as taken:
-            assert _owner(f"ipv4:127.0.0.1:{taken.getpeername()[1]}") == wanted
+            peer = f"ipv4:127.0.0.1:{taken.getpeername()[1]}"
+            assert _owner(peer, door.getsockname()[1]) == wanted
+            assert _owner(peer, door.getsockname()[1] ^ 1) == -1  # towards elsewhere
         os.waitpid(child, 0)
 
 
@@ -37,4 +39,4 @@ def test_the_owner_of_a_connection_is_found(family: int, address: str) -> None:
     "peer", ["", "unix:", "ipv4:127.0.0.1:1", "ipv4:10.0.0.1:5", "ipv6:[::1]:5"]
 )
 def test_who_is_not_found_is_nobody(peer: str) -> None:
-    assert _owner(peer) == -1
+    assert _owner(peer, 1) == -1

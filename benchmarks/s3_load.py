@@ -6,8 +6,9 @@
     python -m benchmarks.s3_load serve FILE                               prints its port
 
 The generator is one thread over epoll and does no more than S3 needs, so that it is not what
-is measured. The server has a thread a connection: it takes a body in and drops it, and sends FILE
-by sendfile; nothing can be less that speaks HTTP over a socket from Python.
+is measured. The server has a thread a connection: it takes a body in and drops it (of a path
+below /disk/: writes it beside FILE and has it synced), and sends FILE by sendfile; nothing can
+be less that speaks HTTP over a socket from Python.
 """
 
 from __future__ import annotations
@@ -137,10 +138,18 @@ def _answer(connection: socket.socket, file: str) -> None:
         size = next(
             int(line[15:]) for line in head.split(b"\r\n") if line[:14] == b"Content-Length"
         )
-        left = size - len(held)
-        held = held[size:]
-        while left > 0:
-            left -= connection.recv_into(buffer, min(left, _PIECE))
+        body, held = held[:size], held[size:]
+        target = f"{file}.put" if head.startswith(b"PUT /disk/") else os.devnull
+        with open(target, "wb", buffering=0) as out:
+            out.write(body)
+            left = size - len(body)
+            while left > 0:
+                n = connection.recv_into(buffer, min(left, _PIECE))
+                if target != os.devnull:
+                    out.write(buffer[:n])
+                left -= n
+            if target != os.devnull:
+                os.fdatasync(out.fileno())
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 

@@ -74,7 +74,7 @@ const made = await call("pfs_v2.API/InspectCommit", {
   commit: { repo: output, branch: { repo: output, name: "master" } },
   wait: "FINISHED",
 });
-for await (const line of stream("pps_v2.API/GetLogs", { pipeline })) console.log("log:", line.message);
+for await (const line of stream("pachybox.v1.API/GetLogs", { pipeline })) console.log("log:", line.message);
 
 // The same port speaks S3; without a token an object is one plain request.
 if (!token) {

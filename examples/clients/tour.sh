@@ -42,7 +42,7 @@ call pps_v2.API/CreatePipeline '{
 }' > /dev/null
 call pfs_v2.API/InspectCommit \
   '{"commit":{"repo":'"$output"',"branch":{"repo":'"$output"',"name":"master"}},"wait":"FINISHED"}' > /dev/null
-call pps_v2.API/GetLogs '{"pipeline":{"name":"words-curl"}}' | sed 's/.*"message":"\([^"]*\)".*/log: \1/'
+call pachybox.v1.API/GetLogs '{"pipeline":{"name":"words-curl"}}' | sed 's/.*"message":"\([^"]*\)".*/log: \1/'
 
 # The same port speaks S3; without a token an object is one plain request.
 printf 'by S3: '

@@ -7,7 +7,7 @@ across by Origin or Sec-Fetch-Site.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 from pachybox.api.http import Rejected, Request, rejected
 from pachybox.errors import InvalidArgument
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
 _SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
 
 
-def guard(request: Request, hosts: frozenset[str] | None, domains: Iterable[str] = ()) -> None:
+def guard(request: Request, hosts: frozenset[str] | None, domains: tuple[str, ...] = ()) -> None:
     """Refuse (403, 415) a request that a foreign page sent.
 
     ``hosts`` are the names (lower case) this server may be called by, None = any. Names below one
@@ -26,8 +26,14 @@ def guard(request: Request, hosts: frozenset[str] | None, domains: Iterable[str]
     """
     headers = request.headers
     host = headers.get("host", "")
-    if hosts is None or host.lower() not in hosts:
-        _check_host(host, hosts, domains)
+    if not _is_own(host, hosts, domains):
+        raise Rejected(
+            403,
+            InvalidArgument(
+                f"host {host[:80]!r} is not a name of this box",
+                "use localhost or 127.0.0.1, or configure the name",
+            ),
+        )
     origin = headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         raise rejected(403, "requests from other sites' pages are refused")
@@ -45,17 +51,14 @@ def guard(request: Request, hosts: frozenset[str] | None, domains: Iterable[str]
             )
 
 
-def _check_host(host: str, hosts: frozenset[str] | None, domains: Iterable[str]) -> None:
+@lru_cache(64)
+def _is_own(host: str, hosts: frozenset[str] | None, domains: tuple[str, ...]) -> bool:
     match = _HOST.fullmatch(host)
-    name = match[1].lower() if match is not None else ""
-    if match is not None and (
-        hosts is None or name in hosts or any(name == d or name.endswith(f".{d}") for d in domains)
-    ):
-        return
-    raise Rejected(
-        403,
-        InvalidArgument(
-            f"host {host[:80]!r} is not a name of this box",
-            "use localhost or 127.0.0.1, or configure the name",
-        ),
+    if match is None:
+        return False
+    name = match[1].lower()
+    return (
+        hosts is None
+        or name in hosts
+        or any(name == domain or name.endswith(f".{domain}") for domain in domains)
     )

@@ -18,8 +18,9 @@ from pachybox.api.transport import Limits, TimedOut, Wire
 from pachybox.errors import Exhausted, InvalidArgument, PachyboxError
 
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) ([!-~]+) HTTP/1\.([01])")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7f]*+"
+# perf: all lines in one call; a call each is a tenth of a small request
+_FIELDS = re.compile(rf"(?:{_FIELD}\r\n)*+{_FIELD}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
@@ -80,7 +81,7 @@ def parse_head(head: bytes, limits: Limits) -> tuple[str, str, int, dict[str, st
 
     Raises Rejected for anything RFC 9112 tells a server to refuse.
     """
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, _, rest = head.decode("latin-1").partition("\r\n")
     if len(first) > limits.line_bytes:
         raise rejected(414, "the request line is too long")
     match = _REQUEST_LINE.fullmatch(first)
@@ -89,10 +90,12 @@ def parse_head(head: bytes, limits: Limits) -> tuple[str, str, int, dict[str, st
             raise rejected(505, "only HTTP/1.1 and 1.0 are spoken here")
         raise rejected(400, "the request line is malformed")
     headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not _NAME.fullmatch(name) or _NOT_IN_VALUE.search(value):
-            raise rejected(400, "a header line is malformed")
+    if not rest:
+        return match[1], match[2], int(match[3]), headers
+    if not _FIELDS.fullmatch(rest):
+        raise rejected(400, "a header line is malformed")
+    for line in rest.split("\r\n"):
+        name, _, value = line.partition(":")
         name, value = name.lower(), value.strip(" \t")
         if name in headers:
             if name in ("host", "content-length", "transfer-encoding", "content-type"):

@@ -18,6 +18,7 @@ from pathlib import Path
 from pachybox.api.http import Rejected, Request, read_request, rejected
 from pachybox.api.metrics import Metrics
 from pachybox.api.response import JSON, Response, error_json
+from pachybox.api.threads import Threads
 from pachybox.api.transport import Attendant, Gone, Limits, TimedOut, Wire
 from pachybox.errors import PachyboxError, Refused
 
@@ -36,7 +37,10 @@ class Listener(ABC):
         self._attendant = Attendant()
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._wires: dict[Wire, threading.Thread] = {}
+        self._ended = threading.Condition(self._lock)
+        self._wires: set[Wire] = set()
+        # perf: many clients connect anew for each request, and a thread costs 100 us to make
+        self._threads = Threads("api", limits.connections)
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
         self._unix: list[tuple[Path, int]] = []
         self._stopping = threading.Event()
@@ -115,16 +119,12 @@ class Listener(ABC):
                 sock.close()
 
     def _admit(self, wire: Wire) -> None:
-        thread = threading.Thread(target=self._serve, args=(wire,), name="api", daemon=True)
         with self._lock:
-            full = len(self._wires) >= self._limits.connections
-            if not full:
-                thread.start()  # its first step waits for nothing that this lock guards
-                self._wires[wire] = thread
-                self._metrics.connected(1)
-        if full:
+            self._wires.add(wire)
+            self._metrics.connected(1)
+        if not self._threads.run(lambda: self._serve(wire)):
             wire.try_send(_FULL)
-            wire.close()
+            self._end(wire)
 
     def _serve(self, wire: Wire) -> None:
         self._attendant.watch(wire.sock, wire.left)
@@ -137,10 +137,14 @@ class Listener(ABC):
             log.exception("connection failed")
         finally:
             self._attendant.unwatch(wire.sock)
-            wire.close()
-            with self._lock:
-                del self._wires[wire]
-                self._metrics.connected(-1)
+            self._end(wire)
+
+    def _end(self, wire: Wire) -> None:
+        wire.close()
+        with self._ended:
+            self._wires.discard(wire)
+            self._metrics.connected(-1)
+            self._ended.notify_all()
 
     def _one(self, wire: Wire) -> bool:
         """Serve one request; whether the connection can carry another."""
@@ -185,15 +189,19 @@ class Listener(ABC):
             except FileNotFoundError:
                 pass
         with self._lock:
-            wires = dict(self._wires)
+            wires = list(self._wires)
         for wire in wires:
             wire.hang_up(socket.SHUT_RD)
-        for wire, thread in wires.items():
-            thread.join(grace_s)
-            if thread.is_alive():
+        for wire in wires:
+            if not self._has_ended(wire, grace_s):
                 wire.hang_up(socket.SHUT_RDWR)
-                thread.join(1.0)
+                self._has_ended(wire, 1.0)
         self._attendant.stop()
+
+    def _has_ended(self, wire: Wire, timeout_s: float) -> bool:
+        """Whether the connection is over, within that time."""
+        with self._ended:
+            return self._ended.wait_for(lambda: wire not in self._wires, timeout_s)
 
 
 def _dismiss(wire: Wire, refusal: Rejected) -> None:

@@ -8,7 +8,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag
 from pachybox.cli.edit import edited
 from pachybox.cli.output import note
-from pachybox.cli.spec import read
+from pachybox.cli.spec import parse_one, read
 from pachybox.client.defaults import Defaults
 
 
@@ -35,7 +35,10 @@ def _inspect(app: App, args: Args) -> None:
 
 
 def _update(app: App, args: Args) -> None:
-    _set(app, args, read(args.file))
+    text = read(args.file)
+    if text.lstrip()[:1] != "{":  # YAML, which the box does not keep
+        text = json.dumps(parse_one(text, "stdin" if args.file == "-" else args.file))
+    _set(app, args, text)
 
 
 def _delete(app: App, args: Args) -> None:
@@ -66,7 +69,7 @@ def _effects(parser: Parser) -> None:
 
 def _given(parser: Parser) -> None:
     parser.add_argument(
-        "-f", "--file", default="-", metavar="JSON", help="a file, a URL, or - for stdin (default)"
+        "-f", "--file", default="-", metavar="FILE", help="a file, a URL, or - for stdin (default)"
     )
     _effects(parser)
 

@@ -1,4 +1,4 @@
-"""Buckets of s3:// and gs:// URLs: names, connections, errors.
+"""Buckets of s3://, gs:// and az:// URLs: names, connections, errors.
 
 Credentials and endpoint are those of the box: its environment, or ``config``.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PART = 64 << 20  # bytes of a part; a store takes 10,000 of an object
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_ALIKE = {"gcs": "gs"}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -30,6 +31,34 @@ def split(url: str) -> tuple[str, str, str]:
     if not _BUCKET.fullmatch(bucket):
         raise InvalidArgument(f"{url} names no bucket", f"write {scheme}://BUCKET/KEY")
     return scheme.lower(), bucket, key
+
+
+def canonical(url: str, *, trusted: bool) -> tuple[str, dict[str, str]]:
+    """A bucket's URL in the schemes of this module, and settings that the URL itself names.
+
+    ``gcs://`` is ``gs://``; ``azblob://`` and ``wasb://CONTAINER@ACCOUNT.blob.core.windows.net``
+    are ``az://``; ``minio://HOST:PORT/BUCKET`` is ``s3://`` at that server, which only
+    ``trusted`` callers may name. Raises InvalidArgument, and Refused.
+    """
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme == "minio":
+        if not trusted:
+            raise Refused(
+                f"{url} names a server for the box to turn to",
+                "ask on the machine itself, or name an s3:// bucket",
+            )
+        host, _, path = rest.partition("/")
+        if not host or not path:
+            raise InvalidArgument(f"{url} names no bucket", "write minio://HOST:PORT/BUCKET/KEY")
+        secure = "https" if host.endswith(":443") else "http"
+        return f"s3://{path}", {"endpoint": f"{secure}://{host}"}
+    if scheme in ("wasb", "wasbs", "azblob", "azure"):
+        container, _, path = rest.partition("/")
+        container, _, host = container.partition("@")
+        account = host.partition(".")[0]
+        return f"az://{container}/{path}", {"account_name": account} if account else {}
+    return f"{_ALIKE.get(scheme, scheme)}://{rest}", {}
 
 
 def store(
@@ -119,7 +148,7 @@ def told(url: str, error: Exception, verb: str) -> PachyboxError:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return Refused(
             f"{url} may not be {verb}: {text}",
-            "give the box credentials (AWS_... or GOOGLE_... in its environment)",
+            "give the box credentials (AWS_..., GOOGLE_... or AZURE_... in its environment)",
         )
     if isinstance(error, InvalidPathError | ValueError):
         return InvalidArgument(f"{url} has a key that is no path: {text}", "rename the object")

@@ -2,11 +2,12 @@
 
 ``http(s)`` goes over the standard library, so that every address, also that of a
 redirect, is checked and then connected to, without a second look-up in between.
-``s3`` and ``gs`` go over obstore (one GET an object); their credentials and
-endpoint are those of the box: its environment, or ``config``.
+Buckets (``s3``, ``gs``, ``az`` and their other names) go over obstore (one GET an object);
+their credentials and endpoint are those of the box: its environment, or ``config``.
 
 A caller who is not ``trusted`` (not a user of this machine) may not make the box
-fetch from the machine itself or its private network. Proxies are not used.
+fetch from the machine itself or its private network, read its files (``file``), or turn to
+a server of theirs with its credentials (``minio``). Proxies are not used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import base64
 import contextlib
 import http.client
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +26,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
-from pachybox.pfs import buckets
+from pachybox.pfs import buckets, local_files
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-SCHEMES = ("http", "https", "s3", "gs")
+SCHEMES = (
+    *("http", "https", "s3", "gs", "gcs", "az", "azblob", "azure", "wasb", "wasbs"),
+    *("minio", "file"),
+)
 MAX_REDIRECTS = 10
 TIMEOUT_S = 60.0
 
@@ -73,21 +78,27 @@ def open_url(
     there is nothing (404, 410), Refused for other refusals and forbidden targets,
     NotReady when the server does not answer.
     """
-    if _scheme(url) in ("http", "https"):
+    scheme = _scheme(url)
+    if scheme in ("http", "https"):
         with _open_http(url, trusted, timeout_s) as remote:
             yield remote
+    elif scheme == "file":
+        with local_files.opened(url, trusted=trusted) as file:
+            yield Remote(url, os.fstat(file.fileno()).st_size, file.readinto)
     else:
-        yield _open_object(url, config, timeout_s)
+        url, named = buckets.canonical(url, trusted=trusted)
+        yield _open_object(url, {**(config or {}), **named}, timeout_s)
 
 
 def list_prefix(
     url: str,
     *,
     warn: Callable[[str], None],
+    trusted: bool = True,
     config: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Iterator[Listed]:
-    """The objects below the directory-like prefix ``url`` (s3, gs), in key order.
+    """The objects below the directory-like prefix ``url`` (a bucket's or ``file``), in order.
 
     Keys that end in ``/``, which make folders in some tools, are left out and told to
     ``warn``. Raises as :func:`open_url`; NotFound when nothing is below.
@@ -96,14 +107,28 @@ def list_prefix(
         raise InvalidArgument(
             f"{_public(url)} cannot be walked", "-r needs an s3:// or gs:// URL; name each file"
         )
+    if _scheme(url) == "file":
+        for path, suffix, size in local_files.below(url, trusted=trusted, warn=warn):
+            yield Listed(path, suffix, size)
+        return
+    origin, top = url, url.partition("://")[0]
+    url, named = buckets.canonical(url, trusted=trusted)
     scheme, bucket, key = buckets.split(url)
-    store = buckets.store(scheme, bucket, config, timeout_s)
+    store = buckets.store(scheme, bucket, {**(config or {}), **named}, timeout_s)
     prefix = key.rstrip("/")
     skip = len(prefix) + 1 if prefix else 0
     count = 0
     for path, size in _real_objects(store, url, prefix, warn):
         count += 1
-        yield Listed(f"{scheme}://{bucket}/{path}", path[skip:], size)
+        where = f"{scheme}://{bucket}/{path}"
+        if named:  # its own settings go with it
+            host = origin.partition("://")[2].partition("/")[0]
+            where = (
+                f"{top}://{host}/{path}"
+                if top.startswith("w")
+                else f"{top}://{host}/{bucket}/{path}"
+            )
+        yield Listed(where, path[skip:], size)
     if not count:
         raise NotFound(f"nothing is under {url}", "check bucket and prefix")
 
@@ -116,10 +141,6 @@ def _scheme(url: str) -> str:
     scheme = scheme.lower()
     if not colon and url.lower().startswith("file:"):
         scheme = "file"
-    if scheme == "file":
-        raise InvalidArgument(
-            "the box does not read file: URLs", "send the file itself: put file ... -f PATH"
-        )
     if not colon or not rest or scheme not in SCHEMES:
         raise InvalidArgument(
             f"{_public(url)!r} is no URL the box fetches", f"it takes {', '.join(SCHEMES)}"

@@ -112,10 +112,10 @@ def subscribe(
     state: CommitState = CommitState.FINISHED,
     origins: Sequence[Origin] = (),
     cancelled: Cancelled,
-) -> Iterator[CommitRecord]:
+) -> Iterator[CommitRecord | None]:
     """Existing commits of a branch, which may be still to come (or of the repo, without one),
     oldest first (not with ``new``), then each further one when it reaches ``state``. Never ends
-    by itself. ``after`` leaves out that commit and older."""
+    by itself; None means "nothing yet". ``after`` leaves out that commit and older."""
     pfs.inspect_repo(repo)
     edge = 0
     if after is not None:
@@ -142,4 +142,5 @@ def subscribe(
         else:
             if page:
                 continue
+        yield None
         pause(pfs, seen, cancelled)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -143,20 +145,37 @@ def test_metadata_of_a_pipeline_goes_with_it(talking: tuple[RealBox, str]) -> No
     box.client.delete_pipeline("fleeting")
 
 
-def test_restarting_begins_anew_in_the_same_process(box: RealBox) -> None:
-    box.client.create_repo("kept")
-    before = call(box, "pachybox.v1.API/Status")
-    call(box, "admin_v2.API/RestartPachyderm", reason="for the test")
-
-    def anew() -> bool:
+def test_restarting_begins_anew_in_the_same_process(tmp_path: Path) -> None:
+    box = RealBox(tmp_path / "home")
+    command = [sys.executable, "-m", "pachybox.daemon"]  # which is run again as it was
+    with subprocess.Popen(command, env=box.env) as process:
         try:
-            found = call(box, "pachybox.v1.API/Status")
-        except PachyboxError:
-            return False
-        return bool(found["started"] != before["started"] and found["pid"] == before["pid"])
+            eventually(lambda: _answers(box), "the box answers")
+            box.client.create_repo("kept")
+            before = call(box, "pachybox.v1.API/Status")
+            call(box, "admin_v2.API/RestartPachyderm", reason="for the test")
 
-    eventually(anew, "the box is there again")
-    assert box.client.inspect_repo("kept").name == "kept"
+            def anew() -> bool:
+                try:
+                    found = call(box, "pachybox.v1.API/Status")
+                except PachyboxError:
+                    return False
+                return bool(found["started"] != before["started"])
+
+            eventually(anew, "the box is there again")
+            assert process.poll() is None
+            assert call(box, "pachybox.v1.API/Status")["pid"] == process.pid
+            assert box.client.inspect_repo("kept").name == "kept"
+        finally:
+            box.forget_client()
+            process.terminate()
+
+
+def _answers(box: RealBox) -> bool:
+    try:
+        return bool(box.client.healthy())
+    except PachyboxError:
+        return False
 
 
 # ---- debug

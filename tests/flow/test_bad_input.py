@@ -314,7 +314,6 @@ def test_a_bad_line_in_a_list_puts_nothing(
         ("-f x --split json", "json record 1 at offset 0"),
         ("-f x --split sql", "sql data has no COPY section"),
         ("-f x --untar", "x is not a tar archive"),
-        ("-f file:///etc/passwd", "the box does not read file: URLs"),
     ],
 )
 def test_a_put_that_cannot_be_meant_puts_nothing(

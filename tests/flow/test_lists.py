@@ -66,7 +66,7 @@ def test_jq_filters(lists: RealBox) -> None:
         (".a |", "syntax error"),
         ("nonsense(.)", "not defined"),
         ('import "hosts" as $d {search: "/etc"}; $d', "Could not open|too many|not found"),
-        ("[range(1; 1e12)] | length", "too much memory|more than"),
+        ('"a" * 2000000000 | length', "too much memory"),
         ('error("as I please")', "as I please"),
     ],
 )
@@ -74,8 +74,6 @@ def test_wrong_filters_are_refused(lists: RealBox, program: str, said: str) -> N
     for method in ("ListPipeline", "ListJob", "ListJobSet"):
         with pytest.raises(InvalidArgument, match=said):
             listed(lists, method, jqFilter=program)
-        if "range" in program:
-            break
 
 
 def test_jobs_by_pages(lists: RealBox) -> None:

@@ -118,10 +118,12 @@ def test_the_clock(s3: S3) -> None:
     refused(s3.raw("GET", "/repo/k", headers=made), 403, "AccessDenied")
 
 
-def presigned(s3: S3, method: str, path: str, **options: object) -> str:
+def presigned(
+    s3: S3, method: str, path: str, query: list[tuple[str, str]] | None = None, **options: object
+) -> str:
     signer = Signer("pachybox", TOKEN)
-    pairs = signer.presigned(method, path, [], f"{s3.host}:{s3.port}", **options)  # type: ignore[arg-type]
-    return f"{path}?" + "&".join(f"{n}={quote(v, safe='')}" for n, v in pairs)
+    pairs = signer.presigned(method, path, query or [], f"{s3.host}:{s3.port}", **options)  # type: ignore[arg-type]
+    return f"{path}?" + "&".join(f"{quote(n)}={quote(v, safe='')}" for n, v in pairs)
 
 
 def test_presigned_addresses(s3: S3) -> None:
@@ -145,6 +147,20 @@ def test_presigned_addresses(s3: S3) -> None:
         refused(anyone.raw("GET", target), 403, bad)
     refused(anyone.raw("GET", "/repo/k?X-Amz-Signature=0"), 400, bad)
     refused(anyone.raw("GET", "/api/k?X-Amz-Algorithm=x"), 400, bad)
+
+
+def test_headers_in_a_presigned_address(s3: S3) -> None:
+    moved = [
+        ("x-amz-meta-a", "ü"), ("x-amz-sdk-checksum-algorithm", "CRC32"),
+        ("x-amz-checksum-crc32", "AAAAAA=="),
+    ]  # fmt: skip
+    target = presigned(s3, "PUT", "/repo/moved", moved)
+    assert s3.anyone.raw("PUT", target, b"content").status == 200
+    kept = s3("HEAD", "/repo/moved").headers["x-amz-meta-a"]
+    assert kept.encode("latin-1").decode() == "ü"
+    for bad in ([("x-amz-meta-a", "a\r\nb: c")], [("x-amz-meta-a: b", "c")]):
+        target = presigned(s3, "PUT", "/repo/bad", bad)
+        refused(s3.anyone.raw("PUT", target, b"x"), 400, "InvalidArgument")
 
 
 def test_version_2_signatures(s3: S3) -> None:

@@ -123,6 +123,8 @@ def test_how_it_answers(s3: S3) -> None:
         ([*CONDITIONS, {"a": 1}], FIELDS, 400, "InvalidPolicyDocument"),
         (CONDITIONS, {n: v for n, v in FIELDS.items() if n != "key"}, 403, "AccessDenied"),
         (CONDITIONS, {**FIELDS, "x-amz-meta-a": "a\nb"}, 400, "InvalidArgument"),
+        ([*CONDITIONS, {"x-amz-meta-b: c": "d"}], {**FIELDS, "x-amz-meta-b: c": "d"}, 400,
+         "InvalidArgument"),
     ],
 )  # fmt: skip
 def test_policies_are_kept(

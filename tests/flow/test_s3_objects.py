@@ -111,6 +111,18 @@ def test_versions_are_commits(s3: S3, bucket: str) -> None:
     refused(s3("PUT", f"/{first}.master.{bucket}/k", b"x"), 405, "MethodNotAllowed")
 
 
+def test_a_version_shown_is_found_though_its_commit_was_squashed(
+    s3: S3, bucket: str, shared_box: RealBox
+) -> None:
+    first = s3("PUT", f"/{bucket}/k", b"one").headers["x-amz-version-id"]
+    s3("PUT", f"/{bucket}/other", b"x")
+    shared_box.cli("squash", "commit", f"{bucket}@{first}")
+    shown = s3("HEAD", f"/{bucket}/k").headers["x-amz-version-id"]
+    assert s3("GET", f"/{bucket}/k", query={"versionId": shown}).body == b"one"
+    s3("PUT", f"/{bucket}/k", b"two")
+    refused(s3("GET", f"/{bucket}/k", query={"versionId": first}), 404, "NoSuchVersion")
+
+
 def test_ranges(s3: S3, bucket: str) -> None:
     path = f"/{bucket}/r"
     s3("PUT", path, bytes(range(100)))

@@ -119,6 +119,8 @@ def test_defaults_change_pipelines_that_are_there_when_regenerated(defaults: Rea
         ("", "expected one JSON object"),
         ("{", "not valid JSON"),
         ("[]", "expected one JSON object"),
+        ("create_pipeline_request:\n  datum_tries: 4\n", "expected one JSON object"),
+        ("{} {}", "expected one JSON object"),
         ('{"pipeline": {}}', "pipeline: unknown field"),
         ('{"create_pipeline_request": {"datum_trys": 4}}', "datum_trys: unknown field"),
         ('{"create_pipeline_request": {"datum_tries": "many"}}', "datum_tries: expected a whole"),
@@ -156,7 +158,7 @@ def test_defaults_on_the_command_line_and_after_a_restore(box: RealBox, tmp_path
         "defaults",
         "--cluster",
         "--regenerate",
-        stdin=b'{"createPipelineRequest": {"datumTries": 2}}',
+        stdin=b"createPipelineRequest:\n  datumTries: 2\n",
     )
     assert said.stdout == "default/p\n"
     assert effective(box, "p")["datumTries"] == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any
 
@@ -48,7 +48,7 @@ def _input_file(one: DatumInput) -> Any:
 @handles("pps_v2.API/ListDatum")
 def list_datum(box: Box, request: Any, call: Call) -> Iterator[Any]:
     if request.HasField("input"):
-        found = _of_input(box, request.input)
+        found: Iterator[DatumInfo] = _of_input(box, request.input)
     else:
         found = box.pps.list_datums(to_job(box, request.job))
     wanted = {m.enum_name(pps.DatumState, s) for s in request.filter.state}
@@ -80,7 +80,7 @@ def restart_datum(box: Box, request: Any, call: Call) -> Any:
     return Empty()
 
 
-def _of_input(box: Box, message: Any) -> Iterator[DatumInfo]:
+def _of_input(box: Box, message: Any) -> Generator[DatumInfo]:
     """The datums that a pipeline with this input would have now. As in Pachyderm, an input without
     a glob is one datum."""
     _with_globs(message)
@@ -104,26 +104,30 @@ def _with_globs(message: Any) -> None:
 def create_datum(box: Box, requests: Iterator[Any], call: Call) -> Iterator[Any]:
     """The datums of an input, planned as they are asked for; ends when there are no more, or the
     client asks no more."""
-    found: Iterator[DatumInfo] | None = None
-    for request in requests:
-        if request is None:
-            continue
-        body = request.WhichOneof("body")
-        if (body == "start") == (found is not None) or body is None:
-            raise InvalidArgument(
-                "the first request must be start, the others continue",
-                "send start with an input once, then continue for more",
-            )
-        if body == "start":
-            found = _of_input(box, request.start.input)
-        assert found is not None
-        asked = getattr(request, body).number
-        if asked < 0:
-            raise InvalidArgument(f"number is {asked}", f"give a count, or 0 for {_BATCH}")
-        wanted, sent = asked or _BATCH, 0
-        for info in islice(found, wanted):
-            sent += 1
-            yield datum_info(info)
-        if sent < wanted:
-            return
-        yield None
+    found: Generator[DatumInfo] | None = None
+    try:
+        for request in requests:
+            if request is None:
+                continue
+            body = request.WhichOneof("body")
+            if (body == "start") == (found is not None) or body is None:
+                raise InvalidArgument(
+                    "the first request must be start, the others continue",
+                    "send start with an input once, then continue for more",
+                )
+            if body == "start":
+                found = _of_input(box, request.start.input)
+            assert found is not None
+            asked = getattr(request, body).number
+            if asked < 0:
+                raise InvalidArgument(f"number is {asked}", f"give a count, or 0 for {_BATCH}")
+            wanted, sent = asked or _BATCH, 0
+            for info in islice(found, wanted):
+                sent += 1
+                yield datum_info(info)
+            if sent < wanted:
+                return
+            yield None
+    finally:
+        if found is not None:
+            found.close()  # what it reads may be collected again

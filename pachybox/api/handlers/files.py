@@ -172,12 +172,23 @@ class Raw:
             del found
 
 
+def _of_no_datum(datum: str) -> None:
+    if datum not in ("", "default"):
+        raise InvalidArgument(
+            f"datum is {datum!r}, and files that users write belong to no datum",
+            "leave it out; outputs of jobs are read by datum",
+        )
+
+
 def modify(upload: Upload, requests: Iterator[Any]) -> None:
     """Take a stream of ModifyFile messages: add_file appends, and content of one path may span
     messages."""
     request = next(requests, None)
     while request is not None:
         following: Any = None
+        for kind in ("add_file", "delete_file", "copy_file"):
+            if request.HasField(kind):
+                _of_no_datum(getattr(request, kind).datum)
         if request.HasField("add_file"):
             add = request.add_file
             if add.HasField("url"):

@@ -131,7 +131,7 @@ class Upload:
         """Fetch a URL, or with ``recursive`` every object below it."""
         if recursive:
             base = clean(path).rstrip("/")
-            for item in list_prefix(url, warn=self.warnings.append):
+            for item in list_prefix(url, warn=self.warnings.append, trusted=self._trusted):
                 self._fetch(f"{base}/{item.suffix}", item.url, append)
             return
         self._fetch(path, url, append)

@@ -20,6 +20,7 @@ from pachybox.api.s3.auth import Gate
 from pachybox.api.s3.context import XML, Ask
 from pachybox.api.s3.errors import NotModified, S3Error, as_s3_error, error_xml
 from pachybox.api.s3.form import is_form, post_object
+from pachybox.api.s3.objects import check_values, wire_text
 from pachybox.api.s3.route import address, check_key, claims, operation, parse_query, virtual_bucket
 from pachybox.api.transport import Gone, TimedOut
 from pachybox.pfs.objects import Objects
@@ -36,6 +37,9 @@ _OPERATIONS: dict[str, Callable[[Ask], None]] = {
     **objects.OPERATIONS,
     **puts.OPERATIONS,
 }
+
+
+_NOT_HOISTED = ("x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-copy-source", "x-amz-content-")
 
 
 class S3Door:
@@ -108,6 +112,8 @@ class S3Door:
             return
         host = request.headers.get("host", "")
         ask.identity = self._gate.check(request, query, virtual_bucket(host, self.domains))
+        if "X-Amz-Signature" in query:
+            ask.headers = _with_hoisted(request.headers, query)
         if len(ask.key) > 255:
             check_key(ask.key)
         owner = request.headers.get("x-amz-expected-bucket-owner")
@@ -128,3 +134,17 @@ class S3Door:
             response.keep_alive = False
         body = error_xml(error, request.path, ask.ids[0][1], self._host_id[1])
         response.send(error.status, XML, body, [*ask.ids, *error.headers])
+
+
+def _with_hoisted(headers: dict[str, str], query: Mapping[str, str]) -> dict[str, str]:
+    """``headers`` with those that a signer moved into a presigned address, where they are not
+    given. Checksums are left out: signers put that of an empty body there, not knowing another."""
+    found = {
+        low: wire_text(value)
+        for name, value in query.items()
+        if (low := name.lower()).startswith("x-amz-")
+        and low not in headers
+        and not low.startswith(_NOT_HOISTED)
+    }
+    check_values(found)
+    return {**headers, **found}

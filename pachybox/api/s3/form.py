@@ -14,11 +14,11 @@ from pachybox.api.s3.checksums import SIZES, base64_of, digest_of
 from pachybox.api.s3.context import Ask, Header
 from pachybox.api.s3.errors import S3Error
 from pachybox.api.s3.form_reader import FormReader, boundary_of
-from pachybox.api.s3.objects import wire_text
+from pachybox.api.s3.objects import check_values, wire_text
 from pachybox.api.s3.policy import check_policy
 from pachybox.api.s3.puts import attributes_of, finished, receive_from, version
 from pachybox.api.s3.route import check_key
-from pachybox.api.s3.xml import document, tag
+from pachybox.api.s3.xml import tag
 from pachybox.pfs.object_types import ObjectInfo
 
 _LIKE_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language",
@@ -39,12 +39,14 @@ def post_object(ask: Ask, gate: Gate) -> None:
     reader = FormReader(ask.request.body.readinto, boundary)
     fields = reader.fields()
     _check_sender(ask, gate, fields)
+    if "key" in fields:
+        fields["key"] = fields["key"].replace("${filename}", reader.filename)
     least, most = 0, 1 << 62
     if "policy" in fields:
         least, most = check_policy(fields["policy"], {**fields, "bucket": ask.bucket_name})
     if not fields.get("key"):
         raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'key'.")
-    ask.key = fields["key"].replace("${filename}", reader.filename)
+    ask.key = fields["key"]
     check_key(ask.key)
     headers = _as_headers(fields)
     # From here on the fields say what a PUT's headers say.
@@ -104,9 +106,7 @@ def _as_headers(fields: dict[str, str]) -> dict[str, str]:
         headers["x-amz-acl"] = fields["acl"]
     if "tagging" in fields:
         headers["x-amz-tagging"] = fields["tagging"]
-    for value in headers.values():
-        if any(ord(c) < 32 and c != "\t" for c in value):
-            raise S3Error("InvalidArgument", "A field of the form has a control character.")
+    check_values(headers)
     return headers
 
 
@@ -125,6 +125,8 @@ def _answer(ask: Ask, fields: dict[str, str], info: ObjectInfo) -> None:
     status = fields.get("success_action_status", "")
     if status == "201":
         inner = tag("Location", where) + tag("Bucket", ask.bucket_name) + tag("Key", ask.key)
-        ask.send(201, headers, document("PostResponse", inner + tag("ETag", etag)))
+        inner = tag("ETag", etag) + inner
+        # As Amazon's: the one answer without a namespace.
+        ask.send(201, headers, f"<PostResponse>{inner}</PostResponse>".encode())
         return
     ask.send(200 if status == "200" else 204, headers)

@@ -54,6 +54,13 @@ def wire_text(text: str) -> str:
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
+def check_values(headers: Mapping[str, str]) -> None:
+    """Refuse what came by another way than a header and cannot be one. Raises InvalidArgument."""
+    for name, value in headers.items():
+        if _UNSAFE.search(value):
+            raise S3Error("InvalidArgument", f"{name[:80]!a} has a control character.")
+
+
 def describe(ask: Ask, info: ObjectInfo, *, part: bool = False) -> tuple[str, list[Header]]:
     """Content type and headers of an answer about ``info``; of a range or ``part`` of it
     without its checksums."""
@@ -68,12 +75,9 @@ def describe(ask: Ask, info: ObjectInfo, *, part: bool = False) -> tuple[str, li
         *_FENCE,
     ]
     kept = {_KEPT[name]: value for name, value in attributes.headers.items() if name in _KEPT}
-    for name, header in _OVERRIDES.items():
-        if name in ask.query:
-            value = ask.query[name]
-            if _UNSAFE.search(value):
-                raise S3Error("InvalidArgument", f"{name} has a control character.")
-            kept[header] = wire_text(value)
+    overrides = {name: ask.query[name] for name in _OVERRIDES if name in ask.query}
+    check_values(overrides)
+    kept |= {_OVERRIDES[name]: wire_text(value) for name, value in overrides.items()}
     kind = kept.pop("Content-Type", kind)
     headers += kept.items()
     headers += [(f"x-amz-meta-{name}", text) for name, text in attributes.metadata.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from pachybox.api.s3.absent import refuse_headers
@@ -28,6 +29,7 @@ _BUFFER_BYTES = 1 << 20
 _MOST_METADATA = 8 << 10
 _KEPT = ("cache-control", "content-disposition", "content-language", "expires")
 _META = "x-amz-meta-"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def put_object(ask: Ask) -> None:
@@ -114,11 +116,14 @@ def version(info: ObjectInfo) -> list[Header]:
 
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:
-    """What headers say of the object they make. Raises MetadataTooLarge."""
+    """What headers say of the object they make. Raises MetadataTooLarge, and InvalidArgument for
+    a name that is no header's (from a form or a presigned address)."""
     kept: dict[str, str] = {}
     metadata: dict[str, str] = {}
     for name, value in headers.items():
         if name.startswith(_META):
+            if not _TOKEN.fullmatch(name):
+                raise S3Error("InvalidArgument", "The name of a metadata header is malformed.")
             metadata[name[len(_META) :]] = value
         elif name in _KEPT:
             kept[name] = value

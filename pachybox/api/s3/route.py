@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from pachybox.api.http import Request
@@ -71,6 +72,7 @@ def claims(request: Request, domains: tuple[str, ...]) -> bool:
     return any(name.startswith("x-amz-") for name in request.headers)
 
 
+@lru_cache(64)
 def virtual_bucket(host: str, domains: tuple[str, ...]) -> str:
     """The bucket that a host's name says before one of our ``domains`` (lower case); "" = none."""
     name = host.partition(":")[0]

@@ -191,6 +191,25 @@ def test_a_wrong_secret_is_told_from_a_wrong_signature(
     assert "Contents" not in client.list_objects_v2(Bucket=bucket)
 
 
+def test_the_old_signature(s3: str, s3_box: Client, unique: Unique) -> None:
+    """Version 2, by which old programs sign all they do."""
+    name = unique("old")
+    old = boto3.client("s3", endpoint_url=s3, config=Config(signature_version="s3"))
+    old.create_bucket(Bucket=name)
+    old.put_object(Bucket=name, Key="a b/ü", Body=b"x", Metadata={"of": "me"})
+    assert [o["Key"] for o in old.list_objects(Bucket=name)["Contents"]] == ["a b/ü"]
+    assert old.get_object(Bucket=name, Key="a b/ü")["Body"].read() == b"x"
+    assert old.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    upload = old.create_multipart_upload(Bucket=name, Key="parts")["UploadId"]
+    what = {"Bucket": name, "Key": "parts", "UploadId": upload}
+    tag = old.upload_part(**what, PartNumber=1, Body=b"part")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": tag}]}
+    old.complete_multipart_upload(**what, MultipartUpload=parts)
+    assert s3_box.get_file(f"{name}@master:/parts") == b"part"
+    old.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "parts"}, {"Key": "a b/ü"}]})
+    old.delete_bucket(Bucket=name)
+
+
 def test_without_a_token_anybody_on_the_machine_may(http: str, box: Client, unique: Unique) -> None:
     name = unique("open")
     for number, options in enumerate(

@@ -360,6 +360,20 @@ def test_specs_come_from_a_file_a_url_or_stdin_as_they_are(
     assert "goes with --jsonnet" in run("create", "pipeline", "--arg", "x=y").err
 
 
+def test_defaults_are_edited(run: Any, box: Any, tmp_path: Path) -> None:
+    box.answers["GetClusterDefaults"] = {"clusterDefaultsJson": '{"a": 1}'}
+    box.answers["SetClusterDefaults"] = {
+        "affectedPipelines": [{"project": {"name": "lab"}, "name": "edges"}]
+    }
+    script = tmp_path / "editor"
+    script.write_text("sed -i s/1/2/ $1")
+    done = run("edit", "defaults", "--cluster", "--regenerate", "--editor", f"sh {script}")
+    assert (done.status, done.out) == (0, "lab/edges\n")
+    body = box.last("SetClusterDefaults").body
+    assert (json.loads(body["cluster_defaults_json"]), body["regenerate"]) == ({"a": 2}, True)
+    assert "unchanged" in run("edit", "defaults", "--cluster", "--editor", "true").err
+
+
 def test_checking_a_spec_prints_what_would_be_used(run: Any, box: Any) -> None:
     made = {"name": "edges", "version": "1", "effectiveSpecJson": '{"a": 1}'}
     box.answers["CreatePipelines"] = {"pipelines": [made]}

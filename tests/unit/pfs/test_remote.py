@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
+from pachybox.pfs import buckets
 from pachybox.pfs.remote import Listed, Remote, list_prefix, open_url
 from tests.unit.pfs.s3_server import s3, serve
 
@@ -139,11 +140,33 @@ def test_refusals_name_url_and_status(
 
 
 @pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "FILE:///etc/passwd", "minio://h:1/bucket/k"]
+)
+def test_what_the_machine_has_is_for_its_users(url: str) -> None:
+    with pytest.raises(Refused, match="machine"):
+        read(url, trusted=False)
+    with pytest.raises(Refused, match="machine"):
+        list(list_prefix(url, trusted=False, warn=print))
+
+
+def test_every_name_of_a_bucket_leads_to_it() -> None:
+    def canonical(url: str) -> tuple[str, dict[str, str]]:
+        return buckets.canonical(url, trusted=True)
+
+    assert canonical("gcs://b/k") == ("gs://b/k", {})
+    assert canonical("s3://b/k/l") == ("s3://b/k/l", {})
+    assert canonical("azblob://box/k") == ("az://box/k", {})
+    named = {"account_name": "me"}
+    assert canonical("wasb://box@me.blob.core.windows.net/k") == ("az://box/k", named)
+    assert canonical("minio://h:9000/b/k") == ("s3://b/k", {"endpoint": "http://h:9000"})
+
+
+@pytest.mark.parametrize(
     "url",
     [
-        "file:///etc/passwd",
         "file:/etc/passwd",
-        "FILE:///etc/passwd",
+        "file://host/etc/passwd",
+        "file://",
         "ftp://example.org/x",
         "gopher://example.org/x",
         "/etc/passwd",
@@ -157,6 +180,8 @@ def test_refusals_name_url_and_status(
         "s3://bucket",
         "s3://bucket/dir/",
         "gs://x@evil/key",
+        "minio://host:9000",
+        "wasb://x",
     ],
 )
 def test_what_is_no_url_of_an_allowed_scheme_is_refused(url: str) -> None:

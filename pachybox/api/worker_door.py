@@ -37,11 +37,7 @@ log = logging.getLogger("pachybox.api")
 
 _CALLS = 8  # at once; one of them may be a NextDatum that waits
 _SERVICE = "pachyderm.worker.Worker"
-<<<<<<< HEAD
-_ESTABLISHED = "01"  # in /proc/net/tcp
-=======
 _ESTABLISHED = "01"
->>>>>>> main
 _OVER_S = 30.0  # how long code is held that asked for a datum when there are no more
 
 
@@ -194,40 +190,22 @@ def _shut(to: socket.socket) -> None:
 
 
 def _owner(peer: str, door: int) -> int:
-<<<<<<< HEAD
-    """The user number of the process at ``ipv4:127.0.0.1:PORT`` that is connected to port ``door``
-    of this machine; -1 when none is found. Others may use the same port towards elsewhere, and
-    what is left of a connection that is over belongs to nobody, which is shown as root."""
-=======
     """The user number of the process at ``ipv4:127.0.0.1:PORT`` that is connected to the port
     ``door`` here; -1 when none is found."""
->>>>>>> main
     found = re.fullmatch(r"ipv4:127\.0\.0\.1:(\d+)", peer)
     if found is None:
         return -1
     # gRPC's clients open sockets of IPv6, at which an address of IPv4 is a mapped one
-<<<<<<< HEAD
-    for table, host in (
-        ("tcp6", "0000000000000000FFFF00000100007F"),
-        ("tcp", "0100007F"),
-    ):
-        wanted = [f"{host}:{int(found[1]):04X}", f"{host}:{door:04X}", _ESTABLISHED]
-=======
     for table, loopback in (
         ("tcp6", "0000000000000000FFFF00000100007F"),
         ("tcp", "0100007F"),
     ):
         ends = [f"{loopback}:{port:04X}" for port in (int(found[1]), door)]
->>>>>>> main
         try:
             lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         except OSError:  # no IPv6 here
             continue
         for fields in map(str.split, lines):
-<<<<<<< HEAD
-            if fields[1:4] == wanted:
-=======
             if fields[1:4] == [*ends, _ESTABLISHED]:
->>>>>>> main
                 return int(fields[7])
     return -1

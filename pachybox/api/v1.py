@@ -167,7 +167,6 @@ METHODS = """
     DeleteSecret DeleteSecretRequest DeleteSecretResponse
     CreateBranch pfs_v2.CreateBranchRequest CreateBranchResponse
     DiffFile pfs_v2.DiffFileRequest pfs_v2.DiffFileResponse stream
-    GetLogs pps_v2.GetLogsRequest pps_v2.LogMessage stream
     StopJob pps_v2.StopJobRequest StopJobResponse
 """
 

@@ -163,6 +163,7 @@ METHODS = """
     ListHistory ListHistoryRequest pfs_v2.FileInfo stream
     ResolveCommit ResolveCommitRequest pfs_v2.CommitInfo
     GetBoxLog GetBoxLogRequest pps_v2.LogMessage stream
+    GetLogs pps_v2.GetLogsRequest pps_v2.LogMessage stream
     DeleteSecret DeleteSecretRequest DeleteSecretResponse
     CreateBranch pfs_v2.CreateBranchRequest CreateBranchResponse
     DiffFile pfs_v2.DiffFileRequest pfs_v2.DiffFileResponse stream

@@ -103,6 +103,8 @@ class GrpcDoor:
             return
         self._on_loop(self._close(grace_s))
         self._end()
+        assert self._calls is not None
+        self._calls.threads.stop()
 
     # ---- the thread
 

@@ -126,9 +126,7 @@ class ImageBuilder:
         for node in self._pfs.trees.leaves(content):
             names += "\0".join(node.keys).encode().split(b"\0")
             hashes.append(node.hashes)
-            column: Any = node.sizes
-            # a column is bytes, or an array of a wider type
-            sizes.append(np.frombuffer(column, getattr(column, "typecode", "B")))
+            sizes.append(_numbers(node.sizes))
             marks.append(node.marks)
         every = np.frombuffer(b"".join(bytes(m) for m in marks), np.uint8)
         made = _Directory(
@@ -269,6 +267,14 @@ class ImageBuilder:
             known = self._devices[name] = len(self._devices) + 1
             self._sizes.append(path.stat().st_size)
         return known
+
+
+def _numbers(column: Any) -> Any:
+    """A node's column: bytes or an array of a wider type as it was read, a list or a tuple of a
+    node that was just made."""
+    if isinstance(column, (list, tuple)):
+        return np.array(column, np.uint64)
+    return np.frombuffer(column, getattr(column, "typecode", "B"))
 
 
 def _sort(one: _Directory) -> None:

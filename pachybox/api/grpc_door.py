@@ -121,6 +121,7 @@ class GrpcDoor:
         assert self._thread is not None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.set_exception_handler(None)  # it names this door, and gRPC keeps the loop
         self._loop.close()
 
     # ---- on the loop

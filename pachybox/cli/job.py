@@ -26,7 +26,7 @@ from pachybox.cli.pipeline import history
 from pachybox.client.jobs import Jobs
 from pachybox.client.pipeline_values import JobInfo
 from pachybox.client.values import commit_name
-from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.errors import InvalidArgument, NotFound
 
 _STATES = (
     *("CREATED", "STARTING", "RUNNING", "FINISHING", "EGRESSING"),
@@ -205,10 +205,7 @@ def _flush(app: App, args: Args) -> int:
 
 def _stop(app: App, args: Args) -> None:
     box = app.box(Jobs)
-    job = one(box, args.job)
-    if box.inspect_job(job).finished is not None:
-        raise Refused(f"job {job} has already finished", "list job shows its state")
-    box.stop_job(job, reason=args.reason or "")
+    box.stop_job(one(box, args.job), reason=args.reason or "")
 
 
 def _delete(app: App, args: Args) -> None:

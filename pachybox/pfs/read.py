@@ -175,7 +175,7 @@ class Reader:
         old_commit: CommitRecord | None,
         old_path: str,
     ) -> Iterator[tuple[File | None, File | None]]:
-        """Two different paths: compare the subtrees as they are, or name both files."""
+        """Two different paths: compare the subtrees (or the two files) as they are."""
         new = self.pfs.trees.get(new_commit.root, path)
         old = None if old_commit is None else self.pfs.trees.get(old_commit.root, old_path)
         if new is None and old is None:
@@ -194,13 +194,12 @@ class Reader:
                     else File(old_commit, base_old + change.path, change.old),
                 )
             return
-        # As in Pachyderm, whose diff goes by path: neither is the other's earlier content.
-        sides: list[tuple[File | None, File | None]] = []
-        if new is not None:
-            sides.append((File(new_commit, path, new), None))
-        if old is not None and old_commit is not None:
-            sides.insert(path < old_path, (None, File(old_commit, old_path, old)))
-        yield from sides
+        if new is not None and old is not None and new.hash == old.hash:
+            return
+        yield (
+            None if new is None else File(new_commit, path, new),
+            None if old is None or old_commit is None else File(old_commit, old_path, old),
+        )
 
     def history(self, repo: Repo, ref: str, path: str, depth: int) -> Iterator[File]:
         """The distinct versions of a file or directory, newest first: ``depth`` of them

@@ -102,10 +102,9 @@ def fail(change: Change, job: Job, state: JobState, reason: str, **changes: obje
 
 
 def stop(change: Change, job: Job, reason: str = "") -> None:
-    """Kill a job: its output commit is finished empty. Nothing happens to one that is over, for
-    who stops a job always races its end."""
+    """Kill a job: its output commit is finished empty. Refused when it is over."""
     if require(change.tx, job).state.terminal:
-        return
+        raise Refused(f"job {job} has already finished", "list job shows its state")
     fail(change, job, JobState.KILLED, reason or "job was stopped")
 
 

@@ -329,7 +329,10 @@ def test_composite_checksums(s3: S3, bucket: str) -> None:
     part = s3("PUT", path, b"one", {"partNumber": "1", "uploadId": upload})
     assert part.headers["x-amz-checksum-sha256"] == sums(b"one")["sha256"]
     chosen = completion([(1, part.headers["etag"])])
-    done = s3("POST", path, chosen, {"uploadId": upload})
+    refused(s3("POST", path, chosen, {"uploadId": upload}), 400, "InvalidRequest")
+    sum_of_it = f"<ChecksumSHA256>{sums(b'one')['sha256']}</ChecksumSHA256></Part>".encode()
+    summed = chosen.replace(b"</Part>", sum_of_it)
+    done = s3("POST", path, summed, {"uploadId": upload})
     made = b64(hashlib.sha256(hashlib.sha256(b"one").digest()).digest())
     assert done.text("ChecksumSHA256") == f"{made}-1"
     assert done.text("ChecksumType") == "COMPOSITE"

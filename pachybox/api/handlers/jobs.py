@@ -16,7 +16,7 @@ from pachybox.api.handlers.kept import kept
 from pachybox.api.handlers.pps import fill_spec, job_name, to_pipeline
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.errors import InvalidArgument, NotFound
+from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import PIPELINES
 from pachybox.model.events import Event
 from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline
@@ -207,8 +207,12 @@ def stop_job(box: Box, request: Any, call: Call) -> Any:
     """As Pachyderm does: nothing happens to a job that is over."""
     job = to_job(box, request.job)
     request.job.CopyFrom(job_name(job))
-    if call.transaction or not box.pps.job(job).state.terminal:
-        batch.submit(box, call, "stop_job", request)
+    try:
+        if call.transaction or not box.pps.job(job).state.terminal:
+            batch.submit(box, call, "stop_job", request)
+    except Refused:
+        if not box.pps.job(job).state.terminal:  # else it ended meanwhile
+            raise
     return Empty()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -217,8 +217,7 @@ def list_commit(box: Box, request: Any, call: Call) -> Iterator[Any]:
 def _started(request: Any) -> datetime | None:
     if not request.HasField("started_time"):
         return None
-    found: datetime = request.started_time.ToDatetime(tzinfo=UTC)
-    return found
+    return m.moment(request.started_time, "started_time")
 
 
 def _state(number: int) -> CommitState:

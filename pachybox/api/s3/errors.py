@@ -45,7 +45,6 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidDigest": (400, "The digest given is not one."),
     "InvalidFilePath": (400, "The key cannot be a file's path."),
     "InvalidPart": (400, "A part is missing, or has another ETag."),
-    "InvalidPartNumber": (416, "The object has no such part."),
     "InvalidPartOrder": (400, "The parts must be named in rising order."),
     "InvalidPolicyDocument": (400, "The form's policy is not valid."),
     "InvalidRange": (416, "The object has none of the bytes asked for."),

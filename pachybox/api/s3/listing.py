@@ -13,7 +13,7 @@ from pachybox.api.s3.context import Ask
 from pachybox.api.s3.errors import S3Error
 from pachybox.api.s3.objects import number_of
 from pachybox.api.s3.times import iso
-from pachybox.api.s3.xml import document, escape, tag
+from pachybox.api.s3.xml import document, escape, holds, tag
 from pachybox.pfs.object_types import ObjectInfo, Page
 
 _MOST = 1000
@@ -40,7 +40,10 @@ def _common(ask: Ask, show: Callable[[str], str], most: int, names: Iterable[str
     inner = tag("Name", ask.bucket_name)
     for name in names:
         value = ask.query.get(name, "")
-        if value or name in ("prefix", "marker", "key-marker"):
+        if name == "prefix" and ask.operation == "ListObjects" and holds(value):
+            # Clients undo the coding of all but this, whatever Amazon's pages say.
+            inner += tag("Prefix", value)
+        elif value or name in ("prefix", "marker", "key-marker"):
             element = "".join(part.capitalize() for part in name.split("-"))
             inner += f"<{element}>{show(value)}</{element}>"
     inner += tag("MaxKeys", most)

@@ -215,6 +215,7 @@ def complete(ask: Ask) -> None:
     known = {part.number: part for part in _all_parts(ask, upload)}
     for part in chosen:
         _check_part(part, known.get(part.number))
+    _check_summed(upload, chosen)
     there = [known[part.number] for part in chosen]
     size = ask.headers.get("x-amz-mp-object-size")
     if size is not None and number_of(size, "x-amz-mp-object-size") != sum(p.size for p in there):
@@ -274,6 +275,22 @@ def _check_part(part: _Chosen, known: PartInfo | None) -> None:
         raise S3Error(
             "InvalidPart", fields={"PartNumber": str(part.number), "ETag": part.etag[:80]}
         )
+
+
+def _check_summed(upload: Upload, chosen: list[_Chosen]) -> None:
+    """As Amazon does, want the checksum of each part where that of the whole is made of them.
+
+    Raises InvalidRequest.
+    """
+    name = upload.checksum_algorithm
+    for part in chosen:
+        if upload.checksum_type == COMPOSITE and name not in part.checksums:
+            raise S3Error(
+                "InvalidRequest",
+                f"The upload was created using a {name} checksum. The complete request must "
+                f"include the checksum for each part. It was missing for part {part.number} in "
+                "the request.",
+            )
 
 
 def _all_parts(ask: Ask, upload: Upload) -> Iterator[PartInfo]:

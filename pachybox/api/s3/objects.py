@@ -62,8 +62,8 @@ def check_values(headers: Mapping[str, str]) -> None:
 
 
 def describe(ask: Ask, info: ObjectInfo, *, part: bool = False) -> tuple[str, list[Header]]:
-    """Content type and headers of an answer about ``info``; of a range or ``part`` of it
-    without its checksums."""
+    """Content type and headers of an answer about ``info``; of a range (``part``)
+    without its checksums, but of a part of an upload with those of the part."""
     attributes = info.attributes
     kind = attributes.content_type or DEFAULT_TYPE
     headers: list[Header] = [
@@ -83,9 +83,22 @@ def describe(ask: Ask, info: ObjectInfo, *, part: bool = False) -> tuple[str, li
     headers += [(f"x-amz-meta-{name}", text) for name, text in attributes.metadata.items()]
     if attributes.parts and "partNumber" in ask.query:
         headers.append(("x-amz-mp-parts-count", str(len(attributes.parts))))
-    if not part and ask.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-        headers += checksum_headers(info)
+    if ask.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        if "partNumber" in ask.query:
+            headers += _part_checksums(info, int(ask.query["partNumber"]))
+        elif not part:
+            headers += checksum_headers(info)
     return kind, headers
+
+
+def _part_checksums(info: ObjectInfo, number: int) -> list[Header]:
+    if not info.attributes.parts:
+        return checksum_headers(info)
+    part = next(part for part in info.attributes.parts if part.number == number)
+    lines = [(f"x-amz-checksum-{name}", value) for name, value in part.checksums.items()]
+    if lines and info.attributes.checksum_type:
+        lines.append(("x-amz-checksum-type", info.attributes.checksum_type))
+    return lines
 
 
 def checksum_headers(info: ObjectInfo) -> list[Header]:
@@ -99,7 +112,7 @@ def checksum_headers(info: ObjectInfo) -> list[Header]:
 def wanted(ask: Ask, info: ObjectInfo) -> tuple[int, int] | None:
     """Start and end of what is asked for by Range or partNumber; None = the whole.
 
-    Raises InvalidRange, InvalidPartNumber.
+    Raises InvalidRange, InvalidPart.
     """
     text = ask.headers.get("range", "")
     number = ask.query.get("partNumber")
@@ -132,7 +145,7 @@ def _part(text: str, info: ObjectInfo) -> tuple[int, int]:
         if part.number == int(text):
             return at, at + part.size
         at += part.size
-    raise S3Error("InvalidPartNumber")
+    raise S3Error("InvalidPart", "The object has no such part.")
 
 
 def byte_range(text: str, size: int) -> tuple[int, int] | None:

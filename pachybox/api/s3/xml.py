@@ -27,6 +27,14 @@ def _escaped(match: re.Match[str]) -> str:
     return _ENTITIES.get(match[0]) or f"&#x{ord(match[0]):x};"
 
 
+_BEYOND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def holds(text: str) -> bool:
+    """Whether XML can hold ``text`` so that every reader takes it."""
+    return _BEYOND.search(text) is None
+
+
 def tag(name: str, text: str | int) -> str:
     """One element."""
     return f"<{name}>{escape(str(text))}</{name}>"

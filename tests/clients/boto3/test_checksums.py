@@ -93,6 +93,8 @@ def test_checksums_of_parts_and_of_the_whole(
         Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm, ChecksumType=kind
     )
     what = {"Bucket": bucket, "Key": "k", "UploadId": upload["UploadId"]}
+    with refused("InvalidRequest", 400):
+        client.upload_part(**what, PartNumber=1, Body=b"x", **{name: "bad"})
     with refused("BadDigest", 400):
         client.upload_part(**what, PartNumber=1, Body=b"x", **{name: b64(take(b"y"))})
     parts = []
@@ -103,6 +105,10 @@ def test_checksums_of_parts_and_of_the_whole(
     whole = b64(take(b"".join(bodies)))
     composite = f"{b64(take(b''.join(take(body) for body in bodies)))}-2"
     right = whole if kind == "FULL_OBJECT" else composite
+    if kind == "COMPOSITE":
+        bare = [{n: part[n] for n in ("PartNumber", "ETag")} for part in parts]
+        with refused("InvalidRequest", 400):
+            client.complete_multipart_upload(**what, MultipartUpload={"Parts": bare})
     wrong = [{**parts[0], name: parts[1][name]}, parts[1]]
     with refused("InvalidPart", 400):
         client.complete_multipart_upload(**what, MultipartUpload={"Parts": wrong})
@@ -118,6 +124,12 @@ def test_checksums_of_parts_and_of_the_whole(
     )
     assert told["Checksum"][name] == right
     assert told["ObjectParts"]["TotalPartsCount"] == 2
+    assert [part[name] for part in told["ObjectParts"]["Parts"]] == [p[name] for p in parts]
+    for part, body in zip(parts, bodies, strict=True):
+        number = part["PartNumber"]
+        got = client.get_object(Bucket=bucket, Key="k", PartNumber=number, ChecksumMode="ENABLED")
+        assert got["Body"].read() == body
+        assert (got[name], got["ChecksumType"]) == (part[name], kind)
 
 
 def test_a_damaged_body_is_told_by_its_signature(

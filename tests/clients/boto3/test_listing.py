@@ -120,6 +120,9 @@ def test_a_prefix_that_no_path_has(client: Any, filled: str) -> None:
         for delimiter in ("", "/", "a"):
             page = client.list_objects_v2(Bucket=filled, Prefix=prefix, Delimiter=delimiter)
             assert (page["KeyCount"], page["Prefix"]) == (0, prefix)
+    for prefix in ("\n", "ü%", "a b+c&d"):
+        assert client.list_objects(Bucket=filled, Prefix=prefix)["Prefix"] == prefix
+        assert client.list_objects_v2(Bucket=filled, Prefix=prefix)["Prefix"] == prefix
     page = client.list_objects(Bucket=filled, Marker="", Prefix="/")
     assert (page["Marker"], page.get("Contents")) == ("", None)
 

@@ -55,7 +55,7 @@ def test_parts_in_any_order_make_the_object(
 
 
 def test_one_part_of_the_object_can_be_read(
-    client: Any, bucket: str, upload: dict[str, str]
+    client: Any, bucket: str, upload: dict[str, str], refused: Refused
 ) -> None:
     bodies = [b"a" * PART, b"b" * 100]
     tags = {
@@ -66,6 +66,8 @@ def test_one_part_of_the_object_can_be_read(
     got = client.get_object(Bucket=bucket, Key="big", PartNumber=2)
     assert got["Body"].read() == bodies[1]
     assert got["PartsCount"] == 2
+    with refused("InvalidPart", 400):
+        client.get_object(Bucket=bucket, Key="big", PartNumber=3)
     assert client.head_object(Bucket=bucket, Key="big", PartNumber=1)["ContentLength"] == PART
 
 

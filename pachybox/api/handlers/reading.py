@@ -18,7 +18,7 @@ from pachybox.model.files import Put
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.pfs.read import DatumReader, File, Reader
 from pachybox.pps.egress.output import Stopped
-from pachybox.pps.egress.target import Folder
+from pachybox.pps.egress.target import Target, is_local
 from pachybox.pps.egress.target import files as target_of
 from pachybox.store.trees import EMPTY
 
@@ -212,14 +212,17 @@ def _messages(pieces: Iterator[bytes]) -> Iterator[Content]:
         yield Content(held, size)
 
 
+def require_may_write(target: Target, call: Call) -> None:
+    """Only callers of this machine have the box write to it. Raises Refused."""
+    if is_local(target) and not call.local:
+        raise Refused(f"{target} is on the box's machine", "ask there, or name a bucket")
+
+
 def _push(box: Box, call: Call, files: Iterator[File], url: str) -> None:
     """Bring files to a bucket (or, for callers of this machine, to a directory), each to
     ``url`` and its path."""
     target = target_of(url)
-    if isinstance(target, Folder) and not call.local:
-        raise Refused(
-            f"{target} is a directory of the box's machine", "ask there, or name a bucket"
-        )
+    require_may_write(target, call)
     with box.pfs.blobs.session() as session:
         root = EMPTY
         while edits := [Put(f.path, f.entry) for f in islice(files, _EDITS)]:

@@ -19,12 +19,16 @@ class Threads:
         self._name = name
         self._most = most
         self._lock = threading.Lock()
+        self._rested = threading.Condition(self._lock)
         self._idle: list[SimpleQueue[Task]] = []  # the last one to rest is the next to work
         self._count = 0
 
-    def run(self, task: Task) -> bool:
-        """Begin ``task``, which must not raise; False when too many are at work."""
+    def run(self, task: Task, wait_s: float = 0.0) -> bool:
+        """Begin ``task``, which must not raise; False when too many are at work, and all still
+        are after ``wait_s``."""
         with self._lock:
+            if wait_s and self._count >= self._most:
+                self._rested.wait_for(lambda: self._idle, wait_s)
             if self._idle:
                 self._idle.pop().put(task)
                 return True
@@ -52,6 +56,7 @@ class Threads:
             task = None  # nothing of it is held while this thread rests
             with self._lock:
                 self._idle.append(tasks)
+                self._rested.notify()
             task = self._next(tasks)
 
     def _next(self, tasks: SimpleQueue[Task]) -> Task | None:

@@ -41,8 +41,8 @@ from pachybox.store.trees import EMPTY, Trees
 @dataclass(slots=True, eq=False)
 class Op:
     """One key's change; ``entry`` None removes it. ``also`` runs in the transaction when all else
-    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was removed) and the
-    ``version`` it is in; a removal of what is not there has neither."""
+    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
+    removed) and the ``version`` it is in; a removal of what is not there has neither."""
 
     key: str
     entry: Entry | None

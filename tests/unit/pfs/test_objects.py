@@ -179,7 +179,8 @@ def test_a_collection_spares_what_goes_from_an_upload_to_a_commit(objects: Objec
     data = [os.urandom(5 << 20), os.urandom(1 << 20)]
     etags = [(n, send_one(objects, upload, n, one)) for n, one in enumerate(data, 1)]
     record = pfs.meta.get(UPLOADS, upload.id)
-    assert record is not None and record.parts is not None
+    assert record is not None
+    assert record.parts is not None
 
     def marked() -> Iterator[Hash]:
         roots = care.named_roots(pfs) - {record.parts}
@@ -209,6 +210,16 @@ def test_a_collection_sees_what_waits_in_the_journal(
         assert [f.level for f in care.fsck(objects.pfs)] == ["error"]
     assert read(objects, objects.get(bucket, "x")) == data
     assert [f.level for f in care.fsck(objects.pfs)] == ["info"]
+
+
+def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
+    """Also with a NUL at the end, in front of which no character is."""
+    bucket = objects.create_bucket("master.prefixes")
+    put(objects, bucket, "a/b", b"")
+    for prefix in ("\0", "a\0", "a/\0", "//", "a//", "/a"):
+        for delimiter in ("", "/", "-"):
+            assert objects.list(bucket, prefix, delimiter).objects == []
+            assert objects.versions(bucket, prefix, delimiter).versions == []
 
 
 def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:

@@ -225,8 +225,8 @@ def keys(
     trees: Trees, root: Hash, attributes: Hash, prefix: str, delimiter: str, after: str
 ) -> Iterator[Found]:
     """Keys and common prefixes behind ``after``, in order, each once."""
-    if prefix.startswith("/") or "//" in prefix:
-        return  # a path has no empty names
+    if prefix.startswith("/") or "//" in prefix or "\0" in prefix:
+        return  # a path has no empty names, and no NUL
     if delimiter == "/":
         yield from _one_directory(trees, root, attributes, prefix, after)
         return

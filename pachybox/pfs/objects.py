@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 
-from pachybox.errors import InvalidArgument, Refused
+from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import USER, Branch, Commit, Hash
@@ -369,10 +369,21 @@ class Objects:
                 content = NO_CONTENT
             elif content.hash == NO_CONTENT.hash:
                 content = Entry("", Kind.FILE, session.put(b""), 0)
+            else:
+                self._hold(session, content)
             op = Op(key, replace(content, attrs=b""), said, condition)
             self._make_one(bucket, op)
         assert op.info is not None
         return op.info
+
+    def _hold(self, session: Session, entry: Entry) -> None:
+        """Keep content from the collector that is to have another name. A mark that looked before
+        it had that name may find the old one gone."""
+        names = [entry.hash, *(s.hash for s in self.pfs.content.segments(entry))]
+        if missing := session.hold(names):
+            raise NotFound(
+                f"content {missing[0].hex()} is gone", "it was deleted meanwhile; look again"
+            )
 
     # ---- multipart
 
@@ -408,6 +419,7 @@ class Objects:
         length = content.size - offset if length is None else length
         md5 = hashlib.md5(usedforsecurity=False)
         with self.pfs.reading(source.file.commit.root), self.pfs.blobs.session() as session:
+            self._hold(session, content)
             part = self.pfs.content.slice(content, offset, length, session.put)
             for piece in self.pfs.content.read(part):
                 md5.update(piece)
@@ -436,6 +448,8 @@ class Objects:
         InvalidPartOrder, EntityTooSmall, NoSuchUpload."""
         with self.pfs.blobs.session() as session:
             op = self._multipart.whole(upload, chosen, checksums or {}, session.put)
+            assert op.entry is not None
+            self._hold(session, op.entry)
             op.condition = condition
             self._make_one(upload.bucket, op)
             session.keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pachybox.errors import Refused
+from pachybox.meta.tables import UPLOADS
 from pachybox.meta.writer import Meta
+from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.object_types import (
     Attributes,
     Bucket,
     EntityTooSmall,
     FileSlice,
+    InvalidKey,
     InvalidPart,
     NoSuchUpload,
     ObjectInfo,
@@ -26,6 +30,7 @@ from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
 from pachybox.store.blobs import BlobStore
+from pachybox.store.gc import collect
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +151,75 @@ def test_what_uploads_hold_is_kept_until_they_are_given_up(objects: Objects) -> 
     objects.abort(upload)
     assert care.collect_garbage(objects.pfs).objects_removed == 1
     assert objects.uploads(bucket).uploads == []
+
+
+def test_a_completion_that_is_refused_leaves_the_upload(objects: Objects) -> None:
+    """By its condition, and because a file is where its directory would be."""
+    bucket = objects.create_bucket("master.refused")
+    put(objects, bucket, "a", b"here")
+    for key in ("a", "a/b"):
+        upload = objects.create_upload(bucket, key, Attributes())
+        etag = send_one(objects, upload, 1, b"part")
+        with pytest.raises((Refused, InvalidKey)):
+            objects.complete(upload, [(1, etag)], refuse if key == "a" else None)
+        assert objects.upload(bucket, key, upload.id) == upload
+        assert read(objects, objects.get(bucket, "a")) == b"here"
+        objects.abort(upload)
+
+
+def refuse(present: ObjectInfo | None) -> None:
+    raise Refused("not so")
+
+
+def test_a_collection_spares_what_goes_from_an_upload_to_a_commit(objects: Objects) -> None:
+    """The mark looked for commits before there was one, and for uploads when it was over."""
+    bucket = objects.create_bucket("master.moved")
+    pfs = objects.pfs
+    upload = objects.create_upload(bucket, "x", Attributes())
+    data = [os.urandom(5 << 20), os.urandom(1 << 20)]
+    etags = [(n, send_one(objects, upload, n, one)) for n, one in enumerate(data, 1)]
+    record = pfs.meta.get(UPLOADS, upload.id)
+    assert record is not None
+    assert record.parts is not None
+
+    def marked() -> Iterator[Hash]:
+        roots = care.named_roots(pfs) - {record.parts}
+        objects.complete(upload, etags)
+        yield from care.live(pfs, roots)
+
+    collect(pfs.blobs, marked)
+    assert read(objects, objects.get(bucket, "x")) == b"".join(data)
+    assert [f.level for f in care.fsck(pfs)] == ["info"]
+
+
+def test_a_collection_sees_what_waits_in_the_journal(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing can be brought in, as on the full disk for which it is called."""
+    bucket = objects.create_bucket("master.waits")
+    data = os.urandom(1 << 20)
+    folding = objects.pfs.meta._folding
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folding, "fold", full)
+        put(objects, bucket, "x", data)
+        care.collect_garbage(objects.pfs)
+        assert [f.level for f in care.fsck(objects.pfs)] == ["error"]
+    assert read(objects, objects.get(bucket, "x")) == data
+    assert [f.level for f in care.fsck(objects.pfs)] == ["info"]
+
+
+def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
+    """Also with a NUL at the end, in front of which no character is."""
+    bucket = objects.create_bucket("master.prefixes")
+    put(objects, bucket, "a/b", b"")
+    for prefix in ("\0", "a\0", "a/\0", "//", "a//", "/a"):
+        for delimiter in ("", "/", "-"):
+            assert objects.list(bucket, prefix, delimiter).objects == []
+            assert objects.versions(bucket, prefix, delimiter).versions == []
 
 
 def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:

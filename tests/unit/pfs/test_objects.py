@@ -102,6 +102,21 @@ def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
     assert not [n for n in os.listdir(objects.pfs.blobs.root / "tmp") if n.isdecimal()]
 
 
+def test_a_body_that_is_refused_takes_nothing_from_another(objects: Objects) -> None:
+    """The same content came twice at once; the one whose upload it was is refused."""
+    bucket = objects.create_bucket("master.twice")
+    data = os.urandom(1 << 20)
+    with objects.intake() as other:
+        with pytest.raises(Refused), objects.intake() as first:
+            first.write(data)
+            first.finish()
+            other.write(data)
+            stored = other.finish()
+            refuse(None)
+        objects.put(bucket, "x", stored, Attributes())
+    assert read(objects, objects.get(bucket, "x")) == data
+
+
 def test_parts_are_joined_as_they_are(objects: Objects) -> None:
     """Parts sent at once and out of order, one sent twice: the object is theirs in their order, no
     byte of them is written again, and the upload is over."""

@@ -24,6 +24,7 @@ from pachybox.pfs.object_types import (
     InvalidPart,
     NoSuchUpload,
     ObjectInfo,
+    Stored,
     Upload,
 )
 from pachybox.pfs.objects import Objects
@@ -107,13 +108,19 @@ def test_a_body_that_is_refused_takes_nothing_from_another(objects: Objects) -> 
     bucket = objects.create_bucket("master.twice")
     data = os.urandom(1 << 20)
     with objects.intake() as other:
-        with pytest.raises(Refused), objects.intake() as first:
-            first.write(data)
-            first.finish()
-            other.write(data)
-            stored = other.finish()
-            refuse(None)
-        objects.put(bucket, "x", stored, Attributes())
+
+        def come_too_late() -> None:
+            with objects.intake() as first:
+                first.write(data)
+                first.finish()
+                other.write(data)
+                stored.append(other.finish())
+                refuse(None)
+
+        stored: list[Stored] = []
+        with pytest.raises(Refused):
+            come_too_late()
+        objects.put(bucket, "x", stored[0], Attributes())
     assert read(objects, objects.get(bucket, "x")) == data
 
 
@@ -235,6 +242,18 @@ def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
         for delimiter in ("", "/", "-"):
             assert objects.list(bucket, prefix, delimiter).objects == []
             assert objects.versions(bucket, prefix, delimiter).versions == []
+
+
+def test_uploads_end_with_their_branch(objects: Objects) -> None:
+    """Whichever door deletes it, or its repo; a later one of the name has none."""
+    for branch in ("dev", "master"):
+        bucket = objects.create_bucket(f"{branch}.ended")
+        objects.create_upload(bucket, "x", Attributes())
+        if branch == "dev":
+            objects.pfs.delete_branch(bucket.at)
+        else:
+            objects.pfs.delete_repo(bucket.repo)
+        assert objects.uploads(objects.create_bucket(f"{branch}.ended")).uploads == []
 
 
 def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:

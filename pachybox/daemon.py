@@ -78,11 +78,11 @@ def set_up_logging(path: Path, level: str) -> None:
     ]
     if sys.stderr.isatty():
         handlers.append(logging.StreamHandler())
-    top = logging.getLogger("pachybox")
-    top.setLevel(level.upper())
+    logging.getLogger("pachybox").setLevel(level.upper())
     for handler in handlers:
         handler.setFormatter(KeyValueFormatter())
-        top.addHandler(handler)
+        for name in ("pachybox", "grpc"):
+            logging.getLogger(name).addHandler(handler)
     path.chmod(0o600)
 
 

@@ -215,6 +215,7 @@ class Listener(ABC):
             if not self._has_ended(wire, grace_s):
                 wire.hang_up(socket.SHUT_RDWR)
                 self._has_ended(wire, 1.0)
+        self._threads.stop()
         self._attendant.stop()
 
     def _has_ended(self, wire: Wire, timeout_s: float) -> bool:

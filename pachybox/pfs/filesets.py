@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -94,12 +95,12 @@ class Filesets:
             raise InvalidArgument("no fileset to compose", "name at least one fileset id")
         ttl = _ttl(ttl_s or DEFAULT_TTL_S)
         root, deletes = EMPTY, dict[str, None]()
-        with self._pfs.blobs.session() as session:
+        with self._pfs.blobs.session() as session, ExitStack() as held:
             writer = self._writer(session)
             for one in ids:
                 found = find(self._pfs.meta, one)
-                with self._pfs.reading(found.root):
-                    root = writer.apply(root, [AddTree(found.root, found.deletes)])
+                held.enter_context(self._pfs.reading(found.root))  # until the new one names all
+                root = writer.apply(root, [AddTree(found.root, found.deletes)])
                 deletes |= dict.fromkeys(found.deletes)
             return self._keep(session, root, tuple(deletes), ttl)
 

@@ -16,6 +16,7 @@ from pachybox.client import Client
 from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Unimplemented
 from tests.boxes import RealBox, eventually
 from tests.flow.calls import Json, call, stream
+from tests.rpc import Rpc
 
 PIPELINE = """
 pipeline: {name: talker}
@@ -240,6 +241,11 @@ def test_the_level_of_the_log_is_set_for_a_while(box: RealBox) -> None:
         return what in log.read_text()
 
     set_level("OFF", "60s")
+    call(box, "debug_v2.Debug/SetLogLevel", grpc="DEBUG", duration="60s")
+    rpc = Rpc(box.client.status().grpc_address.removeprefix("grpc://"))
+    rpc("versionpb_v2.API/GetVersion")
+    rpc.close()
+    eventually(lambda: said("level=debug part=grpc"), "the words of gRPC are in the log")
     call(box, "pachybox.v1.API/CollectGarbage")
     with pytest.raises(InvalidArgument, match="duration"):
         set_level("DEBUG", "0s")

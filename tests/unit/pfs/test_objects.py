@@ -13,6 +13,7 @@ import pytest
 from pachybox.errors import Refused
 from pachybox.meta.tables import UPLOADS
 from pachybox.meta.writer import Meta
+from pachybox.model.files import Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.object_types import (
@@ -30,8 +31,10 @@ from pachybox.pfs.object_types import (
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
+from pachybox.pfs.write import AddTree
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import collect
+from pachybox.store.trees import EMPTY
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +245,18 @@ def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
         for delimiter in ("", "/", "-"):
             assert objects.list(bucket, prefix, delimiter).objects == []
             assert objects.versions(bucket, prefix, delimiter).versions == []
+
+
+def test_a_tree_in_place_of_a_file_takes_what_was_said_of_it(objects: Objects) -> None:
+    """A fileset that makes a directory of an object leaves room for objects in it."""
+    bucket, pfs = objects.create_bucket("master.replaced"), objects.pfs
+    put(objects, bucket, "a", b"file")
+    with pfs.blobs.session() as session:
+        entry = Entry("", Kind.FILE, session.put(b"below"), 5)
+        root = pfs.trees.edit(EMPTY, [Put("/a/b", entry)], session.put)
+        pfs.write(session, bucket.repo, bucket.branch, [AddTree(root, ("/a",))])
+    put(objects, bucket, "a/c", b"more")
+    assert [o.key for o in objects.list(bucket).objects] == ["a/b", "a/c"]
 
 
 def test_uploads_end_with_their_branch(objects: Objects) -> None:

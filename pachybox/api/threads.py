@@ -54,6 +54,7 @@ class Threads:
         most: what belongs to a thread, such as its cursor, is not to be left to the exit."""
         with self._lock:
             self._stopped = True
+            self._rested.notify_all()
             for tasks in self._idle:
                 tasks.put(_nothing)
             self._idle.clear()

@@ -10,7 +10,7 @@ import heapq
 import os
 from collections.abc import Callable, Iterator
 
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import Commit, CommitId, Hash, is_commit_id
 from pachybox.model.pfs import CommitRecord
@@ -360,9 +360,3 @@ def _goes_on(trees: Trees, root: Hash, attributes: Hash, common: str, after: str
     if after == common or not after.startswith(common):
         return False
     return next(_all_keys(trees, root, attributes, common, after), None) is not None
-
-
-def require_repo(view: View, bucket: Bucket) -> None:
-    """NoSuchBucket unless its repo is there."""
-    if view.get(REPOS, bucket.repo) is None:
-        raise NoSuchBucket(f"bucket {bucket.name} not found")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import USER, Branch, Commit, Hash
 from pachybox.model.pfs import CommitRecord
@@ -202,9 +202,6 @@ class Objects:
             if head is not None and self._any(head.root, head.attributes or EMPTY):
                 raise BucketNotEmpty(f"bucket {bucket.name} is not empty", "delete its objects")
             branches.delete_branch(ch, bucket.at)
-            for upload in ch.tx.all(UPLOADS):
-                if upload.branch == bucket.at:
-                    ch.tx.remove(UPLOADS, upload.id)
             if not repos.branches_of(ch.tx, bucket.repo):
                 repos.delete_repo(ch, bucket.repo)
 

@@ -13,6 +13,7 @@ import pytest
 from pachybox.errors import Refused
 from pachybox.meta.tables import UPLOADS
 from pachybox.meta.writer import Meta
+from pachybox.model.files import Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.object_types import (
@@ -24,13 +25,16 @@ from pachybox.pfs.object_types import (
     InvalidPart,
     NoSuchUpload,
     ObjectInfo,
+    Stored,
     Upload,
 )
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
+from pachybox.pfs.write import AddTree
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import collect
+from pachybox.store.trees import EMPTY
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,27 @@ def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
         intake.write(os.urandom(1 << 20))
     assert objects.pfs.blobs.usage().objects == before
     assert not [n for n in os.listdir(objects.pfs.blobs.root / "tmp") if n.isdecimal()]
+
+
+def test_a_body_that_is_refused_takes_nothing_from_another(objects: Objects) -> None:
+    """The same content came twice at once; the one whose upload it was is refused."""
+    bucket = objects.create_bucket("master.twice")
+    data = os.urandom(1 << 20)
+    with objects.intake() as other:
+
+        def come_too_late() -> None:
+            with objects.intake() as first:
+                first.write(data)
+                first.finish()
+                other.write(data)
+                stored.append(other.finish())
+                refuse(None)
+
+        stored: list[Stored] = []
+        with pytest.raises(Refused):
+            come_too_late()
+        objects.put(bucket, "x", stored[0], Attributes())
+    assert read(objects, objects.get(bucket, "x")) == data
 
 
 def test_parts_are_joined_as_they_are(objects: Objects) -> None:
@@ -220,6 +245,30 @@ def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
         for delimiter in ("", "/", "-"):
             assert objects.list(bucket, prefix, delimiter).objects == []
             assert objects.versions(bucket, prefix, delimiter).versions == []
+
+
+def test_a_tree_in_place_of_a_file_takes_what_was_said_of_it(objects: Objects) -> None:
+    """A fileset that makes a directory of an object leaves room for objects in it."""
+    bucket, pfs = objects.create_bucket("master.replaced"), objects.pfs
+    put(objects, bucket, "a", b"file")
+    with pfs.blobs.session() as session:
+        entry = Entry("", Kind.FILE, session.put(b"below"), 5)
+        root = pfs.trees.edit(EMPTY, [Put("/a/b", entry)], session.put)
+        pfs.write(session, bucket.repo, bucket.branch, [AddTree(root, ("/a",))])
+    put(objects, bucket, "a/c", b"more")
+    assert [o.key for o in objects.list(bucket).objects] == ["a/b", "a/c"]
+
+
+def test_uploads_end_with_their_branch(objects: Objects) -> None:
+    """Whichever door deletes it, or its repo; a later one of the name has none."""
+    for branch in ("dev", "master"):
+        bucket = objects.create_bucket(f"{branch}.ended")
+        objects.create_upload(bucket, "x", Attributes())
+        if branch == "dev":
+            objects.pfs.delete_branch(bucket.at)
+        else:
+            objects.pfs.delete_repo(bucket.repo)
+        assert objects.uploads(objects.create_bucket(f"{branch}.ended")).uploads == []
 
 
 def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:

@@ -16,7 +16,7 @@ from grpc.aio import EOF
 
 from pachybox.api.transport import Gone
 
-_OUT_BYTES = 4 << 20  # not written yet: with 2 MiB messages, one is made while one is written
+_OUT_BYTES = 2 << 20  # not written yet: of 2 MiB messages one, and the next is made meanwhile
 _OUT_MESSAGES = 512
 _IN_BYTES = 1 << 20
 _IN_MESSAGES = 256

@@ -20,15 +20,18 @@ class Threads:
         self._name = name
         self._most = most
         self._lock = threading.Lock()
+        self._rested = threading.Condition(self._lock)
         self._idle: list[SimpleQueue[Task]] = []  # the last one to rest is the next to work
         self._all: set[threading.Thread] = set()
         self._count = 0
         self._stopped = False
 
-    def run(self, task: Task) -> bool:
-        """Begin ``task``, which must not raise; False when too many are at work, or after
-        ``stop``."""
+    def run(self, task: Task, wait_s: float = 0.0) -> bool:
+        """Begin ``task``, which must not raise; False when too many are at work, and all still
+        are after ``wait_s``, or after ``stop``."""
         with self._lock:
+            if wait_s and self._count >= self._most:
+                self._rested.wait_for(lambda: self._idle or self._stopped, wait_s)
             if self._stopped:
                 return False
             if self._idle:
@@ -51,6 +54,7 @@ class Threads:
         most: what belongs to a thread, such as its cursor, is not to be left to the exit."""
         with self._lock:
             self._stopped = True
+            self._rested.notify_all()
             for tasks in self._idle:
                 tasks.put(_nothing)
             self._idle.clear()
@@ -77,6 +81,7 @@ class Threads:
                     self._count -= 1
                     break
                 self._idle.append(tasks)
+                self._rested.notify()
             task = self._next(tasks)
         with self._lock:
             self._all.discard(own)

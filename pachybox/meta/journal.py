@@ -22,6 +22,7 @@ from typing import Any
 
 import xxhash
 
+from pachybox.errors import Corrupt
 from pachybox.meta.apply import Staged
 from pachybox.meta.tables import ALL, Row
 
@@ -36,19 +37,33 @@ class Journal:
         """``number``: how many foldings the database has seen."""
         self.path = path
         self.number = number
+        new = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if new:
+            _sync_directory(path.parent)  # its name is to outlive a power cut as its lines do
         self._length = os.fstat(self._fd).st_size
         self._at = 0
 
     def left(self) -> list[Staged]:
-        """What waits to be folded in, oldest first: what a crash left."""
+        """What waits to be folded in, oldest first: what a crash left.
+
+        Raises Corrupt when a line is damaged: a crash can tear none but the last.
+        """
         found: list[Staged] = []
+        ended = False
         with open(self.path, "rb") as file:
             for line in file:
                 entry = _parse(line)
                 if entry is None or entry["n"] != self.number:
-                    break
-                found.append(_staged(entry))
+                    ended = True
+                elif ended:
+                    raise Corrupt(
+                        f"{self.path} is damaged: a line in front of the last cannot be read",
+                        "restore the data directory from a backup; to go on with what is left, "
+                        f"remove {self.path}",
+                    )
+                else:
+                    found.append(_staged(entry))
         return found
 
     def append(self, staged: Staged) -> None:
@@ -87,17 +102,31 @@ class Journal:
         os.close(self._fd)
 
 
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _line(number: int, staged: Staged) -> bytes:
     rows = {
-        table.name: [_plain(table.to_row(record)) for record in records.values()]
+        table.name: [table.to_row(record) for record in records.values()]
         for table, records in staged.items()
     }
-    text = json.dumps({"n": number, "rows": rows}, separators=(",", ":")).encode()
+    text = _encode({"n": number, "rows": rows}).encode()
     return b"%016x %s\n" % (xxhash.xxh3_64_intdigest(text), text)
 
 
-def _plain(row: Row) -> list[Any]:
-    return [[value.hex()] if type(value) is bytes else value for value in row]
+def _hash(value: Any) -> list[str]:
+    """What stands for a hash, which JSON does not have."""
+    if type(value) is not bytes:
+        raise TypeError(f"{type(value).__name__} in a row")
+    return [value.hex()]
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_hash).encode
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

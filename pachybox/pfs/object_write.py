@@ -40,9 +40,9 @@ from pachybox.store.trees import EMPTY, Trees
 
 @dataclass(slots=True, eq=False)
 class Op:
-    """One key's change; ``entry`` None removes it. ``also`` runs before it in the transaction
-    and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was removed) and the
-    ``version`` it is in; a removal of what is not there has neither."""
+    """One key's change; ``entry`` None removes it. ``also`` runs in the transaction when all else
+    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
+    removed) and the ``version`` it is in; a removal of what is not there has neither."""
 
     key: str
     entry: Entry | None
@@ -122,7 +122,7 @@ class Batch:
         if op.path in self._paths:
             self.settle()
         if op.also is not None:
-            op.also(ch)
+            self.settle()
         if op.condition is not None or op.entry is None:
             self.settle_for(op)
             there = self._look(op)
@@ -141,6 +141,20 @@ class Batch:
             self._add(op, [], [marker_edit(op.path, said)], NO_CONTENT)
         else:
             self._add(op, [Put(op.path, op.entry)], [object_edit(op.path, said)], op.entry)
+        if op.also is not None:
+            self._settle_with(op.also, ch, op)
+
+    def _settle_with(self, also: Callable[[Change], None], ch: Change, op: Op) -> None:
+        """Make the one edit that waits, and what belongs to it: both or none."""
+        before = self.root, self.attributes
+        self.settle()
+        if op.error is None:
+            try:
+                also(ch)
+            except Exception:
+                self.root, self.attributes = before
+                self.done.pop()
+                raise
 
     def settle_for(self, op: Op) -> None:
         """Have the trees show what came before ``op`` where that can matter to it."""
@@ -209,6 +223,7 @@ def apply(
     attributes = batch.attributes if batch.attributes != EMPTY else None
     if target.fresh:
         assert target.branch is not None
+        window = _is_window(target.window)
         commit = ch.open_commit(
             target.branch,
             None if head is None else head.commit.id,
@@ -216,12 +231,9 @@ def apply(
             whole.size,
             whole.count,
             attributes=attributes,
+            metadata={WINDOW: target.window} if window else None,
+            whole=not window,
         )
-        if _is_window(target.window):
-            commit = replace(commit, metadata={WINDOW: target.window})
-            ch.tx.put(COMMITS, commit)
-        else:
-            commit = commits.finish_commit(ch, commit)
     else:
         commit = commits.set_tree(
             ch, replace(base, attributes=attributes), batch.root, whole.size, whole.count

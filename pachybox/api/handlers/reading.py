@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from google.protobuf.wrappers_pb2 import BytesValue
-
 from pachybox.api.definitions import pfs
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
+from pachybox.api.wire import Content
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotReady, Refused, Unimplemented
 from pachybox.model.files import Put
@@ -24,6 +23,7 @@ from pachybox.pps.egress.target import files as target_of
 from pachybox.store.trees import EMPTY
 
 _MESSAGE = 2 << 20  # bytes of content in one response message
+_PIECES = 8192  # and at most so many pieces, for files may be empty
 _EDITS = 32_768  # files that become nodes of a tree at once
 
 
@@ -177,8 +177,7 @@ def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
             raise InvalidArgument("a file goes to a URL whole", "leave offset out")
         _push(box, call, iter([file]), request.url)
         return
-    for piece in box.reader.content(file, request.offset):
-        yield BytesValue(value=bytes(piece))
+    yield from _messages(box.reader.content(file, request.offset))
 
 
 @handles("pfs_v2.API/GetFileTAR")
@@ -188,17 +187,29 @@ def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
     if request.url:
         _push(box, call, found, request.url)
         return
-    buffer = bytearray()
+    yield from _messages(_tar(box, found))
+
+
+def _tar(box: Box, found: Iterator[File]) -> Iterator[bytes]:
     for file in found:
-        buffer += _tar_header(file)
-        for piece in box.reader.content(file):
-            buffer += piece
-            if len(buffer) >= _MESSAGE:
-                yield BytesValue(value=bytes(buffer))
-                buffer.clear()
-        buffer += bytes(-file.entry.size % tarfile.BLOCKSIZE)
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
-    yield BytesValue(value=bytes(buffer))
+        yield _tar_header(file)
+        yield from box.reader.content(file)
+        yield bytes(-file.entry.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _messages(pieces: Iterator[bytes]) -> Iterator[Content]:
+    """``pieces`` as messages of about 2 MiB."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _MESSAGE or len(held) >= _PIECES:
+            yield Content(held, size)
+            held, size = [], 0
+    if size:
+        yield Content(held, size)
 
 
 def require_may_write(target: Target, call: Call) -> None:

@@ -76,7 +76,7 @@ class Listener(ABC):
         Raises Refused when ``host`` is not loopback and ``remote`` is not set, or when
         the port is taken.
         """
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]
         if not remote and not ipaddress.ip_address(address[0]).is_loopback:
             raise Refused(

@@ -31,7 +31,7 @@ class Threads:
         are after ``wait_s``, or after ``stop``."""
         with self._lock:
             if wait_s and self._count >= self._most:
-                self._rested.wait_for(lambda: self._idle, wait_s)
+                self._rested.wait_for(lambda: self._idle or self._stopped, wait_s)
             if self._stopped:
                 return False
             if self._idle:
@@ -54,6 +54,7 @@ class Threads:
         most: what belongs to a thread, such as its cursor, is not to be left to the exit."""
         with self._lock:
             self._stopped = True
+            self._rested.notify_all()
             for tasks in self._idle:
                 tasks.put(_nothing)
             self._idle.clear()

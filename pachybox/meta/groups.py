@@ -8,10 +8,11 @@ three ride along with the last.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from pachybox.meta.writer import Tx
@@ -22,6 +23,38 @@ LATER_S = 0.1
 """A change that nobody waits for is written after so long at the latest."""
 
 _MOST = 512  # changes a group may hold; what waits longer goes into the next
+
+
+class Outcome(Generic[T]):
+    """What came of a change, for the one who waits for it: a Future at a fifth of its price."""
+
+    __slots__ = ("_came", "_error", "_result")
+
+    def __init__(self) -> None:
+        self._came = threading.Lock()
+        self._came.acquire()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def set_result(self, result: T) -> None:
+        """Once, or ``set_exception``."""
+        self._result = result
+        self._came.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        """Have ``error`` raised there."""
+        self._error = error
+        self._came.release()
+
+    def result(self) -> T:
+        """Wait for it. To be called once."""
+        self._came.acquire()
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                del self  # the error's traceback has this frame, and would keep what keeps it
+        return cast(T, self._result)
 
 
 class Pending(Generic[T]):
@@ -42,7 +75,7 @@ class Pending(Generic[T]):
         self.solo = solo
         self.later = later
         self.quick = quick
-        self.future: Future[T] = Future()
+        self.future: Future[T] | Outcome[T] = Future() if later else Outcome()
 
 
 class Groups:

@@ -112,15 +112,21 @@ def _sync_directory(path: Path) -> None:
 
 def _line(number: int, staged: Staged) -> bytes:
     rows = {
-        table.name: [_plain(table.to_row(record)) for record in records.values()]
+        table.name: [table.to_row(record) for record in records.values()]
         for table, records in staged.items()
     }
-    text = json.dumps({"n": number, "rows": rows}, separators=(",", ":")).encode()
+    text = _encode({"n": number, "rows": rows}).encode()
     return b"%016x %s\n" % (xxhash.xxh3_64_intdigest(text), text)
 
 
-def _plain(row: Row) -> list[Any]:
-    return [[value.hex()] if type(value) is bytes else value for value in row]
+def _hash(value: Any) -> list[str]:
+    """What stands for a hash, which JSON does not have."""
+    if type(value) is not bytes:
+        raise TypeError(f"{type(value).__name__} in a row")
+    return [value.hex()]
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_hash).encode
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

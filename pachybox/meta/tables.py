@@ -61,7 +61,13 @@ def _optus(t: datetime | None) -> int | None:
 
 def dumps(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, not escaped beyond need."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
+
+
+# perf: json.dumps makes an encoder for each call that is not plain
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
+).encode
 
 
 _STATS = tuple(f.name for f in fields(Stats))
@@ -93,6 +99,8 @@ class Table(Generic[K, V]):
 
 
 def _branches(found: tuple[Branch, ...]) -> str:
+    if not found:
+        return "[]"
     return dumps([[b.repo.project, b.repo.name, b.repo.type, b.name] for b in found])
 
 
@@ -112,7 +120,7 @@ def _branch_row(b: BranchRecord) -> Row:
         dumps(asdict(b.trigger)) if b.trigger else "",
         micros(b.created),
         micros(b.updated),
-        dumps(b.metadata),
+        dumps(b.metadata) if b.metadata else "{}",
         _branches(b.quiet),
     )
 

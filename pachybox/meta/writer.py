@@ -25,7 +25,7 @@ from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxErro
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.folding import Folding, Fresh
-from pachybox.meta.groups import Groups, Pending
+from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.tables import ALL, EVENTS, Table
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
@@ -61,7 +61,9 @@ class Tx:
     def get(self, table: Table[K, V], key: K) -> V | None:
         """The record as this transaction sees it."""
         for overlay in (self.staged, self._under):
-            found = overlay.get(table, {}).get(key)
+            if (records := overlay.get(table)) is None:
+                continue
+            found = records.get(key)
             if found is not None:
                 return None if found is GONE else found
         return self._meta.get(table, key)
@@ -279,9 +281,11 @@ class Meta:
         The future has the result once it is durable, or what ``write`` would raise. Raises
         NotReady when closing.
         """
-        return self._enqueue(Pending(fn, later=True))
+        future = self._enqueue(Pending(fn, later=True))
+        assert isinstance(future, Future)
+        return future
 
-    def _enqueue(self, change: Pending[T]) -> Future[T]:
+    def _enqueue(self, change: Pending[T]) -> Future[T] | Outcome[T]:
         with self.lock:
             if self._closed:
                 raise NotReady("the box is stopping", "try again when it is up")

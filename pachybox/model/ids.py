@@ -78,6 +78,11 @@ class Repo:
     name: str
     type: str = USER
 
+    # perf: these are the keys of all tables, looked up 20 times a change; as dataclasses hash
+    # them, each look-up is two or three calls
+    def __hash__(self) -> int:
+        return hash((self.name, self.type, self.project))
+
     def __str__(self) -> str:
         tail = self.name if self.type == USER else f"{self.name}.{self.type}"
         return tail if self.project == DEFAULT_PROJECT else f"{self.project}/{tail}"
@@ -96,6 +101,9 @@ class Branch:
     repo: Repo
     name: str
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.repo.name, self.repo.type, self.repo.project))
+
     def __str__(self) -> str:
         return f"{self.repo}@{self.name}"
 
@@ -106,6 +114,9 @@ class Commit:
 
     repo: Repo
     id: CommitId
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"

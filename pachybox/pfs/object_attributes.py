@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from blake3 import blake3
@@ -55,11 +56,20 @@ def encode(
     }
     more = _more(attributes)
     # perf: joined by hand, since dumps() sorts and escapes anew what are digits (4 us -> 1)
-    text = dumps({**small, **more}) if more else _plain(small)
+    if not more:
+        text = _plain(small)
+    elif len(more) == 1 and "t" in more:
+        text = _TYPED.format_map(small | {"t": _quoted(attributes.content_type)})
+    else:
+        text = dumps({**small, **more})
     if len(text) > _INLINE:
         rest = dumps(more).encode()
         return Entry("", Kind.FILE, put(rest), len(rest), 1, _plain(small).encode())
     return Entry("", Kind.FILE, NO_BLOB, 0, 1, text.encode())
+
+
+_TYPED = '{{"c":"{c}","e":"{e}","m":{m},"t":{t},"v":"{v}"}}'
+_quoted = lru_cache(256)(dumps)
 
 
 def _plain(small: dict[str, Any]) -> str:

@@ -223,6 +223,7 @@ def apply(
     attributes = batch.attributes if batch.attributes != EMPTY else None
     if target.fresh:
         assert target.branch is not None
+        window = _is_window(target.window)
         commit = ch.open_commit(
             target.branch,
             None if head is None else head.commit.id,
@@ -230,12 +231,9 @@ def apply(
             whole.size,
             whole.count,
             attributes=attributes,
+            metadata={WINDOW: target.window} if window else None,
+            whole=not window,
         )
-        if _is_window(target.window):
-            commit = replace(commit, metadata={WINDOW: target.window})
-            ch.tx.put(COMMITS, commit)
-        else:
-            commit = commits.finish_commit(ch, commit)
     else:
         commit = commits.set_tree(
             ch, replace(base, attributes=attributes), batch.root, whole.size, whole.count

@@ -7,7 +7,6 @@ deepest first, and rewritten in one batch. The cost follows the edits, not the t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -15,17 +14,9 @@ from typing import cast
 from pachybox.errors import InvalidArgument
 from pachybox.model.files import Delete, Edit, Entry, Kind
 from pachybox.model.ids import Hash
-from pachybox.store.chunks import Finder, Shape, Splice, Summary, build, summary
-from pachybox.store.node import (
-    EMPTY,
-    Node,
-    Nodes,
-    PutBlob,
-    Row,
-    encode_node,
-    row_of,
-    spliced,
-)
+from pachybox.store.chunks import Finder, Shape, Splice, Summary, build
+from pachybox.store.few import put_files
+from pachybox.store.node import EMPTY, Nodes, PutBlob, Row, row_of
 
 
 @dataclass(slots=True)
@@ -198,7 +189,8 @@ class Editor:
     def apply(self, root: Hash, edits: Sequence[Edit]) -> Hash:
         """The root after ``edits``, in order. Raises InvalidArgument on a collision or a path
         that no file can have; nodes may have been stored by then."""
-        if len(edits) == 1 and (made := self._one_file(root, edits[0])) is not None:
+        made = put_files(self._nodes, self._put, self._shape, root, edits)
+        if made is not None:
             return made
         at = 0
         try:
@@ -217,38 +209,6 @@ class Editor:
                 f"a name is not valid UTF-8, in {name}", "rename the file to a UTF-8 name"
             ) from None
         return root
-
-    def _one_file(self, root: Hash, edit: Edit) -> Hash | None:
-        """The root after one file was put into small directories that are there: what most edits
-        of one are, at half the price. None when it is anything else."""
-        if isinstance(edit, Delete) or edit.entry.kind is _DIR or not edit.path.isascii():
-            return None
-        first, *parents, name = edit.path.split("/")
-        if first or name in _BAD_NAMES or "\0" in name:
-            return None
-        nodes = self._nodes
-        node = nodes.load(root)
-        above: list[tuple[Node, int]] = []
-        for element in parents:
-            i = bisect_left(node.keys, element + "/")
-            if node.level or i == len(node.keys) or node.keys[i] != element + "/":
-                return None
-            above.append((node, i))
-            node = nodes.load(node.hash(i))
-        i = bisect_left(node.keys, name + "/")
-        taken = i < len(node.keys) and node.keys[i] == name + "/"
-        if node.level or not node.keys or len(node.keys) >= self._shape.leaf or taken:
-            return None
-        row = row_of(name, edit.entry)
-        while True:
-            node = spliced(node, [(row[0], row)])
-            hash_ = self._put(encode_node(node))
-            nodes.keep(hash_, node)
-            if not above:
-                return hash_
-            made = summary(node, hash_)
-            node, i = above.pop()
-            row = made.row(node.keys[i][:-1], node.attrs.get(i, b""))
 
     def _directory(self, base: Hash, names: _Names, path: str) -> _Step:
         """The directory ``base`` with ``names`` changed."""

@@ -140,16 +140,25 @@ def row_of(name: str, entry: Entry) -> Row:
     return (name, entry.hash, entry.size, 1, int(entry.kind), entry.attrs)
 
 
-def _column(values: Sequence[int]) -> tuple[int, bytes]:
-    """The smallest width that holds all values, and the little-endian column."""
-    top = max(values, default=0)
-    if top < 256:
-        return 1, bytes(values)
-    width = 2 if top < 1 << 16 else 4 if top < 1 << 32 else 8
-    column = array(_CODES[width], values)
+def typecode(top: int) -> _Code:
+    """The code of the smallest width that holds ``top``; codes rise with the widths."""
+    return "B" if top < 256 else "H" if top < 1 << 16 else "I" if top < 1 << 32 else "Q"
+
+
+def _column(values: Sequence[int], narrow: bool = False) -> tuple[int, bytes]:
+    """The smallest width that holds all values, and the little-endian column. ``narrow``: an
+    array has that width already."""
+    if type(values) is bytes:
+        return 1, values
+    if narrow and type(values) is array and not _SWAP:
+        return values.itemsize, values.tobytes()
+    code = typecode(max(values, default=0))
+    if code == "B":
+        return 1, bytes(list(values))  # not an array's own bytes
+    column = array(code, values)
     if _SWAP:
         column.byteswap()
-    return width, column.tobytes()
+    return column.itemsize, column.tobytes()
 
 
 def encode(level: int, rows: Sequence[Row]) -> bytes:
@@ -236,11 +245,21 @@ def node_of(
 
 def encode_node(node: Node) -> bytes:
     """The bytes of a node of at least one row."""
+    return encode_parts(node, attr_block(node.attrs), narrow=False)
+
+
+def attr_block(attrs: dict[int, bytes]) -> bytes:
+    """The last part of a node's bytes."""
+    return _encode_attrs_of(attrs) if attrs else b""
+
+
+def encode_parts(node: Node, attrs: bytes, *, narrow: bool) -> bytes:
+    """The bytes of a node of at least one row, ``attrs`` being encoded already. ``narrow``:
+    arrays in it are of the smallest width that holds their values."""
     names = "\0".join(node.keys).encode()
-    size_width, size_column = _column(node.sizes)
-    count_width, count_column = _column(node.counts)
+    size_width, size_column = _column(node.sizes, narrow)
+    count_width, count_column = _column(node.counts, narrow)
     mark_width, mark_column = _column(node.marks)
-    attrs = _encode_attrs_of(node.attrs) if node.attrs else b""
     head = _HEADER.pack(
         MAGIC, VERSION, node.level, size_width, count_width, mark_width,
         len(node.keys), len(names), len(attrs),
@@ -429,10 +448,13 @@ class Nodes:
                 "run fsck, and restore the store from a backup",
             )
 
-    def keep(self, name: Hash, node: Node) -> None:
-        """Remember a node that was read or just written."""
+    def keep(self, name: Hash, node: Node, attr_bytes: int | None = None) -> None:
+        """Remember a node that was read or just written. ``attr_bytes``: about how long its
+        attrs are, where that is known."""
+        if attr_bytes is None:
+            attr_bytes = sum(map(len, node.attrs.values()))
         # 120 bytes a row: the key's object, its place in the list, hash and numbers
-        cost = 600 + 120 * len(node.keys) + sum(map(len, node.attrs.values()))
+        cost = 600 + 120 * len(node.keys) + attr_bytes
         if cost > self._half:
             return
         with self._lock:

@@ -184,7 +184,11 @@ def _answers(box: RealBox) -> bool:
 
 def test_a_dump_tells_all_but_secrets(talking: tuple[RealBox, str]) -> None:
     box, job = talking
+    text = '{"createPipelineRequest": {"transform": {"env": {"KEY": "hunter2"}}}}'
+    call(box, "pps_v2.API/SetClusterDefaults", cluster_defaults_json=text)
     found = unpacked(values(stream(box, "debug_v2.Debug/Dump")))
+    call(box, "pps_v2.API/SetClusterDefaults", cluster_defaults_json="{}")
+    assert b"KEY" in found["defaults/cluster.json"]
     assert json.loads(found["pachd/version.json"])["pachybox"]
     assert json.loads(found["pachd/status.json"])["pipelines"] == 1
     assert json.loads(found["database/tables.json"])["commits"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -153,7 +154,8 @@ def read_fileset(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 def _wanted(box: Box, request: Any, call: Call) -> Iterator[File]:
     """The files that pass every one of the request's filters."""
-    found = box.reader.files(_REPO, request.fileset_id, "/")
+    every = box.reader.files(_REPO, request.fileset_id, "/")
+    found = takewhile(lambda _: not call.cancel.is_set(), every)
     filters = request.filters
     ranges = [(f.path_range.lower, f.path_range.upper) for f in filters if f.HasField("path_range")]
     patterns = [f.path_regex for f in filters if f.HasField("path_regex")]

@@ -154,6 +154,8 @@ def find_commits(box: Box, request: Any, call: Call) -> Iterator[Any]:
     searched = found = 0
     commit: Any = None
     for record, changed in box.reader.find_commits(repo, ref, request.file_path):
+        if call.cancel.is_set():
+            return
         searched += 1
         commit = m.commit(record.commit, record.branch)
         if changed:

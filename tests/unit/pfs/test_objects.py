@@ -7,16 +7,20 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from pachybox.errors import Refused
-from pachybox.meta.tables import UPLOADS
+from pachybox.errors import Exhausted, Refused
+from pachybox.meta.tables import COMMITS, UPLOADS
 from pachybox.meta.writer import Meta
 from pachybox.model.files import Entry, Kind, Put
 from pachybox.model.ids import Hash
-from pachybox.pfs import care
+from pachybox.model.pfs import CommitRecord
+from pachybox.pfs import care, commits, object_windows
+from pachybox.pfs.change import Change
 from pachybox.pfs.object_types import (
+    WINDOW,
     Attributes,
     Bucket,
     EntityTooSmall,
@@ -35,6 +39,7 @@ from pachybox.pfs.write import AddTree
 from pachybox.store.blobs import BlobStore
 from pachybox.store.gc import collect
 from pachybox.store.trees import EMPTY
+from tests.boxes import eventually
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +262,37 @@ def test_a_tree_in_place_of_a_file_takes_what_was_said_of_it(objects: Objects) -
         pfs.write(session, bucket.repo, bucket.branch, [AddTree(root, ("/a",))])
     put(objects, bucket, "a/c", b"more")
     assert [o.key for o in objects.list(bucket).objects] == ["a/b", "a/c"]
+
+
+def test_a_window_that_cannot_be_finished_is_tried_again(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows its commit waits for it, whether or not a write comes."""
+    bucket, pfs = objects.create_bucket("master.again"), objects.pfs
+    monkeypatch.setattr(object_windows, "_AGAIN_S", 0.01)
+    opened = pfs.meta.get(COMMITS, pfs.start_commit(bucket.at))
+    assert opened is not None
+    tries = []
+    finish = commits.finish_commit
+
+    def full(ch: Change, commit: CommitRecord) -> CommitRecord:
+        tries.append(commit)
+        if len(tries) == 1:
+            raise Exhausted("no space left")
+        return finish(ch, commit)
+
+    monkeypatch.setattr(commits, "finish_commit", full)
+    windows = object_windows.Windows(pfs)
+    windows.start()
+    windows.touched(replace(opened, metadata={WINDOW: "10ms"}))
+
+    def finished() -> bool:
+        found = pfs.meta.get(COMMITS, opened.commit)
+        return found is not None and found.finished is not None
+
+    eventually(finished, "the commit to be finished")
+    windows.stop()
+    assert len(tries) == 2
 
 
 def test_uploads_end_with_their_branch(objects: Objects) -> None:

@@ -167,6 +167,8 @@ class Calls:
             raise
         finally:
             if reading is not None:
+                if running.inbox is not None and running.inbox.telling:
+                    await asyncio.wait({reading})
                 reading.cancel()
 
     def stop(self) -> None:

@@ -99,6 +99,9 @@ class Inbox(Iterator[Any]):
         self._used = 0  # bytes of the message the handler has
         self._ended = False
         self._error: BaseException | None = None
+        self.telling = False
+        """Whether the client is being told something, which is not to be broken off: gRPC would
+        not take a status afterwards."""
 
     # ---- the handler's thread
 
@@ -143,6 +146,7 @@ class Inbox(Iterator[Any]):
             if whole:
                 # gRPC reports the same whether the client sent all or is gone, and half an upload
                 # must not be taken for a whole one. To who is gone nothing can be sent.
+                self.telling = True
                 await context.send_initial_metadata(())
             self.end()
         except asyncio.CancelledError:

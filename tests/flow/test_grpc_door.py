@@ -209,6 +209,14 @@ def test_errors_are_those_that_clients_match(rpc: Rpc) -> None:
     assert cluster.warnings_ok
 
 
+def test_an_upload_refused_while_it_ends_is_answered(rpc: Rpc) -> None:
+    """The refusal and the reading of the client's last word meet, now and then."""
+    for _ in range(400):
+        sent = iter([{"set_commit": commit("nowhere")}, {"delete_file": {"path": "/a"}}])
+        code, _ = code_of(lambda: rpc("pfs_v2.API/ModifyFile", sent, timeout=20))  # noqa: B023
+        assert code == "NOT_FOUND"
+
+
 def test_a_transaction_is_named_by_metadata(rpc: Rpc) -> None:
     own = Rpc(rpc.target)
     started = own("transaction_v2.API/StartTransaction")

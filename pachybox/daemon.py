@@ -79,6 +79,9 @@ def set_up_logging(path: Path, level: str) -> None:
     if sys.stderr.isatty():
         handlers.append(logging.StreamHandler())
     logging.getLogger("pachybox").setLevel(level.upper())
+    # What a client sends is no error of the box's; the door says itself what is. SetLogLevel
+    # lets it speak.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL + 1)
     for handler in handlers:
         handler.setFormatter(KeyValueFormatter())
         for name in ("pachybox", "grpc"):

@@ -249,8 +249,16 @@ class Wire:
     def _send_all(self, data: Buffer) -> None:
         if not data:
             return
+        try:
+            sent = self.sock.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        except OSError as e:
+            self.gone = True
+            raise Gone from e
+        if sent == len(data):
+            return  # perf: as nearly always
         view = memoryview(data)
-        sent = self._try(lambda: self.sock.send(view, socket.MSG_NOSIGNAL))
         while sent < len(view):
             rest = view[sent:]
             sent += self._try(lambda: self.sock.send(rest, socket.MSG_NOSIGNAL))  # noqa: B023

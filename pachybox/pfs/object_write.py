@@ -13,7 +13,7 @@ from datetime import datetime
 
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS
-from pachybox.model.files import Delete, Edit, Entry, Put
+from pachybox.model.files import Delete, Edit, Entry, Kind, Put
 from pachybox.model.ids import Commit, CommitId, Hash
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.pfs import commits
@@ -40,7 +40,8 @@ from pachybox.store.trees import EMPTY, Trees
 
 @dataclass(slots=True, eq=False)
 class Op:
-    """One key's change; ``entry`` None removes it. ``also`` runs in the transaction when all else
+    """One key's change; ``entry`` None removes it. ``blob``: content that is not in the store
+    yet, and of which ``entry`` says nothing. ``also`` runs in the transaction when all else
     allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
     removed) and the ``version`` it is in; a removal of what is not there has neither."""
 
@@ -49,6 +50,7 @@ class Op:
     attributes: Attributes
     condition: Condition | None = None
     also: Callable[[Change], None] | None = None
+    blob: bytes | None = None
     path: str = ""
     info: ObjectInfo | None = None
     version: str = ""
@@ -133,14 +135,17 @@ class Batch:
                     op.info = there
                     self._remove(op)
                 return
+        entry = op.entry
+        if op.blob is not None:
+            entry = Entry("", Kind.FILE, self._put(op.blob), len(op.blob))
         said = encode(
-            NO_CONTENT.hash if op.marker else op.entry.hash,
+            NO_CONTENT.hash if op.marker else entry.hash,
             op.attributes, self._now, self._version, self._put,
         )  # fmt: skip
         if op.marker:
             self._add(op, [], [marker_edit(op.path, said)], NO_CONTENT)
         else:
-            self._add(op, [Put(op.path, op.entry)], [object_edit(op.path, said)], op.entry)
+            self._add(op, [Put(op.path, entry)], [object_edit(op.path, said)], entry)
         if op.also is not None:
             self._settle_with(op.also, ch, op)
 

@@ -61,6 +61,10 @@ _LANES = 1000  # kept at most
 _NOTHING = Attributes()
 
 
+SHORT = 64 << 10
+"""Bytes of a body that may come with the change that names it."""
+
+
 class Intake:
     """One body on its way into the store. Leaving the block gives it up unless something
     names it by then."""
@@ -230,12 +234,30 @@ class Objects:
         directory marker. OutputBranch, ReadOnly, InvalidKey."""
         entry = stored.entry
         if key.endswith("/"):
-            if stored.size:
-                raise InvalidKey(f"key {key[:200]} names a directory, which has no content")
+            _require_none(key, stored.size)
             entry = NO_CONTENT
         op = Op(key, entry, attributes, condition)
         self._make_one(bucket, op)
         stored.keep()
+        assert op.info is not None
+        return op.info
+
+    def put_bytes(
+        self,
+        bucket: Bucket,
+        key: str,
+        data: bytes,
+        attributes: Attributes,
+        condition: Condition | None = None,
+    ) -> ObjectInfo:
+        """``put`` of a body of at most SHORT bytes: it comes into the store with the change that
+        names it, which saves an intake and a lease (a fifth of a small PUT)."""
+        op = Op(key, NO_CONTENT, attributes, condition)
+        if key.endswith("/"):
+            _require_none(key, len(data))
+        else:
+            op.blob = data
+        self._make_one(bucket, op)
         assert op.info is not None
         return op.info
 
@@ -466,3 +488,8 @@ class Objects:
         """Objects and common prefixes in the order of their keys' bytes, behind ``after`` (a key
         or a common prefix). ``limit`` counts both."""
         return self._reads.list(bucket, prefix, delimiter, after, limit)
+
+
+def _require_none(key: str, size: int) -> None:
+    if size:
+        raise InvalidKey(f"key {key[:200]} names a directory, which has no content")

@@ -122,26 +122,27 @@ def _open(nodes: Nodes, opened: dict[str, _Directory], path: str) -> _Directory 
 def with_rows(node: Node, rows: dict[str, Row]) -> tuple[Node, bytes, int]:
     """A leaf of at least one row with ``rows`` set by key: the node, its bytes, and how many of
     those its attrs are."""
-    keys = node.keys[:]
+    keys, attrs = node.keys, node.attrs
     hashes, marks = bytearray(node.hashes), bytearray(node.marks)
-    places: list[tuple[int, int]] = []
-    attrs, added = node.attrs, len(keys)
+    places: list[tuple[int, bool]] = []
     for key, row in rows.items():
         i = bisect_left(keys, key)
         found = i < len(keys) and keys[i] == key
+        if attrs or row[5]:
+            attrs = _attrs_with(attrs, len(keys), i, found, row[5])
         if found:
             hashes[32 * i : 32 * i + 32] = row[1]
             marks[i] = row[4]
         else:
+            if keys is node.keys:
+                keys = keys[:]
             keys.insert(i, key)
             hashes[32 * i : 32 * i] = row[1]
             marks.insert(i, row[4])
-        if attrs or row[5]:
-            attrs = _attrs_with(attrs, len(keys) - 1 + found, i, found, row[5])
         places.append((i, found))
-    inserted = len(keys) > added
-    sizes = _column_with(node.sizes, places, [row[2] for row in rows.values()], inserted)
-    counts = _column_with(node.counts, places, [row[3] for row in rows.values()], inserted)
+    values = list(rows.values())
+    sizes = _column_with(node.sizes, places, [row[2] for row in values])
+    counts = _column_with(node.counts, places, [row[3] for row in values])
     made = Node(0, keys, bytes(hashes), sizes, counts, bytes(marks), attrs)
     block = attr_block(attrs)
     return made, encode_parts(made, block, narrow=True), len(block)
@@ -167,13 +168,16 @@ def _attrs_with(
 
 
 def _column_with(
-    values: Sequence[int], places: Sequence[tuple[int, int]], new: Sequence[int], inserted: bool
+    values: Sequence[int], places: Sequence[tuple[int, bool]], new: Sequence[int]
 ) -> Sequence[int]:
     """A column with ``new`` set at, or put before, each of ``places`` in turn, in the smallest
     width that holds all."""
     top = max(new)
     out: bytearray | array[int] | list[int]
     if type(values) is bytes and top < 256:
+        if len(new) == 1:
+            i, found = places[0]
+            return b"".join((values[:i], bytes(new), values[i + found :]))
         out = bytearray(values)
     elif type(values) is array and typecode(top) <= values.typecode:
         # perf: as plain numbers a column of 100 takes 6 us, not 1

@@ -60,6 +60,17 @@ def make_digest(name: str) -> Digest:
     return hashlib.new(name, usedforsecurity=False)
 
 
+def digests_of(data: Buffer, names: Collection[str] = ()) -> dict[str, bytes]:
+    """MD5 of a whole body, and the digests of ``names``."""
+    found = {"md5": hashlib.md5(data, usedforsecurity=False).digest()}
+    for name in names:
+        if name != "md5":
+            digest = make_digest(name)
+            digest.update(data)
+            found[name] = digest.digest()
+    return found
+
+
 class Taken:
     """What came of a body: its address, size, and digests by name."""
 

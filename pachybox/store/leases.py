@@ -54,8 +54,16 @@ class Leases:
         if self._fresh.get(h) is not lease:
             self._fresh.pop(h, None)
 
+    @property
+    def any_fresh(self) -> bool:
+        """Whether there is an object that only one session knows of. To be asked without the
+        lock by a session, of its own."""
+        return bool(self._fresh)
+
     def keep(self, lease: Lease) -> list[Hash]:
         """The objects of this lease are no longer its own; those that were."""
+        if not self._fresh:
+            return []
         own = [h for h, maker in self._fresh.items() if maker is lease]
         for h in own:
             del self._fresh[h]

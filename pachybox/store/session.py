@@ -74,6 +74,8 @@ class Session:
 
     def keep(self) -> None:
         """What was put so far stays even if the session is left by an exception."""
+        if not self._store.leases.any_fresh:
+            return  # perf: small content needs no lock
         with self._store.lock:
             self._store.leases.keep(self._lease)
 

@@ -63,7 +63,9 @@ def post_object(ask: Ask, gate: Gate) -> None:
             if not hmac.compare_digest(stored.digests[name], digest):
                 raise S3Error("BadDigest", f"The {name} of the form is not that of its file.")
         checksums = {name: base64_of(digest) for name, digest in expected.items()}
-        info = ask.objects.put(bucket, ask.key, stored, finished(described, stored, checksums))
+        info = ask.objects.put(
+            bucket, ask.key, stored, finished(described, stored.digests, checksums)
+        )
     _answer(ask, fields, info)
 
 

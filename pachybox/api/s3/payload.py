@@ -149,6 +149,13 @@ class Payload:
             got += n
         return got
 
+    def read_known(self, length: int) -> bytes:
+        """The whole body of ``length`` plain bytes. Raises IncompleteBody."""
+        buffer = bytearray(length)
+        if length and self.fill(memoryview(buffer)) != length:
+            raise S3Error("IncompleteBody")
+        return bytes(buffer)
+
     def verify(self, digests: Mapping[str, bytes], size: int) -> dict[str, str]:
         """Compare the digests of the whole body, ``size`` bytes, with all that was said of it.
 

@@ -20,7 +20,8 @@ from pachybox.pfs.object_types import (
     ObjectInfo,
     Stored,
 )
-from pachybox.pfs.objects import Intake
+from pachybox.pfs.objects import SHORT, Intake
+from pachybox.store.intake import digests_of
 
 MOST_BYTES = 5 << 40
 """Of an object. Amazon's bound is 5 GiB a PUT; here only the disk bounds it, and nonsense."""
@@ -42,12 +43,18 @@ def put_object(ask: Ask) -> None:
     described = attributes_of(ask.headers)
     if condition is not None:
         refuse_early(ask, condition)
-    with ask.objects.intake(payload.wanted, payload.length) as intake:
-        stored = receive(payload, intake)
-        checksums = payload.verify(stored.digests, stored.size)
-        info = ask.objects.put(
-            bucket, ask.key, stored, finished(described, stored, checksums), condition
-        )
+    if payload.length is not None and payload.length <= SHORT:
+        data = payload.read_known(payload.length)
+        digests = digests_of(data, payload.wanted)
+        checksums = payload.verify(digests, len(data))
+        described = finished(described, digests, checksums)
+        info = ask.objects.put_bytes(bucket, ask.key, data, described, condition)
+    else:
+        with ask.objects.intake(payload.wanted, payload.length) as intake:
+            stored = receive(payload, intake)
+            checksums = payload.verify(stored.digests, stored.size)
+            described = finished(described, stored.digests, checksums)
+            info = ask.objects.put(bucket, ask.key, stored, described, condition)
     ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
 
 
@@ -68,12 +75,8 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge")
     if length is not None and length <= _BUFFER_BYTES:
-        buffer = bytearray(length)
-        got = payload.fill(memoryview(buffer)) if length else 0
-        if got != length:
-            raise S3Error("IncompleteBody")
         if length:
-            intake.write(buffer)
+            intake.write(payload.read_known(length))
         return intake.finish()
     stored = receive_from(payload.readinto, intake, limit)
     if length is not None and stored.size != length:
@@ -98,10 +101,12 @@ def receive_from(source: Callable[[memoryview], int], intake: Intake, limit: int
     return intake.finish()
 
 
-def finished(described: Attributes, stored: Stored, checksums: Mapping[str, str]) -> Attributes:
+def finished(
+    described: Attributes, digests: Mapping[str, bytes], checksums: Mapping[str, str]
+) -> Attributes:
     """The attributes of what was received, its digests with them."""
     return Attributes(
-        stored.digests["md5"].hex(),
+        digests["md5"].hex(),
         described.content_type,
         described.headers,
         described.metadata,

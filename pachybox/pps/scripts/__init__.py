@@ -101,8 +101,10 @@ class _Child:
     def __init__(self, kind: str, what: str, cancelled: Callable[[], bool]) -> None:
         self._what = what
         self._cancelled = cancelled
-        if not _running.acquire(timeout=START_S):
-            raise Exhausted(f"{_AT_ONCE} filters and templates run already", "try again later")
+        until = time.monotonic() + START_S
+        while not _running.acquire(timeout=_SLICE_MS / 1000):
+            if cancelled() or time.monotonic() > until:
+                raise Exhausted(f"{_AT_ONCE} filters and templates run already", "try again later")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_CHILD), kind],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -45,6 +46,7 @@ class Folding:
         self._fresh: Fresh = set()
         self._sure: Fresh = set()  # those of which the database has a row already
         self._rows = 0
+        self._not_before = 0.0
         self._journal = Journal(db.path.with_name(f"{db.path.name}.journal"), self._counted())
         self._left = True  # what waits comes from another process: nothing is known of it
         try:
@@ -152,12 +154,15 @@ class Folding:
             self.write({}, set(), ())
 
     def fold_to_read(self) -> None:
-        """The same for a reader, who is told what was there before when it does not work."""
-        if not self._pending:
+        """The same for a reader, who is told what was there before when it does not work. Then
+        no other tries for a while: on a full disk each would cost a transaction and a line of
+        the log."""
+        if not self._pending or time.monotonic() < self._not_before:
             return
         try:
             self.fold()
         except Exception as e:
+            self._not_before = time.monotonic() + IDLE_S
             log.warning("changes wait in the journal: %s", e)
 
     def _run(self) -> None:

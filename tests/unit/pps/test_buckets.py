@@ -15,8 +15,8 @@ from pachybox.pps.buckets import OUT, DatumBuckets
 from pachybox.store.blobs import BlobStore
 
 
-def test_a_collection_spares_what_a_datum_wrote_in_parts(tmp_path: Path) -> None:
-    """The upload is over, and no commit names its object yet."""
+def test_a_collection_spares_what_a_datum_wrote(tmp_path: Path) -> None:
+    """In parts, whose upload is over, and at once; no commit names the objects yet."""
     blobs = BlobStore.open(tmp_path / "store")
     meta = Meta(tmp_path / "meta.duckdb", barrier=blobs.flush)
     pfs = Pfs(meta, blobs)
@@ -32,9 +32,10 @@ def test_a_collection_spares_what_a_datum_wrote_in_parts(tmp_path: Path) -> None
                 intake.write(one)
                 etags.append((number, buckets.put_part(upload, number, intake.finish()).etag))
         buckets.complete(upload, etags)
+        buckets.put_bytes(out, "y", b"short", Attributes())
         buckets.close()
         care.collect_garbage(pfs)
-        (put,) = buckets.edits()
-        assert b"".join(pfs.content.read(put.entry)) == b"".join(data)
+        found = [b"".join(pfs.content.read(put.entry)) for put in buckets.edits()]
+        assert found == [b"".join(data), b"short"]
     meta.close()
     blobs.close()

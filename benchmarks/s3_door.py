@@ -1,7 +1,7 @@
 """The S3 door: a large object and many small ones, beside a bare server and ``rclone serve s3``.
 
 Clients and servers are processes of their own on the loopback. ``rclone`` and ``s5cmd`` are found
-on the PATH, or by $RCLONE and $S5CMD.
+in the environments of `make clients`, on the PATH, or by $RCLONE and $S5CMD.
 """
 
 from __future__ import annotations
@@ -57,10 +57,18 @@ def bare(file: Path) -> Iterator[int]:
             it.stdin.close()
 
 
+def _tool(name: str) -> str | None:
+    """A client's program, None where it is not installed."""
+    made = Path(__file__).parent.parent / ".venvs" / name / "bin" / name
+    if found := os.environ.get(name.upper()):
+        return found
+    return str(made) if made.exists() else shutil.which(name)
+
+
 @contextmanager
 def rclone() -> Iterator[int | None]:
     """The port of ``rclone serve s3`` with a bucket; None where rclone is not installed."""
-    program = os.environ.get("RCLONE") or shutil.which("rclone")
+    program = _tool("rclone")
     if program is None:
         yield None
         return
@@ -109,7 +117,7 @@ def compared(name: str, figure: float, unit: str, bare_: float | None, peer: flo
 
 def s5cmd(port: int, bucket: str, folder: Path) -> Callable[[], object] | None:
     """An upload of a folder by s5cmd; None where it is not installed."""
-    program = os.environ.get("S5CMD") or shutil.which("s5cmd")
+    program = _tool("s5cmd")
     if program is None:
         return None
     command = [

@@ -192,10 +192,10 @@ class Box:
         Pachyderm's clients find the box by the names Kubernetes gives services."""
         made = {}
         if self.address:
-            made["PACHYBOX_ADDRESS"] = self.address
+            made["PACHYBOX_ADDRESS"] = _nearby(self.address)
         if self.grpc_address:
-            host, _, port = self.grpc_address.removeprefix("grpc://").rpartition(":")
-            host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+            where = _nearby(self.grpc_address).removeprefix("grpc://")
+            host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
         if self.config.token:
@@ -354,6 +354,14 @@ class Box:
                 log.warning("janitor could not work: %s", e)
             except Exception:  # it must be there for the next round
                 log.exception("janitor could not work")
+
+
+def _nearby(address: str) -> str:
+    """An address as callers on this machine reach it: "every address" is none to call."""
+    scheme, _, where = address.partition("://")
+    host, _, port = where.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"{scheme}://{host}:{port}"
 
 
 def _runner(config: Config) -> Runner:

@@ -78,11 +78,11 @@ def set_up_logging(path: Path, level: str) -> None:
     ]
     if sys.stderr.isatty():
         handlers.append(logging.StreamHandler())
-    top = logging.getLogger("pachybox")
-    top.setLevel(level.upper())
+    logging.getLogger("pachybox").setLevel(level.upper())
     for handler in handlers:
         handler.setFormatter(KeyValueFormatter())
-        top.addHandler(handler)
+        for name in ("pachybox", "grpc"):
+            logging.getLogger(name).addHandler(handler)
     path.chmod(0o600)
 
 
@@ -128,16 +128,21 @@ def serve(box: Box) -> Doors:
     doors = Doors(server, rpc)
     try:
         host, port = rpc.listen(config.grpc_host, config.grpc_port)
-        box.grpc_address = f"grpc://{host}:{port}"
+        box.grpc_address = _address("grpc", host, port)
         host, port = server.listen_tcp(
             config.http_host, config.http_port, remote=bool(config.token)
         )
-        box.address = f"http://{host}:{port}"
+        box.address = _address("http", host, port)
         server.listen_unix(config.socket)
     except BaseException:
         doors.stop(0.0)
         raise
     return doors
+
+
+def _address(scheme: str, host: str, port: int) -> str:
+    bare = host.strip("[]")
+    return f"{scheme}://[{bare}]:{port}" if ":" in bare else f"{scheme}://{bare}:{port}"
 
 
 def stop_on_signals(box: Box) -> socket.socket:

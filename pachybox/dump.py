@@ -1,4 +1,4 @@
-"""What a dump of a box holds, for whoever looks for a fault in it: no content, no secrets."""
+"""What a dump of a box holds, for whoever looks for a fault in it: no files, no secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from pachybox import __version__, profiling
 from pachybox.box import Box
 from pachybox.config import Config
-from pachybox.meta.tables import ALL
+from pachybox.meta.tables import ALL, DEFAULTS
 from pachybox.model.ids import Pipeline
 
 _JOBS = 100
@@ -31,6 +31,7 @@ class Wanted:
     logs: bool = True
     database: bool = True
     repos: bool = True
+    defaults: bool = True
     pipelines: Sequence[Pipeline] | None = None
     lines: int = _LINES
 
@@ -68,6 +69,10 @@ def parts(box: Box, wanted: Wanted) -> Iterator[Part]:
             }
             name = f"{repo.project}/{repo.name}.{repo.type}"
             yield Part("repos", f"source-repos/{name}.json", _json(found))
+    if wanted.defaults:
+        for kept in box.meta.all(DEFAULTS):
+            where = f"projects/{kept.project}" if kept.project else "cluster"
+            yield Part("pipelines", f"defaults/{where}.json", _json(_defaults(kept.text)))
     for record in box.pps.list_pipelines():
         if wanted.pipelines is None or record.pipeline in wanted.pipelines:
             yield from _pipeline(box, record.pipeline, wanted.lines)
@@ -110,6 +115,11 @@ def _without_env(spec: dict[str, Any]) -> dict[str, Any]:
     if transform.get("env"):
         transform["env"] = dict.fromkeys(transform["env"], _HIDDEN)
     return {**spec, "transform": transform}
+
+
+def _defaults(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return {name: _without_env(spec) if spec else spec for name, spec in found.items()}
 
 
 def _json(value: object) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 
 _EVERY_S = 0.01
+_LOOK_S = 0.1  # between looks whether the caller still waits
 _DEPTH = 64
 _LINES = 200
 
@@ -59,13 +60,16 @@ def _folded(frame: FrameType) -> str:
 def heap(seconds: float, cancelled: Callable[[], bool]) -> str:
     """What was allocated during ``seconds`` and is still held, by line of the program. Slows
     the box down meanwhile."""
-    with _tracing:
-        tracemalloc.start()
-        try:
-            until = time.monotonic() + seconds
-            while time.monotonic() < until and not cancelled():
-                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
-            taken = tracemalloc.take_snapshot()
-        finally:
-            tracemalloc.stop()
+    while not _tracing.acquire(timeout=_LOOK_S):  # another one's profile is being taken
+        if cancelled():
+            return ""
+    tracemalloc.start()
+    try:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not cancelled():
+            time.sleep(min(_LOOK_S, max(0.0, until - time.monotonic())))
+        taken = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+        _tracing.release()
     return "".join(f"{line}\n" for line in taken.statistics("lineno")[:_LINES])

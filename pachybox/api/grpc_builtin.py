@@ -1,14 +1,18 @@
 """Health and reflection: what every gRPC server has beside its own services.
 
-Both are gRPC's own packages. They are imported when somebody asks, since few clients do.
+Both are gRPC's own packages. They are imported when somebody asks, since few clients do. Whether a
+server is healthy may be asked by those who know no token; what it offers, by those who do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
+
+from pachybox.api.grpc_calls import Authenticate, metadata_of, refuse
+from pachybox.errors import PachyboxError
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
@@ -17,8 +21,9 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 class Builtin:
     """Answers for ``services``, the full names of those that are built. For the loop only."""
 
-    def __init__(self, services: Sequence[str]) -> None:
+    def __init__(self, services: Sequence[str], authenticate: Authenticate) -> None:
         self._services = tuple(services)
+        self._authenticate = authenticate
         self._health: Any = None
 
     def find(self, path: str) -> Any:
@@ -74,8 +79,17 @@ class Builtin:
         from grpc_reflection.v1alpha import reflection, reflection_pb2
 
         servicer = reflection.aio.ReflectionServicer((*self._services, HEALTH, REFLECTION))
+
+        async def reflect(requests: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                self._authenticate(metadata_of(context), False)
+            except PachyboxError as e:
+                await refuse(context, e)
+            async for answer in servicer.ServerReflectionInfo(requests, context):
+                yield answer
+
         return grpc.stream_stream_rpc_method_handler(
-            servicer.ServerReflectionInfo,
+            reflect,
             reflection_pb2.ServerReflectionRequest.FromString,
             reflection_pb2.ServerReflectionResponse.SerializeToString,
         )

@@ -116,10 +116,7 @@ class Calls:
             log.debug("request method=%s code=%s seconds=%.4f", method.full_name, code, took)
 
     def _admit(self, method: Method, context: Any) -> Running:
-        metadata = {
-            key.lower(): value if isinstance(value, str) else value.decode("latin-1")
-            for key, value in context.invocation_metadata()
-        }
+        metadata = metadata_of(context)
         principal = self.authenticate(metadata, False)
         method.require()
         call = Call(
@@ -182,6 +179,14 @@ class Calls:
     def busy(self) -> bool:
         """Whether any handler is at work."""
         return any(running.working for running in self.running)
+
+
+def metadata_of(context: Any) -> dict[str, str]:
+    """What a client sent beside its message, by lower-case name."""
+    return {
+        key.lower(): value if isinstance(value, str) else value.decode("latin-1")
+        for key, value in context.invocation_metadata()
+    }
 
 
 def _stopping() -> NotReady:

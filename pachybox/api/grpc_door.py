@@ -103,6 +103,8 @@ class GrpcDoor:
             return
         self._on_loop(self._close(grace_s))
         self._end()
+        assert self._calls is not None
+        self._calls.threads.stop()
 
     # ---- the thread
 
@@ -135,7 +137,7 @@ class GrpcDoor:
             self._metrics,
         )
         built = {method.service for method in self._table if method.handler is not None}
-        self._builtin = Builtin(sorted(built))
+        self._builtin = Builtin(sorted(built), self._authenticate)
         self._rows = _Rows(self._table, calls, self._builtin)
         return await self._start(host, port)
 

@@ -16,7 +16,7 @@ from grpc.aio import EOF
 
 from pachybox.api.transport import Gone
 
-_OUT_BYTES = 4 << 20  # not written yet: with 2 MiB messages, one is made while one is written
+_OUT_BYTES = 2 << 20  # not written yet: of 2 MiB messages one, and the next is made meanwhile
 _OUT_MESSAGES = 512
 _IN_BYTES = 1 << 20
 _IN_MESSAGES = 256
@@ -110,11 +110,9 @@ class Inbox(Iterator[Any]):
                     self._budget.add(-used)
                     used = 0
                 self._changed.wait()
-            if self._error is not None:
-                raise self._error
-            if not self._queue:
-                self._used = used
-                raise StopIteration
+            if self._error is not None or not self._queue:
+                self._used = used  # `close` gives it back
+                raise self._error or StopIteration
             data = self._queue.popleft()
             self._queued -= len(data)
             self._used = len(data)
@@ -136,6 +134,8 @@ class Inbox(Iterator[Any]):
                 if data is EOF:
                     break
                 with self._changed:
+                    if self._ended:  # nobody takes it, nor gives back what it counts for
+                        return
                     self._queue.append(data)
                     self._queued += len(data)
                     self._budget.add(len(data))

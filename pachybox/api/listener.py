@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from pachybox.errors import PachyboxError, Refused
 log = logging.getLogger("pachybox.api")
 
 _BACKLOG = 256
+_ROOM_S = 1.0  # for a connection that was hung up on to end
 _SUN_PATH = 107  # bytes a unix socket's address can hold
 
 
@@ -74,7 +76,7 @@ class Listener(ABC):
         Raises Refused when ``host`` is not loopback and ``remote`` is not set, or when
         the port is taken.
         """
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]
         if not remote and not ipaddress.ip_address(address[0]).is_loopback:
             raise Refused(
@@ -122,13 +124,30 @@ class Listener(ABC):
         with self._lock:
             self._wires.add(wire)
             self._metrics.connected(1)
-        if not self._threads.run(lambda: self._serve(wire)):
+
+        def serve() -> None:
+            self._serve(wire)
+
+        if not self._threads.run(serve) and not (
+            self._made_room() and self._threads.run(serve, _ROOM_S)
+        ):
             wire.try_send(_FULL)
             self._end(wire)
 
+    def _made_room(self) -> bool:
+        """Hang up on the connection that has idled longest, as any server may; False when none
+        has for a while."""
+        idle_before = time.monotonic() - self._limits.spare_s
+        with self._lock:
+            idle = [w for w in self._wires if 0.0 < w.idle_since <= idle_before]
+        if not idle:
+            return False
+        min(idle, key=lambda w: w.idle_since).hang_up(socket.SHUT_RD)
+        return True
+
     def _serve(self, wire: Wire) -> None:
-        self._attendant.watch(wire.sock, wire.left)
         try:
+            self._attendant.watch(wire.sock, wire.left)
             while not self._stopping.is_set() and self._one(wire):
                 pass
         except (Gone, TimedOut, Rejected, PachyboxError):
@@ -196,6 +215,7 @@ class Listener(ABC):
             if not self._has_ended(wire, grace_s):
                 wire.hang_up(socket.SHUT_RDWR)
                 self._has_ended(wire, 1.0)
+        self._threads.stop()
         self._attendant.stop()
 
     def _has_ended(self, wire: Wire, timeout_s: float) -> bool:

@@ -28,6 +28,7 @@ _UNREADABLE = (
     AttributeError,
     KeyError,
     RecursionError,
+    OverflowError,
 )  # what json_format raises for values that do not fit
 
 

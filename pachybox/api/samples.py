@@ -73,6 +73,7 @@ _BY_METHOD: dict[str, Json | list[Json]] = {
     "pachybox.v1.API/SubscribeEvents": {"from": "1"},
     "pachybox.v1.API/ValidatePipelines": {"text": _SPEC_TEXT},
     "pfs_v2.API/DiffFile": {"newFile": _FILE | {"path": "/"}},
+    "pachybox.v1.API/DiffFile": {"newFile": _FILE | {"path": "/"}},
     "pfs_v2.API/GetFileTAR": {"file": _FILE | {"path": "/"}},
     "pfs_v2.API/ListFile": {"file": _FILE | {"path": "/"}},
     "pfs_v2.API/ListRepo": {"type": "user"},

@@ -48,7 +48,8 @@ class Limits:
 
     ``idle_s`` between requests, ``head_s`` for a whole request head once its first byte
     came, ``body_s`` between two pieces of a body, ``send_s`` for a client that takes none
-    of its answer (someone reading in a pager), ``message_bytes`` one JSON message.
+    of its answer (someone reading in a pager), ``message_bytes`` one JSON message. Past
+    ``connections`` one that has idled for ``spare_s`` makes room, or the new one is refused.
     """
 
     idle_s: float = 120.0
@@ -60,6 +61,7 @@ class Limits:
     head_bytes: int = 48 << 10
     message_bytes: int = 32 << 20
     connections: int = 512
+    spare_s: float = 1.0
 
 
 class Wire:
@@ -70,6 +72,7 @@ class Wire:
         self.local = sock.family == socket.AF_UNIX
         self.fds: deque[int] = deque()
         self.gone = False
+        self.idle_since = 0.0  # when the wait for the next request began; 0 = there is one
         self.on_gone: Callable[[], None] | None = None  # cancels the present call
         self._limits = limits
         self._buffer = bytearray(BUFFER_BYTES)
@@ -91,7 +94,9 @@ class Wire:
         Raises TimedOut when a begun head takes too long, OverflowError when it is too long.
         """
         begun = self._end > self._start
-        deadline = time.monotonic() + (self._limits.head_s if begun else self._limits.idle_s)
+        now = time.monotonic()
+        deadline = now + (self._limits.head_s if begun else self._limits.idle_s)
+        self.idle_since = 0.0 if begun else now
         searched = 0  # bytes after the start that cannot begin the end any more
         while (found := self._buffer.find(b"\r\n\r\n", self._start + searched, self._end)) < 0:
             held = self._end - self._start
@@ -107,6 +112,7 @@ class Wire:
                 return None
             if not begun:
                 begun, deadline = True, time.monotonic() + self._limits.head_s
+                self.idle_since = 0.0
             elif time.monotonic() > deadline:
                 raise TimedOut
         head = bytes(self._view[self._start : found])
@@ -336,8 +342,8 @@ class Attendant:
         """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up."""
         fd = sock.fileno()
         with self._lock:
-            self._watched[fd] = on_gone
             self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+            self._watched[fd] = on_gone
 
     def unwatch(self, sock: socket.socket) -> None:
         """Forget a socket, before it is closed."""

@@ -122,6 +122,7 @@ class _Writer:
 
 def _snapshot(pfs: Pfs, spool: IO[bytes], figures: Figures) -> _Snapshot:
     found = _Snapshot(spool)
+    pfs.meta.fold()
     try:
         with pfs.meta.db.cursor() as con:
             con.execute("BEGIN TRANSACTION")

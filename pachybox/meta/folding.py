@@ -45,14 +45,13 @@ class Folding:
         self._fresh: Fresh = set()
         self._sure: Fresh = set()  # those of which the database has a row already
         self._rows = 0
-        number = int(db.read("SELECT max(number) FROM folded")[0][0])
-        self._journal = Journal(db.path.with_name(f"{db.path.name}.journal"), number)
-        for staged in self._journal.left():
-            self._wait(staged, set())
+        self._journal = Journal(db.path.with_name(f"{db.path.name}.journal"), self._counted())
         self._left = True  # what waits comes from another process: nothing is known of it
         try:
+            for staged in self._journal.left():
+                self._wait(staged, set())
             self.fold()
-        except (OSError, duckdb.Error) as e:
+        except BaseException as e:
             self._journal.close()
             if is_full(e):
                 raise Exhausted(
@@ -69,10 +68,19 @@ class Folding:
         self._thread = threading.Thread(target=self._run, name="meta-fold", daemon=True)
         self._thread.start()
 
+    def _counted(self) -> int:
+        """How many foldings the database has seen."""
+        return int(self._db.writer.execute("SELECT max(number) FROM folded").fetchall()[0][0])
+
     def find(self, table: Table[K, V], key: K) -> V | None:
         """The record of ``key`` that waits in the journal."""
         records = self._pending.get(table)
         return None if records is None else records.get(key)
+
+    def waiting(self, table: Table[K, V]) -> list[V]:
+        """Every record that waits in the journal."""
+        with self._lock:
+            return list(self._pending.get(table, {}).values())
 
     def quick(self, staged: Staged, fresh: Fresh) -> None:
         """Make a group durable in the journal. ``takes`` has said that it can be."""
@@ -122,9 +130,14 @@ class Folding:
             except BaseException as e:
                 try:
                     self._db.recover(e)
+                    there = bool(waiting) and self._counted() > self._journal.number
                 except PachyboxError as worse:
                     log.error("database not open, every change tries again: %s", worse)
-                raise
+                    raise e from None
+                # crash: a commit may be durable and its sync still have failed. Lines written
+                # under the old number from here on would be taken for folded in at the next start.
+                if not there:
+                    raise
             if waiting:
                 self._journal.folded()
                 self._pending, self._rows = {}, 0

@@ -22,6 +22,7 @@ from typing import Any
 
 import xxhash
 
+from pachybox.errors import Corrupt
 from pachybox.meta.apply import Staged
 from pachybox.meta.tables import ALL, Row
 
@@ -36,19 +37,33 @@ class Journal:
         """``number``: how many foldings the database has seen."""
         self.path = path
         self.number = number
+        new = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if new:
+            _sync_directory(path.parent)  # its name is to outlive a power cut as its lines do
         self._length = os.fstat(self._fd).st_size
         self._at = 0
 
     def left(self) -> list[Staged]:
-        """What waits to be folded in, oldest first: what a crash left."""
+        """What waits to be folded in, oldest first: what a crash left.
+
+        Raises Corrupt when a line is damaged: a crash can tear none but the last.
+        """
         found: list[Staged] = []
+        ended = False
         with open(self.path, "rb") as file:
             for line in file:
                 entry = _parse(line)
                 if entry is None or entry["n"] != self.number:
-                    break
-                found.append(_staged(entry))
+                    ended = True
+                elif ended:
+                    raise Corrupt(
+                        f"{self.path} is damaged: a line in front of the last cannot be read",
+                        "restore the data directory from a backup; to go on with what is left, "
+                        f"remove {self.path}",
+                    )
+                else:
+                    found.append(_staged(entry))
         return found
 
     def append(self, staged: Staged) -> None:
@@ -85,6 +100,14 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _line(number: int, staged: Staged) -> bytes:

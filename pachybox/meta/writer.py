@@ -155,7 +155,11 @@ class Meta:
         self._resident: dict[Table[Any, Any], dict[Any, Any]] = {}
         self._lru: dict[Table[Any, Any], OrderedDict[Any, Any]] = {}
         self.last_event = 0
-        self._folding = Folding(self.db, self._exists)
+        try:
+            self._folding = Folding(self.db, self._exists)
+        except BaseException:
+            self.db.close()
+            raise
         self._load()
         newest = self.last_event
         self._witness = Witness(path.with_name(f"{path.name}.seen"))
@@ -221,6 +225,20 @@ class Meta:
         with self.changed:
             self.changed.wait_for(lambda: self.last_event > seen or self._closed, timeout_s)
             return self.last_event
+
+    def waiting(self, table: Table[K, V]) -> list[V]:
+        """Records that are durable in the journal alone. What is known by SQL and by this is all
+        there is, also when the database takes nothing now; asked for in this order, since what
+        waits may be brought in meanwhile: first this, then SQL."""
+        return self._folding.waiting(table)
+
+    def fold(self) -> None:
+        """Bring in what waits in the journal, for a reader who must not miss it. Others are told
+        what was there before when that does not work. Raises what forbids it."""
+        try:
+            self._folding.fold()
+        except BaseException as e:
+            raise self._translate(e) from e
 
     def first_event(self) -> int:
         """The number of the oldest event kept."""
@@ -337,9 +355,9 @@ class Meta:
         for job in group:
             now += _TICK
             tx = Tx(self, staged, now, next_event)
-            if job.solo:
-                self._folding.fold_to_read()  # it may read by SQL
             try:
+                if job.solo:
+                    self._fold_for_solo()
                 result = job.fn(tx)
             except BaseException as e:
                 self.on_discard()
@@ -365,6 +383,15 @@ class Meta:
         self._publish(staged, purged, next_event - 1)
         for job, result in done:
             job.future.set_result(result)
+
+    def _fold_for_solo(self) -> None:
+        """A change that may read by SQL, or writes past the overlay, must see all there is."""
+        try:
+            self.fold()
+        except Exhausted:
+            if not self.make_room():
+                raise
+            self.fold()
 
     def _made_durable(
         self, staged: Staged, fresh: Fresh, purged: Purged, quick: bool

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
 from pachybox.model.ids import Branch, Commit, CommitId, check_name, is_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Trigger
 from pachybox.model.schedule import check_schedule, ticked
@@ -122,6 +122,9 @@ def delete_branch(ch: Change, branch: Branch, *, force: bool = False) -> None:
             raise Refused(
                 f"branch {branch} triggers {other.branch}", "delete that first, or use --force"
             )
+    for upload in ch.tx.all(UPLOADS):
+        if upload.branch == branch:
+            ch.tx.remove(UPLOADS, upload.id)
     ch.tx.remove(BRANCHES, branch)
     ch.graph.stale = True
     ch.tx.event("branch.deleted", **names(branch.repo), branch=branch.name)

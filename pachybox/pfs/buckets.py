@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PART = 64 << 20  # bytes of a part; a store takes 10,000 of an object
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_ACCOUNT = re.compile(r"[a-z0-9]{1,24}")
 _ALIKE = {"gcs": "gs"}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -57,6 +58,11 @@ def canonical(url: str, *, trusted: bool) -> tuple[str, dict[str, str]]:
         container, _, path = rest.partition("/")
         container, _, host = container.partition("@")
         account = host.partition(".")[0]
+        if account and not _ACCOUNT.fullmatch(account):  # it becomes a part of the server's name
+            raise InvalidArgument(
+                f"{url} names no account",
+                f"write {scheme}://CONTAINER@ACCOUNT.blob.core.windows.net/",
+            )
         return f"az://{container}/{path}", {"account_name": account} if account else {}
     return f"{_ALIKE.get(scheme, scheme)}://{rest}", {}
 

@@ -46,10 +46,17 @@ ROOTS = tuple(
 
 
 def named_roots(pfs: Pfs) -> set[Hash]:
-    """Every tree that the metadata or a reader names now."""
-    found = pfs.roots()
-    for sql in ROOTS:
-        found.update(Hash(row[0]) for row in pfs.meta.db.read(sql))
+    """Every tree that the metadata or a reader names now, whether or not what waits in the
+    journal could be brought in: a full disk is when content is to be freed."""
+    found = pfs.being_read()
+    for table in ALL:
+        columns = [table.columns.index(c) for name, c in ROOT_COLUMNS if name == table.name]
+        for record in pfs.meta.waiting(table) if columns else ():
+            row = table.to_row(record)
+            found.update(Hash(row[i]) for i in columns if row[i] is not None)
+    # In one statement, so of one state: what goes over from an upload to a commit is in one.
+    found.update(Hash(row[0]) for row in pfs.meta.db.read(" UNION ".join(ROOTS)))
+    found |= pfs.being_read()
     found.discard(EMPTY)
     return found
 
@@ -86,7 +93,7 @@ def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
     an error, named by commit and path.
     """
     errors = 0
-    damaged = list(_tables(pfs))
+    damaged = [*_journal(pfs), *_tables(pfs)]
     problems = _store(pfs, fix)
     found = [Finding(_LEVELS[p.level], p.thing, p.detail) for p in problems]
     if not damaged:
@@ -105,6 +112,14 @@ def fsck(pfs: Pfs, *, fix: bool = False) -> Iterator[Finding]:
         f"{commits} commits, {usage.packs} packs, {usage.objects} objects, "
         f"{usage.bytes} bytes; {errors} errors",
     )
+
+
+def _journal(pfs: Pfs) -> Iterator[Finding]:
+    """Have the database hold all there is: the rest of the proof reads it alone."""
+    try:
+        pfs.meta.fold()
+    except PachyboxError as e:
+        yield Finding("error", "journal of the metadata", str(e))
 
 
 def _tables(pfs: Pfs) -> Iterator[Finding]:

@@ -7,8 +7,10 @@ found any more when its time has come, and then freed.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -44,9 +46,8 @@ def find(meta: Meta, fileset_id: str) -> FilesetRecord:
 
 
 def _cached(meta: Meta, fileset_id: str) -> bool:
-    return bool(
-        meta.select(CACHE, "WHERE contains(filesets_json, ?) LIMIT 1", (f'"{fileset_id}"',))
-    )
+    sql = "SELECT 1 FROM cache WHERE contains(filesets_json, ?) LIMIT 1"
+    return bool(meta.db.read(sql, (f'"{fileset_id}"',)))
 
 
 def as_commit(meta: Meta, repo: Repo, fileset_id: str) -> CommitRecord:
@@ -94,12 +95,12 @@ class Filesets:
             raise InvalidArgument("no fileset to compose", "name at least one fileset id")
         ttl = _ttl(ttl_s or DEFAULT_TTL_S)
         root, deletes = EMPTY, dict[str, None]()
-        with self._pfs.blobs.session() as session:
+        with self._pfs.blobs.session() as session, ExitStack() as held:
             writer = self._writer(session)
             for one in ids:
                 found = find(self._pfs.meta, one)
-                with self._pfs.reading(found.root):
-                    root = writer.apply(root, [AddTree(found.root, found.deletes)])
+                held.enter_context(self._pfs.reading(found.root))  # until the new one names all
+                root = writer.apply(root, [AddTree(found.root, found.deletes)])
                 deletes |= dict.fromkeys(found.deletes)
             return self._keep(session, root, tuple(deletes), ttl)
 
@@ -145,7 +146,8 @@ class Filesets:
 
     def expire(self) -> int:
         """Forget the filesets whose time is over; returns how many."""
-        kept = {i for c in self._pfs.meta.select(CACHE, "") for i in c.filesets}
+        rows = self._pfs.meta.db.read("SELECT filesets_json FROM cache")  # not the values
+        kept = {one for row in rows for one in json.loads(row[0])}
         now = micros(utc_now())
         due = [
             f.id
@@ -178,12 +180,14 @@ class Filesets:
         for one in record.filesets:
             find(self._pfs.meta, one)
 
-        held = self._pfs.meta.select(CACHE, "ORDER BY created_us")
-        surplus = held[: max(0, len(held) - _CACHED)]
+        surplus = self._pfs.meta.db.read(
+            "SELECT key FROM cache WHERE key <> ? ORDER BY created_us DESC OFFSET ?",
+            (record.key, _CACHED - 1),
+        )
 
         def run(tx: Tx) -> None:
-            for old in surplus:
-                tx.remove(CACHE, old.key)
+            for (key,) in surplus:
+                tx.remove(CACHE, key)
             tx.put(CACHE, record)
 
         self._pfs.meta.write(run)
@@ -197,11 +201,12 @@ class Filesets:
 
     def clear_cache(self, tag_prefix: str = "") -> None:
         """Forget every value whose tag begins with ``tag_prefix``."""
-        where = "WHERE starts_with(tag, ?)"
-        keys = [c.key for c in self._pfs.meta.select(CACHE, where, (tag_prefix,))]
+        keys = self._pfs.meta.db.read(
+            "SELECT key FROM cache WHERE starts_with(tag, ?)", (tag_prefix,)
+        )
 
         def run(tx: Tx) -> None:
-            for key in keys:
+            for (key,) in keys:
                 tx.remove(CACHE, key)
 
         self._pfs.meta.write(run)

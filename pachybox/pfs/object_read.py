@@ -10,7 +10,7 @@ import heapq
 import os
 from collections.abc import Callable, Iterator
 
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import Commit, CommitId, Hash, is_commit_id
 from pachybox.model.pfs import CommitRecord
@@ -225,8 +225,8 @@ def keys(
     trees: Trees, root: Hash, attributes: Hash, prefix: str, delimiter: str, after: str
 ) -> Iterator[Found]:
     """Keys and common prefixes behind ``after``, in order, each once."""
-    if prefix.startswith("/") or "//" in prefix:
-        return  # a path has no empty names
+    if prefix.startswith("/") or "//" in prefix or "\0" in prefix:
+        return  # a path has no empty names, and no NUL
     if delimiter == "/":
         yield from _one_directory(trees, root, attributes, prefix, after)
         return
@@ -360,9 +360,3 @@ def _goes_on(trees: Trees, root: Hash, attributes: Hash, common: str, after: str
     if after == common or not after.startswith(common):
         return False
     return next(_all_keys(trees, root, attributes, common, after), None) is not None
-
-
-def require_repo(view: View, bucket: Bucket) -> None:
-    """NoSuchBucket unless its repo is there."""
-    if view.get(REPOS, bucket.repo) is None:
-        raise NoSuchBucket(f"bucket {bucket.name} not found")

@@ -29,6 +29,7 @@ log = logging.getLogger("pachybox.s3")
 LONGEST = 30
 AT_LEAST_S = 60.0
 _MOST = 1000  # ops made in one change
+_AGAIN_S = 5.0  # until a commit that could not be finished is tried again
 
 
 class _Waiter:
@@ -180,3 +181,6 @@ class Windows:
             pass  # the box is closing: the next start does it
         except PachyboxError as e:
             log.warning("commit %s stays open: %s", commit, e)
+            with self._changed:  # its pipelines wait for it: try again
+                self._groups.setdefault(commit, _Group(time.monotonic(), _AGAIN_S))
+                self._changed.notify()

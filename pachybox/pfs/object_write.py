@@ -41,9 +41,9 @@ from pachybox.store.trees import EMPTY, Trees
 @dataclass(slots=True, eq=False)
 class Op:
     """One key's change; ``entry`` None removes it. ``blob``: content that is not in the store
-    yet, and of which ``entry`` says nothing. ``also`` runs before it in the transaction
-    and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was removed) and the
-    ``version`` it is in; a removal of what is not there has neither."""
+    yet, and of which ``entry`` says nothing. ``also`` runs in the transaction when all else
+    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
+    removed) and the ``version`` it is in; a removal of what is not there has neither."""
 
     key: str
     entry: Entry | None
@@ -124,7 +124,7 @@ class Batch:
         if op.path in self._paths:
             self.settle()
         if op.also is not None:
-            op.also(ch)
+            self.settle()
         if op.condition is not None or op.entry is None:
             self.settle_for(op)
             there = self._look(op)
@@ -146,6 +146,20 @@ class Batch:
             self._add(op, [], [marker_edit(op.path, said)], NO_CONTENT)
         else:
             self._add(op, [Put(op.path, entry)], [object_edit(op.path, said)], entry)
+        if op.also is not None:
+            self._settle_with(op.also, ch, op)
+
+    def _settle_with(self, also: Callable[[Change], None], ch: Change, op: Op) -> None:
+        """Make the one edit that waits, and what belongs to it: both or none."""
+        before = self.root, self.attributes
+        self.settle()
+        if op.error is None:
+            try:
+                also(ch)
+            except Exception:
+                self.root, self.attributes = before
+                self.done.pop()
+                raise
 
     def settle_for(self, op: Op) -> None:
         """Have the trees show what came before ``op`` where that can matter to it."""

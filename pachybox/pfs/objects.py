@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 
-from pachybox.errors import InvalidArgument, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
+from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import USER, Branch, Commit, Hash
 from pachybox.model.pfs import CommitRecord
@@ -206,9 +206,6 @@ class Objects:
             if head is not None and self._any(head.root, head.attributes or EMPTY):
                 raise BucketNotEmpty(f"bucket {bucket.name} is not empty", "delete its objects")
             branches.delete_branch(ch, bucket.at)
-            for upload in ch.tx.all(UPLOADS):
-                if upload.branch == bucket.at:
-                    ch.tx.remove(UPLOADS, upload.id)
             if not repos.branches_of(ch.tx, bucket.repo):
                 repos.delete_repo(ch, bucket.repo)
 
@@ -391,10 +388,21 @@ class Objects:
                 content = NO_CONTENT
             elif content.hash == NO_CONTENT.hash:
                 content = Entry("", Kind.FILE, session.put(b""), 0)
+            else:
+                self._hold(session, content)
             op = Op(key, replace(content, attrs=b""), said, condition)
             self._make_one(bucket, op)
         assert op.info is not None
         return op.info
+
+    def _hold(self, session: Session, entry: Entry) -> None:
+        """Keep content from the collector that is to have another name. A mark that looked before
+        it had that name may find the old one gone."""
+        names = [entry.hash, *(s.hash for s in self.pfs.content.segments(entry))]
+        if missing := session.hold(names):
+            raise NotFound(
+                f"content {missing[0].hex()} is gone", "it was deleted meanwhile; look again"
+            )
 
     # ---- multipart
 
@@ -430,6 +438,7 @@ class Objects:
         length = content.size - offset if length is None else length
         md5 = hashlib.md5(usedforsecurity=False)
         with self.pfs.reading(source.file.commit.root), self.pfs.blobs.session() as session:
+            self._hold(session, content)
             part = self.pfs.content.slice(content, offset, length, session.put)
             for piece in self.pfs.content.read(part):
                 md5.update(piece)
@@ -458,6 +467,8 @@ class Objects:
         InvalidPartOrder, EntityTooSmall, NoSuchUpload."""
         with self.pfs.blobs.session() as session:
             op = self._multipart.whole(upload, chosen, checksums or {}, session.put)
+            assert op.entry is not None
+            self._hold(session, op.entry)
             op.condition = condition
             self._make_one(upload.bucket, op)
             session.keep()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, DEFAULTS, PIPELINES, PROJECTS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS, DEFAULTS, PIPELINES, PROJECTS, REPOS, UPLOADS
 from pachybox.model.ids import DEFAULT_PROJECT, META, SPEC, USER, Pipeline, Repo, check_name
 from pachybox.model.pfs import BranchRecord, ProjectRecord, RepoRecord
 from pachybox.pfs.change import Change, View, names
@@ -110,6 +110,9 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     for record in mine:
         ch.tx.remove(BRANCHES, record.branch)
         ch.touch(record.branch)
+    for upload in ch.tx.all(UPLOADS):
+        if upload.branch.repo == repo:
+            ch.tx.remove(UPLOADS, upload.id)
     _forget(ch, repo)
     ch.graph.stale = True
     ch.tx.remove(REPOS, repo)

@@ -522,13 +522,10 @@ class Pfs:
             with self._reading_lock:
                 del self._reading[key]
 
-    def roots(self) -> set[Hash]:
-        """Every tree that something still names: the start of the collector's mark."""
-        rows = self.meta.db.read("SELECT DISTINCT root FROM commits")
+    def being_read(self) -> set[Hash]:
+        """Every tree that somebody reads now."""
         with self._reading_lock:
-            found = set(self._reading.values())
-        found.update(Hash(r[0]) for r in rows)
-        return found
+            return set(self._reading.values())
 
 
 def _may_be_branch(ref: str) -> bool:

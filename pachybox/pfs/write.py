@@ -135,7 +135,9 @@ class Writer:
         """The tree of S3 attributes without what ``ops`` on the tree ``base`` remove."""
         gone: list[str] = []
         for op in ops:
-            if isinstance(op, RemoveFile):
+            if isinstance(op, AddTree):
+                gone += map(clean, op.deletes)
+            elif isinstance(op, RemoveFile):
                 gone.append(clean(op.path))
                 if not op.exact and self._trees.get(base, gone[-1]) is None:
                     glob = Glob(OBJECTS + op.path.lstrip("/"))

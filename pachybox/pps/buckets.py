@@ -139,6 +139,9 @@ class DatumBuckets(Objects):
         """Put into ``out``, in place of a commit."""
         if not self._is_out(bucket):
             raise ReadOnly(f"bucket {bucket.name} is an input of the job", "write to out")
+        for op in ops:  # copies and joined parts came by sessions that end before the datum does
+            if op.entry is not None and op.blob is None and not op.marker:
+                self._hold(self._session, op.entry)
         with self._lock:
             if self._over:
                 raise NotReady(f"the datum of job {self._job} is over")

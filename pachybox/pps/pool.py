@@ -90,8 +90,9 @@ class WorkerPool:
             return worker
         folder.mkdir(exist_ok=True)
         batching = bool(pipeline.spec["transform"].get("datum_batching"))
-        door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
+        door: Door | None = None
         try:
+            door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
             port = door.port if door else 0
             spec = worker_spec(pipeline, folder, self._secrets, self.reach, port)
             worker = self.runner.start(spec)

@@ -168,13 +168,20 @@ class Intake:
         for follower in self._followers:
             follower.finish(self.size)
         self._session.stage(h, upload.path, self.size, sums)
-        self._upload = None
+        self._let_go()
         return self._taken(h)
 
     def _short(self, upload: Upload) -> Taken:
-        self._parts, self._upload = [pread_all(upload.fd, self.size, 0)], None
+        self._parts = [pread_all(upload.fd, self.size, 0)]
         self._session.discard(upload.path)
+        self._let_go()
         return self.finish()
+
+    def _let_go(self) -> None:
+        """The upload is somebody's else, or gone: an error of what follows must not remove it."""
+        assert self._stack is not None
+        self._stack.close()
+        self._stack = self._upload = None
 
     def _taken(self, h: Hash) -> Taken:
         return Taken(h, self.size, {n: d.digest() for n, d in self._digests.items()})

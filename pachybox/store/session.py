@@ -152,8 +152,11 @@ class Session:
 
         def flush() -> None:
             nonlocal size
-            if names:
+            if not names:
+                return
+            try:
                 self._admit(names, blobs)
+            finally:  # what a full disk refused is not there
                 for h in names:
                     held.pop(h, None)
                 names.clear()

@@ -117,7 +117,7 @@ def _used(pid: int) -> float:
 
 def test_nothing_of_a_datum_is_left_in_a_sandbox_that_is_used_again(sealed: Lab) -> None:
     worker = sealed.worker(["sh"], stdin=(
-        "exec 9< /pfs/data/a.txt; cd /pfs/data; ls /proc | grep -c '^[0-9]' > /pfs/out/n",
+        "exec 9< /pfs/data/a.txt; cd /pfs/data; set -- /proc/[0-9]*; echo $# > /pfs/out/n",
         "setsid sh -c 'trap \"\" TERM; sleep 1000' & unshare -U sleep 1000 &",
         "unshare -Urpmf sleep 1000 & (unshare -Urm sh -c 'cd /pfs/out; sleep 1000' &) ; sleep 0.05",
         "grep -c /pfs /proc/self/mountinfo >> /pfs/out/n; exit 0",

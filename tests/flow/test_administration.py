@@ -16,6 +16,7 @@ from pachybox.client import Client
 from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Unimplemented
 from tests.boxes import RealBox, eventually
 from tests.flow.calls import Json, call, stream
+from tests.rpc import Rpc
 
 PIPELINE = """
 pipeline: {name: talker}
@@ -183,7 +184,11 @@ def _answers(box: RealBox) -> bool:
 
 def test_a_dump_tells_all_but_secrets(talking: tuple[RealBox, str]) -> None:
     box, job = talking
+    text = '{"createPipelineRequest": {"transform": {"env": {"KEY": "hunter2"}}}}'
+    call(box, "pps_v2.API/SetClusterDefaults", cluster_defaults_json=text)
     found = unpacked(values(stream(box, "debug_v2.Debug/Dump")))
+    call(box, "pps_v2.API/SetClusterDefaults", cluster_defaults_json="{}")
+    assert b"KEY" in found["defaults/cluster.json"]
     assert json.loads(found["pachd/version.json"])["pachybox"]
     assert json.loads(found["pachd/status.json"])["pipelines"] == 1
     assert json.loads(found["database/tables.json"])["commits"] > 0
@@ -240,6 +245,11 @@ def test_the_level_of_the_log_is_set_for_a_while(box: RealBox) -> None:
         return what in log.read_text()
 
     set_level("OFF", "60s")
+    call(box, "debug_v2.Debug/SetLogLevel", grpc="DEBUG", duration="60s")
+    rpc = Rpc(box.client.status().grpc_address.removeprefix("grpc://"))
+    rpc("versionpb_v2.API/GetVersion")
+    rpc.close()
+    eventually(lambda: said("level=debug part=grpc"), "the words of gRPC are in the log")
     call(box, "pachybox.v1.API/CollectGarbage")
     with pytest.raises(InvalidArgument, match="duration"):
         set_level("DEBUG", "0s")

@@ -262,6 +262,8 @@ def test_with_a_token_everybody_shows_it(tmp_path: Path) -> None:
             "right": (2, ""),
         }
         rpc = Rpc(where)  # whether a server is healthy is asked by those who know nothing
+        reflected = ProtoReflectionDescriptorDatabase(rpc.channel)
+        assert code_of(reflected.get_services)[0] == "UNAUTHENTICATED"
         stub = health_pb2_grpc.HealthStub(rpc.channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING

@@ -68,7 +68,7 @@ def test_files_are_brought_to_a_url(shared_box: RealBox, tmp_path: Path) -> None
     with pytest.raises(InvalidArgument, match="more than one file"):
         list(stream(box, f"{PFS}/GetFile", file=file))
     remote = Client(call(box, "pachybox.v1.API/Status")["address"])
-    with pytest.raises(Refused, match="of the box's machine"):
+    with pytest.raises(Refused, match="is on the box's machine"):
         list(remote.stream(PFS, "GetFileTAR", file=file, URL=url))
     remote.close()
 
@@ -223,3 +223,25 @@ def test_the_store_is_counted_and_checked(shared_box: RealBox) -> None:
     above = call(box, f"{PFS}/CheckStorage", chunk_begin=half).get("chunkObjectCount", 0)
     assert int(below) + int(above) == count
     assert list(stream(box, f"{PFS}/ListTask", group={"namespace": "storage"})) == []
+
+
+def test_only_callers_of_this_machine_have_files_written_to_it(
+    shared_box: RealBox, tmp_path: Path
+) -> None:
+    shared_box.client.create_repo("kept")
+    shared_box.client.put_file("kept@master:/table/a", b"1\n")
+    remote = Client(call(shared_box, "pachybox.v1.API/Status")["address"])
+    for target in (
+        {"object_storage": {"url": f"file://{tmp_path}/out"}},
+        {"sql_database": {"url": f"sqlite://{tmp_path}/out.db"}},
+    ):
+        with pytest.raises(Refused, match="is on the box's machine"):
+            remote.call(PFS, "Egress", commit=head("kept"), **target)
+    remote.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_message_that_modifies_nothing_is_refused(shared_box: RealBox) -> None:
+    shared_box.client.create_repo("same")
+    with pytest.raises(InvalidArgument, match="the message modifies nothing"):
+        modify(shared_box, "same", "master", {})

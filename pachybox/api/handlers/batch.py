@@ -22,7 +22,7 @@ from pachybox.api.definitions import transaction as tx_messages
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call
 from pachybox.box import Box
-from pachybox.errors import InvalidArgument, NotFound
+from pachybox.errors import InvalidArgument, NotFound, Unimplemented
 from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
 from pachybox.meta.writer import Tx
 from pachybox.model.ids import (
@@ -82,6 +82,11 @@ def squash_commit_set(ch: Change, request: Any) -> None:
 
 
 def create_branch(ch: Change, request: Any) -> None:
+    if any(one.propagation_spec.never for one in request.branch_propagation_specs):
+        raise Unimplemented(
+            "a branch that does not follow its provenance is not built",
+            "leave branch_propagation_specs out",
+        )
     branch = m.to_branch(request.branch)
     head: CommitId | None = None
     for named in (request.head.repo, request.head.branch.repo):

@@ -89,9 +89,9 @@ def dump_v1(box: Box, request: Any, call: Call) -> Iterator[Any]:
     wanted = dump.Wanted(lines=_limit(request.limit))
     kind = request.filter.WhichOneof("filter")
     if kind == "pachd":
-        wanted = dump.Wanted(repos=False, pipelines=(), lines=wanted.lines)
+        wanted = dump.Wanted(repos=False, defaults=False, pipelines=(), lines=wanted.lines)
     elif kind == "database":
-        wanted = dump.Wanted(box=False, logs=False, repos=False, pipelines=())
+        wanted = dump.Wanted(box=False, logs=False, repos=False, defaults=False, pipelines=())
     elif kind == "pipeline":
         wanted = _of_pipeline(box, to_pipeline(request.filter.pipeline), wanted.lines)
     elif kind == "worker":
@@ -113,8 +113,9 @@ def _limit(number: int) -> int:
 def _of_pipeline(box: Box, pipeline: Pipeline, lines: int) -> dump.Wanted:
     found = box.pps.pipeline(pipeline).pipeline
     return dump.Wanted(
-        box=False, logs=False, database=False, repos=False, pipelines=(found,), lines=lines
-    )
+        box=False, logs=False, database=False, repos=False, defaults=False, pipelines=(found,),
+        lines=lines,
+    )  # fmt: skip
 
 
 def _of_worker(box: Box, worker: str) -> Pipeline:
@@ -141,6 +142,7 @@ def get_dump_v2_template(box: Box, request: Any, call: Call) -> Any:
     if "logs" in wanted:
         made.system.logs.add(name=_SELF)
     if "pipelines" in wanted:
+        made.defaults.cluster_defaults = True
         for record in box.pps.list_pipelines():
             made.pipelines.add(project=record.pipeline.project, name=record.pipeline.name)
     made.input_repos = "repos" in wanted
@@ -160,6 +162,7 @@ def dump_v2(box: Box, request: Any, call: Call) -> Iterator[Any]:
         logs=bool(system.logs or system.loki_logs),
         database=system.database,
         repos=request.input_repos,
+        defaults=request.defaults.cluster_defaults,
         pipelines=named,
     )
     deadline = time.monotonic() + _seconds(request.timeout, _LONGEST_S)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pachybox.api.definitions import pfs
 from pachybox.api.handlers import messages as m
+from pachybox.api.handlers.reading import require_may_write
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotReady
@@ -21,6 +22,7 @@ def egress(box: Box, request: Any, call: Call) -> Any:
     target = of_spec({"egress": {k: v for k, v in fields.items() if k in names}})
     if target is None:
         raise InvalidArgument("the request names no target", "set object_storage or sql_database")
+    require_may_write(target, call)
     commit = commits.readable(box.pfs.resolve(*m.to_ref(request.commit)))
     try:
         done = box.pusher.push(commit.root, target, lambda: not call.cancel.is_set())

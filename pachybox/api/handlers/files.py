@@ -210,4 +210,6 @@ def modify(upload: Upload, requests: Iterator[Any]) -> None:
             upload.copy(repo, ref, copy.src.path, copy.dst, append=copy.append)
         elif request.HasField("set_commit"):
             raise InvalidArgument("the commit is set twice", "send one stream per commit")
+        else:
+            raise InvalidArgument("the message modifies nothing", "set add_file, or another")
         request = next(requests, None)

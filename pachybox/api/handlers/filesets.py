@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -20,7 +20,9 @@ from pachybox.errors import InvalidArgument, Unimplemented
 from pachybox.meta.tables import CacheRecord
 from pachybox.meta.writer import utc_now
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
+from pachybox.pfs.read import File
 from pachybox.pfs.repos import FILESETS_REPO
+from pachybox.pps.scripts import Matcher
 
 _REPO = Repo(DEFAULT_PROJECT, FILESETS_REPO)
 
@@ -142,10 +144,7 @@ def _appended(request: Any) -> tuple[str, memoryview] | None:
 
 @handles("storage.Fileset/ReadFileset")
 def read_fileset(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    keep = _filter(request.filters)
-    for file in box.reader.files(_REPO, request.fileset_id, "/"):
-        if not keep(file.path):
-            continue
+    for file in _wanted(box, request, call):
         if request.empty_files or not file.entry.size:
             yield storage.ReadFilesetResponse(path=file.path)
             continue
@@ -153,24 +152,23 @@ def read_fileset(box: Box, request: Any, call: Call) -> Iterator[Any]:
             yield storage.ReadFilesetResponse(path=file.path, data=BytesValue(value=bytes(piece)))
 
 
-def _filter(filters: Any) -> Callable[[str], bool]:
-    """Whether a path passes every one of the filters."""
+def _wanted(box: Box, request: Any, call: Call) -> Iterator[File]:
+    """The files that pass every one of the request's filters."""
+    every = box.reader.files(_REPO, request.fileset_id, "/")
+    found = takewhile(lambda _: not call.cancel.is_set(), every)
+    filters = request.filters
     ranges = [(f.path_range.lower, f.path_range.upper) for f in filters if f.HasField("path_range")]
-    patterns = []
-    for f in filters:
-        if f.HasField("path_regex"):
-            try:
-                patterns.append(re.compile(f.path_regex))
-            except re.error as e:
-                raise InvalidArgument(
-                    f"{f.path_regex!r} is no regular expression: {e}", "mend it"
-                ) from None
-
-    def keep(path: str) -> bool:
-        inside = all(lower <= path and (not upper or path < upper) for lower, upper in ranges)
-        return inside and all(p.search(path) for p in patterns)
-
-    return keep
+    patterns = [f.path_regex for f in filters if f.HasField("path_regex")]
+    inside = (
+        file
+        for file in found
+        if all(lower <= file.path and (not upper or file.path < upper) for lower, upper in ranges)
+    )
+    if not patterns:
+        yield from inside
+        return
+    with Matcher(patterns, call.cancel.is_set) as matcher:
+        yield from (file for file in inside if matcher.matches(file.path))
 
 
 @handles("storage.Fileset/ReadFilesetCDR")

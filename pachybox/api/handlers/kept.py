@@ -21,6 +21,8 @@ def kept(found: Iterator[Any], program: str, call: Call) -> Iterator[Any]:
 def _filtered(found: Iterator[Any], program: str, call: Call) -> Iterator[Any]:
     with Filter(program, call.cancel.is_set) as chosen:
         for message in found:
+            if call.cancel.is_set():  # what is left out is not sent, so no door would notice
+                return
             record = json_format.MessageToJson(
                 message, preserving_proto_field_name=True, indent=None
             )

@@ -16,6 +16,7 @@ from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound, Unimplemented
 from pachybox.model.ids import DEFAULT_PROJECT, CommitId, Job, Pipeline
+from pachybox.pps.scripts import Matcher
 
 _LEVELS = ("debug", "info", "error")
 _LEVEL = re.compile(r"level=(\w+)")
@@ -52,11 +53,12 @@ def get_logs(box: Box, request: Any, call: Call) -> Iterator[Any]:
             cancelled=call.cancel.is_set,
         )
         lines = log_messages(found)
-    return _answers(request, lines, keep)
+    wanted = (line for line in lines if line is None or keep(line))
+    return _answers(request, _matching(wanted, request.filter.regex, call))
 
 
-def _answers(request: Any, lines: Iterator[Any], keep: Callable[[Any], bool]) -> Iterator[Any]:
-    """The lines that are wanted, at most ``limit``; then where to go on, if that was asked."""
+def _answers(request: Any, lines: Iterator[Any]) -> Iterator[Any]:
+    """The lines, at most ``limit``; then where to go on, if that was asked."""
     limit, skip = request.filter.limit, request.filter.time_range.offset
     start = request.filter.time_range
     shown = 0
@@ -65,8 +67,6 @@ def _answers(request: Any, lines: Iterator[Any], keep: Callable[[Any], bool]) ->
     for line in lines:
         if line is None:
             yield None
-            continue
-        if not keep(line):
             continue
         if skip and start.HasField("from") and line.ts == getattr(start, "from"):
             skip -= 1
@@ -173,14 +173,6 @@ def _filter(message: Any) -> Callable[[Any], bool]:
     edges = message.time_range
     lower = _moment(edges, "from")
     upper = _moment(edges, "until")
-    pattern = None
-    if message.regex.pattern:
-        try:
-            pattern = re.compile(message.regex.pattern)
-        except re.error as e:
-            raise InvalidArgument(
-                f"{message.regex.pattern!r} is no regular expression: {e}", "mend it"
-            ) from None
     level = m.enum_name(logs.LogLevel, message.level).rpartition("_")[2].lower()
     least = _LEVELS.index(level) if level in _LEVELS else 0
 
@@ -188,11 +180,20 @@ def _filter(message: Any) -> Callable[[Any], bool]:
         when = line.ts.ToDatetime(tzinfo=UTC)
         if (lower is not None and when < lower) or (upper is not None and when >= upper):
             return False
-        if pattern is not None and bool(pattern.search(line.message)) is message.regex.negate:
-            return False
         return not least or _severity(line) >= least
 
     return keep
+
+
+def _matching(lines: Iterator[Any], regex: Any, call: Call) -> Iterator[Any]:
+    """The lines that a regular expression fits, or those that it does not."""
+    if not regex.pattern:
+        yield from lines
+        return
+    with Matcher([regex.pattern], call.cancel.is_set) as matcher:
+        for line in lines:
+            if line is None or matcher.matches(line.message) is not regex.negate:
+                yield line
 
 
 def _moment(edges: Any, name: str) -> datetime | None:

@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from google.protobuf.wrappers_pb2 import BytesValue
-
 from pachybox.api.definitions import pfs
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
+from pachybox.api.wire import Content
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotReady, Refused, Unimplemented
 from pachybox.model.files import Put
 from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.pfs.read import DatumReader, File, Reader
 from pachybox.pps.egress.output import Stopped
-from pachybox.pps.egress.target import Folder
+from pachybox.pps.egress.target import Target, is_local
 from pachybox.pps.egress.target import files as target_of
 from pachybox.store.trees import EMPTY
 
 _MESSAGE = 2 << 20  # bytes of content in one response message
+_PIECES = 8192  # and at most so many pieces, for files may be empty
 _EDITS = 32_768  # files that become nodes of a tree at once
 
 
@@ -154,6 +154,8 @@ def find_commits(box: Box, request: Any, call: Call) -> Iterator[Any]:
     searched = found = 0
     commit: Any = None
     for record, changed in box.reader.find_commits(repo, ref, request.file_path):
+        if call.cancel.is_set():
+            return
         searched += 1
         commit = m.commit(record.commit, record.branch)
         if changed:
@@ -177,8 +179,7 @@ def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
             raise InvalidArgument("a file goes to a URL whole", "leave offset out")
         _push(box, call, iter([file]), request.url)
         return
-    for piece in box.reader.content(file, request.offset):
-        yield BytesValue(value=bytes(piece))
+    yield from _messages(box.reader.content(file, request.offset))
 
 
 @handles("pfs_v2.API/GetFileTAR")
@@ -188,27 +189,42 @@ def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
     if request.url:
         _push(box, call, found, request.url)
         return
-    buffer = bytearray()
+    yield from _messages(_tar(box, found))
+
+
+def _tar(box: Box, found: Iterator[File]) -> Iterator[bytes]:
     for file in found:
-        buffer += _tar_header(file)
-        for piece in box.reader.content(file):
-            buffer += piece
-            if len(buffer) >= _MESSAGE:
-                yield BytesValue(value=bytes(buffer))
-                buffer.clear()
-        buffer += bytes(-file.entry.size % tarfile.BLOCKSIZE)
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
-    yield BytesValue(value=bytes(buffer))
+        yield _tar_header(file)
+        yield from box.reader.content(file)
+        yield bytes(-file.entry.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _messages(pieces: Iterator[bytes]) -> Iterator[Content]:
+    """``pieces`` as messages of about 2 MiB."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _MESSAGE or len(held) >= _PIECES:
+            yield Content(held, size)
+            held, size = [], 0
+    if size:
+        yield Content(held, size)
+
+
+def require_may_write(target: Target, call: Call) -> None:
+    """Only callers of this machine have the box write to it. Raises Refused."""
+    if is_local(target) and not call.local:
+        raise Refused(f"{target} is on the box's machine", "ask there, or name a bucket")
 
 
 def _push(box: Box, call: Call, files: Iterator[File], url: str) -> None:
     """Bring files to a bucket (or, for callers of this machine, to a directory), each to
     ``url`` and its path."""
     target = target_of(url)
-    if isinstance(target, Folder) and not call.local:
-        raise Refused(
-            f"{target} is a directory of the box's machine", "ask there, or name a bucket"
-        )
+    require_may_write(target, call)
     with box.pfs.blobs.session() as session:
         root = EMPTY
         while edits := [Put(f.path, f.entry) for f in islice(files, _EDITS)]:

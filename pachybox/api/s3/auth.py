@@ -140,6 +140,8 @@ class Gate:
         timestamp: str, payload: str, without: str | None = None,
     ) -> Identity:  # fmt: skip
         secret = self.secret(access)
+        if not f"{scope}{signed}{signature}{payload}".isascii():  # an address can say anything
+            raise S3Error("SignatureDoesNotMatch")
         headers, names = request.headers, signed.split(";")
         if "host" not in names:
             raise S3Error("AuthorizationHeaderMalformed", "The header host must be signed.")
@@ -228,7 +230,7 @@ def _parse_header(header: str) -> tuple[str, str, str, str]:
 def credential(text: str) -> tuple[str, str]:
     """Access key and scope of ``KEY/YYYYMMDD/REGION/s3/aws4_request``. Raises ValueError."""
     access, date, region, service, end = text.rsplit("/", 4)
-    if not access or not re.fullmatch(r"[0-9]{8}", date) or not region:
+    if not access or not re.fullmatch(r"[0-9]{8}", date) or not re.fullmatch(r"[!-~]+", region):
         raise ValueError(text)
     if service != "s3" or end != "aws4_request":
         raise ValueError(text)

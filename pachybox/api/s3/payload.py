@@ -49,6 +49,7 @@ class Payload:
         self._sha256 = ""
         self._expected: dict[str, bytes] = {}
         self._trailer = ""
+        self._got = 0  # plain bytes of chunks
         self.length: int | None = None
         self.wanted: set[str] = set()
         said = identity.payload or headers.get("x-amz-content-sha256", "")
@@ -130,9 +131,13 @@ class Payload:
     def readinto(self, target: memoryview) -> int:
         """Some plain bytes into ``target`` (not empty); 0 at the end. Raises S3Error, Gone,
         TimedOut, Rejected."""
-        if self._chunked is not None:
-            return self._chunked.readinto(target)
-        return self._body.readinto(target)
+        if self._chunked is None:
+            return self._body.readinto(target)
+        n = self._chunked.readinto(target)
+        self._got += n
+        if self.length is not None and self._got > self.length:
+            raise _lied()  # at once: what goes on for ever would fill the disk
+        return n
 
     def fill(self, target: memoryview) -> int:
         """Plain bytes until ``target`` is full or the body ends; how many."""
@@ -176,7 +181,7 @@ class Payload:
     def _finish(self, size: int) -> None:
         assert self._chunked is not None
         if self._chunked.readinto(memoryview(bytearray(1))) or size != self.length:
-            raise S3Error("IncompleteBody", "x-amz-decoded-content-length is not the body's.")
+            raise _lied()
         if not self._body.finished and self._body.readinto(memoryview(bytearray(1))):
             raise S3Error("InvalidRequest", "The body goes on behind its last chunk.")
         trailers = self._chunked.trailers
@@ -202,6 +207,10 @@ class Payload:
             pieces.append(bytes(buffer[:n]))
         self.verify(digests.finish(), total)
         return b"".join(pieces)
+
+
+def _lied() -> S3Error:
+    return S3Error("IncompleteBody", "x-amz-decoded-content-length is not the body's.")
 
 
 def _mismatch(name: str) -> str:

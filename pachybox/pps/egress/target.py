@@ -17,6 +17,7 @@ PASSWORD_KEY = "PACHYDERM_SQL_PASSWORD"
 
 _BUCKETS = ("s3", "gs")
 _DATABASES = ("postgresql", "postgres", "sqlite", "duckdb")
+_FILES = ("sqlite", "duckdb")  # databases that are one file
 _NOT_BUILT = {
     "as": "Azure",
     "wasb": "Azure",
@@ -69,6 +70,13 @@ class Database:
 
 
 Target = Bucket | Folder | Database
+
+
+def is_local(target: Target) -> bool:
+    """Whether it is a directory or a file of the box's machine."""
+    if isinstance(target, Database):
+        return target.url.scheme in _FILES
+    return isinstance(target, Folder)
 
 
 def of_spec(spec: Mapping[str, Any]) -> Target | None:
@@ -134,7 +142,7 @@ def database(values: Mapping[str, Any]) -> Database:
         )
     if len(set(columns)) != len(columns):
         raise InvalidArgument("egress names a column twice", "name each once in columns")
-    if parts.scheme in ("sqlite", "duckdb"):
+    if parts.scheme in _FILES:
         if parts.netloc or not parts.path.strip("/"):
             raise InvalidArgument(
                 f"egress to {parts.scheme}:// names no file",

@@ -1,6 +1,6 @@
-"""Programs of callers, run apart: jq filters and jsonnet templates.
+"""Programs of callers, run apart: jq filters, regular expressions and jsonnet templates.
 
-Either may run for ever, eat memory or read files, so each runs in a process of its own that
+Each may run for ever, eat memory or read files, so each runs in a process of its own that
 can open no file, with bounds on time and memory; when it goes over them it is killed and the
 caller told. The daemon runs none of it.
 """
@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pachybox.errors import Exhausted, Internal, InvalidArgument
 from pachybox.pfs.wait import Cancelled
@@ -44,31 +44,55 @@ def render(template: str, args: Mapping[str, str], cancelled: Cancelled = lambda
         return str(child.ask({"template": template, "args": dict(args)}))
 
 
-class Filter:
-    """A jq program applied to records, to keep those for which it says something true.
+class _Chooser:
+    """Tells which records a caller wants. A context manager: its process ends with it."""
 
-    A context manager: its process ends with it. Raises InvalidArgument when the program is wrong.
-    """
-
-    def __init__(self, program: str, cancelled: Cancelled = lambda: False) -> None:
-        _check_size(program, "the jq filter")
-        self._child = _Child("jq", "the jq filter", cancelled)
+    def __init__(self, kind: str, what: str, program: object, cancelled: Cancelled) -> None:
+        self._child = _Child(kind, what, cancelled)
         try:
             self._child.ask(program)
         except BaseException:
             self._child.close()
             raise
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.close()
+
+
+class Filter(_Chooser):
+    """A jq program applied to records, to keep those for which it says something true.
+
+    Raises InvalidArgument when the program is wrong.
+    """
+
+    def __init__(self, program: str, cancelled: Cancelled = lambda: False) -> None:
+        _check_size(program, "the jq filter")
+        super().__init__("jq", "the jq filter", program, cancelled)
+
     def keeps(self, record: str) -> bool:
         """Whether the first thing the program gives for a record (JSON, one line) is neither
         false nor null. Raises InvalidArgument when it fails or runs for too long."""
         return bool(self._child.ask_line(record))
 
-    def __enter__(self) -> Filter:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._child.close()
+class Matcher(_Chooser):
+    """Regular expressions in Python's form, applied to texts.
+
+    Raises InvalidArgument when one is wrong.
+    """
+
+    def __init__(self, patterns: Sequence[str], cancelled: Cancelled = lambda: False) -> None:
+        for one in patterns:
+            _check_size(one, "the regular expression")
+        super().__init__("regex", "the regular expression", list(patterns), cancelled)
+
+    def matches(self, text: str) -> bool:
+        """Whether each of them is found in a text. Raises InvalidArgument when that takes too
+        long."""
+        return bool(self._child.ask(text))
 
 
 class _Child:

@@ -1,5 +1,5 @@
-"""The process of one caller's program: ``python child.py jq|jsonnet``. It imports nothing of
-the box, so that it starts fast.
+"""The process of one caller's program: ``python child.py jq|regex|jsonnet``. It imports nothing
+of the box, so that it starts fast.
 
 A line of JSON in, a line of JSON out: ``{"ok": ...}`` or ``{"error": text}``. Before it reads
 anything it gives up files, memory and time beyond what it needs.
@@ -8,6 +8,7 @@ anything it gives up files, memory and time beyond what it needs.
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ Answer = Callable[[Any], Any]
 
 def main() -> int:
     """Serve one program on stdin and stdout until stdin ends."""
-    answer = {"jq": _filter, "jsonnet": _template}[sys.argv[1]]()
+    answer = {"jq": _filter, "regex": _patterns, "jsonnet": _template}[sys.argv[1]]()
     _confine()
     _say({"ok": None})
     for line in sys.stdin:
@@ -67,6 +68,23 @@ def _filter() -> Answer:
             return None
         first = next(iter(program.input_value(value)), None)
         return first is not None and first is not False
+
+    return answer
+
+
+def _patterns() -> Answer:
+    """Regular expressions: the first line is all of them, the others are texts."""
+    patterns: list[re.Pattern[str]] | None = None
+
+    def answer(value: Any) -> Any:
+        nonlocal patterns
+        if patterns is None:
+            try:
+                patterns = [re.compile(one) for one in value]
+            except (re.error, OverflowError) as e:
+                raise ValueError(str(e)) from e
+            return None
+        return all(one.search(value) for one in patterns)
 
     return answer
 

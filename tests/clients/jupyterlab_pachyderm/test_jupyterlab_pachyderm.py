@@ -72,6 +72,7 @@ class Jupyter:
             except OSError:
                 pass
             time.sleep(0.05)  # between two looks
+        self.close()
         raise AssertionError(self.log.read_text())
 
     def ask(self, verb: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pachybox.api.http import Rejected, parse_head
 from pachybox.api.transport import Limits
 from pachybox.errors import Refused
+from tests.boxes import eventually
 from tests.unit.api.conftest import Serve, Served
 from tests.unit.api.house import Raw
 
@@ -224,6 +225,28 @@ def test_connections_are_bounded(serve: Serve) -> None:
     assert third.head()[0] == 503
     assert third.ended()
     for raw in [*raws, third]:
+        raw.close()
+
+
+def test_idle_connections_make_room(serve: Serve) -> None:
+    """The one that has idled longest goes; one in the midst of a request stays."""
+    served = serve(limits=Limits(connections=2, spare_s=0.0))
+    busy, idle = (Raw(served.socket) for _ in range(2))
+    for raw in (busy, idle):
+        assert raw.call("versionpb_v2.API/GetVersion", {})[0] == 200
+
+    def idling() -> int:
+        return [wire.idle_since > 0 for wire in list(served.server._wires)].count(True)
+
+    eventually(lambda: idling() == 2, "both")
+    busy.send(b"POST /api/versionpb_v2.API/GetVersion HTTP/1.1\r\nContent-Length: 2\r\n\r\n{")
+    eventually(lambda: idling() == 1, "one")
+    third = Raw(served.socket)
+    assert third.call("versionpb_v2.API/GetVersion", {})[0] == 200
+    assert idle.ended()
+    busy.send(b"}")
+    assert busy.head()[0] == 200
+    for raw in (busy, idle, third):
         raw.close()
 
 

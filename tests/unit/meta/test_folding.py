@@ -7,7 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
+import pytest
+
+from pachybox.errors import Corrupt, Exhausted
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Repo, new_commit_id
@@ -121,3 +126,86 @@ def test_what_is_folded_in_is_not_made_again(tmp_path: Path) -> None:
     left = Meta(torn, clock=lambda: NOW)
     assert left.select(COMMITS, "") == [replace(one, size=7)]
     left.close()
+
+
+def test_a_damaged_line_before_the_last_is_refused(tmp_path: Path) -> None:
+    """A crash tears the last line only. Writes into an open commit have no event whose number
+    would tell that they are gone."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    one = commit(new_commit_id())
+    meta.write(put(one), quick=True)
+    meta.write(lambda tx: tx.put(COMMITS, replace(one, size=6)), quick=True)
+    meta.write(lambda tx: tx.put(COMMITS, replace(one, size=7)), quick=True)
+    cut = killed(path, tmp_path / "a")
+    meta.close()
+    journal = cut.with_name(f"{cut.name}.journal")
+    data = bytearray(journal.read_bytes())
+    first = data.index(b"\n")
+    data[data.index(b"\n", first + 1) - 1] ^= 1
+    journal.write_bytes(data)
+    with pytest.raises(Corrupt, match="journal is damaged"):
+        Meta(cut, clock=lambda: NOW)
+    journal.unlink()
+    cut.with_name(f"{cut.name}.seen").unlink()
+    Meta(cut, clock=lambda: NOW).close()
+
+
+class Torn:
+    """A connection whose next commit is durable, and fails."""
+
+    def __init__(self, con: Any) -> None:
+        self._con = con
+
+    def execute(self, sql: str, *more: Any) -> Any:
+        done = self._con.execute(sql, *more)
+        if sql == "COMMIT":
+            raise duckdb.FatalException("could not sync")
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+
+def test_a_folding_that_is_durable_and_failed_is_done(tmp_path: Path) -> None:
+    """What follows in the journal waits for the next one: it is there after a kill."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    one, two, three = (commit(new_commit_id(), seq) for seq in (1, 2, 3))
+    meta.write(put(one), quick=True)
+    meta.db.writer = Torn(meta.db.writer)  # type: ignore[assignment]
+    meta.write(put(two))
+    meta.write(put(three), quick=True)
+    cut = killed(path, tmp_path / "a")
+    assert meta.select(COMMITS, "ORDER BY seq") == [one, two, three]
+    meta.close()
+    again = Meta(cut, clock=lambda: NOW)
+    assert again.select(COMMITS, "ORDER BY seq") == [one, two, three]
+    again.close()
+
+
+def test_while_nothing_can_be_brought_in(tmp_path: Path) -> None:
+    """What waits is told apart; a change that reads by SQL fails sooner than it misses it."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    one = commit(new_commit_id())
+    meta.write(put(one), quick=True)
+    con = meta.db.writer
+
+    class Full(Torn):
+        def execute(self, sql: str, *more: Any) -> Any:
+            if sql == "COMMIT":
+                raise duckdb.IOException("No space left on device")
+            return self._con.execute(sql, *more)
+
+    meta.db.writer = Full(con)  # type: ignore[assignment]
+    assert meta.select(COMMITS, "") == []
+    assert meta.waiting(COMMITS) == [one]
+    with pytest.raises(Exhausted):
+        meta.fold()
+    with pytest.raises(Exhausted):
+        meta.write(lambda tx: tx.select(COMMITS, ""), solo=True)
+    meta.db.writer = con
+    assert meta.write(lambda tx: tx.select(COMMITS, ""), solo=True) == [one]
+    assert meta.waiting(COMMITS) == []
+    meta.close()

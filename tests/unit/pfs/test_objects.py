@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,22 +11,30 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pachybox.errors import Refused
+from pachybox.meta.tables import UPLOADS
 from pachybox.meta.writer import Meta
+from pachybox.model.files import Entry, Kind, Put
+from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.object_types import (
     Attributes,
     Bucket,
     EntityTooSmall,
     FileSlice,
+    InvalidKey,
     InvalidPart,
     NoSuchUpload,
     ObjectInfo,
+    Stored,
     Upload,
 )
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
+from pachybox.pfs.write import AddTree
 from pachybox.store.blobs import BlobStore
+from pachybox.store.gc import collect
+from pachybox.store.trees import EMPTY
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +106,27 @@ def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
     assert not [n for n in os.listdir(objects.pfs.blobs.root / "tmp") if n.isdecimal()]
 
 
+def test_a_body_that_is_refused_takes_nothing_from_another(objects: Objects) -> None:
+    """The same content came twice at once; the one whose upload it was is refused."""
+    bucket = objects.create_bucket("master.twice")
+    data = os.urandom(1 << 20)
+    with objects.intake() as other:
+
+        def come_too_late() -> None:
+            with objects.intake() as first:
+                first.write(data)
+                first.finish()
+                other.write(data)
+                stored.append(other.finish())
+                refuse(None)
+
+        stored: list[Stored] = []
+        with pytest.raises(Refused):
+            come_too_late()
+        objects.put(bucket, "x", stored[0], Attributes())
+    assert read(objects, objects.get(bucket, "x")) == data
+
+
 def test_parts_are_joined_as_they_are(objects: Objects) -> None:
     """Parts sent at once and out of order, one sent twice: the object is theirs in their order, no
     byte of them is written again, and the upload is over."""
@@ -146,6 +176,99 @@ def test_what_uploads_hold_is_kept_until_they_are_given_up(objects: Objects) -> 
     objects.abort(upload)
     assert care.collect_garbage(objects.pfs).objects_removed == 1
     assert objects.uploads(bucket).uploads == []
+
+
+def test_a_completion_that_is_refused_leaves_the_upload(objects: Objects) -> None:
+    """By its condition, and because a file is where its directory would be."""
+    bucket = objects.create_bucket("master.refused")
+    put(objects, bucket, "a", b"here")
+    for key in ("a", "a/b"):
+        upload = objects.create_upload(bucket, key, Attributes())
+        etag = send_one(objects, upload, 1, b"part")
+        with pytest.raises((Refused, InvalidKey)):
+            objects.complete(upload, [(1, etag)], refuse if key == "a" else None)
+        assert objects.upload(bucket, key, upload.id) == upload
+        assert read(objects, objects.get(bucket, "a")) == b"here"
+        objects.abort(upload)
+
+
+def refuse(present: ObjectInfo | None) -> None:
+    raise Refused("not so")
+
+
+def test_a_collection_spares_what_goes_from_an_upload_to_a_commit(objects: Objects) -> None:
+    """The mark looked for commits before there was one, and for uploads when it was over."""
+    bucket = objects.create_bucket("master.moved")
+    pfs = objects.pfs
+    upload = objects.create_upload(bucket, "x", Attributes())
+    data = [os.urandom(5 << 20), os.urandom(1 << 20)]
+    etags = [(n, send_one(objects, upload, n, one)) for n, one in enumerate(data, 1)]
+    record = pfs.meta.get(UPLOADS, upload.id)
+    assert record is not None
+    assert record.parts is not None
+
+    def marked() -> Iterator[Hash]:
+        roots = care.named_roots(pfs) - {record.parts}
+        objects.complete(upload, etags)
+        yield from care.live(pfs, roots)
+
+    collect(pfs.blobs, marked)
+    assert read(objects, objects.get(bucket, "x")) == b"".join(data)
+    assert [f.level for f in care.fsck(pfs)] == ["info"]
+
+
+def test_a_collection_sees_what_waits_in_the_journal(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing can be brought in, as on the full disk for which it is called."""
+    bucket = objects.create_bucket("master.waits")
+    data = os.urandom(1 << 20)
+    folding = objects.pfs.meta._folding
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folding, "fold", full)
+        put(objects, bucket, "x", data)
+        care.collect_garbage(objects.pfs)
+        assert [f.level for f in care.fsck(objects.pfs)] == ["error"]
+    assert read(objects, objects.get(bucket, "x")) == data
+    assert [f.level for f in care.fsck(objects.pfs)] == ["info"]
+
+
+def test_prefixes_that_no_key_can_have_find_nothing(objects: Objects) -> None:
+    """Also with a NUL at the end, in front of which no character is."""
+    bucket = objects.create_bucket("master.prefixes")
+    put(objects, bucket, "a/b", b"")
+    for prefix in ("\0", "a\0", "a/\0", "//", "a//", "/a"):
+        for delimiter in ("", "/", "-"):
+            assert objects.list(bucket, prefix, delimiter).objects == []
+            assert objects.versions(bucket, prefix, delimiter).versions == []
+
+
+def test_a_tree_in_place_of_a_file_takes_what_was_said_of_it(objects: Objects) -> None:
+    """A fileset that makes a directory of an object leaves room for objects in it."""
+    bucket, pfs = objects.create_bucket("master.replaced"), objects.pfs
+    put(objects, bucket, "a", b"file")
+    with pfs.blobs.session() as session:
+        entry = Entry("", Kind.FILE, session.put(b"below"), 5)
+        root = pfs.trees.edit(EMPTY, [Put("/a/b", entry)], session.put)
+        pfs.write(session, bucket.repo, bucket.branch, [AddTree(root, ("/a",))])
+    put(objects, bucket, "a/c", b"more")
+    assert [o.key for o in objects.list(bucket).objects] == ["a/b", "a/c"]
+
+
+def test_uploads_end_with_their_branch(objects: Objects) -> None:
+    """Whichever door deletes it, or its repo; a later one of the name has none."""
+    for branch in ("dev", "master"):
+        bucket = objects.create_bucket(f"{branch}.ended")
+        objects.create_upload(bucket, "x", Attributes())
+        if branch == "dev":
+            objects.pfs.delete_branch(bucket.at)
+        else:
+            objects.pfs.delete_repo(bucket.repo)
+        assert objects.uploads(objects.create_bucket(f"{branch}.ended")).uploads == []
 
 
 def test_a_copy_moves_no_bytes_across_repos(objects: Objects) -> None:

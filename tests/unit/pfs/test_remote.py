@@ -182,6 +182,7 @@ def test_every_name_of_a_bucket_leads_to_it() -> None:
         "gs://x@evil/key",
         "minio://host:9000",
         "wasb://x",
+        "wasb://box@localhost:80#x.blob.core.windows.net/k",
     ],
 )
 def test_what_is_no_url_of_an_allowed_scheme_is_refused(url: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pachybox.errors import InvalidArgument
 from pachybox.pps import scripts
-from pachybox.pps.scripts import Filter, render
+from pachybox.pps.scripts import Filter, Matcher, render
 
 
 def test_a_program_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +17,11 @@ def test_a_program_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
         assert chosen.keeps('{"n": 0}')
         with pytest.raises(InvalidArgument, match="runs for more than"):
             chosen.keeps('{"n": 1}')
+    with (
+        Matcher([r"(\w+\s?)*$"]) as matcher,
+        pytest.raises(InvalidArgument, match="expression runs for more than"),
+    ):
+        matcher.matches("a" * 40 + "!x" * 40 + "!")
     with pytest.raises(InvalidArgument, match="runs for more than"):
         render("std.foldl(function(a, b) a + b, std.range(1, 100000000), 0)", {})
 
@@ -48,3 +53,13 @@ def test_one_record_s_error_is_told_and_the_next_is_asked() -> None:
         assert not chosen.keeps('{"a": "x"}')
     with pytest.raises(InvalidArgument, match="longer than 1 MiB"):
         Filter(" " * (1 << 20) + ".")
+
+
+def test_texts_must_fit_every_pattern() -> None:
+    with Matcher(["^/a", r"\d"]) as matcher:
+        assert matcher.matches("/a1")
+        assert not matcher.matches("/a")
+        assert not matcher.matches("/b1\udcff")
+    for wrong in ("(", "a{99999999999}"):
+        with pytest.raises(InvalidArgument, match="the regular expression: "):
+            Matcher([wrong])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import time
+from typing import cast
+from urllib.parse import quote, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pachybox.api.http import Body, Request
 from pachybox.api.s3 import sigv2, sigv4
+from pachybox.api.s3.auth import Gate
+from pachybox.api.s3.errors import S3Error
 from tests.s3 import Signer, encoded
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -103,3 +108,31 @@ def test_canonical_forms_are_fixed_points(text: str) -> None:
     assert sigv4.canonical_path(path) == path
     query = sigv4.canonical_query(quote(text, safe="&="))
     assert sigv4.canonical_query(query) == query
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Amz-Signature", "é"),
+        ("X-Amz-SignedHeaders", "host;ж"),
+        ("X-Amz-Credential", "pachybox/{day}/ж/s3/aws4_request"),
+        ("X-Amz-Content-Sha256", "ж"),
+    ],
+)
+def test_addresses_that_say_anything_are_refused(name: str, value: str) -> None:
+    """What a presigned address says need not be what a header can say."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"pachybox/{stamp[:8]}/r/s3/aws4_request",
+        "X-Amz-Date": stamp,
+        "X-Amz-SignedHeaders": "host",
+        "X-Amz-Expires": "100",
+        "X-Amz-Signature": "0" * 64,
+        name: value.format(day=stamp[:8]),
+    }
+    body = cast(Body, None)
+    request = Request("GET", "/a/b", urlencode(query), 1, {"host": HOST}, body, local=False)
+    with pytest.raises(S3Error) as caught:
+        Gate("token", lambda headers, local: "").check(request, query, "")
+    assert caught.value.status in (400, 403)

@@ -198,8 +198,10 @@ class ProcessWorker:
         """See Worker.cancel."""
         with self._lock:
             numbers = [run.number for run in self._runs]
-        for number in numbers:
-            self._write(wire.pack_cancel(number))  # one that is gone is noticed by finish()
+        if numbers:
+            # At once: a worker that hears of the first alone may begin the second before it hears
+            # of that. One that is gone is noticed by finish().
+            self._write(b"".join(map(wire.pack_cancel, numbers)))
 
     def close(self) -> None:
         """See Worker.close."""

@@ -34,7 +34,7 @@ class Access:
             return OWNER
         if not token:
             raise Unauthenticated("no authentication token (try logging in)")
-        # perf: none; compared in constant time, so that a token cannot be guessed by its start
+        # in constant time, so that a token cannot be guessed by its start
         if not hmac.compare_digest(token.encode(), self.token.encode()):
             raise Unauthenticated(
                 "provided auth token is corrupted or has expired (try logging in again)"
@@ -43,11 +43,16 @@ class Access:
 
     def of_headers(self, headers: Mapping[str, str], local: bool) -> str:
         """``principal`` of a request by its headers: ``authn-token``, or a bearer token."""
-        token = headers.get("authn-token", "")
-        bearer = headers.get("authorization", "")
-        if not token and bearer[:7].lower() == "bearer ":
-            token = bearer[7:].strip()
-        return self.principal(token, local=local)
+        return self.principal(token_of(headers), local=local)
+
+
+def token_of(headers: Mapping[str, str]) -> str:
+    """The token that headers (lower-case names) show; empty when they show none."""
+    token = headers.get("authn-token", "")
+    bearer = headers.get("authorization", "")
+    if not token and bearer[:7].lower() == "bearer ":
+        token = bearer[7:].strip()
+    return token
 
 
 def require_closed(config: Config) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from pachybox.api import files_door, jsonschema, openapi, web_door
 from pachybox.api import metrics as metrics_page
+from pachybox.api.access import token_of
 from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
 from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
@@ -250,12 +251,8 @@ def _allow(request: Request, *methods: str) -> None:
 
 def _call(name: str, request: Request, response: Response, principal: str) -> Call:
     headers = request.headers
-    token = headers.get("authn-token", "")
-    bearer = headers.get("authorization", "")
-    if not token and bearer[:7].lower() == "bearer ":
-        token = bearer[7:].strip()
     call = Call(
-        name, Cancel(), principal, token, headers.get("pach-transaction", ""), headers,
+        name, Cancel(), principal, token_of(headers), headers.get("pach-transaction", ""), headers,
         request.local,
     )  # fmt: skip
     wire = response.wire

@@ -152,7 +152,7 @@ class Inbox(Iterator[Any]):
         except asyncio.CancelledError:
             self.end(Gone())
             raise
-        except Exception:
+        except Exception:  # whatever gRPC says: the handler must not wait for what never comes
             self.end(Gone())
 
     async def _room(self) -> None:

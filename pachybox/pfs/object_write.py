@@ -219,7 +219,7 @@ def apply(
     for op in ops:
         try:
             batch.take(ch, op)
-        except Exception as e:
+        except Exception as e:  # whatever refused it: its own caller gets it, the others go on
             op.error = e
     batch.settle()
     if not batch.done:

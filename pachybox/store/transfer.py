@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
 
@@ -64,40 +65,35 @@ class Watermark:
             return self._at
 
 
-class Hasher:
-    """Address and sums of a file that is being written, read back from the file.
+class Trailing(ABC):
+    """Reads a file that is being written, behind its writer.
 
-    follow() as it grows; then result(). A file that becomes large is hashed by a thread of
-    its own. stop() must be called in the end, after an error too.
+    follow() as it grows; then the subclass's last word. A file that becomes large is read by a
+    thread of its own. stop() must be called in the end, after an error too.
     """
 
-    def __init__(self, fd: int, *, threads: int = 1) -> None:
+    def __init__(self, fd: int, step: int, name: str) -> None:
+        """``step``: bytes taken at once, whole CHUNKs. ``name``: the thread's."""
         self._fd = fd
-        self._hash = blake3(max_threads=threads)
-        self._step = CHUNK if threads == 1 else 8 * CHUNK
-        self._sums: Sums[int] = array("Q")
+        self._step = step
+        self._name = name
         self._buffer = memoryview(b"")  # made once it is known how much is worth having
         self._at = 0
         self._mark = Watermark()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    @abstractmethod
+    def _take(self, data: memoryview) -> None:
+        """The next bytes: whole CHUNKs, but for the last."""
+
     def follow(self, written: int) -> None:
         """The file now has ``written`` bytes."""
         if self._thread is None and written >= THREAD_FROM:
-            self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         if self._thread is not None:
             self._mark.rise(written)
-
-    def result(self, size: int) -> tuple[Hash, Sums[int]]:
-        """The address and the sums of the whole file of ``size`` bytes."""
-        self._mark.rise(size)
-        self.stop()
-        if self._error is not None:
-            raise self._error
-        self._advance(size, final=True)
-        return Hash(self._hash.digest()), self._sums
 
     def stop(self) -> None:
         """End the thread, when there is one."""
@@ -106,11 +102,19 @@ class Hasher:
             self._thread.join()
             self._thread = None
 
+    def _catch_up(self, size: int) -> None:
+        """Take the rest of the whole file of ``size`` bytes. Raises what the thread met."""
+        self._mark.rise(size)
+        self.stop()
+        if self._error is not None:
+            raise self._error
+        self._advance(size, final=True)
+
     def _run(self) -> None:
         try:
             while (mark := self._mark.past(self._at + CHUNK - 1)) >= self._at + CHUNK:
                 self._advance(mark, final=False)
-        except BaseException as e:  # raised again by result(), in the thread that asks
+        except BaseException as e:  # raised again by _catch_up(), in the thread that asks
             self._error = e
 
     def _advance(self, to: int, *, final: bool) -> None:
@@ -124,67 +128,43 @@ class Hasher:
             n = _fill(self._fd, buffer[:wanted], self._at)
             if n < wanted:
                 raise Refused("a file became shorter while it was read", "try again")
-            self._hash.update(buffer[:n])
-            for at in range(0, n, CHUNK):
-                self._sums.append(xxhash.xxh3_64_intdigest(buffer[at : min(at + CHUNK, n)]))
+            self._take(buffer[:n])
             self._at += n
 
 
-class Follower:
-    """Feeds a file that is being written to digests, read back from the file by a thread.
+class Hasher(Trailing):
+    """Address and sums of a file that is being written, read back from the file: ``result``."""
 
-    follow() as it grows; then finish(). stop() must be called in the end, after an error too.
-    """
+    def __init__(self, fd: int, *, threads: int = 1) -> None:
+        super().__init__(fd, CHUNK if threads == 1 else 8 * CHUNK, "hash")
+        self._hash = blake3(max_threads=threads)
+        self._sums: Sums[int] = array("Q")
+
+    def result(self, size: int) -> tuple[Hash, Sums[int]]:
+        """The address and the sums of the whole file of ``size`` bytes."""
+        self._catch_up(size)
+        return Hash(self._hash.digest()), self._sums
+
+    def _take(self, data: memoryview) -> None:
+        self._hash.update(data)
+        for at in range(0, len(data), CHUNK):
+            self._sums.append(xxhash.xxh3_64_intdigest(data[at : at + CHUNK]))
+
+
+class Follower(Trailing):
+    """Feeds a file that is being written to digests, read back from the file: ``finish``."""
 
     def __init__(self, fd: int, updates: Sequence[Callable[[memoryview], object]]) -> None:
-        self._fd = fd
+        super().__init__(fd, CHUNK, "digest")
         self._updates = updates
-        self._buffer = memoryview(b"")
-        self._at = 0
-        self._mark = Watermark()
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-
-    def follow(self, written: int) -> None:
-        """The file now has ``written`` bytes."""
-        if self._thread is None and written >= THREAD_FROM:
-            self._thread = threading.Thread(target=self._run, name="digest", daemon=True)
-            self._thread.start()
-        if self._thread is not None:
-            self._mark.rise(written)
 
     def finish(self, size: int) -> None:
         """All digests have the whole file of ``size`` bytes on return."""
-        self._mark.rise(size)
-        self.stop()
-        if self._error is not None:
-            raise self._error
-        self._advance(size, final=True)
+        self._catch_up(size)
 
-    def stop(self) -> None:
-        """End the thread, when there is one."""
-        self._mark.finish()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def _run(self) -> None:
-        try:
-            while (mark := self._mark.past(self._at + CHUNK - 1)) >= self._at + CHUNK:
-                self._advance(mark, final=False)
-        except BaseException as e:  # raised again by finish(), in the thread that asks
-            self._error = e
-
-    def _advance(self, to: int, *, final: bool) -> None:
-        if not self._buffer:
-            self._buffer = memoryview(bytearray(CHUNK))
-        while to - self._at >= CHUNK or (final and self._at < to):
-            n = _fill(self._fd, self._buffer[: min(CHUNK, to - self._at)], self._at)
-            if n < min(CHUNK, to - self._at):
-                raise Refused("a file became shorter while it was read", "try again")
-            for update in self._updates:
-                update(self._buffer[:n])
-            self._at += n
+    def _take(self, data: memoryview) -> None:
+        for update in self._updates:
+            update(data)
 
 
 def _fill(fd: int, view: memoryview, offset: int) -> int:

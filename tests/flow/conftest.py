@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.boxes import RealBox
+from tests.s3 import S3
+
+_NUMBER = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +34,19 @@ def box(tmp_path: Path) -> Iterator[RealBox]:
 @pytest.fixture
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+@pytest.fixture(scope="module")
+def s3(shared_box: RealBox) -> Iterator[S3]:
+    """A raw S3 client of the module's box."""
+    client = S3.of(shared_box.client.status().address)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    """A new bucket."""
+    name = f"bucket{next(_NUMBER)}"
+    assert s3("PUT", f"/{name}").status == 200
+    return name

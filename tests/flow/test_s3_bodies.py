@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import socket
 import zlib
 from collections.abc import Iterator
@@ -16,22 +15,7 @@ from tests.boxes import RealBox, eventually
 from tests.s3 import S3, Answer, unsigned_chunks
 from tests.unit.api.house import Raw
 
-_NUMBER = itertools.count()
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def s3(shared_box: RealBox) -> Iterator[S3]:
-    client = S3.of(shared_box.client.status().address)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def bucket(s3: S3) -> str:
-    name = f"bodies{next(_NUMBER)}"
-    assert s3("PUT", f"/{name}").status == 200
-    return name
 
 
 def refused(answer: Answer, status: int, code: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from hashlib import md5
 from urllib.parse import unquote, unquote_to_bytes
@@ -12,22 +11,6 @@ import pytest
 
 from tests.boxes import RealBox
 from tests.s3 import S3, Answer
-
-_NUMBER = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def s3(shared_box: RealBox) -> Iterator[S3]:
-    client = S3.of(shared_box.client.status().address)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def bucket(s3: S3) -> str:
-    name = f"bucket{next(_NUMBER)}"
-    assert s3("PUT", f"/{name}").status == 200
-    return name
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pachybox.api import definitions
 from pachybox.api.definitions import auth, enterprise, license_
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
@@ -121,24 +122,13 @@ def get_activation_code(box: Box, request: Any, call: Call) -> Any:
     return enterprise.GetActivationCodeResponse(state=enterprise.State.Value("NONE"))
 
 
-@handles("enterprise_v2.API/Deactivate")
-def deactivate(box: Box, request: Any, call: Call) -> Any:
-    return enterprise.DeactivateResponse()
-
-
-@handles("enterprise_v2.API/Heartbeat")
-def heartbeat(box: Box, request: Any, call: Call) -> Any:
-    return enterprise.HeartbeatResponse()
-
-
-@handles("enterprise_v2.API/PauseStatus")
-def pause_status(box: Box, request: Any, call: Call) -> Any:
-    return enterprise.PauseStatusResponse()
-
-
-@handles("enterprise_v2.API/Unpause")
-def unpause(box: Box, request: Any, call: Call) -> Any:
-    return enterprise.UnpauseResponse()
+@_each("enterprise_v2.API", "Deactivate", "Heartbeat", "PauseStatus", "Unpause")
+@_each("license_v2.API", "DeleteAll", "ListClusters", "ListUserClusters")
+def nothing(box: Box, request: Any, call: Call) -> Any:
+    """The method's response with nothing in it."""
+    service, _, name = call.method.partition("/")
+    method = definitions.service(service).methods_by_name[name]
+    return definitions.message_class(method.output_type)()
 
 
 @_each("enterprise_v2.API", "Activate", "Pause")
@@ -155,21 +145,6 @@ def no_enterprise(box: Box, request: Any, call: Call) -> Any:
 @handles("license_v2.API/GetActivationCode")
 def get_license(box: Box, request: Any, call: Call) -> Any:
     return license_.GetActivationCodeResponse(state=enterprise.State.Value("NONE"))
-
-
-@handles("license_v2.API/DeleteAll")
-def delete_licenses(box: Box, request: Any, call: Call) -> Any:
-    return license_.DeleteAllResponse()
-
-
-@handles("license_v2.API/ListClusters")
-def list_clusters(box: Box, request: Any, call: Call) -> Any:
-    return license_.ListClustersResponse()
-
-
-@handles("license_v2.API/ListUserClusters")
-def list_user_clusters(box: Box, request: Any, call: Call) -> Any:
-    return license_.ListUserClustersResponse()
 
 
 @_each("license_v2.API", "Activate", "AddCluster", "DeleteCluster", "UpdateCluster", "Heartbeat")

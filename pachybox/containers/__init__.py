@@ -1,0 +1,1 @@
+"""podman, as the box and its tools use it: the engine, images, builds."""

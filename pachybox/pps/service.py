@@ -53,6 +53,7 @@ from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.spec import Spec, examine, load_input
 from pachybox.pps.spec import load as load_specs
+from pachybox.pps.trial import Trials
 
 
 class Pps:
@@ -78,6 +79,7 @@ class Pps:
         self.disk = DiskWatch(work, reserve)
         self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets, self.disk)
         self._images = images
+        self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
@@ -173,6 +175,10 @@ class Pps:
                 "leave transform.image out, or add --runner process to run its cmd on this "
                 "machine without the image",
             )
+
+    def _as_created(self, spec: Spec) -> None:
+        """Raise what creating or updating the pipeline would."""
+        self.put(spec, update=True, dry_run=True)
 
     def put(
         self,

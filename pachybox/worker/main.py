@@ -78,7 +78,9 @@ def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     chosen = identity.choose(user, may_switch=os.geteuid() == 0)
     level = seal["level"]
     try:
-        box = sandbox.prepare(level, str(spec.work_dir), seal["hide"], spec.files, chosen)
+        box = sandbox.prepare(
+            level, str(spec.work_dir), seal["hide"], spec.files, chosen, spec.mounts
+        )
     except OSError as e:
         raise Refused(
             f"cannot make the {level!r} sandbox of a worker: {e}",

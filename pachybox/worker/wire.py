@@ -66,9 +66,9 @@ class WorkerSpec:
 
     ``work_dir`` exists, belongs to this worker alone and lies on the store's file system;
     ``env`` is the part of the environment all datums share. ``files`` (path -> content) are
-    shown to user code alone, readable to it alone, and never touch a disk. With
-    ``datum_batching`` user code is started once and asks for each datum
-    (pachybox.worker.next).
+    shown to user code alone, readable to it alone, and never touch a disk. ``mounts`` (path ->
+    directory of the host) are shown read-only. With ``datum_batching`` user code is started once
+    and asks for each datum (pachybox.worker.next).
     """
 
     pipeline: str
@@ -78,6 +78,7 @@ class WorkerSpec:
     limits: Limits = Limits()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     datum_batching: bool = False
+    mounts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ def start(body: bytes) -> tuple[WorkerSpec, JSON]:
         Limits(**values["limits"]),
         {k: base64.b64decode(v) for k, v in values["files"].items()},
         values["datum_batching"],
+        values["mounts"],
     )
     return spec, message["seal"]
 

@@ -191,8 +191,10 @@ class Pps:
         """Create or update pipelines in one change; with a dry run among them, none."""
 
         def change(ch: Change) -> list[Made]:
-            made = [make(ch, spec, update=update, reprocess=reprocess) for spec in specs]
-            if dry_run or any(spec.dry_run for spec in specs):
+            dry = dry_run or any(spec.dry_run for spec in specs)
+            how = {"update": update, "reprocess": reprocess, "dry": dry}
+            made = [make(ch, spec, **how) for spec in specs]
+            if dry:
                 raise _DryRun(made)
             return made
 

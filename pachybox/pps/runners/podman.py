@@ -150,7 +150,7 @@ class PodmanRunner:
     def _program(self) -> Path:
         """The shim as every user can execute it."""
         fd = handover.handle()
-        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        path = Path(f"/proc/self/fd/{fd}").readlink()
         if stat.S_IMODE(path.stat().st_mode) & 0o005 == 0o005:
             return path
         copy = self._home / "run" / "shim"

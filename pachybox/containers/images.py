@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from pachybox.containers.credentials import Credential, fitting, of_files
@@ -269,6 +269,22 @@ class Images:
         except _Failed as e:
             trouble = tell(e.words, name, login=login is not None)
             raise trouble.pushed(name) from None
+
+    # ---- build
+
+    def build(
+        self, packed: IO[bytes], params: Mapping[str, str], *, timeout: float
+    ) -> Iterator[dict[str, Any]]:
+        """What podman says while it builds from an archive: lines with ``stream``, and with
+        ``error`` at the end when it failed. ``timeout`` bounds its silence, in seconds."""
+        how = {"content-type": "application/x-tar"}
+        answer = self._ask(
+            "POST", "/build", params=params, data=packed, headers=how, stream=True, timeout=timeout
+        )
+        try:
+            yield from _lines(answer)
+        except _Failed as e:
+            yield {"error": e.words}
 
     # ---- the wire
 

@@ -73,6 +73,11 @@ MESSAGES: dict[str, str] = {
         dry_run bool
         runner string
         project string
+        more SpecText *
+    """,
+    "SpecText": """
+        text string
+        source string
     """,
     "CreatedPipeline": """
         project string
@@ -90,6 +95,7 @@ MESSAGES: dict[str, str] = {
         source string
         project string
         runner string
+        more SpecText *
     """,
     "ValidatePipelinesResponse": """
         pipelines pps_v2.Pipeline *

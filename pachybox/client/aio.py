@@ -527,10 +527,13 @@ class AsyncClient(AsyncBase):
         reprocess: bool = False,
         dry_run: bool = False,
         runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        ``more`` has further texts, each with its source. All are made, or none, those that
+        others read before those that read them.
         """
         return await self._run(
             self._sync.create_pipelines,
@@ -540,6 +543,7 @@ class AsyncClient(AsyncBase):
             reprocess=reprocess,
             dry_run=dry_run,
             runner=runner,
+            more=more,
         )
 
     async def create_pipeline(
@@ -571,11 +575,18 @@ class AsyncClient(AsyncBase):
         )
 
     async def validate_pipelines(
-        self, spec: str | Json, *, source: str = "", runner: str = ""
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[str], list[str], list[str]]:
         """Check a spec without making anything: the names of the pipelines whose specs are
-        right, every problem there is, and the warnings."""
-        return await self._run(self._sync.validate_pipelines, spec, source=source, runner=runner)
+        right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
+        return await self._run(
+            self._sync.validate_pipelines, spec, source=source, runner=runner, more=more
+        )
 
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""

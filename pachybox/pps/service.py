@@ -51,8 +51,7 @@ from pachybox.pps.pipelines import Chosen
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
-from pachybox.pps.spec import Spec, examine, load_input
-from pachybox.pps.spec import load as load_specs
+from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
 
 
 class Pps:
@@ -96,14 +95,16 @@ class Pps:
         runner: str = "",
         alone: bool = False,
         heads: bool = False,
+        more: Sequence[Text] = (),
     ) -> tuple[list[Made], list[str]]:
-        """Create (or update) every pipeline of a text; returns what was made and warnings.
-        With ``alone`` the text must hold exactly one. ``heads``: see Spec.
+        """Create (or update) every pipeline of a text, and of ``more``; returns what was made and
+        warnings. With ``alone`` there must be exactly one. ``heads``: see Spec.
 
-        All or none: they are one change, in order, so that a spec may read the output of one
-        before it. Raises InvalidArgument naming source, line and field.
+        All or none: they are one change, in an order in which each spec may read the outputs of
+        the others. Raises InvalidArgument naming source, line and field.
         """
-        specs = [replace(s, heads=heads) for s in self.specs(text, source, project=project)]
+        texts = (Text(text, source), *more)
+        specs = [replace(s, heads=heads) for s in self.specs(texts, project=project)]
         if alone and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
         for spec in specs:
@@ -112,12 +113,12 @@ class Pps:
         return made, [warning for spec in specs for warning in spec.warnings]
 
     def validate(
-        self, text: str, source: str, *, project: str, runner: str = ""
+        self, texts: Sequence[Text], *, project: str, runner: str = ""
     ) -> tuple[list[Pipeline], list[str], list[str]]:
-        """What ``create`` would say of a text, without making anything: the pipelines of the
+        """What ``create`` would say of texts, without making anything: the pipelines of the
         specs that are right, every problem, and the warnings."""
-        specs, found = examine(
-            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
+        specs, found = examine_all(
+            texts, default_project=project, defaults=defaults.of(self.pfs.meta)
         )
         warnings = [warning for spec in specs for warning in spec.warnings]
         for spec in specs:
@@ -132,11 +133,10 @@ class Pps:
                 found.append(str(e))
         return [spec.pipeline for spec in specs], found, warnings
 
-    def specs(self, text: str, source: str, *, project: str) -> list[Spec]:
-        """The checked specs of a text, the defaults that were set laid under them."""
-        return load_specs(
-            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
-        )
+    def specs(self, texts: Sequence[Text], *, project: str) -> list[Spec]:
+        """The checked specs of texts, the defaults that were set laid under them; those that
+        others read come first."""
+        return load_all(texts, default_project=project, defaults=defaults.of(self.pfs.meta))
 
     def set_defaults(
         self, project: str, text: str, *, regenerate: bool, reprocess: bool, dry_run: bool

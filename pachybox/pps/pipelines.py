@@ -56,6 +56,8 @@ def put_pipeline(
     *,
     update: bool,
     reprocess: bool,
+    runner: str = "",
+    image_pin: str = "",
 ) -> PipelineRecord:
     """Create a pipeline, or with ``update`` make its next version (or create it).
 
@@ -76,6 +78,7 @@ def put_pipeline(
     else:
         _end_jobs(ch, pipeline, "pipeline has been updated")
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
+    record = replace(record, runner=runner, image_pin=image_pin)
     _save_version(ch, record)
     if old is not None and old.spec["output_branch"] != spec["output_branch"]:
         _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), NONE)
@@ -104,6 +107,8 @@ def _save_version(ch: Change, record: PipelineRecord) -> None:
             record.salt,
             ch.now,
             record.spec_commit,
+            record.runner,
+            record.image_pin,
         ),
     )
 

@@ -252,6 +252,8 @@ class Pps:
             record.created,
             version.created,
             version.spec_commit,
+            version.runner,
+            version.image_pin,
         )
 
     def list_pipelines(self, projects: Sequence[str] = ()) -> list[PipelineRecord]:

@@ -133,7 +133,7 @@ class Stage:
             return
         presenter = Presenter(
             self._shop.pfs,
-            Way.of(self._shop.pool.runner.presents),
+            Way.of(self._shop.pool.runner_of(pipeline).presents),
             planner.empty_inputs(spec),
             roots=sample.roots,
         )
@@ -165,7 +165,19 @@ class Stage:
             return replace(self._found, spec=made)
         now, state = utc_now(), PipelineState.RUNNING
         return PipelineRecord(
-            self._spec.pipeline, 1, made, "", "", state, "", False, now, now, new_commit_id()
+            self._spec.pipeline,
+            1,
+            made,
+            "",
+            "",
+            state,
+            "",
+            False,
+            now,
+            now,
+            new_commit_id(),
+            self._spec.runner,
+            self._spec.image_pin,
         )
 
     # ---- datums

@@ -9,7 +9,7 @@ wait for each other. To be rid of them all::
 * ``busybox``: a static busybox and its applets, users ``root``, ``nobody`` and ``app`` (1000)
 * ``odd``: the same with an entrypoint, a command, a user, a working directory and variables
 * ``static``: no shell; users, and a wordcount in C (examples/languages) as ``/bin/wordcount``
-* ``scratch``: that program as ``/wordcount`` and nothing else at all
+* ``scratch``: that program as ``/usr/bin/wordcount`` and nothing else at all
 * ``python``: this interpreter's standard library and pip below ``/usr/local``, on busybox
 """
 
@@ -46,7 +46,6 @@ USERS = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
 USERS += "app:x:1000:1000::/home/app:/bin/sh\n"
 GROUPS = "root:x:0:\nnogroup:x:65534:\napp:x:1000:\nstaff:x:50:app\n"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ULIMIT = 16384
 LEFT_OUT = {"test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 LEFT_OUT |= {"dist-packages", "EXTERNALLY-MANAGED"}
 
@@ -114,8 +113,9 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
 def ulimits() -> list[str]:
     """Options of ``podman run`` within our hard limits: what podman asks for may be above them."""
     kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    pids = int(Path("/proc/sys/kernel/pid_max").read_text())  # podman has no more itself
     hard = {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
-    return [f"--ulimit={name}={min(most, ULIMIT)}" for name, most in hard.items() if most > 0]
+    return [f"--ulimit={name}={min(most, pids)}" for name, most in hard.items() if most > 0]
 
 
 @functools.cache
@@ -181,7 +181,7 @@ def static_image() -> str:
 
 @pytest.fixture(scope="session")
 def scratch_image() -> str:
-    """One file, ``/wordcount``: the tag."""
+    """One file, ``/usr/bin/wordcount``: the tag."""
     return image("scratch")
 
 
@@ -229,7 +229,7 @@ def _static() -> Recipe:
 
 
 def _scratch() -> Recipe:
-    return Recipe("scratch", [Entry("wordcount", source=static(WORDCOUNT))])
+    return Recipe("scratch", [Entry("usr/bin/wordcount", source=static(WORDCOUNT))])
 
 
 def _python() -> Recipe:

@@ -1,7 +1,8 @@
-/* wordcount INPUT OUTPUT: how often each word stands in INPUT, as lines "count word".
+/* wordcount OUT: how often each word stands in the file that $texts names, as lines "count word"
+ * in a file of the same name in the folder OUT.
  *
- * A word is a run of ASCII letters, in lower case; lines are in the order of the words. It needs
- * no C library at run time when it is linked statically, so an image of it holds it alone. */
+ * A word is a run of ASCII letters, in lower case; lines are in the order of the words. Linked
+ * statically it needs no C library beside it, so its image holds it alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +17,22 @@ static int fail(const char *name) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: wordcount INPUT OUTPUT\n");
+  const char *input = getenv("texts");
+  if (argc != 2 || !input || !strrchr(input, '/')) {
+    fprintf(stderr, "usage: texts=/FOLDER/FILE wordcount OUT\n");
     return 2;
   }
-  FILE *in = fopen(argv[1], "r");
-  if (!in || fseek(in, 0, SEEK_END)) return fail(argv[1]);
+  char output[4096];
+  snprintf(output, sizeof output, "%s%s", argv[1], strrchr(input, '/'));
+
+  FILE *in = fopen(input, "r");
+  if (!in || fseek(in, 0, SEEK_END)) return fail(input);
   long size = ftell(in);
   rewind(in);
   /* a text of n bytes has at most (n + 1) / 2 words */
   char *text = malloc((size_t)size + 1), **words = malloc(sizeof *words * ((size_t)size / 2 + 1));
   if (!text || !words) return fail("memory");
-  if (fread(text, 1, (size_t)size, in) != (size_t)size) return fail(argv[1]);
+  if (fread(text, 1, (size_t)size, in) != (size_t)size) return fail(input);
   fclose(in);
 
   size_t count = 0;
@@ -46,11 +51,11 @@ int main(int argc, char **argv) {
   }
   qsort(words, count, sizeof *words, by_word);
 
-  FILE *out = fopen(argv[2], "w");
-  if (!out) return fail(argv[2]);
+  FILE *out = fopen(output, "w");
+  if (!out) return fail(output);
   for (size_t i = 0, same; i < count; i += same) {
     for (same = 1; i + same < count && !strcmp(words[i], words[i + same]); same++) continue;
     fprintf(out, "%zu %s\n", same, words[i]);
   }
-  return fclose(out) ? fail(argv[2]) : 0;
+  return fclose(out) ? fail(output) : 0;
 }

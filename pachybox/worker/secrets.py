@@ -29,7 +29,8 @@ def refuse_without_mounts(files: Mapping[str, bytes]) -> None:
 
 
 def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
-    """Make ``files`` appear in the sandbox that is being made at ``root``.
+    """Make ``files`` appear in the sandbox that is being made at ``root``, or with an empty
+    ``root`` in the container whose mounts these are.
 
     Raises Refused naming a path that cannot be made.
     """
@@ -48,12 +49,16 @@ def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
 
 def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
     top = "/" + folder.split("/")[1]
-    if folder == top and os.path.lexists(root + top):
+    if root and folder == top and os.path.lexists(root + top):
         raise Refused(f"cannot show a secret in {folder}: it would hide all of it", _REMEDY)
     if top in ("/pfs", "/proc", "/sys", "/dev", "/.pachybox"):
         raise Refused(f"cannot show a secret in {folder}: {top} is made by the box", _REMEDY)
     if not os.path.isdir(root + folder):
-        if os.path.lexists(root + top) and os.stat(root + top).st_dev != os.stat(root).st_dev:
+        if (
+            root
+            and os.path.lexists(root + top)
+            and os.stat(root + top).st_dev != os.stat(root).st_dev
+        ):
             raise Refused(
                 f"cannot show a secret in {folder}: there is no such directory",
                 f"make it (mkdir -p {folder}), or {_REMEDY}",

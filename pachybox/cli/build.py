@@ -10,7 +10,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -246,6 +245,8 @@ def _say(line: str) -> None:
 @contextmanager
 def _engine() -> Iterator[Engine]:
     """podman: by the service of the box on this machine where there is one, which is quicker."""
+    import tempfile
+
     from pachybox.config import default_home
     from pachybox.containers.engine import Engine, unusable
 

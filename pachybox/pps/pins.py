@@ -21,7 +21,7 @@ from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
 from pachybox.errors import NotFound, NotReady, PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
-from pachybox.model.ids import CommitId, Pipeline
+from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs

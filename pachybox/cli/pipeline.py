@@ -20,6 +20,7 @@ from pachybox.cli.command import (
     whole,
 )
 from pachybox.cli.output import note, state
+from pachybox.cli.source_build import expanded
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import arguments, sources
 from pachybox.client.pipeline_values import PipelineInfo
@@ -49,7 +50,12 @@ def _refuse_unbuilt(args: Args) -> None:
 
 def _make(app: App, args: Args, *, update: bool) -> None:
     _refuse_unbuilt(args)
-    first, *more = sources(app, args)
+    given = sources(app, args)
+    if not args.dry_run:
+        given = expanded(app, args, given, update=update)
+    if not given:
+        return
+    first, *more = given
     box = app.box(Pipelines)
     made, warnings = box.create_pipelines(
         first.text,

@@ -572,6 +572,7 @@ class AsyncClient(AsyncBase):
             image=image,
             update=update,
             reprocess=reprocess,
+            **spec,
         )
 
     async def validate_pipelines(
@@ -655,6 +656,68 @@ class AsyncClient(AsyncBase):
     async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""
         return await self._run(self._sync.rerun_pipeline, pipeline, reprocess=reprocess)
+
+    async def build_pipeline(
+        self,
+        spec: Json,
+        folder: str | os.PathLike[str] = ".",
+        *,
+        update: bool = False,
+        reprocess: bool = False,
+        runner: str = "",
+    ) -> CreatedPipeline:
+        """Make a pipeline whose ``transform.build`` names its source, relative to ``folder``.
+
+        With ``update`` change it; nothing is uploaded, built or run again that did not change.
+        ``reprocess`` builds again too.
+
+        >>> box.build_pipeline({"pipeline": {"name": "edges"},
+        ...     "transform": {"build": {"language": "python", "path": "edges"}},
+        ...     "input": {"pfs": {"repo": "images", "glob": "/*"}}})
+        """
+        return await self._run(
+            self._sync.build_pipeline,
+            spec,
+            folder,
+            update=update,
+            reprocess=reprocess,
+            runner=runner,
+        )
+
+    async def create_python_pipeline(
+        self,
+        path: str | os.PathLike[str],
+        input: object = None,
+        pipeline_name: str | None = None,
+        image_pull_secrets: Sequence[str] | None = None,
+        debug: bool | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[object] | None = None,
+        image: str | None = None,
+        update: bool = False,
+        **pipeline_kwargs: object,
+    ) -> CreatedPipeline:
+        """Make a pipeline of a directory with a main.py, or of one Python file.
+
+        The packages of its requirements.txt (else pyproject.toml) are built once for each change
+        of that list. ``input`` is an object as in specs; without one the code has one datum and
+        its source alone. The name defaults to the last element of ``path``, without ``.py``.
+        Without ``image`` it runs on this machine; with one, which needs python3 and pip, in that.
+        ``pipeline_kwargs`` are the other fields of a spec, ``reprocess`` and ``runner``.
+        """
+        return await self._run(
+            self._sync.create_python_pipeline,
+            path,
+            input,
+            pipeline_name,
+            image_pull_secrets,
+            debug,
+            env,
+            secrets,
+            image,
+            update,
+            **pipeline_kwargs,
+        )
 
     async def cluster_defaults(self) -> Json:
         """The defaults of every pipeline: ``{"createPipelineRequest": {...}}``."""

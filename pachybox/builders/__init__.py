@@ -59,9 +59,7 @@ _HERE = Path(__file__).parent
 BUILDERS: Mapping[str, Builder] = {
     builder.language: builder
     for builder in (
-        Builder(
-            "python", _HERE / "python", "main.py", "docker.io/library/python:3", python.needs
-        ),
+        Builder("python", _HERE / "python", "main.py", "docker.io/library/python:3", python.needs),
         Builder("shell", _HERE / "shell", "main.sh", "docker.io/library/alpine:3", own=True),
     )
 }

@@ -20,7 +20,7 @@ from pachybox.model.ids import DEFAULT_PROJECT, CommitId, Job, Pipeline
 from pachybox.model.pps import DatumState, Stats
 from pachybox.pfs.write import AddTree
 from pachybox.pps.datums import DatumInfo
-from pachybox.pps.spec import Spec
+from pachybox.pps.spec import Spec, Text
 from pachybox.pps.trial_stage import Kept
 from pachybox.pps.trial_values import (
     Ask,
@@ -76,7 +76,7 @@ def _one(box: Box, request: Any, text: str, wanted: str = "") -> Spec:
     """A spec of a text: that of the pipeline named, or the only one."""
     source = request.source or "the spec"
     project = request.project or DEFAULT_PROJECT
-    specs = box.pps.specs(text, source, project=project)
+    specs = box.pps.specs([Text(text, source)], project=project)
     found = [s for s in specs if not wanted or wanted in (str(s.pipeline), s.pipeline.name)]
     if len(found) == 1:
         return found[0]

@@ -29,7 +29,7 @@ class ImageMissing(NotFound):
     rate, unknown, disk, unreachable, other.
     """
 
-    def __init__(self, message: str, hint: str, reason: str = "absent") -> None:
+    def __init__(self, message: str, hint: str = "", reason: str = "absent") -> None:
         super().__init__(message, hint)
         self.reason = reason
 
@@ -37,7 +37,7 @@ class ImageMissing(NotFound):
 class PushRefused(Refused):
     """An image was not taken by a registry. ``reason`` as with ImageMissing."""
 
-    def __init__(self, message: str, hint: str, reason: str) -> None:
+    def __init__(self, message: str, hint: str = "", reason: str = "other") -> None:
         super().__init__(message, hint)
         self.reason = reason
 

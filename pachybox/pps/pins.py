@@ -25,9 +25,9 @@ from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.pps import pipelines
+from pachybox.pps import jobs, pipelines
 from pachybox.pps.runners.base import Finding
-from pachybox.pps.secrets import Secrets
+from pachybox.pps.secrets import Secrets, pull_secrets
 
 log = logging.getLogger("pachybox.images")
 
@@ -44,6 +44,15 @@ def has_image(record: PipelineRecord) -> bool:
 def reference(spec: Mapping[str, Any]) -> str:
     """The name of a spec's image; "" without one."""
     return str((spec.get("transform") or {}).get("image") or "")
+
+
+def logins(secrets: Secrets, spec: Mapping[str, Any]) -> list[Credential]:
+    """What image_pull_secrets of a spec hold. Raises NotFound when one is not there,
+    InvalidArgument when it holds no logins, else as Secrets.values."""
+    found = []
+    for name in pull_secrets(spec):
+        found += of_secret(name, secrets.inspect(name).type, secrets.values(name))
+    return found
 
 
 @dataclass
@@ -109,7 +118,7 @@ class Pins:
         Raises InvalidArgument when it is no name, NotFound when there is no secret of a name in
         image_pull_secrets.
         """
-        for name in _pull_secrets(spec):
+        for name in pull_secrets(spec):
             if not self._secrets.exists(name):
                 raise NotFound(
                     f"secret {name}, named in transform.image_pull_secrets, not found",
@@ -240,7 +249,7 @@ class Pins:
 
     def _pull(self, one: _Awaited) -> None:
         try:
-            credentials = self._credentials(one.record.spec)
+            credentials = logins(self._secrets, one.record.spec)
             self._images.ensure(one.image, one.record.image_pin, credentials)
         except PachyboxError as e:
             one.why, one.state = str(e), PipelineState.CRASHING
@@ -251,13 +260,6 @@ class Pins:
             one.pulling = False
             with self._wake:
                 self._wake.notify_all()
-
-    def _credentials(self, spec: Mapping[str, Any]) -> list[Credential]:
-        found = []
-        for name in _pull_secrets(spec):
-            kind = self._secrets.inspect(name).type
-            found += of_secret(name, kind, self._secrets.values(name))
-        return found
 
     # ---- what the records say
 
@@ -295,15 +297,10 @@ class Pins:
                 (now.pipeline.project, now.pipeline.name),
                 also=lambda j: j.job.pipeline == now.pipeline and not j.state.terminal,
             ):
-                if not job.state.computed and job.reason != why:
-                    ch.tx.put(JOBS, replace(job, reason=why))
+                jobs.wait(ch, job.job, why)
             return True
 
         return self._pfs.change(change)
-
-
-def _pull_secrets(spec: Mapping[str, Any]) -> list[str]:
-    return list((spec.get("transform") or {}).get("image_pull_secrets") or ())
 
 
 def _pullable(one: _Awaited) -> bool:

@@ -281,8 +281,13 @@ def _uses(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def named(spec: Mapping[str, Any]) -> set[str]:
-    """The names of the secrets a spec uses."""
-    return {name for name, _ in _uses(spec)}
+    """The names of the secrets a spec uses, those that log in to registries among them."""
+    return {name for name, _ in _uses(spec)} | set(pull_secrets(spec))
+
+
+def pull_secrets(spec: Mapping[str, Any]) -> list[str]:
+    """The names of the secrets that log in to the registry of a spec's image."""
+    return list((spec.get("transform") or {}).get("image_pull_secrets") or ())
 
 
 def check(tx: Tx, spec: Mapping[str, Any]) -> None:

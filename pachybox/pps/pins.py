@@ -14,20 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from pachybox.containers.credentials import Credential, of_secret
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
-from pachybox.errors import NotFound, NotReady, PachyboxError
+from pachybox.errors import NotReady, PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
+from pachybox.pps.placement import in_container
 from pachybox.pps.runners.base import Finding
-from pachybox.pps.secrets import Secrets, pull_secrets
+from pachybox.pps.secrets import Secrets
 
 log = logging.getLogger("pachybox.images")
 
@@ -38,21 +39,12 @@ _PULL_AGAIN_S = (10.0, 300.0)  # after a pull that failed; doubled each time, up
 
 def has_image(record: PipelineRecord) -> bool:
     """Whether a pipeline runs in a container of its image."""
-    return record.runner == "podman" and bool(reference(record.spec))
+    return in_container(record) and bool(reference(record.spec))
 
 
 def reference(spec: Mapping[str, Any]) -> str:
     """The name of a spec's image; "" without one."""
     return str((spec.get("transform") or {}).get("image") or "")
-
-
-def logins(secrets: Secrets, spec: Mapping[str, Any]) -> list[Credential]:
-    """What image_pull_secrets of a spec hold. Raises NotFound when one is not there,
-    InvalidArgument when it holds no logins, else as Secrets.values."""
-    found = []
-    for name in pull_secrets(spec):
-        found += of_secret(name, secrets.inspect(name).type, secrets.values(name))
-    return found
 
 
 @dataclass
@@ -79,13 +71,13 @@ class Pins:
         pfs: Pfs,
         images: Images,
         secrets: Secrets,
-        arrived: Callable[[Pipeline], None] = lambda _: None,
+        arrived: Callable[[Pipeline], None],
     ) -> None:
         """``arrived`` is told of a pipeline whose jobs need wait no longer; must be quick."""
         self._pfs = pfs
         self._images = images
         self._secrets = secrets
-        self.arrived = arrived
+        self._arrived = arrived
         self._wake = threading.Condition()
         self._awaited: dict[Pipeline, _Awaited] = {}
         self._stopping = False
@@ -110,24 +102,6 @@ class Pins:
             self._thread.join()
 
     # ---- what others ask
-
-    def pin(self, spec: Mapping[str, Any]) -> str:
-        """The pin of a spec that is about to be made: of the image that its name leads to on this
-        machine now, "" when it leads nowhere (it is then waited for).
-
-        Raises InvalidArgument when it is no name, NotFound when there is no secret of a name in
-        image_pull_secrets.
-        """
-        for name in pull_secrets(spec):
-            if not self._secrets.exists(name):
-                raise NotFound(
-                    f"secret {name}, named in transform.image_pull_secrets, not found",
-                    "make it: create secret -f FILE",
-                )
-        try:
-            return self._images.find(reference(spec)).pin
-        except (ImageMissing, NotReady):
-            return ""
 
     def lacking(self, record: PipelineRecord) -> str | None:
         """Why a pipeline version cannot run for want of its image; None when it can, as far as
@@ -249,8 +223,9 @@ class Pins:
 
     def _pull(self, one: _Awaited) -> None:
         try:
-            credentials = logins(self._secrets, one.record.spec)
-            self._images.ensure(one.image, one.record.image_pin, credentials)
+            spec = one.record.spec
+            logins = partial(self._secrets.logins, spec)
+            self._images.ensure(reference(spec), one.record.image_pin, logins)
         except PachyboxError as e:
             one.why, one.state = str(e), PipelineState.CRASHING
             one.pull_at = time.monotonic() + one.pause_s
@@ -278,7 +253,7 @@ class Pins:
         if self._record(one, state, "", one.record.image_pin or image.pin):
             log.info("image found pipeline=%s id=%s", one.record.pipeline, image.id)
         self._forget(one)
-        self.arrived(one.record.pipeline)
+        self._arrived(one.record.pipeline)
 
     def _record(self, one: _Awaited, state: PipelineState, why: str, pin: str) -> bool:
         def change(ch: Change) -> bool:

@@ -355,7 +355,7 @@ def _provenance(
     picked: dict[Branch, CommitRecord] = {}
     for one in chosen:
         ch.commit(one.commit.commit.repo, one.commit.commit.id)  # still there?
-        branch = _chosen_branch(pipeline, found.inputs, one)
+        branch = chosen_branch(pipeline, found.inputs, one)
         if branch in picked:
             raise InvalidArgument(
                 f"two commits of one input branch: {one.commit.commit} and "
@@ -378,7 +378,7 @@ def _provenance(
     return tuple(made)
 
 
-def _chosen_branch(pipeline: Pipeline, inputs: Sequence[Branch], chosen: Chosen) -> Branch:
+def chosen_branch(pipeline: Pipeline, inputs: Sequence[Branch], chosen: Chosen) -> Branch:
     """The input branch that a chosen commit stands for."""
     commit = chosen.commit
     near = {branch.name: branch for branch in inputs if branch.repo == commit.commit.repo}

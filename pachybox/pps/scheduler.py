@@ -26,6 +26,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.pins import Pins
+from pachybox.pps.placement import Containers
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
@@ -61,18 +62,18 @@ class Scheduler:
         slots: int,
         secrets: Secrets,
         disk: DiskWatch,
-        pins: Pins | None = None,
+        containers: Containers | None = None,
     ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once.
-        ``disk`` is closed by ``stop``. ``pins`` knows which pipelines wait for their images; it is
-        started and stopped here."""
+        ``runner`` is for pipelines without an image, ``containers`` for the others. ``disk`` is
+        closed by ``stop``."""
         self._pfs = pfs
         self._slots = Slots(slots)
-        self.pool = WorkerPool(runner, work, secrets)
+        self.pool = WorkerPool(runner, work, secrets, containers)
         self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
-        self._pins = pins
-        if pins is not None:
-            pins.arrived = self._arrived
+        self.pins: Pins | None = None  # which pipelines wait for their images
+        if containers is not None:
+            self.pins = Pins(pfs, containers.images, secrets, self._arrived)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
@@ -108,8 +109,8 @@ class Scheduler:
             ]
         for one in idle:  # killed after its last job, before it was put to standby
             self._pfs.change_later(lambda ch, p=one.pipeline: pipelines.set_to_standby(ch, p))  # type: ignore[misc]
-        if self._pins is not None:
-            self._pins.start()
+        if self.pins is not None:
+            self.pins.start()
         self._thread.start()
 
     def _add(self, job: Job) -> None:
@@ -140,8 +141,8 @@ class Scheduler:
             self._stopping = True
             running = list(self._running.values())
             self._wake.notify_all()
-        if self._pins is not None:
-            self._pins.stop()
+        if self.pins is not None:
+            self.pins.stop()
         for one in running:
             one.run.cancel()
         for one in running:
@@ -158,8 +159,8 @@ class Scheduler:
         for pipeline, made in staged.get(PIPELINES, {}).items():
             record = made if isinstance(made, PipelineRecord) else None
             self._outdated(pipeline, record)
-            if self._pins is not None and record is not None:
-                self._pins.changed(record)
+            if self.pins is not None and record is not None:
+                self.pins.changed(record)
         if not changed and COMMITS not in staged and PIPELINES not in staged:
             return
         moved = staged.get(COMMITS, {})
@@ -293,9 +294,9 @@ class Scheduler:
             reason = f"inputs failed: {', '.join(failed)}"
             self._pfs.change(lambda ch: jobs.fail(ch, job, JobState.UNRUNNABLE, reason))
             return
-        if self._pins is not None and (why := self._pins.lacking(pipeline)):
+        if self.pins is not None and (why := self.pins.lacking(pipeline)):
             self._await_image(record, job.pipeline, why)
-            if not self._pins.lacking(pipeline):  # race: it came before it was waited for
+            if not self.pins.lacking(pipeline):  # race: it came before it was waited for
                 self._arrived(job.pipeline)
             return
         if isinstance(before, ServiceRun):
@@ -354,10 +355,10 @@ class Scheduler:
 
     def _lost(self, run: JobRun | ServiceRun, error: ImageMissing) -> None:
         """The image is gone, so no worker starts: the job goes on when it is there again."""
-        if self._pins is None:
+        if self.pins is None:
             self._failed(run, str(error))
         else:
-            self._pins.lost(run.pipeline, error)
+            self.pins.lost(run.pipeline, error)
 
     def _failed(self, run: JobRun | ServiceRun, reason: str) -> None:
         """The job itself could not go on (no runner, input content damaged, disk full)."""

@@ -83,7 +83,9 @@ def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     chosen = identity.choose(user, may_switch=os.geteuid() == 0)
     level = seal["level"]
     try:
-        box = sandbox.prepare(level, str(spec.work_dir), seal["hide"], spec.files, chosen)
+        box = sandbox.prepare(
+            level, str(spec.work_dir), seal["hide"], spec.files, chosen, spec.mounts
+        )
     except OSError as e:
         raise Refused(
             f"cannot make the {level!r} sandbox of a worker: {e}",
@@ -103,7 +105,7 @@ def _hand_over_in(given: wire.JSON, spec: wire.WorkerSpec) -> NoReturn:
     bench = Bench(spec, box, where.identity, environment(None, where.env))
     handover.handle()  # while its file can be reached
     try:
-        joined = container.join(where, spec.files)
+        joined = container.join(where, spec.files, spec.mounts)
     except OSError as e:
         raise Refused(
             f"cannot enter the container: {e}", "`pachybox doctor` says what this machine allows"

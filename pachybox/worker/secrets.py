@@ -47,12 +47,17 @@ def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
         _fill(folder, content, root, owner)
 
 
-def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
+def make_folder(folder: str, root: str, what: str, remedy: str) -> None:
+    """Make the directory ``folder`` in the sandbox at ``root``, unless the machine has it.
+
+    Raises Refused where nothing can be shown: in what the box makes, over a directory at the
+    top, below one of the machine's where there is none of that name.
+    """
     top = "/" + folder.split("/")[1]
     if root and folder == top and os.path.lexists(root + top):
-        raise Refused(f"cannot show a secret in {folder}: it would hide all of it", _REMEDY)
+        raise Refused(f"cannot show {what} in {folder}: it would hide all of it", remedy)
     if top in ("/pfs", "/proc", "/sys", "/dev", "/.pachybox"):
-        raise Refused(f"cannot show a secret in {folder}: {top} is made by the box", _REMEDY)
+        raise Refused(f"cannot show {what} in {folder}: {top} is made by the box", remedy)
     if not os.path.isdir(root + folder):
         if (
             root
@@ -60,12 +65,16 @@ def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | 
             and os.stat(root + top).st_dev != os.stat(root).st_dev
         ):
             raise Refused(
-                f"cannot show a secret in {folder}: there is no such directory",
-                f"make it (mkdir -p {folder}), or {_REMEDY}",
+                f"cannot show {what} in {folder}: there is no such directory",
+                f"make it (mkdir -p {folder}), or {remedy}",
             )
         os.makedirs(root + folder, 0o755, exist_ok=True)
     if os.path.realpath(root + folder) != root + folder:
-        raise Refused(f"cannot show a secret in {folder}: a symbolic link leads there", _REMEDY)
+        raise Refused(f"cannot show {what} in {folder}: a symbolic link leads there", remedy)
+
+
+def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
+    make_folder(folder, root, "a secret", _REMEDY)
     room = sum((len(content) | 4095) + 1 for content in files.values()) + (64 << 10)
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     kernel.mount("tmpfs", root + folder, "tmpfs", flags, f"mode=755,size={room}")

@@ -72,6 +72,7 @@ class WorkerSpec:
     ``datum_batching`` user code is started once and asks for each datum
     (pachybox.worker.next). ``image`` is the id of the image in whose container it runs, "" for
     none; the transform's cmd and working_dir are then whole already, with what the image says.
+    ``mounts`` (path -> directory of the host) are shown read-only.
     """
 
     pipeline: str
@@ -82,6 +83,7 @@ class WorkerSpec:
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     datum_batching: bool = False
     image: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def start(body: bytes) -> tuple[WorkerSpec, JSON]:
         Limits(**values["limits"]),
         {k: base64.b64decode(v) for k, v in values["files"].items()},
         values["datum_batching"],
+        mounts=values["mounts"],
     )
     return spec, message["seal"]
 

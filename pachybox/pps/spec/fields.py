@@ -272,13 +272,12 @@ _TRANSFORM = (
         "`Containerfile` or `Dockerfile`",
     ),
     Field(
-        "transform.build", _OBJECT, "1.11-1.13", _LATER, "run source code without an image",
-        refusal="this version of pachybox builds no images",
-        instead="remove it and name a program of this machine in transform.cmd",
+        "transform.build", _OBJECT, "1.11-1.13", _BUILT,
+        "run source code without an image, see docs/build-pipelines.md", by_presence=True,
     ),
-    Field("transform.build.path", _STR, "1.11-1.13", _LATER, "directory of the source"),
-    Field("transform.build.language", _STR, "1.11-1.13", _LATER, "`python` or `go`"),
-    Field("transform.build.image", _STR, "1.11-1.13", _LATER, "builder image"),
+    Field("transform.build.path", _STR, "1.11-1.13", _BUILT, "directory of the source", "`.`"),
+    Field("transform.build.language", _STR, "1.11-1.13", _BUILT, "`python` or `shell`"),
+    Field("transform.build.image", _STR, "1.11-1.13", _BUILT, "builder image, without language"),
     Field(
         "transform.memory_volume", _BOOL, "2.4+", _BUILT,
         "/pfs in memory: nothing to turn on, small inputs are there anyway",

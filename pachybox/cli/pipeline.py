@@ -22,6 +22,7 @@ from pachybox.cli.command import (
     whole,
 )
 from pachybox.cli.output import note, state
+from pachybox.cli.source_build import expanded
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import SpecText, arguments, sources
 from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
@@ -61,6 +62,10 @@ def _make(app: App, args: Args, *, update: bool) -> None:
         put(plan.texts(), dry_run=True)
         plan.make()
         texts = plan.texts()
+    if not args.dry_run:
+        texts = expanded(app, args, texts, update=update)
+    if not texts:
+        return
     made, warnings = put(texts, dry_run=args.dry_run)
     for warning in warnings:
         note(f"warning: {warning}")

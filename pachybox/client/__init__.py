@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
+    from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
         SecretInfo,
     )
     from pachybox.client.progress import Bar
+    from pachybox.client.python_pipelines import (
+        create_python_pipeline,
+        parse_dict_pipeline_spec,
+        parse_json_pipeline_spec,
+        put_files,
+    )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
     from pachybox.client.sync import Client
@@ -71,7 +78,14 @@ _WHERE = {
         "PipelineInfo",
         "SecretInfo",
     ),
+    "pachybox.client.functions": ("FunctionPipeline", "pipeline"),
     "pachybox.client.progress": ("Bar",),
+    "pachybox.client.python_pipelines": (
+        "create_python_pipeline",
+        "parse_dict_pipeline_spec",
+        "parse_json_pipeline_spec",
+        "put_files",
+    ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
     "pachybox.client.sync": ("Client",),
@@ -123,6 +137,7 @@ __all__ = [
     "Exhausted",
     "FileChange",
     "FileInfo",
+    "FunctionPipeline",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",
@@ -150,6 +165,11 @@ __all__ = [
     "TrialPlan",
     "Unauthenticated",
     "Unreachable",
+    "create_python_pipeline",
+    "parse_dict_pipeline_spec",
+    "parse_json_pipeline_spec",
+    "pipeline",
+    "put_files",
 ]
 
 

@@ -159,6 +159,7 @@ class Stage:
         """The pipeline that the spec would make."""
         made = dict(self._spec.canonical)
         made["transform"] = transform = dict(made["transform"])
+        made["datum_tries"] = 1  # who looks on wants to see the first failure, and at once
         if place and not transform.get("working_dir"):
             transform["working_dir"] = place
         if self._found is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -61,6 +61,19 @@ class _Awaited:
     @property
     def image(self) -> str:
         return reference(self.record.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The image of a pipeline version. ``id`` and ``digests`` are what it is pinned to, "" and ()
+    before it is; ``size`` is in bytes. ``missing`` says why it is not here, and what brings it."""
+
+    record: PipelineRecord
+    image: str
+    id: str
+    digests: tuple[str, ...]
+    size: int = 0
+    missing: str = ""
 
 
 class Pins:
@@ -124,21 +137,35 @@ class Pins:
         log.warning("image missing pipeline=%s error=%s", record.pipeline, error)
         self._await(record, str(error), PipelineState.CRASHING)
 
-    def findings(self) -> list[Finding]:
-        """What doctor says: which pipelines lack their image, and what brings it."""
+    def all(self, projects: Sequence[str] = ()) -> Iterator[Pinned]:
+        """The images of all pipelines that have one (of the projects named; none: all), by the
+        pipelines' names. Raises what Engine.client raises."""
         records = [r for r in self._pfs.meta.all(PIPELINES) if has_image(r)]
-        found = []
-        for record in sorted(records, key=lambda r: str(r.pipeline)):
+        for record in sorted(records, key=lambda r: r.pipeline):
+            if projects and record.pipeline.project not in projects:
+                continue
+            image = reference(record.spec)
+            id_, *digests = record.image_pin.split() or ("",)
+            pinned = Pinned(record, image, id_, tuple(digests))
             try:
-                self._images.find(reference(record.spec), record.image_pin)
+                yield replace(pinned, size=self._images.find(image, record.image_pin).size)
             except ImageMissing as e:
-                why = self.lacking(record)
-                detail, remedy = (why, "") if why and not record.image_pin else (e.message, e.hint)
-                found.append(Finding(f"image of {record.pipeline}", "warn", detail, remedy))
-            except PachyboxError:
-                return []  # podman does not answer, of which others speak
-        if records and not found:
-            found.append(Finding("images", "ok", f"those of {len(records)} pipelines are here"))
+                yield replace(pinned, missing=self.lacking(record) or str(e))
+
+    def findings(self) -> Sequence[Finding]:
+        """What doctor says: which pipelines lack their image, and what brings it."""
+        try:
+            images = tuple(self.all())
+        except PachyboxError:
+            return ()  # podman does not answer, of which others speak
+        found = []
+        for one in images:
+            if one.missing:
+                detail, _, remedy = one.missing.partition("; ")
+                where = f"image of {one.record.pipeline}"
+                found.append(Finding(where, "warn", detail, remedy))
+        if images and not found:
+            found.append(Finding("images", "ok", f"those of {len(images)} pipelines are here"))
         return found
 
     # ---- waiting

@@ -19,7 +19,7 @@ from typing import Any
 
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
-from pachybox.errors import NotReady, PachyboxError
+from pachybox.errors import PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
@@ -33,6 +33,7 @@ from pachybox.pps.secrets import Secrets
 log = logging.getLogger("pachybox.images")
 
 _LOOK_S = 1.0  # between two looks whether an image has come
+_SHARE = 10  # looking takes a tenth of the time at most
 _CHECK_S = 30.0  # between two looks whether one has gone
 _PULL_AGAIN_S = (10.0, 300.0)  # after a pull that failed; doubled each time, up to
 
@@ -186,8 +187,10 @@ class Pins:
                 waiting = list(self._awaited.values())
                 if self._stopping:
                     return
+            began = time.monotonic()
             for one in waiting:
                 self._guarded(self._look, one)
+            pause = max(_LOOK_S, _SHARE * (time.monotonic() - began))
             if time.monotonic() - checked > _CHECK_S:
                 checked = time.monotonic()
                 self._guarded(self._check)
@@ -196,7 +199,7 @@ class Pins:
                     return
                 seen = {id(one) for one in waiting}
                 if all(id(one) in seen for one in self._awaited.values()):
-                    self._wake.wait(_LOOK_S if self._awaited else _CHECK_S)
+                    self._wake.wait(pause if self._awaited else _CHECK_S)
 
     @staticmethod
     def _guarded(work: Callable[..., None], *args: object) -> None:
@@ -237,8 +240,8 @@ class Pins:
                     self._images.find(reference(record.spec), record.image_pin)
                 except ImageMissing as e:
                     self.lost(record, e)
-                except NotReady:
-                    return
+                except PachyboxError:
+                    return  # podman does not answer
 
     # ---- pulling
 

@@ -119,6 +119,11 @@ def test_a_version_runs_the_image_that_its_name_led_to(
     create(shared_box, "pinned", name)
     put(shared_box, "c")
     assert said(shared_box, "pinned") == "two\nc"
+    spec = json.loads(shared_box.client.extract_pipeline("pinned"))
+    tag(made[0], name)
+    spec["reprocessOnCodeChange"] = True
+    shared_box.client.create_pipelines(json.dumps(spec), update=True)
+    assert said(shared_box, "pinned") == "one\nc"
 
 
 def test_a_pipeline_waits_for_an_image_that_is_not_here(

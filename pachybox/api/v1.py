@@ -217,6 +217,16 @@ MESSAGES: dict[str, str] = {
     """,
     "SaveTrialRequest": "trial string",
     "SaveTrialResponse": "fileset string",
+    "ListImageRequest": "projects string *",
+    "ImageInfo": """
+        pipeline pps_v2.Pipeline
+        version int64
+        image string
+        id string
+        digests string *
+        size_bytes int64
+        missing string
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -245,6 +255,7 @@ METHODS = """
     OpenTrial OpenTrialRequest TrialEvent stream
     RunTrial RunTrialRequest RunTrialResponse
     SaveTrial SaveTrialRequest SaveTrialResponse
+    ListImage ListImageRequest ImageInfo stream
 """
 
 _DEPENDENCIES = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, project
 from pachybox.cli.output import Painted, note
-from pachybox.cli.spec_source import arguments, sources
+from pachybox.cli.spec_source import SpecText, arguments, sources
 from pachybox.client.pipeline_values import FieldChange, PipelineDifference
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import NotFound
@@ -18,7 +19,7 @@ DIFFERENT = 3
 
 
 def _run(app: App, args: Args) -> int:
-    first, *more = sources(app, args)
+    (first, *more), sourced = _with_source(app, args, sources(app, args))
     box = app.box(Pipelines)
     found = box.diff_pipelines(
         first.text,
@@ -38,12 +39,12 @@ def _run(app: App, args: Args) -> int:
             continue
         for warning in one.warnings:
             note(f"warning: {warning}")
-        differs = differs or bool(one.changes or one.datums_run)
+        differs = differs or bool(one.changes or one.datums_run or sourced.get(full))
         if app.output.form:
             app.output.raw(one.raw)
         else:
             above = [other.pipeline for other in running if one.pipeline in other.downstream]
-            _show(app, args, one, above)
+            _show(app, args, one, [*sourced.get(full, ()), *_above(above)])
             app.output.out.flush()
         if one.datums_run:
             running.append(one)
@@ -52,8 +53,45 @@ def _run(app: App, args: Args) -> int:
     return DIFFERENT if differs and args.exit_code else 0
 
 
-def _show(app: App, args: Args, one: PipelineDifference, above: Sequence[str]) -> None:
-    """One pipeline for people; ``above`` are those with datums to run whose output it reads."""
+def _with_source(
+    app: App, args: Args, given: list[SpecText]
+) -> tuple[list[SpecText], dict[str, list[str]]]:
+    """The specs with ``transform.build`` as an update would rewrite them, where the box has the
+    pipeline already, and what is to be said of their source, by full name."""
+    from pachybox.cli.documents import documents
+    from pachybox.client.build_pipelines import Builds
+    from pachybox.client.build_plan import Plan, asks
+
+    made, remarks = [], {}
+    for one in given:
+        found = documents(one.text) if "build" in one.text else None
+        changed = False
+        for number, document in enumerate(found or ()):
+            if not (isinstance(document, dict) and asks(document)):
+                continue
+            plan = Plan.of(document, one.folder, runner=args.runner or "")
+            full = plan.pipeline if "/" in plan.pipeline else f"{app.project}/{plan.pipeline}"
+            try:
+                head = app.box(Builds).inspect_commit(f"{plan.repo}@master")
+            except NotFound:
+                remarks[full] = ["its source would be uploaded and built"]
+                continue
+            assert found is not None
+            found[number], changed = plan.document, True
+            if head.description != f"source sha256:{plan.source.digest()}":
+                remarks[full] = ["its source changes: every datum runs once it is uploaded"]
+        made.append(replace(one, text=json.dumps(found)) if changed else one)
+    return made, remarks
+
+
+def _above(names: Sequence[str]) -> Iterator[str]:
+    """What to say of pipelines with datums to run whose output is read."""
+    if names:
+        yield f"reads {', '.join(names)}, whose new output may bring more datums"
+
+
+def _show(app: App, args: Args, one: PipelineDifference, notes: Sequence[str]) -> None:
+    """One pipeline for people; ``notes`` are what the box does not know."""
     out = app.output
     fate = f"version {one.version} -> {one.version + 1}" if one.version else "new"
     changes = one.user_changes if args.user_spec else one.changes
@@ -68,7 +106,7 @@ def _show(app: App, args: Args, one: PipelineDifference, above: Sequence[str]) -
         colour = "dim" if default and not one.version else {"-": "red", "+": "green"}[sign]
         text = f"  {sign} {path.ljust(width)}  {value}{'  (default)' * default}"
         out.line(out.paint(Painted.of(text, colour), text))
-    for line in _work(one, above):
+    for line in _work(one, notes):
         out.line(f"  {line}")
 
 
@@ -85,7 +123,7 @@ def _value(text: str) -> str:
     return text if text.isprintable() else json.dumps(json.loads(text))
 
 
-def _work(one: PipelineDifference, above: Sequence[str]) -> Iterator[str]:
+def _work(one: PipelineDifference, notes: Sequence[str]) -> Iterator[str]:
     if one.job:
         again = one.datums_run - one.datums_new
         parts = [f"{again} again" * bool(again), f"{one.datums_new} new" * bool(one.datums_new)]
@@ -96,9 +134,7 @@ def _work(one: PipelineDifference, above: Sequence[str]) -> Iterator[str]:
         yield f"datums: {run}, {kept} kept{gone}"
     else:
         yield "datums: no job yet"
-    yield from (f"note: {remark}" for remark in one.remarks)
-    if above:
-        yield f"note: reads {', '.join(above)}, whose new output may bring more datums"
+    yield from (f"note: {remark}" for remark in (*one.remarks, *notes))
     if one.datums_run and one.downstream:
         yield f"then: {', '.join(one.downstream)}"
 

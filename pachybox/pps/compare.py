@@ -78,7 +78,11 @@ def difference(pfs: Pfs, spec: Spec, made: Made, *, reprocess: bool) -> Differen
         found,
         changes(user_old, user_new),
         work,
-        [*(_why(old, made.spec, found, reprocess=reprocess) if old else ()), *remarks],
+        [
+            *(_why(old, made.spec, found, reprocess=reprocess) if old else ()),
+            *(_where(old, spec) if old else ()),
+            *remarks,
+        ],
         _downstream(pfs, made),
         spec.warnings,
     )
@@ -118,6 +122,15 @@ def _why(
         yield "output_branch changes: outputs are put together on a branch of their own"
     elif "output_merge" in tops:
         yield "output_merge changes: outputs are put together again"
+
+
+def _where(old: PipelineRecord, spec: Spec) -> Iterator[str]:
+    """What of the place where datums run is not in the spec."""
+    if old.runner != spec.runner:
+        yield f"it would run by {spec.runner}, not by {old.runner}"
+    pins = (old.image_pin, spec.image_pin)
+    if all(pins) and pins[0] != pins[1] and old.spec["transform"].get("image") == spec.image:
+        yield f"{spec.image} is another image now: {pins[1][:19]}, not {pins[0][:19]}"
 
 
 # ---- the plan

@@ -154,3 +154,23 @@ def test_a_new_dag(run: Run, filled: RealBox) -> None:
     assert first.endswith("datums: 6 run (6 new), 0 kept\n")
     assert second_.endswith("datums: no job yet\n  note: first@master has no data yet\n")
     assert not {"first", "second"} & {p.name for p in filled.client.list_pipeline()}
+
+
+def test_source_code_of_a_directory_is_compared(run: Run, filled: RealBox) -> None:
+    """A spec with ``transform.build`` is compared as the update would rewrite it."""
+    Path("code").mkdir()
+    Path("code/run.sh").write_text("echo one > /pfs/out/$PACH_DATUM_ID\n")
+    build = {"transform": {"build": {"language": "shell", "path": "code"}}}
+    Path("s.json").write_text(json.dumps(spec("built") | build))
+    assert "note: its source would be uploaded and built" in succeeded(
+        run("diff pipeline -f s.json")
+    )
+    succeeded(run("create pipeline -f s.json"))
+    filled.client.wait_commit("built@master")
+    assert succeeded(run("diff pipeline -f s.json --exit-code")) == (
+        "built: version 1, no difference\n  datums: none run, 6 kept\n"
+    )
+    Path("code/run.sh").write_text("echo two > /pfs/out/$PACH_DATUM_ID\n")
+    changed = run("diff pipeline -f s.json --exit-code")
+    assert "note: its source changes: every datum runs" in changed.out
+    assert changed.status == 3

@@ -99,7 +99,8 @@ class Placement:
 
 
 def _require_cmd(spec: Spec, why: str) -> None:
-    if not spec.canonical.get("transform", {}).get("cmd"):
+    transform = spec.canonical.get("transform", {})
+    if not transform.get("cmd") and "build" not in transform:  # which brings a cmd of its own
         raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
 
 

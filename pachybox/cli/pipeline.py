@@ -330,13 +330,19 @@ COMMANDS = {
             "create pipeline -f specs/",
             "create pipeline -f github.com/acme/vision/specs/edges.json@v1.2",
             "create pipeline --jsonnet edges.jsonnet --arg src=images",
+            "create pipeline -f edges.json --build",
+            "create pipeline -f edges.json --build --push-images --registry ghcr.io/me",
         ),
         _WHERE,
     ),
     "update pipeline": Command(
         _updated,
         _update,
-        ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
+        (
+            "update pipeline -f edges.json",
+            "update pipeline -f edges.json --reprocess",
+            "update pipeline -f edges.json --build",
+        ),
         "Results of datums that did not change are kept, unless --reprocess.\n\n" + _WHERE,
     ),
     "validate pipeline": Command(

@@ -112,17 +112,21 @@ class Images:
     # ---- pull
 
     def ensure(
-        self, reference: str, pinned: str = "", credentials: Sequence[Credential] = ()
+        self,
+        reference: str,
+        pinned: str = "",
+        logins: Callable[[], Sequence[Credential]] = tuple,
     ) -> Image:
-        """``find``, else ``pull``: the very image that is pinned, or what the name means now."""
+        """``find``, else ``pull``: the very image that is pinned, or what the name means now.
+        ``logins`` is asked when it comes to a pull; raises what that raises, too."""
         try:
             return self.find(reference, pinned)
         except ImageMissing as missing:
             if is_id(reference) or parse(reference).only_here:
                 raise
             if not pinned:
-                return self.pull(reference, credentials)
-            image = self._pull_pinned(reference, pinned, credentials)
+                return self.pull(reference, logins())
+            image = self._pull_pinned(reference, pinned, logins())
             if image is None:
                 raise missing from None
             return image

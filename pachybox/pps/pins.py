@@ -14,18 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from pachybox.containers.credentials import Credential, of_secret
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
-from pachybox.errors import NotFound, NotReady, PachyboxError
+from pachybox.errors import NotReady, PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.pps import pipelines
+from pachybox.pps import jobs, pipelines
+from pachybox.pps.placement import in_container
 from pachybox.pps.runners.base import Finding
 from pachybox.pps.secrets import Secrets
 
@@ -38,7 +39,7 @@ _PULL_AGAIN_S = (10.0, 300.0)  # after a pull that failed; doubled each time, up
 
 def has_image(record: PipelineRecord) -> bool:
     """Whether a pipeline runs in a container of its image."""
-    return record.runner == "podman" and bool(reference(record.spec))
+    return in_container(record) and bool(reference(record.spec))
 
 
 def reference(spec: Mapping[str, Any]) -> str:
@@ -70,13 +71,13 @@ class Pins:
         pfs: Pfs,
         images: Images,
         secrets: Secrets,
-        arrived: Callable[[Pipeline], None] = lambda _: None,
+        arrived: Callable[[Pipeline], None],
     ) -> None:
         """``arrived`` is told of a pipeline whose jobs need wait no longer; must be quick."""
         self._pfs = pfs
         self._images = images
         self._secrets = secrets
-        self.arrived = arrived
+        self._arrived = arrived
         self._wake = threading.Condition()
         self._awaited: dict[Pipeline, _Awaited] = {}
         self._stopping = False
@@ -101,24 +102,6 @@ class Pins:
             self._thread.join()
 
     # ---- what others ask
-
-    def pin(self, spec: Mapping[str, Any]) -> str:
-        """The pin of a spec that is about to be made: of the image that its name leads to on this
-        machine now, "" when it leads nowhere (it is then waited for).
-
-        Raises InvalidArgument when it is no name, NotFound when there is no secret of a name in
-        image_pull_secrets.
-        """
-        for name in _pull_secrets(spec):
-            if not self._secrets.exists(name):
-                raise NotFound(
-                    f"secret {name}, named in transform.image_pull_secrets, not found",
-                    "make it: create secret -f FILE",
-                )
-        try:
-            return self._images.find(reference(spec)).pin
-        except (ImageMissing, NotReady):
-            return ""
 
     def lacking(self, record: PipelineRecord) -> str | None:
         """Why a pipeline version cannot run for want of its image; None when it can, as far as
@@ -240,8 +223,9 @@ class Pins:
 
     def _pull(self, one: _Awaited) -> None:
         try:
-            credentials = self._credentials(one.record.spec)
-            self._images.ensure(one.image, one.record.image_pin, credentials)
+            spec = one.record.spec
+            logins = partial(self._secrets.logins, spec)
+            self._images.ensure(reference(spec), one.record.image_pin, logins)
         except PachyboxError as e:
             one.why, one.state = str(e), PipelineState.CRASHING
             one.pull_at = time.monotonic() + one.pause_s
@@ -251,13 +235,6 @@ class Pins:
             one.pulling = False
             with self._wake:
                 self._wake.notify_all()
-
-    def _credentials(self, spec: Mapping[str, Any]) -> list[Credential]:
-        found = []
-        for name in _pull_secrets(spec):
-            kind = self._secrets.inspect(name).type
-            found += of_secret(name, kind, self._secrets.values(name))
-        return found
 
     # ---- what the records say
 
@@ -276,7 +253,7 @@ class Pins:
         if self._record(one, state, "", one.record.image_pin or image.pin):
             log.info("image found pipeline=%s id=%s", one.record.pipeline, image.id)
         self._forget(one)
-        self.arrived(one.record.pipeline)
+        self._arrived(one.record.pipeline)
 
     def _record(self, one: _Awaited, state: PipelineState, why: str, pin: str) -> bool:
         def change(ch: Change) -> bool:
@@ -295,15 +272,10 @@ class Pins:
                 (now.pipeline.project, now.pipeline.name),
                 also=lambda j: j.job.pipeline == now.pipeline and not j.state.terminal,
             ):
-                if not job.state.computed and job.reason != why:
-                    ch.tx.put(JOBS, replace(job, reason=why))
+                jobs.wait(ch, job.job, why)
             return True
 
         return self._pfs.change(change)
-
-
-def _pull_secrets(spec: Mapping[str, Any]) -> list[str]:
-    return list((spec.get("transform") or {}).get("image_pull_secrets") or ())
 
 
 def _pullable(one: _Awaited) -> bool:

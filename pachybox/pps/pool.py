@@ -135,7 +135,7 @@ class WorkerPool:
                 f"pipeline {pipeline.pipeline} runs in containers, and this box has none",
                 "update it with --runner process, or let the box use podman",
             )
-        return self.containers.image(pipeline)
+        return self.containers.image(pipeline, lambda: self._secrets.logins(pipeline.spec))
 
     def _spec(
         self, pipeline: PipelineRecord, folder: Path, port: int, image: Image | None

@@ -39,7 +39,8 @@ def batch(sealed: Lab) -> Lab:
 
 def start(lab: Lab, body: str, **transform: Any) -> Worker:
     code = _LIBRARY + _LOOP.format(body=textwrap.indent(body, "    ").strip())
-    cmd = (sys.executable if not lab.rootless else "/usr/bin/python3", "-c", code)
+    python = sys.executable if not lab.rootless else "/usr/bin/python3"
+    cmd = ("python3" if lab.image else python, "-c", code)
     return lab.start(Transform(cmd, **transform), datum_batching=True)
 
 

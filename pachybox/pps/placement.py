@@ -94,7 +94,8 @@ class Placement:
 
 
 def _require_cmd(spec: Spec, why: str) -> None:
-    if not spec.canonical.get("transform", {}).get("cmd"):
+    transform = spec.canonical.get("transform", {})
+    if not (transform.get("cmd") or transform.get("build")):  # what is built knows what to run
         raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
 
 

@@ -230,6 +230,40 @@ def test_a_client_that_is_killed_leaves_nothing(dev: Dev, words: RealBox, here: 
     assert not sleeps("4321")
 
 
+BUILD = """\
+pipeline: {name: shout}
+input: {pfs: {repo: words, glob: "/*"}}
+transform: {build: {language: shell, path: code}}
+"""
+
+
+def test_source_that_is_built(words: RealBox, here: Path) -> None:
+    """Built once for each change of what building reads; applied with its source committed."""
+    (here / "shout.yaml").write_text(BUILD)
+    (here / "code").mkdir()
+    main, build = here / "code" / "main.sh", here / "code" / "build.sh"
+    main.write_text('cat /pfs/build/sign; tr a-z A-Z < "$words" > /pfs/out/$(basename "$words")')
+    build.write_text("echo building; echo '!' > /pfs/out/sign")
+    dev = Dev(words, here, "shout.yaml")
+    try:
+        shown = dev.until("3 ok")
+        assert "shout_build: 1 datum\n" in shown
+        assert any(line.endswith("| building\n") for line in shown)
+        assert "shout: 3 of 10 datums\n" in shown
+        assert "  /w0 | !\n" in shown
+        dev.until("after the save") if "watching" not in "".join(dev.lines) else None
+        build.write_text("echo again; echo '?' > /pfs/out/sign")
+        assert "  /w6 | ?\n" in dev.until("after the save")
+        dev.key("a")
+        dev.until("made pipeline shout, version 1")
+        words.client.wait_commit("shout@master")
+        assert words.client.get_file("shout_source@master:/main.sh").startswith(b"cat")
+        dev.key("r")
+        assert len([line for line in dev.until("after the save") if "ok " in line]) == 3
+    finally:
+        dev.close()
+
+
 def sleeps(seconds: str) -> bool:
     """Whether a ``sleep`` of that length runs on this machine."""
     wanted = f"sleep\0{seconds}\0".encode()

@@ -231,13 +231,21 @@ class Stage:
         return jobs[0].datums if jobs else None
 
     def _tell(self, lines: JobLog, datums: Mapping[str, Datum], present: Hash | None) -> None:
-        """What is new: the lines first, among which are all of the datums that have ended."""
+        """What is new: of each datum that has ended its lines, which are all there, and its end;
+        then the lines of those that run."""
         ended = [self._done.popleft() for _ in range(len(self._done))]
+        said: dict[str, list[Line]] = {}
         for line in lines.new_lines():
             if line.user:
-                self._emit(Line(self._number, line.datum, line.time, line.message))
+                told = Line(self._number, line.datum, line.time, line.message)
+                said.setdefault(line.datum, []).append(told)
         for outcome in ended:
+            for told in said.pop(outcome.id, ()):
+                self._emit(told)
             self._emit(self._ended(outcome, datums[outcome.id], present))
+        for left in said.values():
+            for told in left:
+                self._emit(told)
 
     def _ended(self, outcome: Outcome, datum: Datum, present: Hash | None) -> Tried:
         pfs = self._shop.pfs

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import images
 from tests.boxes import RealBox, eventually
 from tests.flow.shell import Run, refused, runner, succeeded
 
@@ -260,6 +261,44 @@ def test_source_that_is_built(words: RealBox, here: Path) -> None:
         assert words.client.get_file("shout_source@master:/main.sh").startswith(b"cat")
         dev.key("r")
         assert len([line for line in dev.until("after the save") if "ok " in line]) == 3
+    finally:
+        dev.close()
+
+
+IN_IMAGE = """\
+pipeline: {{name: odd}}
+input: {{pfs: {{repo: words, glob: "/*"}}}}
+transform: {{image: "{image}", cmd: [sh, main.sh]}}
+"""
+
+
+def test_a_container_goes_on_with_the_saved_source(
+    words: RealBox, here: Path, odd_image: str
+) -> None:
+    """The source is shown over the image's WORKDIR, as the image's user, in one container."""
+    (here / "odd.yaml").write_text(IN_IMAGE.format(image=odd_image))
+    main = here / "src" / "main.sh"
+    main.write_text("echo $(pwd) $(id -un) $GREETING; touch x")
+    label = f"label=org.pachybox.home={words.home}"
+    dev = Dev(words, here, "odd.yaml", "--src", "src")
+
+    def containers() -> str:
+        return images.run("ps", "--all", "--quiet", "--filter", label).stdout
+
+    try:
+        shown = dev.until("3 failed")
+        assert "odd: 3 of 10 datums, source at /srv\n" in shown
+        assert "  /w0 | /srv app hello\n" in shown
+        one = containers()
+        assert len(one.split()) == 1
+        main.write_text("echo saved; cp $words /pfs/out/")
+        assert "  /w3 | saved\n" in dev.until("after the save")
+        main.write_text("echo asleep; sleep 600")
+        dev.until("asleep")
+        assert containers() == one
+        dev.end(signal.SIGKILL)
+        eventually(lambda: not containers(), "the container is gone")
+        eventually(lambda: nothing_left(words), "the session is gone")
     finally:
         dev.close()
 

@@ -100,7 +100,7 @@ class Placement:
 
 def _require_cmd(spec: Spec, why: str) -> None:
     transform = spec.canonical.get("transform", {})
-    if not transform.get("cmd") and "build" not in transform:  # which brings a cmd of its own
+    if not (transform.get("cmd") or transform.get("build")):  # what is built knows what to run
         raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
 
 

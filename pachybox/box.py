@@ -165,6 +165,7 @@ class Box:
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
+        self.pps.trials.stop()
         self.pps.scheduler.stop()
         self.egresser.stop()
         if self._janitor.is_alive():

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pachybox.cli.app import App
+from pachybox.cli.build import Plan, asked
+from pachybox.cli.build import arguments as build_arguments
 from pachybox.cli.command import (
     Args,
     Command,
@@ -22,17 +24,13 @@ from pachybox.cli.command import (
 from pachybox.cli.output import note, state
 from pachybox.cli.source_build import expanded
 from pachybox.cli.spec import input_text
-from pachybox.cli.spec_source import arguments, sources
-from pachybox.client.pipeline_values import PipelineInfo
+from pachybox.cli.spec_source import SpecText, arguments, sources
+from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
 from pachybox.client.pipelines import Pipelines
-from pachybox.errors import InvalidArgument, Unimplemented
+from pachybox.errors import InvalidArgument
 
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 _STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
-_UNBUILT = {
-    "build": ("--build", "build the image yourself and name it in transform.image"),
-    "push_images": ("--push-images", "push the image yourself and name it in transform.image"),
-}
 _WHERE = """\
 All pipelines of one call are made, or none; those that others read are made first. A directory
 gives its files *.json, *.yaml, *.yml and *.jsonnet (rendered with --arg), not those below it. A
@@ -42,30 +40,33 @@ path in a Git repository is one of
 where @REF is a branch, tag or commit, by default the newest commit of the main branch."""
 
 
-def _refuse_unbuilt(args: Args) -> None:
-    for name, (what, instead) in _UNBUILT.items():
-        if getattr(args, name, None):
-            raise Unimplemented(f"{what} is not built", instead)
-
-
 def _make(app: App, args: Args, *, update: bool) -> None:
-    _refuse_unbuilt(args)
-    given = sources(app, args)
-    if not args.dry_run:
-        given = expanded(app, args, given, update=update)
-    if not given:
-        return
-    first, *more = given
+    build = asked(args)
+    texts = sources(app, args)
     box = app.box(Pipelines)
-    made, warnings = box.create_pipelines(
-        first.text,
-        source=first.source,
-        update=update,
-        reprocess=getattr(args, "reprocess", False),
-        dry_run=args.dry_run,
-        runner=args.runner or "",
-        more=[(one.text, one.source) for one in more],
-    )
+
+    def put(texts: list[SpecText], *, dry_run: bool) -> tuple[list[CreatedPipeline], list[str]]:
+        first, *more = texts
+        return box.create_pipelines(
+            first.text,
+            source=first.source,
+            update=update,
+            reprocess=getattr(args, "reprocess", False),
+            dry_run=dry_run,
+            runner=args.runner or "",
+            more=[(one.text, one.source) for one in more],
+        )
+
+    if build:  # what is wrong with the specs is said before minutes of building
+        plan = Plan(args, texts)
+        put(plan.texts(), dry_run=True)
+        plan.make()
+        texts = plan.texts()
+    if not args.dry_run:
+        texts = expanded(app, args, texts, update=update)
+    if not texts:
+        return
+    made, warnings = put(texts, dry_run=args.dry_run)
     for warning in warnings:
         note(f"warning: {warning}")
     if args.dry_run:
@@ -263,10 +264,7 @@ def _spec_file(parser: Parser) -> None:
     arguments(parser)
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
     _runner(parser)
-    flag(parser, "-b", "--build", help="not built")
-    flag(parser, "-p", "--push-images", help="not built")
-    parser.add_argument("-r", "--registry", metavar="NAME", help="goes with --push-images")
-    parser.add_argument("-u", "--username", metavar="NAME", help="goes with --push-images")
+    build_arguments(parser)
     project(parser)
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
 

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
     from pachybox.client.sync import Client
+    from pachybox.client.trial_values import (
+        OutputChange,
+        OutputDifference,
+        TrialDatum,
+        TrialEnd,
+        TrialEvent,
+        TrialLine,
+        TrialPlan,
+    )
     from pachybox.client.upload import Put
     from pachybox.client.values import (
         BranchInfo,
@@ -80,6 +89,15 @@ _WHERE = {
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
     "pachybox.client.sync": ("Client",),
+    "pachybox.client.trial_values": (
+        "OutputChange",
+        "OutputDifference",
+        "TrialDatum",
+        "TrialEnd",
+        "TrialEvent",
+        "TrialLine",
+        "TrialPlan",
+    ),
     "pachybox.client.upload": ("Put",),
     "pachybox.client.values": (
         "BranchInfo",
@@ -127,6 +145,8 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OpenCommit",
+    "OutputChange",
+    "OutputDifference",
     "PachyboxError",
     "PipelineInfo",
     "ProjectInfo",
@@ -138,6 +158,11 @@ __all__ = [
     "SecretInfo",
     "Stream",
     "Transaction",
+    "TrialDatum",
+    "TrialEnd",
+    "TrialEvent",
+    "TrialLine",
+    "TrialPlan",
     "Unauthenticated",
     "Unreachable",
     "create_python_pipeline",

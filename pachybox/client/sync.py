@@ -14,6 +14,7 @@ from pachybox.client.metadata import Metadata
 from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
+from pachybox.client.trials import Trials
 
 
 class Client(
@@ -29,6 +30,7 @@ class Client(
     Defaults,
     Jobs,
     Datums,
+    Trials,
     Secrets,
     Box,
     Metadata,

@@ -50,6 +50,8 @@ def make(
         spec.user_text,
         update=update or spec.update,
         reprocess=reprocess or spec.reprocess,
+        runner=spec.runner,
+        image_pin=spec.image_pin,
     )
     if spec.heads:
         own = {cron.branch for cron in sources.crons(record.spec)}

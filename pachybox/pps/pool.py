@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -64,6 +64,7 @@ class WorkerPool:
         self.runner = runner
         self.reach: Mapping[str, str] = {}  # variables that tell programs how to reach the box
         self.doors: Doors | None = None  # of batching workers; None: they have none
+        self.mounts: Mapping[str, str] = {}  # what all its workers show beside (WorkerSpec)
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -85,7 +86,7 @@ class WorkerPool:
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
             port = self._open[worker].port if worker in self._open else 0
-            spec = worker_spec(pipeline, self.folder(worker), self._secrets, self.reach, port)
+            spec = self._spec(pipeline, self.folder(worker), port)
             worker.serve(spec)
             return worker
         folder.mkdir(exist_ok=True)
@@ -93,8 +94,7 @@ class WorkerPool:
         door: Door | None = None
         try:
             door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
-            port = door.port if door else 0
-            spec = worker_spec(pipeline, folder, self._secrets, self.reach, port)
+            spec = self._spec(pipeline, folder, door.port if door else 0)
             worker = self.runner.start(spec)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -109,6 +109,17 @@ class WorkerPool:
             self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
+
+    def _spec(self, pipeline: PipelineRecord, folder: Path, port: int) -> WorkerSpec:
+        made = worker_spec(pipeline, folder, self._secrets, self.reach, port)
+        return replace(made, mounts=dict(self.mounts)) if self.mounts else made
+
+    def apart(self, work: Path) -> WorkerPool:
+        """A pool of the same kind that shares no worker with this one; theirs have their folders
+        in ``work``."""
+        made = WorkerPool(self.runner, work, self._secrets)
+        made.reach, made.doors = self.reach, self.doors
+        return made
 
     def _fence(self, pipeline: PipelineRecord) -> Fence:
         transform = pipeline.spec["transform"]
@@ -155,6 +166,15 @@ class WorkerPool:
             old = [f for f in keys if f.owner and f.owner[1] != keep]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         for one in idle:
+            self.end(one.worker)
+
+    def keep(self, pipeline: PipelineRecord) -> None:
+        """Stop the idle workers that this version could not use."""
+        fence = self._fence(pipeline)
+        with self._lock:
+            old = [one for f, idle in self._idle.items() if f != fence for one in idle]
+            self._idle = {fence: self._idle[fence]} if fence in self._idle else {}
+        for one in old:
             self.end(one.worker)
 
     def idle(self) -> bool:

@@ -52,6 +52,7 @@ from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
+from pachybox.pps.trial import Trials
 
 
 class Pps:
@@ -77,6 +78,7 @@ class Pps:
         self.disk = DiskWatch(work, reserve)
         self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets, self.disk)
         self._images = images
+        self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
@@ -174,6 +176,10 @@ class Pps:
                 "machine without the image",
             )
 
+    def _as_created(self, spec: Spec) -> None:
+        """Raise what creating or updating the pipeline would."""
+        self.put(spec, update=True, dry_run=True)
+
     def put(
         self,
         spec: Spec,
@@ -246,6 +252,8 @@ class Pps:
             record.created,
             version.created,
             version.spec_commit,
+            version.runner,
+            version.image_pin,
         )
 
     def list_pipelines(self, projects: Sequence[str] = ()) -> list[PipelineRecord]:

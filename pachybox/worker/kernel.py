@@ -77,6 +77,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def enter(namespace: int, kind: int) -> None:
+    """Move this process into the namespace of a descriptor; ``kind`` is its CLONE_* flag."""
+    _check(_libc.setns(namespace, kind), "setns")
+
+
 def fork_into(flags: int) -> int:
     """Fork; the child starts in the new namespaces of ``flags`` (0: a plain fork)."""
     if not flags:

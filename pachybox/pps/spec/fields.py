@@ -267,9 +267,9 @@ _TRANSFORM = (
     Field("transform.secrets[].env_var", _STR, "1 2", _BUILT, "variable for its key"),
     Field("transform.image_pull_secrets", _STRS, "1 2", _STORED, "registry credentials"),
     Field(
-        "transform.dockerfile", _STR, "1 2", _LATER, "Dockerfile to build the image from",
-        refusal="this version of pachybox builds no images",
-        instead="remove it and name a program of this machine in transform.cmd",
+        "transform.dockerfile", _STR, "1 2", _BUILT,
+        "what `--build` builds the image from, see docs/images.md",
+        "`Containerfile` or `Dockerfile`",
     ),
     Field(
         "transform.build", _OBJECT, "1.11-1.13", _BUILT,

@@ -722,6 +722,58 @@ class AsyncClient(AsyncBase):
             **pipeline_kwargs,
         )
 
+    def open_trial(self) -> AsyncStream[TrialEvent]:
+        """Open a session: a stream of what happens in it, and its life. The first event names it
+        (``event.trial``); closing the stream ends it, and nothing is left behind."""
+        return self._stream(lambda: self._sync.open_trial())
+
+    async def run_trial(
+        self,
+        trial: str,
+        spec: str | Json,
+        *,
+        source: str = "",
+        pipeline: str = "",
+        sample: int = 3,
+        datums: Iterable[str] = (),
+        inputs: Iterable[str] = (),
+        fileset: str = "",
+        programs: Iterable[str] = (),
+        place: str = "",
+        build: str | Json = "",
+        runner: str = "",
+    ) -> int:
+        """Begin a run in a session; the one before is cancelled. Returns its number.
+
+        ``sample`` datums are run, spread evenly over all (0: all), or those of ``datums``: ids, or
+        paths of inputs. ``inputs`` (``repo@ref``) are read in place of heads. ``fileset`` holds
+        what changed in the source code since the last run, ``programs`` the paths of all its
+        files that may be executed; code sees it at ``place``, and starts there, unless the spec
+        has a working_dir. With ``build``, the spec of a pipeline that builds, the source is what
+        that reads. ``pipeline`` chooses one of several specs; ``source`` is as in
+        ``create_pipelines``.
+        """
+        return await self._run(
+            self._sync.run_trial,
+            trial,
+            spec,
+            source=source,
+            pipeline=pipeline,
+            sample=sample,
+            datums=datums,
+            inputs=inputs,
+            fileset=fileset,
+            programs=programs,
+            place=place,
+            build=build,
+            runner=runner,
+        )
+
+    async def save_trial(self, trial: str) -> str:
+        """The outputs of the last run, put together as a job would, as a fileset: read it as the
+        commit ``__filesets__@ID``."""
+        return await self._run(self._sync.save_trial, trial)
+
     async def cluster_defaults(self) -> Json:
         """The defaults of every pipeline: ``{"createPipelineRequest": {...}}``."""
         return await self._run(self._sync.cluster_defaults)
@@ -910,58 +962,6 @@ class AsyncClient(AsyncBase):
         return self._stream(
             lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
-
-    def open_trial(self) -> AsyncStream[TrialEvent]:
-        """Open a session: a stream of what happens in it, and its life. The first event names it
-        (``event.trial``); closing the stream ends it, and nothing is left behind."""
-        return self._stream(lambda: self._sync.open_trial())
-
-    async def run_trial(
-        self,
-        trial: str,
-        spec: str | Json,
-        *,
-        source: str = "",
-        pipeline: str = "",
-        sample: int = 3,
-        datums: Iterable[str] = (),
-        inputs: Iterable[str] = (),
-        fileset: str = "",
-        programs: Iterable[str] = (),
-        place: str = "",
-        build: str | Json = "",
-        runner: str = "",
-    ) -> int:
-        """Begin a run in a session; the one before is cancelled. Returns its number.
-
-        ``sample`` datums are run, spread evenly over all (0: all), or those of ``datums``: ids, or
-        paths of inputs. ``inputs`` (``repo@ref``) are read in place of heads. ``fileset`` holds
-        what changed in the source code since the last run, ``programs`` the paths of all its
-        files that may be executed; code sees it at ``place``, and starts there, unless the spec
-        has a working_dir. With ``build``, the spec of a pipeline that builds, the source is what
-        that reads. ``pipeline`` chooses one of several specs; ``source`` is as in
-        ``create_pipelines``.
-        """
-        return await self._run(
-            self._sync.run_trial,
-            trial,
-            spec,
-            source=source,
-            pipeline=pipeline,
-            sample=sample,
-            datums=datums,
-            inputs=inputs,
-            fileset=fileset,
-            programs=programs,
-            place=place,
-            build=build,
-            runner=runner,
-        )
-
-    async def save_trial(self, trial: str) -> str:
-        """The outputs of the last run, put together as a job would, as a fileset: read it as the
-        commit ``__filesets__@ID``."""
-        return await self._run(self._sync.save_trial, trial)
 
     async def create_secret(
         self, file: bytes | str | Json, data: Mapping[str, str | bytes] | None = None

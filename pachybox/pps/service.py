@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotFound, PachyboxError
 from pachybox.meta.tables import (
     COMMITS,
     JOBS,
@@ -48,6 +48,7 @@ from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.making import Made, make
 from pachybox.pps.pipelines import Chosen
+from pachybox.pps.placement import Containers, Placement
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
@@ -67,17 +68,19 @@ class Pps:
         slots: int,
         secrets: Secrets,
         *,
-        images: bool,
+        default: str = "auto",
+        containers: Containers | None = None,
         reserve: Callable[[os.statvfs_result], int] = lambda _: 0,
     ) -> None:
-        """``images`` says whether the runner can run ``transform.image``; when it cannot and
-        was not chosen explicitly, a spec that names one is refused. ``reserve`` says how much
-        of a file system datums must leave free."""
+        """``default`` is the runner of pipelines that choose none, ``containers`` runs those with
+        an image. ``reserve`` says how much of a file system datums must leave free."""
         self.pfs = pfs
         self.logs = log_dir
         self.disk = DiskWatch(work, reserve)
-        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets, self.disk)
-        self._images = images
+        self.scheduler = Scheduler(
+            pfs, runner, work, log_dir, slots, secrets, self.disk, containers
+        )
+        self.placement = Placement(default, containers)
         self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
@@ -109,8 +112,7 @@ class Pps:
         specs = [replace(s, heads=heads) for s in self.specs(texts, project=project)]
         if alone and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
-        for spec in specs:
-            self.check_image(spec, runner)
+        specs = [self.placement.place(spec, runner) for spec in specs]
         made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
         return made, [warning for spec in specs for warning in spec.warnings]
 
@@ -123,14 +125,15 @@ class Pps:
             texts, default_project=project, defaults=defaults.of(self.pfs.meta)
         )
         warnings = [warning for spec in specs for warning in spec.warnings]
+        placed = []
         for spec in specs:
             try:
-                self.check_image(spec, runner)
+                placed.append(self.placement.place(spec, runner))
             except PachyboxError as e:
                 found.append(str(e))
         if not found:
             try:
-                self._put_all(specs, update=True, reprocess=False, dry_run=True)
+                self._put_all(placed, update=True, reprocess=False, dry_run=True)
             except PachyboxError as e:
                 found.append(str(e))
         return [spec.pipeline for spec in specs], found, warnings
@@ -148,7 +151,7 @@ class Pps:
         def change(ch: Change) -> list[Made]:
             made = defaults.put(
                 ch, project, text, regenerate=regenerate, reprocess=reprocess,
-                check=self.check_image,
+                place=self.placement.place,
             )  # fmt: skip
             if dry_run:
                 raise _DryRun(made)
@@ -159,22 +162,6 @@ class Pps:
     def clear_defaults(self) -> None:
         """See defaults.clear."""
         self.pfs.change(defaults.clear)
-
-    def check_image(self, spec: Spec, runner: str = "") -> None:
-        """Refuse a spec with an image, which the box cannot run, unless ``runner`` says that its
-        cmd is to run without."""
-        if runner not in ("", "process", "auto"):
-            raise InvalidArgument(
-                f"runner {runner!r} is not available in this version of pachybox",
-                "use --runner process",
-            )
-        if spec.image and not self._images and runner != "process":
-            raise Refused(
-                f"pipeline {spec.pipeline} wants the image {spec.image!r}, and this box runs "
-                "pipelines as processes",
-                "leave transform.image out, or add --runner process to run its cmd on this "
-                "machine without the image",
-            )
 
     def _as_created(self, spec: Spec) -> None:
         """Raise what creating or updating the pipeline would."""
@@ -188,7 +175,7 @@ class Pps:
         reprocess: bool = False,
         dry_run: bool = False,
     ) -> Made:
-        """Create or update one pipeline from a checked spec."""
+        """Create or update one pipeline from a checked spec, placed."""
         return self._put_all([spec], update=update, reprocess=reprocess, dry_run=dry_run)[0]
 
     def _put_all(

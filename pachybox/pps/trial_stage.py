@@ -133,7 +133,7 @@ class Stage:
             return
         presenter = Presenter(
             self._shop.pfs,
-            Way.of(self._shop.pool.runner.presents),
+            Way.of(self._shop.pool.runner_of(pipeline).presents),
             planner.empty_inputs(spec),
             roots=sample.roots,
         )
@@ -159,13 +159,26 @@ class Stage:
         """The pipeline that the spec would make."""
         made = dict(self._spec.canonical)
         made["transform"] = transform = dict(made["transform"])
+        made["datum_tries"] = 1  # who looks on wants to see the first failure, and at once
         if place and not transform.get("working_dir"):
             transform["working_dir"] = place
         if self._found is not None:
             return replace(self._found, spec=made)
         now, state = utc_now(), PipelineState.RUNNING
         return PipelineRecord(
-            self._spec.pipeline, 1, made, "", "", state, "", False, now, now, new_commit_id()
+            self._spec.pipeline,
+            1,
+            made,
+            "",
+            "",
+            state,
+            "",
+            False,
+            now,
+            now,
+            new_commit_id(),
+            self._spec.runner,
+            self._spec.image_pin,
         )
 
     # ---- datums

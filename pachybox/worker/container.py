@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pachybox.errors import Refused
-from pachybox.worker import kernel, sandbox, secrets
+from pachybox.worker import kernel, mounts, sandbox, secrets
 from pachybox.worker.identity import Identity
 from pachybox.worker.wire import JSON
 
@@ -58,27 +58,30 @@ class Joined:
     others: tuple[int, ...]
 
 
-def join(container: Container, files: Mapping[str, bytes]) -> Joined:
+def join(container: Container, files: Mapping[str, bytes], shown: Mapping[str, str]) -> Joined:
     """Open ``container`` and prepare a copy of its mounts; ``files`` are shown there, to its user
-    alone. This process is in a copy of the machine's mounts afterwards.
+    alone, and the host's directories of ``shown`` (see WorkerSpec). This process is in a copy of
+    the machine's mounts afterwards.
 
     Raises Refused when the container has ended, or its image leaves no place for /pfs; OSError
     where the kernel forbids it.
     """
-    mounts, pids, others = _open(container)
+    spaces, pids, others = _open(container)
     if sandbox.own_mounts():
         raise Refused("containers take root", "run the box as root, or use --runner process")
     own = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)  # inside, /proc knows us not
     outside = os.open("ns/mnt", os.O_RDONLY, dir_fd=own)
-    kernel.enter(mounts, kernel.CLONE_NEWNS)
+    directories = mounts.open_all(shown)
+    kernel.enter(spaces, kernel.CLONE_NEWNS)
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     for place in ("/pfs", sandbox.BATCH_DIR):
         _make(place)
     secrets.show(files, "", container.identity)
+    mounts.show(directories, "")
     inside = os.open("ns/mnt", os.O_RDONLY, dir_fd=own)
     kernel.enter(outside, kernel.CLONE_NEWNS)
-    for fd in (mounts, own, outside):
+    for fd in (spaces, own, outside):
         os.close(fd)
     for fd in (inside, pids, *others):
         os.set_inheritable(fd, True)
@@ -91,7 +94,7 @@ def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
     gone = Refused("the container ended before its worker was there", "the datum will be run again")
     try:
         proc = os.open(f"/proc/{container.pid}", os.O_RDONLY | os.O_DIRECTORY)
-        mounts, pids, *others = [
+        spaces, pids, *others = [
             os.open(f"ns/{name}", os.O_RDONLY, dir_fd=proc) for name in ("mnt", "pid", *_OTHERS)
         ]
         with open(os.open("cgroup", os.O_RDONLY, dir_fd=proc)) as file:
@@ -101,7 +104,7 @@ def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
     os.close(proc)
     if container.id not in groups:
         raise gone
-    return mounts, pids, tuple(others)
+    return spaces, pids, tuple(others)
 
 
 def _make(place: str) -> None:

@@ -105,7 +105,7 @@ def _hand_over_in(given: wire.JSON, spec: wire.WorkerSpec) -> NoReturn:
     bench = Bench(spec, box, where.identity, environment(None, where.env))
     handover.handle()  # while its file can be reached
     try:
-        joined = container.join(where, spec.files)
+        joined = container.join(where, spec.files, spec.mounts)
     except OSError as e:
         raise Refused(
             f"cannot enter the container: {e}", "`pachybox doctor` says what this machine allows"

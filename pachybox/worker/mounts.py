@@ -22,8 +22,14 @@ def refuse(mounts: Mapping[str, str]) -> None:
     )
 
 
-def show(mounts: Mapping[str, str], root: str) -> None:
-    """Make ``mounts`` (path -> directory) appear in the sandbox that is being made at ``root``.
+def open_all(mounts: Mapping[str, str]) -> dict[str, int]:
+    """``mounts`` as detached mounts, to be shown where the host's directories have no names."""
+    return {path: kernel.detached(source) for path, source in mounts.items()}
+
+
+def show(mounts: Mapping[str, str | int], root: str) -> None:
+    """Make ``mounts`` (path -> directory) appear in the sandbox that is being made at ``root``, or
+    those of ``open_all`` with an empty ``root`` in a container.
 
     Raises Refused naming a path where nothing can be shown.
     """
@@ -34,4 +40,8 @@ def show(mounts: Mapping[str, str], root: str) -> None:
         if whole == "/":
             raise Refused(f"cannot show {_WHAT} at /: it would hide all of it", _REMEDY)
         secrets.make_folder(whole, root, _WHAT, _REMEDY)
-        kernel.bind(source, root + whole, readonly=True)
+        if isinstance(source, str):
+            kernel.bind(source, root + whole, readonly=True)
+            continue
+        kernel.attach(source, whole)
+        kernel.restrict(whole, kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)

@@ -165,7 +165,7 @@ def _put(
     specs = box.pps.specs(texts, project=project)
     for spec in specs:
         no_dry_run(spec)
-        box.pps.check_image(spec, runner)
+    specs = [box.pps.placement.place(spec, runner) for spec in specs]
     made = batch.submit_pipelines(
         box,
         call,
@@ -235,7 +235,7 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/CreatePipeline")
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
     spec = replace(from_message_dict(m.as_dict(request), defaults.of(box.meta)), heads=True)
-    box.pps.check_image(spec)
+    spec = box.pps.placement.place(spec)
     if call.transaction and not spec.dry_run:
         batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)
     else:

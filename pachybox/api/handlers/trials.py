@@ -20,7 +20,7 @@ from pachybox.model.ids import DEFAULT_PROJECT, CommitId, Job, Pipeline
 from pachybox.model.pps import DatumState, Stats
 from pachybox.pfs.write import AddTree
 from pachybox.pps.datums import DatumInfo
-from pachybox.pps.spec import Spec
+from pachybox.pps.spec import Spec, Text
 from pachybox.pps.trial_stage import Kept
 from pachybox.pps.trial_values import (
     Ask,
@@ -53,9 +53,8 @@ def run_trial(box: Box, request: Any, call: Call) -> Any:
     trial = box.pps.trials.find(request.trial)
     spec = _one(box, request, request.text, request.pipeline)
     build = _one(box, request, request.build) if request.build else None
-    for one in (spec, build):
-        if one is not None:
-            box.pps.check_image(one, request.runner)
+    spec = box.pps.placement.place(spec, request.runner)
+    build = box.pps.placement.place(build, request.runner) if build is not None else None
     if not 0 <= request.sample <= _MOST_DATUMS:
         raise InvalidArgument(
             f"a sample of {request.sample} datums", f"ask for at most {_MOST_DATUMS}"
@@ -76,7 +75,7 @@ def _one(box: Box, request: Any, text: str, wanted: str = "") -> Spec:
     """A spec of a text: that of the pipeline named, or the only one."""
     source = request.source or "the spec"
     project = request.project or DEFAULT_PROJECT
-    specs = box.pps.specs(text, source, project=project)
+    specs = box.pps.specs([Text(text, source)], project=project)
     found = [s for s in specs if not wanted or wanted in (str(s.pipeline), s.pipeline.name)]
     if len(found) == 1:
         return found[0]

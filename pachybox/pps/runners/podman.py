@@ -16,7 +16,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pachybox.containers.engine import Engine
@@ -24,7 +24,7 @@ from pachybox.errors import NotReady, PachyboxError, Refused
 from pachybox.pps.runners import podman_findings
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec
 from pachybox.pps.runners.cgroups import ContainerGroup
-from pachybox.pps.runners.podman_api import Api, ContainerGone, Started, container_spec
+from pachybox.pps.runners.podman_api import Api, Started, container_spec
 from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 from pachybox.worker import handover
@@ -34,13 +34,15 @@ log = logging.getLogger(__name__)
 BOX = "org.pachybox.box"
 HOME = "org.pachybox.home"
 PIPELINE = "org.pachybox.pipeline"
+LIFE = "org.pachybox.life"
 
 
 class PodmanRunner:
     """The runner of pipelines with an image.
 
     ``host`` is the process runner of the same box: what its workers can show, those here can too.
-    ``home`` and ``box`` (its id) mark the containers, which are nobody else's to remove.
+    ``home`` marks the containers, which are nobody else's to remove; ``box`` (its id) names them
+    for people.
     """
 
     name = "podman"
@@ -50,7 +52,7 @@ class PodmanRunner:
         engine: Engine,
         host: ProcessRunner,
         home: Path,
-        box: str = "",
+        box: Callable[[], str] = lambda: "",
         *,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class PodmanRunner:
         self._box = box
         self._command = tuple(command or worker_command())
         self._mark = home / "run" / "containers"
+        self._life = uuid.uuid4().hex
 
     @property
     def presents(self) -> Presents:
@@ -119,7 +122,9 @@ class PodmanRunner:
 
     def _started(self, spec: WorkerSpec) -> Started:
         name = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
-        labels = {HOME: str(self._home), BOX: self._box, PIPELINE: spec.pipeline}
+        labels = {
+            HOME: str(self._home), BOX: self._box(), PIPELINE: spec.pipeline, LIFE: self._life
+        }  # fmt: skip
         wanted = container_spec(
             spec,
             f"pachybox-{name}-{uuid.uuid4().hex[:8]}",
@@ -162,23 +167,30 @@ class PodmanRunner:
 
     # ---- what is left
 
-    def sweep(self) -> int:
-        """Remove the containers of this home, which is ours alone: a box that was killed left
-        them. Returns how many. Does nothing, and starts no podman, where there can be none."""
+    def sweep(self) -> None:
+        """Remove the containers that a box left that was killed: those of this home, which is
+        ours alone, from lives before this one. Starts no podman where there can be none. Never
+        raises."""
+        self._remove(before=True)
+
+    def _remove(self, *, before: bool) -> bool:
+        """Whether all is gone that was to go."""
         if not self._mark.exists():
-            return 0
-        found = self._api.with_label(f"{HOME}={self._home}")
-        for one in found:
-            self._api.remove(one)
-        return len(found)
+            return True
+        try:
+            for id_, labels in self._api.with_label(f"{HOME}={self._home}"):
+                if not (before and labels.get(LIFE) == self._life):
+                    self._api.remove(id_)
+                    log.info("removed container id=%s", id_[:12])
+        except (PachyboxError, OSError) as e:
+            log.warning("containers not removed: %s", e)
+            return False
+        return True
 
     def close(self) -> None:
         """Remove every container of this box, and end a podman that we started. Never raises."""
-        try:
-            self.sweep()
+        if self._remove(before=False):
             self._mark.unlink(missing_ok=True)
-        except (PachyboxError, ContainerGone, OSError) as e:
-            log.warning("containers not removed: %s", e)
         self.engine.close()
 
 

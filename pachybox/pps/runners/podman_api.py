@@ -100,11 +100,11 @@ class Api:
             return f"podman does not say why: {e.message}"
         return "" if state.get("Running") else f"its container {_ended(state)}"
 
-    def with_label(self, label: str) -> list[str]:
-        """The ids of all containers with this label (``name=value``), running or not."""
+    def with_label(self, label: str) -> list[tuple[str, dict[str, str]]]:
+        """The ids and labels of all containers with this label (``name=value``), running or not."""
         filters = json.dumps({"label": [label]})
         found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
-        return [str(one["Id"]) for one in found]
+        return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
 
     def remove(self, id_: str) -> None:
         """Kill and remove a container with its volumes; one that is gone is no trouble. Never

@@ -38,6 +38,8 @@ def _transform(shape: Shape, values: Values, pipeline: Pipeline) -> None:
     cmd = transform.get("cmd")
     if "build" in transform:
         _build(shape, transform["build"], values.get("input") or {})
+    elif transform.get("image") and not cmd:
+        pass  # its entrypoint runs, if it has one: known where the image is (pps.placement)
     elif cmd is None:
         shape.missing("transform.cmd", "missing", 'say what to run, like ["python3", "edges.py"]')
     elif not cmd:

@@ -82,6 +82,11 @@ class Placement:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
             raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
+        if ((spec.canonical.get("resource_limits") or {}).get("gpu") or {}).get("number"):
+            raise Refused(
+                f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
+                f"remove resource_limits.gpu, or {_WITHOUT}",
+            )
         if why := self._containers.runner.why_not():
             raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
         try:

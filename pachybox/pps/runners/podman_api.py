@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ _NAMES = {
     0: "CHOWN", 1: "DAC_OVERRIDE", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID",
     10: "NET_BIND_SERVICE", 13: "NET_RAW", 18: "SYS_CHROOT", 29: "AUDIT_WRITE",
 }  # fmt: skip
+
+
+_UNKNOWN = re.compile(r"unable to find (user|group) (.+?): no matching entries")
 
 
 class ContainerGone(NotReady):
@@ -130,7 +134,11 @@ class Api:
         if answer.status_code == 404:
             raise ContainerGone(_words(answer))
         if answer.status_code >= 400:
-            raise Refused(_words(answer), "`pachybox doctor` says whether containers start here")
+            said = _words(answer)
+            if unknown := _UNKNOWN.search(said):
+                kind, name = unknown.groups()
+                raise Refused(f"{kind} {name!r} does not exist in the image", "give uid:gid")
+            raise Refused(said, "`pachybox doctor` says whether containers start here")
         return answer.json() if answer.content else None
 
 

@@ -64,6 +64,10 @@ class Plan:
         in ``build.path``, and may be all that the pipeline reads; ``runner`` is the one asked
         for."""
         document = copy.deepcopy(document)
+        if not asks(document):
+            raise InvalidArgument(
+                "transform.build: missing", 'name the source, like {"language": "python"}'
+            )
         pipeline, transform = document.get("pipeline") or {}, document["transform"]
         name, project = pipeline.get("name") or "", (pipeline.get("project") or {}).get("name")
         if not name:

@@ -15,7 +15,10 @@ from pachybox.model.ignore import NAME, Ignore
 OWN = ".pachybox"
 """The directory beside the source that holds the builder's scripts."""
 
-_NEVER = frozenset({OWN, ".git", ".venv", "__pycache__"})
+NEVER = frozenset(
+    {OWN, ".git", ".hg", ".svn", ".venv", "__pycache__"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
 """Directories that are no source: what is in them differs from one call to the next."""
 
 
@@ -92,5 +95,5 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     for entry in found:
         if not entry.is_dir(follow_symlinks=False):
             yield prefix + entry.name, Path(entry.path)
-        elif entry.name not in _NEVER:
+        elif entry.name not in NEVER:
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")

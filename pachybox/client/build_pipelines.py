@@ -152,7 +152,7 @@ def _absent(box: Builds, pipeline: str) -> None:
 def _is_built_so(box: Builds, plan: Plan) -> bool:
     """Whether the pipeline that builds is there as it would be made."""
     try:
-        found = box.inspect_pipeline(plan.builder).description
+        found = json.loads(box.extract_pipeline(plan.builder))
     except NotFound:
         return False
-    return found == str(plan.build["description"])
+    return bool(found.get("metadata") == plan.build["metadata"])

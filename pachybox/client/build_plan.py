@@ -16,6 +16,9 @@ from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument
 
 RUN = ("sh", "/pfs/build/run.sh")
+MARK = "pachybox/build"
+"""The annotation by which a pipeline that builds is known to be as it would be made."""
+
 SOURCE, BUILD = "source", "build"
 _KEPT = ("image", "env", "secrets", "image_pull_secrets", "user", "debug")
 _SPECIAL = frozenset("*?[]{}()!@+^\\|,")
@@ -97,7 +100,8 @@ class Plan:
             ]
         }
         where = f"{project}/{name}" if project else name
-        made["description"] = f"Builds the source of {where} ({_digest(made, runner)})"
+        made["description"] = f"Builds the source of {where}"
+        made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
 
 

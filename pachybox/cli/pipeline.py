@@ -25,7 +25,7 @@ from pachybox.cli.output import note, state
 from pachybox.cli.source_build import expanded
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import SpecText, arguments, sources
-from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
+from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, PipelineInfo
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument
 
@@ -205,6 +205,26 @@ def _list(app: App, args: Args) -> None:
     out.records(chosen(app, args, box), header, row)
 
 
+def _images(app: App, args: Args) -> None:
+    from pachybox.model.units import format_size
+
+    app.check_project()
+    out = app.output
+
+    def row(info: ImageInfo) -> tuple[str, ...]:
+        size = "" if info.missing else format_size(info.size_bytes)
+        short = info.id.removeprefix("sha256:")[:12]
+        cells = (info.pipeline, info.image, short, size, info.missing or "here")
+        return (info.project, *cells) if args.all_projects else cells
+
+    header = ("PIPELINE", "IMAGE", "ID", "SIZE", "STATE")
+    out.records(
+        app.box(Pipelines).list_image(all_projects=args.all_projects),
+        ("PROJECT", *header) if args.all_projects else header,
+        row,
+    )
+
+
 def alerts(info: PipelineInfo) -> list[str]:
     """What is wrong with a pipeline."""
     found = []
@@ -360,6 +380,12 @@ COMMANDS = {
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
     "list pipeline": Command(
         _listed, _list, ("list pipeline", "list pipeline --spec", "list pipeline --dag")
+    ),
+    "list image": Command(
+        _checked,
+        _images,
+        ("list image", "list image -A --raw"),
+        "Each version of a pipeline runs the very image that its name led to: see docs/images.md.",
     ),
     "check status": Command(_checked, _check, ("check status -A",)),
     "draw pipeline": Command(_drawn, _draw, ("draw pipeline",)),

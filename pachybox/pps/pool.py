@@ -21,6 +21,7 @@ from pachybox.pps import placement
 from pachybox.pps.placement import Containers
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
+from pachybox.worker.wire import PIDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,5 +294,10 @@ def worker_spec(
 
 def limits(given: Mapping[str, Any]) -> Limits:
     """The ``resource_limits`` of a spec as a worker keeps them."""
-    cpu, memory = given.get("cpu"), given.get("memory")
-    return Limits(float(cpu) if cpu else None, int(parse_quantity(memory)) if memory else None)
+    cpu, memory, shm = given.get("cpu"), given.get("memory"), given.get("shm")
+    return Limits(
+        float(cpu) if cpu else None,
+        int(parse_quantity(memory)) if memory else None,
+        given.get("pids") or PIDS,
+        int(parse_quantity(shm)) if shm else None,
+    )

@@ -105,6 +105,9 @@ def test_code_changes_run_without_building(
     (source / ".pachignore").write_text("*.log\nnotes/*\n")
     (source / "deep").mkdir()
     (source / "deep" / "a.log").write_text("out")
+    (source / "deep" / "b.log").symlink_to("/nowhere")
+    (source / ".venv").mkdir()
+    (source / ".venv" / "lib64").symlink_to(source)
     (source / "__pycache__").mkdir()
     (source / "__pycache__" / "main.pyc").write_text("out")
     spec = tmp_path / "spec.json"
@@ -311,6 +314,8 @@ def test_what_is_extracted_makes_it_again(client: Client, name: str, source: Pat
 
 
 def test_create_python_pipeline_of_a_directory(client: Client, source: Path) -> None:
+    with pytest.raises(InvalidArgument, match="makes the transform itself"):
+        create_python_pipeline(client, source, transform={})
     words = {"pfs": {"repo": "words", "glob": "/*"}}
     with pytest.raises(InvalidArgument, match=r"no main.py"):
         create_python_pipeline(client, source.parent / "wheels", words)
@@ -337,6 +342,18 @@ async def test_create_python_pipeline_of_a_file(
     done(client, "alone")
     assert client.get_file("alone@told:/said") == b"hi"
     assert client.get_file("alone_source@master:/main.py") == code.read_bytes()
+
+
+def test_a_project_has_its_own(shared_box: RealBox, tmp_path: Path) -> None:
+    (tmp_path / "main.sh").write_text("cat /pfs/words/* >/pfs/out/all\n")
+    with Client(str(shared_box.socket), project="lab") as lab:
+        lab.create_project("lab")
+        spec = spec_of("all", language="shell")
+        spec["input"] = {"pfs": {"project": "default", **whole()["pfs"]}}  # type: ignore[dict-item]
+        lab.build_pipeline(spec, tmp_path)
+        done(lab, "all")
+        assert lab.get_file("all@master:/all") == b"apebeecow"
+        assert {repo.name for repo in lab.list_repo()} == {"all", "all_build", "all_source"}
 
 
 def test_helpers_of_python_pachyderm(client: Client, name: str, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from pachybox.api.handlers import (
     egress,
     files,
     filesets,
+    images,
     jobs,
     pfs,
     pps,
@@ -53,7 +54,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
-    *(secrets, egress, system, cluster, debug, reading, trials),
+    *(secrets, egress, system, cluster, debug, reading, trials, images),
 )
 
 

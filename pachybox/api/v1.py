@@ -248,6 +248,16 @@ MESSAGES: dict[str, str] = {
     """,
     "SaveTrialRequest": "trial string",
     "SaveTrialResponse": "fileset string",
+    "ListImageRequest": "projects string *",
+    "ImageInfo": """
+        pipeline pps_v2.Pipeline
+        version int64
+        image string
+        id string
+        digests string *
+        size_bytes int64
+        missing string
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -277,6 +287,7 @@ METHODS = """
     OpenTrial OpenTrialRequest TrialEvent stream
     RunTrial RunTrialRequest RunTrialResponse
     SaveTrial SaveTrialRequest SaveTrialResponse
+    ListImage ListImageRequest ImageInfo stream
 """
 
 _DEPENDENCIES = (

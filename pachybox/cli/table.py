@@ -109,6 +109,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "validate pipeline": "check a spec without making anything",
                 "inspect pipeline": "show a pipeline",
                 "list pipeline": "list the pipelines",
+                "list image": "list the images that pipelines run, and which are missing",
                 "check status": "list pipelines that need attention",
                 "draw pipeline": "draw the graph of pipelines",
             },

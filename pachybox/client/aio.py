@@ -12,6 +12,7 @@ from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
     DatumInfo,
+    ImageInfo,
     JobInfo,
     JobSetInfo,
     LogMessage,
@@ -632,6 +633,10 @@ class AsyncClient(AsyncBase):
                 pipeline, history=history, commit_set=commit_set, all_projects=all_projects
             )
         )
+
+    def list_image(self, *, all_projects: bool = False) -> AsyncStream[ImageInfo]:
+        """The images that pipelines run: to what each is pinned, and which are missing."""
+        return self._stream(lambda: self._sync.list_image(all_projects=all_projects))
 
     async def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
         """The spec of a version (0: the newest) as JSON that can make it again."""

@@ -167,6 +167,39 @@ class DatumInfo(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageInfo(Shown):
+    """The image of a pipeline. ``id`` is what its newest version is pinned to, ``digests`` the
+    names by which its registry may have that; ``missing`` says why it is not here, "" when it is.
+    """
+
+    project: str
+    pipeline: str
+    version: int
+    image: str
+    id: str
+    digests: tuple[str, ...]
+    size_bytes: int
+    missing: str
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> ImageInfo:
+        """From pachybox.v1.ImageInfo."""
+        pipeline = raw.get("pipeline") or {}
+        return cls(
+            project_name(pipeline),
+            pipeline.get("name", ""),
+            int(raw.get("version") or 0),
+            raw.get("image", ""),
+            raw.get("id", ""),
+            tuple(raw.get("digests") or ()),
+            int(raw.get("sizeBytes") or 0),
+            raw.get("missing", ""),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SecretInfo(Shown):
     """A secret; its values are never told."""
 

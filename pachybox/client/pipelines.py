@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from pachybox.client.base import BOX, PPS, Base, Stream
 from pachybox.client.names import full_name, pipeline_message, project_message
-from pachybox.client.pipeline_values import CreatedPipeline, PipelineDifference, PipelineInfo
+from pachybox.client.pipeline_values import (
+    CreatedPipeline,
+    ImageInfo,
+    PipelineDifference,
+    PipelineInfo,
+)
 from pachybox.client.values import Json, job_name
 
 
@@ -156,6 +161,12 @@ class Pipelines(Base):
             commit_set={"id": commit_set} if commit_set else None,
             projects=None if all_projects else [project_message(self.project)],
         ).map(PipelineInfo.from_json)
+
+    def list_image(self, *, all_projects: bool = False) -> Stream[ImageInfo]:
+        """The images that pipelines run: to what each is pinned, and which are missing."""
+        return self.stream(BOX, "ListImage", projects=None if all_projects else [self.project]).map(
+            ImageInfo.from_json
+        )
 
     def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
         """The spec of a version (0: the newest) as JSON that can make it again."""

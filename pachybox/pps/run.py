@@ -170,6 +170,7 @@ class JobRun:
                 ch,
                 self.job,
                 state=JobState.RUNNING,
+                reason="",
                 started=now.started or began,
                 total=plan.total,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),

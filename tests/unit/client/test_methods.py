@@ -166,6 +166,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "delete_all": (),
     "create_secret": ("{}",),
     "inspect_secret": ("s",),
+    "list_image": (),
     "list_secret": (),
     "edit_metadata": ("commit", "r@b"),
     "clear_commit": ("r@b",),

@@ -32,7 +32,7 @@ def run(
     capfdbinary: pytest.CaptureFixture[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Run]:
-    """A command line in an empty directory; throw-away boxes are made in $TMPDIR, and gone after."""
+    """A command line in an empty directory. Throw-away boxes are in $TMPDIR, and gone after."""
     where = tmp_path / "here"
     where.mkdir()
     short = Path(tempfile.mkdtemp(prefix="pb", dir="/tmp"))  # podman's socket has a path of 107

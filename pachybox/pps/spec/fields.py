@@ -272,7 +272,7 @@ _TRANSFORM = (
     Field("transform.secrets[].key", _STR, "1 2", _BUILT, "key in the secret, for env_var"),
     Field("transform.secrets[].mount_path", _STR, "1 2", _BUILT, "directory for its keys"),
     Field("transform.secrets[].env_var", _STR, "1 2", _BUILT, "variable for its key"),
-    Field("transform.image_pull_secrets", _STRS, "1 2", _STORED, "registry credentials"),
+    Field("transform.image_pull_secrets", _STRS, "1 2", _BUILT, "secrets with registry logins"),
     Field(
         "transform.dockerfile", _STR, "1 2", _BUILT,
         "what `--build` builds the image from, see docs/images.md",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _START_S = 20.0
 _STOP_S = 0.5
 _LISTEN_S = 5.0
+_POOL = 32  # connections that are kept
+_PATH_MOST = 107  # bytes of a socket's name
 _CALL_S = 600.0
 _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
@@ -203,7 +205,9 @@ class Engine:
         self._stop()
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own.unlink(missing_ok=True)
-        if len(os.fsencode(self._own)) > 100:
+        for left in self._run.glob("trial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        if len(os.fsencode(self._own)) > _PATH_MOST:
             raise InvalidArgument(
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
@@ -291,7 +295,7 @@ def words(error: Exception) -> str:
 def _open(place: Path) -> PodmanClient:
     from podman import PodmanClient
 
-    return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S)
+    return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S, max_pool_size=_POOL)
 
 
 def _listens(place: Path) -> bool:

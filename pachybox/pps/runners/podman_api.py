@@ -72,8 +72,13 @@ class Api:
         self._engine = engine
 
     def start(self, wanted: Mapping[str, Any]) -> Started:
-        """Create and start a container. Raises Refused with podman's words when it will not."""
-        made = self._ask("post", "/containers/create", json.dumps(wanted))["Id"]
+        """Create and start a container. Raises Refused with podman's words when it will not,
+        ContainerGone when its image, or it, was removed meanwhile."""
+        try:
+            made = self._ask("post", "/containers/create", json.dumps(wanted))["Id"]
+        except Refused:
+            self._ask("get", f"/images/{wanted['image']}/exists")  # raises ContainerGone
+            raise
         try:
             self._ask("post", f"/containers/{made}/start")
             state = self.inspect(made)["State"]
@@ -81,6 +86,10 @@ class Api:
                 raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
             return Started(made, str(wanted["name"]), int(state["Pid"]))
+        except Refused:
+            self.inspect(made)  # raises ContainerGone: of one that was removed podman says anything
+            self.remove(made)
+            raise
         except BaseException:
             self.remove(made)
             raise

@@ -114,8 +114,9 @@ class PodmanRunner:
         try:
             started = self._started(spec)
         except NotReady as e:
-            why = f"no container for {spec.pipeline}: {e.message}"
-            raise WorkerLost(why, "the datum will be run again") from e
+            raise WorkerLost(
+                f"no container for {spec.pipeline}: {e.message}", "the datum will be run again"
+            ) from e
         try:
             return self._entered(spec, started)
         except BaseException:

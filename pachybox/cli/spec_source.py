@@ -41,7 +41,7 @@ def arguments(parser: Parser) -> None:
 def sources(app: App, args: Args) -> list[SpecText]:
     """What --file, --jsonnet and --arg name, templates rendered; stdin when they name nothing.
     Says on stderr which files a directory gave. Raises InvalidArgument naming what is wrong."""
-    given = _given(args.arg)
+    given = given_arguments(args.arg)
     if args.jsonnet and args.file:
         raise InvalidArgument("--file and --jsonnet are given together", "give one of them")
     if args.jsonnet:
@@ -64,7 +64,8 @@ def texts(app: App, names: Sequence[str], given: dict[str, str]) -> list[SpecTex
     return [_rendered(app, one, given) if one in templates else one for one in found]
 
 
-def _given(pairs: Sequence[str]) -> dict[str, str]:
+def given_arguments(pairs: Sequence[str]) -> dict[str, str]:
+    """The values of --arg by their names. Raises InvalidArgument for one without a name."""
     given = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -12,17 +12,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
+    from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
         DatumInfo,
+        FieldChange,
+        ImageInfo,
         JobInfo,
         JobSetInfo,
         LogMessage,
+        PipelineDifference,
         PipelineInfo,
         SecretInfo,
     )
     from pachybox.client.progress import Bar
+    from pachybox.client.python_pipelines import (
+        create_python_pipeline,
+        parse_dict_pipeline_spec,
+        parse_json_pipeline_spec,
+        put_files,
+    )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
     from pachybox.client.sync import Client
@@ -65,13 +75,23 @@ _WHERE = {
         "BoxStatus",
         "CreatedPipeline",
         "DatumInfo",
+        "FieldChange",
+        "ImageInfo",
         "JobInfo",
         "JobSetInfo",
         "LogMessage",
+        "PipelineDifference",
         "PipelineInfo",
         "SecretInfo",
     ),
+    "pachybox.client.functions": ("FunctionPipeline", "pipeline"),
     "pachybox.client.progress": ("Bar",),
+    "pachybox.client.python_pipelines": (
+        "create_python_pipeline",
+        "parse_dict_pipeline_spec",
+        "parse_json_pipeline_spec",
+        "put_files",
+    ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
     "pachybox.client.sync": ("Client",),
@@ -121,8 +141,11 @@ __all__ = [
     "CreatedPipeline",
     "DatumInfo",
     "Exhausted",
+    "FieldChange",
     "FileChange",
     "FileInfo",
+    "FunctionPipeline",
+    "ImageInfo",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",
@@ -133,6 +156,7 @@ __all__ = [
     "OutputChange",
     "OutputDifference",
     "PachyboxError",
+    "PipelineDifference",
     "PipelineInfo",
     "ProjectInfo",
     "Put",
@@ -150,6 +174,11 @@ __all__ = [
     "TrialPlan",
     "Unauthenticated",
     "Unreachable",
+    "create_python_pipeline",
+    "parse_dict_pipeline_spec",
+    "parse_json_pipeline_spec",
+    "pipeline",
+    "put_files",
 ]
 
 

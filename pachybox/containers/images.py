@@ -1,4 +1,4 @@
-"""Images on this machine: found, pulled once, loaded from archives, pushed. Over podman's socket.
+"""Images on this machine: found, pulled once, pushed, built. Over podman's socket.
 
 A pipeline version is *pinned* to the image that its name led to: by the image's id, which is the
 hash of its content, and by the digests under which registries have it, so that it can be pulled
@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from pachybox.containers.credentials import Credential, fitting, of_files
+from pachybox.containers.engine import EngineGone
 from pachybox.containers.names import ImageName, is_id, parse
 from pachybox.containers.troubles import ImageMissing, PushRefused, absent, tell, unpinned
-from pachybox.errors import InvalidArgument, NotReady
 
 if TYPE_CHECKING:
     from podman import PodmanClient
@@ -37,9 +36,13 @@ Said = Callable[[str], None]
 """Is told, line by line, how a pull or a push goes on."""
 
 _ASK_S = 60.0  # until podman must have answered a question about what it has
+<<<<<<< HEAD
 _QUIET_S = 600.0  # so long a pull, push or load may show no progress
 # Until asked again of an image that podman knows not what to say of: one that is being deleted.
 _AGAIN_S = (0.1, 0.3, 0.6)
+=======
+_QUIET_S = 600.0  # so long a pull or push may show no progress
+>>>>>>> main
 _SHORT_ID = re.compile(r"[0-9a-f]{12,63}")
 
 
@@ -219,21 +222,6 @@ class Images:
             raise absent(reference)
         return _image(reference, found)
 
-    # ---- archives
-
-    def load(self, archive: Path) -> list[Image]:
-        """The images of an archive (of ``podman save`` or ``docker save``) into local storage.
-
-        Raises InvalidArgument when it is none, OSError when it cannot be read.
-        """
-        with archive.open("rb") as file:
-            answer = self._ask("POST", "/images/load", data=file, timeout=_QUIET_S)
-        if answer.status_code >= 400:
-            raise InvalidArgument(
-                f"{archive} is no archive of images: {_said(answer)}", "make one: podman save"
-            )
-        return [self.find(name) for name in answer.json()["Names"]]
-
     # ---- push
 
     def tag(self, reference: str, name: ImageName) -> None:
@@ -300,7 +288,7 @@ class Images:
     # ---- the wire
 
     def _ask(self, method: str, path: str, **how: Any) -> Any:
-        """An answer of podman, whatever its status. Raises NotReady when there is none."""
+        """An answer of podman, whatever its status. Raises EngineGone when there is none."""
         from podman.errors import PodmanError
         from requests import RequestException
 
@@ -321,7 +309,7 @@ class _Failed(Exception):
 
 
 def _lines(answer: Any) -> Iterator[dict[str, Any]]:
-    """What podman tells of work that takes time, up to its end. Raises _Failed, NotReady."""
+    """What podman tells of work that takes time, up to its end. Raises _Failed, EngineGone."""
     from requests import RequestException
 
     try:
@@ -350,8 +338,8 @@ def _said(answer: Any) -> str:
         return f"status {answer.status_code}"
 
 
-def _gone(words: str) -> NotReady:
-    return NotReady(f"podman does not answer: {words}", "see: pachybox doctor")
+def _gone(words: str) -> EngineGone:
+    return EngineGone(f"podman does not answer: {words}", "see: pachybox doctor")
 
 
 def _verify(name: ImageName) -> str:

@@ -1,9 +1,9 @@
 """``.pachignore``: which files of a source directory are left out. Pure.
 
-A line is a glob of the usual grammar (:mod:`pachybox.model.glob_syntax`) without a separator: ``*``,
-``?`` and ``!(...)`` match a ``/`` like any other character. It is compared with a file's whole path
-from the directory, without a leading slash; directories are not compared, so ``build`` leaves out
-a file of that name alone and ``build/*`` all that is below. Empty lines say nothing.
+A line is a glob of the usual grammar (:mod:`pachybox.model.glob_syntax`) without a separator:
+``*``, ``?`` and ``!(...)`` match a ``/`` like any other character. It is compared with a file's
+whole path from the directory, without a leading slash; directories are not compared, so ``build``
+leaves out a file of that name alone and ``build/*`` all that is below. Empty lines say nothing.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
-from pachybox.errors import NotReady, PachyboxError
+from pachybox.errors import PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
@@ -33,6 +33,7 @@ from pachybox.pps.secrets import Secrets
 log = logging.getLogger("pachybox.images")
 
 _LOOK_S = 1.0  # between two looks whether an image has come
+_SHARE = 10  # looking takes a tenth of the time at most
 _CHECK_S = 30.0  # between two looks whether one has gone
 _PULL_AGAIN_S = (10.0, 300.0)  # after a pull that failed; doubled each time, up to
 
@@ -61,6 +62,19 @@ class _Awaited:
     @property
     def image(self) -> str:
         return reference(self.record.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The image of a pipeline version. ``id`` and ``digests`` are what it is pinned to, "" and ()
+    before it is; ``size`` is in bytes. ``missing`` says why it is not here, and what brings it."""
+
+    record: PipelineRecord
+    image: str
+    id: str
+    digests: tuple[str, ...]
+    size: int = 0
+    missing: str = ""
 
 
 class Pins:
@@ -124,21 +138,35 @@ class Pins:
         log.warning("image missing pipeline=%s error=%s", record.pipeline, error)
         self._await(record, str(error), PipelineState.CRASHING)
 
-    def findings(self) -> list[Finding]:
-        """What doctor says: which pipelines lack their image, and what brings it."""
+    def all(self, projects: Sequence[str] = ()) -> Iterator[Pinned]:
+        """The images of all pipelines that have one (of the projects named; none: all), by the
+        pipelines' names. Raises what Engine.client raises."""
         records = [r for r in self._pfs.meta.all(PIPELINES) if has_image(r)]
-        found = []
-        for record in sorted(records, key=lambda r: str(r.pipeline)):
+        for record in sorted(records, key=lambda r: r.pipeline):
+            if projects and record.pipeline.project not in projects:
+                continue
+            image = reference(record.spec)
+            id_, *digests = record.image_pin.split() or ("",)
+            pinned = Pinned(record, image, id_, tuple(digests))
             try:
-                self._images.find(reference(record.spec), record.image_pin)
+                yield replace(pinned, size=self._images.find(image, record.image_pin).size)
             except ImageMissing as e:
-                why = self.lacking(record)
-                detail, remedy = (why, "") if why and not record.image_pin else (e.message, e.hint)
-                found.append(Finding(f"image of {record.pipeline}", "warn", detail, remedy))
-            except PachyboxError:
-                return []  # podman does not answer, of which others speak
-        if records and not found:
-            found.append(Finding("images", "ok", f"those of {len(records)} pipelines are here"))
+                yield replace(pinned, missing=self.lacking(record) or str(e))
+
+    def findings(self) -> Sequence[Finding]:
+        """What doctor says: which pipelines lack their image, and what brings it."""
+        try:
+            images = tuple(self.all())
+        except PachyboxError:
+            return ()  # podman does not answer, of which others speak
+        found = []
+        for one in images:
+            if one.missing:
+                detail, _, remedy = one.missing.partition("; ")
+                where = f"image of {one.record.pipeline}"
+                found.append(Finding(where, "warn", detail, remedy))
+        if images and not found:
+            found.append(Finding("images", "ok", f"those of {len(images)} pipelines are here"))
         return found
 
     # ---- waiting
@@ -159,8 +187,10 @@ class Pins:
                 waiting = list(self._awaited.values())
                 if self._stopping:
                     return
+            began = time.monotonic()
             for one in waiting:
                 self._guarded(self._look, one)
+            pause = max(_LOOK_S, _SHARE * (time.monotonic() - began))
             if time.monotonic() - checked > _CHECK_S:
                 checked = time.monotonic()
                 self._guarded(self._check)
@@ -169,7 +199,7 @@ class Pins:
                     return
                 seen = {id(one) for one in waiting}
                 if all(id(one) in seen for one in self._awaited.values()):
-                    self._wake.wait(_LOOK_S if self._awaited else _CHECK_S)
+                    self._wake.wait(pause if self._awaited else _CHECK_S)
 
     @staticmethod
     def _guarded(work: Callable[..., None], *args: object) -> None:
@@ -210,8 +240,8 @@ class Pins:
                     self._images.find(reference(record.spec), record.image_pin)
                 except ImageMissing as e:
                     self.lost(record, e)
-                except NotReady:
-                    return
+                except PachyboxError:
+                    return  # podman does not answer
 
     # ---- pulling
 

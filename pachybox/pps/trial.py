@@ -84,9 +84,9 @@ class Trial:
                 "run its program by hand",
             )
         with self._asking:
-            self._source.add(fileset, programs)
-            if ask.build is None:  # what it reads is there once it is made
+            if ask.build is None:  # else what it reads is there once it is made
                 self._require(ask.spec)
+            self._source.add(fileset, programs)
             with self._changed:
                 if self._closed:
                     raise NotFound(f"trial {self.id} is over", "open another")

@@ -71,7 +71,9 @@ class Source:
         with full_disk_is_exhausted(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o755)
-            for change in self._pfs.trees.diff(before, root):
+            changes = list(self._pfs.trees.diff(before, root))
+            # a directory that became a file is a removal and an addition, in whatever order
+            for change in sorted(changes, key=lambda change: change.new is not None):
                 self._change(change, programs)
             for path in old ^ programs:
                 target = self._at(path)

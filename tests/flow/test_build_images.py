@@ -14,7 +14,6 @@ from tests.flow.shell import Ran, Run, refused, runner, succeeded
 from tests.registry import PASSWORD, USER, Registry, login
 
 NAME = "pachybox-test-build"
-RUNNER = ("--runner", "process")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +37,8 @@ def run(
 ) -> Run:
     if not any(repo.name == "texts" for repo in shared_box.client.list_repo()):
         shared_box.client.create_repo("texts")
+        with shared_box.client.put("texts@master") as to:
+            to.data("/text", b"hello\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     return runner(shared_box, tmp_path / "config", capfdbinary, monkeypatch)
@@ -45,9 +46,8 @@ def run(
 
 def write(folder: Path, base: str, said: str = "one", **transform: object) -> Path:
     """A spec with source and a Dockerfile beside it."""
-    (folder / "say").write_text(
-        f"#!/bin/sh\ncat /pfs/texts/* > /pfs/out/all; echo {said} >> /pfs/out/all\n"
-    )
+    code = f"(cat /pfs/texts/text; echo {said}; cat /mark) > /pfs/out/all"
+    (folder / "say").write_text(f"#!/bin/sh\n{code}\n")
     (folder / "say").chmod(0o755)
     (folder / "Dockerfile").write_text(
         f"FROM {base}\nARG MARK=none\nCOPY say /bin/say\nRUN echo built-$MARK > /mark\n"
@@ -68,8 +68,16 @@ def image(box: RealBox) -> str:
     return str(spec["transform"]["image"])
 
 
+def said(box: RealBox) -> str:
+    """What the newest job made."""
+    job = next(iter(box.client.list_job("say")))
+    job = box.client.wait_job(f"say@{job.id}")
+    assert job.state == "JOB_SUCCESS", job.reason
+    return box.client.get_file("say@master:/all").decode()
+
+
 def make(run: Run, spec: Path, *flags: str, verb: str = "update", stdin: bytes = b"") -> Ran:
-    return run(verb, "pipeline", "-f", str(spec), *flags, *RUNNER, stdin=stdin)
+    return run(verb, "pipeline", "-f", str(spec), *flags, stdin=stdin)
 
 
 def test_a_spec_is_built_once_for_each_content(
@@ -87,9 +95,11 @@ def test_a_spec_is_built_once_for_each_content(
     again = make(run, spec, "--build")
     assert again == (0, "", f"pachybox: image {name} is up to date\n")
     assert image(shared_box) == name
+    assert said(shared_box) == "hello\none\nbuilt-none\n"
     write(tmp_path, base, "two")
-    assert "STEP" in make(run, spec, "--build", "--build-arg", "MARK=2").err
+    assert "STEP" in make(run, spec, "--build", "--build-arg", "MARK=2", "--reprocess").err
     assert image(shared_box) not in ("", name)
+    assert said(shared_box) == "hello\ntwo\nbuilt-2\n"
 
 
 def test_a_build_that_fails_says_where_and_touches_no_pipeline(

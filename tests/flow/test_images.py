@@ -87,6 +87,13 @@ def state(box: RealBox, name: str) -> tuple[str, str]:
     return info.state.removeprefix("PIPELINE_"), info.reason
 
 
+def missing(box: RealBox, name: str) -> str:
+    """What ``list image`` says of a pipeline's image."""
+    [info] = [i for i in box.client.list_image() if i.pipeline == name]
+    assert bool(info.id) != bool(info.missing)
+    return info.missing
+
+
 def waits(box: RealBox, name: str, words: str, state_: str = "CRASHING") -> str:
     """Wait until pipeline and job say that they wait, for a reason with these words; the reason."""
 
@@ -112,6 +119,11 @@ def test_a_version_runs_the_image_that_its_name_led_to(
     create(shared_box, "pinned", name)
     put(shared_box, "c")
     assert said(shared_box, "pinned") == "two\nc"
+    spec = json.loads(shared_box.client.extract_pipeline("pinned"))
+    tag(made[0], name)
+    spec["reprocessOnCodeChange"] = True
+    shared_box.client.create_pipelines(json.dumps(spec), update=True)
+    assert said(shared_box, "pinned") == "one\nc"
 
 
 def test_a_pipeline_waits_for_an_image_that_is_not_here(
@@ -124,10 +136,12 @@ def test_a_pipeline_waits_for_an_image_that_is_not_here(
     assert "podman load -i FILE" in reason
     [finding] = [f for f in shared_box.client.doctor() if f["check"] == "image of waits"]
     assert finding["level"] == "warn"
+    assert missing(shared_box, "waits") == reason
     assert name in finding["detail"]
     tag(made[0], name)
     assert said(shared_box, "waits") == "one\na"
     assert state(shared_box, "waits") == ("RUNNING", "")
+    assert missing(shared_box, "waits") == ""
     assert next(iter(shared_box.client.list_job("waits"))).reason == ""
     # the very image goes, and comes back from an archive
     archive = tmp_path / "image.tar"

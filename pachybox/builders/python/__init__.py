@@ -14,7 +14,14 @@ REQUIREMENTS, PROJECT = "requirements.txt", "pyproject.toml"
 
 # -r other.txt, --constraint=other.txt
 _FURTHER = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[\s=]*([^\s#]+)")
-_LOCAL = re.compile(r"\s*(?:(?:-e|--editable)[\s=]*)?(?:file:(?!/)|\.{1,2}(?:/|\s|\[|$))")
+# ./library, -e ., library/one, --find-links wheels: in the source, not an address or /a/place
+_LOCAL = re.compile(
+    r"""\s*(?: (?:-e|--editable)[\s=]*+(?!\w+(?:\+\w+)?:|/)
+           | (?:-f|--find-links)[\s=]*+(?!\w+:|/)
+           | (?:file:)?\.{1,2}(?:[/\s\[]|$)
+           | [\w.-]+/(?!/) )""",
+    re.VERBOSE,
+)
 
 
 def needs(names: Iterable[str], read: Callable[[str], bytes]) -> Needs:

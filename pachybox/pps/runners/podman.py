@@ -197,10 +197,9 @@ class PodmanRunner:
         return True
 
     def close(self) -> None:
-        """Remove every container of this box, and end a podman that we started. Never raises."""
+        """Remove every container of this box. Never raises."""
         if self._remove(before=False):
             self._mark.unlink(missing_ok=True)
-        self.engine.close()
 
 
 def _for(spec: WorkerSpec, why: PachyboxError) -> PachyboxError:

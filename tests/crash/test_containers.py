@@ -73,38 +73,6 @@ def job_of(box: RealBox, pipeline: str) -> JobInfo:
 COPY = [*WAITS, "cp /pfs/in/* /pfs/out"]
 
 
-def test_a_job_survives_its_podman_and_the_next_one_starts_another(
-    box: RealBox, busybox_image: str
-) -> None:
-    """Containers do not need the service that started them."""
-    box.client.create_pipelines(spec("p", busybox_image, COPY))
-    held = waiting(box)
-    if not service(box):
-        pytest.skip("this machine has a podman service, which is not the box's to start")
-    for process in service(box):
-        process.kill()
-    (held.root / "tmp/gate").touch()
-    job = job_of(box, "p")
-    assert (job.state, job.processed) == ("JOB_SUCCESS", 1), job.reason
-    box.client.create_pipelines(spec("q", busybox_image, COPY[-1:]))
-    assert job_of(box, "q").state == "JOB_SUCCESS"
-    assert service(box)
-
-
-@pytest.mark.parametrize("how", ["kill", "rm --force --time=0"])
-def test_a_container_that_is_killed_from_outside_costs_its_datum_a_second_run(
-    box: RealBox, busybox_image: str, how: str
-) -> None:
-    box.client.create_pipelines(spec("p", busybox_image, COPY))
-    held = waiting(box)
-    podman(*how.split(), held.id)
-    again = waiting(box, held)
-    (again.root / "tmp/gate").touch()
-    job = job_of(box, "p")
-    assert (job.state, job.processed, job.failed) == ("JOB_SUCCESS", 1, 0), job.reason
-    assert contents(box, "p@master") == {"/f": b"content\n"}
-
-
 def test_a_job_whose_image_is_deleted_says_so_and_goes_on_when_it_is_there_again(
     box: RealBox, tmp_path: Path
 ) -> None:
@@ -145,22 +113,6 @@ def test_a_box_killed_with_its_containers_finishes_the_job_at_its_next_start(
     job = job_of(box, "p")
     assert (job.state, job.processed) == ("JOB_SUCCESS", 1), job.reason
     assert [one.id for one in containers(box)] in ([], [again.id])
-
-
-def test_a_box_killed_alone_leaves_containers_that_its_next_start_removes(
-    box: RealBox, busybox_image: str
-) -> None:
-    """And only its own: another's with the same image stays."""
-    box.client.create_pipelines(spec("p", busybox_image, COPY))
-    held = waiting(box)
-    with images.container(busybox_image) as other:
-        box.kill()
-        box.start()
-        again = waiting(box, held)
-        assert held.id not in {one.id for one in containers(box)}
-        assert podman("inspect", "--format={{.State.Running}}", other) == "true"
-    (again.root / "tmp/gate").touch()
-    assert job_of(box, "p").state == "JOB_SUCCESS"
 
 
 # ---- at random, under load

@@ -1,4 +1,4 @@
-"""Pipelines of images on real podman, beside the same pipelines on this machine's programs."""
+"""One count in three languages, by programs of this machine and in containers of images."""
 
 from __future__ import annotations
 
@@ -84,54 +84,3 @@ def test_three_languages_count_the_same_in_containers(
         spec["pipeline"]["name"] = f"{name}-image"
         box.client.create_pipelines(json.dumps(spec))
     right(box, [f"{name}-image" for name in specs])
-
-
-REPORT = [
-    "pwd > /pfs/out/pwd; id -u > /pfs/out/uid; id -g > /pfs/out/gid",
-    'echo "$GREETING $PLACE $PACH_IN_WORKER" > /pfs/out/env',
-    "echo $PATH > /pfs/out/path; ls / > /pfs/out/root; cat /proc/1/cmdline > /pfs/out/init",
-    "grep -E '^(Cap(Eff|Bnd)|NoNewPrivs)' /proc/self/status > /pfs/out/rights",
-    "touch /pfs/texts/x 2>/dev/null && echo written > /pfs/out/inputs; exit 0",
-]
-
-
-def report(box: RealBox, name: str, image: str, **transform: Any) -> dict[str, str]:
-    """What a program in a container of ``image`` sees."""
-    spec = {
-        "pipeline": {"name": name},
-        "input": {"pfs": {"repo": "texts", "glob": "/"}},
-        "transform": {"image": image, "cmd": ["sh"], "stdin": REPORT, **transform},
-    }
-    box.client.create_pipelines(json.dumps(spec))
-    job = last_job(box, name)
-    assert job.state == "JOB_SUCCESS", job.reason
-    found = contents(box, f"{name}@master")
-    return {path[1:]: text.decode().strip() for path, text in found.items()}
-
-
-def test_an_image_gives_its_environment_directory_and_user_and_not_its_command(
-    box: RealBox, odd_image: str
-) -> None:
-    """Its entrypoint would fail. Nothing of the machine is there but what was asked for."""
-    found = report(box, "odd", odd_image)
-    assert (found["pwd"], found["uid"], found["gid"]) == ("/srv", "1000", "1000")
-    assert found["env"] == "hello image true"
-    assert found["path"] == images.PATH
-    assert set(found["root"].split()) >= {"bin", "etc", "pfs", "proc", "srv", "tmp"}
-    assert not {"lib", "opt", "boot"} & set(found["root"].split())
-    assert "inputs" not in found
-    assert re.search(r"CapEff:\s*0+$", found["rights"], re.M), found["rights"]
-    assert re.search(r"NoNewPrivs:\s*1$", found["rights"], re.M), found["rights"]
-
-
-def test_a_spec_has_the_last_word(box: RealBox, odd_image: str) -> None:
-    found = report(
-        box,
-        "odd-said",
-        odd_image,
-        working_dir="/tmp",
-        user="nobody",
-        env={"PLACE": "spec"},
-    )
-    assert (found["pwd"], found["uid"]) == ("/tmp", "65534")
-    assert found["env"] == "hello spec true"

@@ -36,13 +36,9 @@ Said = Callable[[str], None]
 """Is told, line by line, how a pull or a push goes on."""
 
 _ASK_S = 60.0  # until podman must have answered a question about what it has
-<<<<<<< HEAD
-_QUIET_S = 600.0  # so long a pull, push or load may show no progress
 # Until asked again of an image that podman knows not what to say of: one that is being deleted.
 _AGAIN_S = (0.1, 0.3, 0.6)
-=======
 _QUIET_S = 600.0  # so long a pull or push may show no progress
->>>>>>> main
 _SHORT_ID = re.compile(r"[0-9a-f]{12,63}")
 
 

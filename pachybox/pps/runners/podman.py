@@ -151,7 +151,7 @@ class PodmanRunner:
         try:
             worker.greet(seal)
         except Refused as e:
-            ended = self._api.how_it_ended(started.id)
+            ended = self._api.how_it_ended(started)
             worker.close()
             if not ended:
                 raise

@@ -109,7 +109,7 @@ class Api:
     def how_it_ended(self, one: Started) -> str:
         """Why a container does not run any more, for people; "" while it runs. Never raises."""
         until = time.monotonic() + _NOTICED_S
-        while not Path(f"/proc/{one.pid}").exists():
+        while not _lives(one.pid):
             try:
                 state = self.inspect(one.id)["State"]
             except ContainerGone:
@@ -224,6 +224,15 @@ def _spare(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _ended(state: Mapping[str, Any]) -> str:

@@ -112,7 +112,8 @@ class PodmanRunner:
 
     def start(self, spec: WorkerSpec) -> PodmanWorker:
         """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be
-        had, WorkerLost when it ended before it served."""
+        had, WorkerLost when it, its image or podman went away before it served: the next try
+        knows which."""
         if not spec.transform.cmd:
             raise Refused(
                 f"pipeline {spec.pipeline}: nothing to run",
@@ -124,7 +125,9 @@ class PodmanRunner:
         try:
             started = self._started(spec)
         except NotReady as e:
-            raise _for(spec, e) from e
+            raise WorkerLost(
+                f"no container for {spec.pipeline}: {e.message}", "the datum will be run again"
+            ) from e
         try:
             return self._entered(spec, started)
         except BaseException:
@@ -163,6 +166,12 @@ class PodmanRunner:
         seal = {"level": "full", "hide": (), "shim": True, "container": place}
         try:
             worker.greet(seal)
+        except Refused as e:
+            ended = self._api.how_it_ended(started)
+            worker.close()
+            if not ended:
+                raise
+            raise WorkerLost(f"{spec.pipeline}: {ended}", "the datum will be run again") from e
         except BaseException:
             worker.close()
             raise

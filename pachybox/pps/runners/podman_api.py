@@ -83,8 +83,13 @@ class Api:
         self._engine = engine
 
     def start(self, wanted: Mapping[str, Any]) -> Started:
-        """Create and start a container. Raises Refused with podman's words when it will not."""
-        made = self._ask("post", _CREATE, json.dumps(wanted))["Id"]
+        """Create and start a container. Raises Refused with podman's words when it will not,
+        ContainerGone when its image, or it, was removed meanwhile."""
+        try:
+            made = self._ask("post", _CREATE, json.dumps(wanted))["Id"]
+        except Refused:
+            self._ask("get", f"/images/{wanted['image']}/exists")  # raises ContainerGone
+            raise
         try:
             self._ask("post", f"/containers/{made}/start")
             state = self.inspect(made)["State"]
@@ -92,6 +97,10 @@ class Api:
                 raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
             return Started(made, str(wanted["name"]), int(state["Pid"]))
+        except Refused:
+            self.inspect(made)  # raises ContainerGone: of one that was removed podman says anything
+            self.remove(made)
+            raise
         except BaseException:
             self.remove(made)
             raise
@@ -104,7 +113,7 @@ class Api:
     def how_it_ended(self, one: Started) -> str:
         """Why a container does not run any more, for people; "" while it runs. Never raises."""
         until = time.monotonic() + _NOTICED_S
-        while not Path(f"/proc/{one.pid}").exists():
+        while not _lives(one.pid):
             try:
                 state = self.inspect(one.id)["State"]
             except ContainerGone:
@@ -230,6 +239,15 @@ def _spare(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _ended(state: Mapping[str, Any]) -> str:

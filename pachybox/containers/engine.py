@@ -103,8 +103,7 @@ class Engine:
             self._forget()
             client = self._connected()
             try:
-                self._facts = self._ask(client)
-                _require(self._facts.version)
+                _require_version(client)
             except BaseException:
                 client.close()
                 raise
@@ -114,8 +113,9 @@ class Engine:
     def facts(self) -> EngineFacts:
         """What this engine is. Raises what client() raises."""
         with self._lock:
-            self.client()
-            assert self._facts is not None
+            client = self.client()
+            if self._facts is None:
+                self._facts = self._ask(client)
             return self._facts
 
     def trial(self) -> str:
@@ -322,7 +322,10 @@ def _runtime(client: PodmanClient) -> str:
     return str((client.info()["host"].get("ociRuntime") or {}).get("name") or "")
 
 
-def _require(version: str) -> None:
+def _require_version(client: PodmanClient) -> None:
+    # asked for its version podman runs each of its programs to ask for theirs: a second or two
+    version = client.api.head("/_ping").headers.get("Libpod-API-Version", "")
+    version = version or str(client.version()["Version"])
     numbers = tuple(int(n) for n in version.split("-")[0].split(".")[:2] if n.isdigit())
     if numbers < _OLDEST:
         raise EngineMissing(f"podman {version} is too old", INSTALL)

@@ -228,7 +228,8 @@ class Run:
                 return running[0] if running else jobs[0] if jobs else None
             job = running[-1]
             state = job.state.removeprefix("JOB_").lower()
-            self._report.live(f"job {one.shown}: {state}, {_done(job)} of {job.total} datums")
+            far = f", {_done(job)} of {job.total} datums" if job.total else ""
+            self._report.live(f"job {one.shown}: {state}{far}")
             time.sleep(_LOOK_S)
 
     def _idle(self, one: Wanted) -> str:

@@ -140,12 +140,18 @@ class Run:
 
         began = time.monotonic()
         asked = {"build": True, "build_arg": [], "push_images": False, "registry": None}
+        lines: list[str] = []
+
+        def say(line: str) -> None:
+            lines.append(line)
+            self._report.live(f"build {one.shown}: {line}")
+
         try:
             plan = Plan(argparse.Namespace(**{**vars(self._args), **asked}), [one.text])
-            plan.make()
+            plan.make(say)
         except PachyboxError as e:
             one.why_not = "its image was not built"
-            self._report.add("build", one.shown, FAILED, str(e), since=began)
+            self._report.add("build", one.shown, FAILED, str(e), since=began, text=lines)
             return
         (document,) = documents(plan.texts()[0].text) or ({},)
         one.document = document

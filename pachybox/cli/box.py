@@ -69,7 +69,7 @@ def _detach(app: App, args: Args) -> None:
         )
     box = Box(Address(path=socket), timeout_s=5.0)
     try:
-        _await_ready(box, child, errors)
+        await_ready(box, child, errors)
         status = box.status()
     finally:
         box.close()
@@ -77,7 +77,7 @@ def _detach(app: App, args: Args) -> None:
     app.output.line(f"pachybox is up: {doors} and {status.socket or socket}")
 
 
-def _await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
+def await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
     """Return once the box serves; raise Refused with its last words when it ends before."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:

@@ -41,8 +41,16 @@ where @REF is a branch, tag or commit, by default the newest commit of the main 
 
 
 def _make(app: App, args: Args, *, update: bool) -> None:
+    made = make(app, args, sources(app, args), update=update)
+    if args.dry_run:
+        for pipeline in made:
+            app.output.raw(pipeline.effective_spec)
+
+
+def make(app: App, args: Args, texts: list[SpecText], *, update: bool) -> list[CreatedPipeline]:
+    """Make or update the pipelines of texts as the flags ask, and say what the box warns of.
+    What needed only new source for its build is not among those returned."""
     build = asked(args)
-    texts = sources(app, args)
     box = app.box(Pipelines)
 
     def put(texts: list[SpecText], *, dry_run: bool) -> tuple[list[CreatedPipeline], list[str]]:
@@ -65,13 +73,11 @@ def _make(app: App, args: Args, *, update: bool) -> None:
     if not args.dry_run:
         texts = expanded(app, args, texts, update=update)
     if not texts:
-        return
+        return []
     made, warnings = put(texts, dry_run=args.dry_run)
     for warning in warnings:
         note(f"warning: {warning}")
-    if args.dry_run:
-        for pipeline in made:
-            app.output.raw(pipeline.effective_spec)
+    return made
 
 
 def _create(app: App, args: Args) -> None:

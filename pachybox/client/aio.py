@@ -16,6 +16,7 @@ from pachybox.client.pipeline_values import (
     JobInfo,
     JobSetInfo,
     LogMessage,
+    PipelineDifference,
     PipelineInfo,
     SecretInfo,
 )
@@ -591,6 +592,23 @@ class AsyncClient(AsyncBase):
         right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
         return await self._run(
             self._sync.validate_pipelines, spec, source=source, runner=runner, more=more
+        )
+
+    def diff_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        reprocess: bool = False,
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
+    ) -> AsyncStream[PipelineDifference]:
+        """What updating to a spec would change and run, pipeline by pipeline, nothing done.
+        Arguments as in create_pipelines."""
+        return self._stream(
+            lambda: self._sync.diff_pipelines(
+                spec, source=source, reprocess=reprocess, runner=runner, more=more
+            )
         )
 
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:

@@ -275,6 +275,78 @@ class CreatedPipeline(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class FieldChange(Shown):
+    """A field of a spec that differs: the JSON of its values, "" where it has none. A default is
+    what the user did not write."""
+
+    path: str
+    old: str
+    new: str
+    old_is_default: bool
+    new_is_default: bool
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> FieldChange:
+        """From pachybox.v1.FieldChange."""
+        return cls(
+            raw.get("path", ""),
+            raw.get("oldJson", ""),
+            raw.get("newJson", ""),
+            bool(raw.get("oldIsDefault")),
+            bool(raw.get("newIsDefault")),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineDifference(Shown):
+    """What updating a pipeline would change and run. ``version`` is its present one, 0 when it
+    would be made. ``changes`` are of the specs in effect, ``user_changes`` of what users wrote.
+
+    ``job``: a job would start; ``datums_run`` of its ``datums_total`` would run, ``datums_new``
+    of them the last job had not; ``datums_gone`` are of that job alone.
+    """
+
+    pipeline: str
+    version: int
+    changes: tuple[FieldChange, ...]
+    user_changes: tuple[FieldChange, ...]
+    job: bool
+    datums_total: int
+    datums_run: int
+    datums_new: int
+    datums_gone: int
+    remarks: tuple[str, ...]
+    downstream: tuple[str, ...]
+    warnings: tuple[str, ...]
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> PipelineDifference:
+        """From an element of the answer to pachybox.v1.API/DiffPipelines."""
+
+        def number(key: str) -> int:
+            return int(raw.get(key) or 0)
+
+        return cls(
+            pipeline_name(raw.get("pipeline") or {}),
+            number("version"),
+            tuple(map(FieldChange.from_json, raw.get("changes") or ())),
+            tuple(map(FieldChange.from_json, raw.get("userChanges") or ())),
+            bool(raw.get("job")),
+            number("datumsTotal"),
+            number("datumsRun"),
+            number("datumsNew"),
+            number("datumsGone"),
+            tuple(raw.get("remarks") or ()),
+            tuple(map(pipeline_name, raw.get("downstream") or ())),
+            tuple(raw.get("warnings") or ()),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class BoxStatus(Shown):
     """The box at a glance."""
 

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from pachybox.client.base import BOX, PPS, Base, Stream
 from pachybox.client.names import full_name, pipeline_message, project_message
-from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, PipelineInfo
+from pachybox.client.pipeline_values import (
+    CreatedPipeline,
+    ImageInfo,
+    PipelineDifference,
+    PipelineInfo,
+)
 from pachybox.client.values import Json, job_name
 
 
@@ -100,6 +105,28 @@ class Pipelines(Base):
         )
         names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
         return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())
+
+    def diff_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        reprocess: bool = False,
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Stream[PipelineDifference]:
+        """What updating to a spec would change and run, pipeline by pipeline, nothing done.
+        Arguments as in create_pipelines."""
+        return self.stream(
+            BOX,
+            "DiffPipelines",
+            text=spec if isinstance(spec, str) else json.dumps(spec),
+            source=source,
+            project=self.project,
+            runner=runner,
+            reprocess=reprocess,
+            more=_texts(more),
+        ).map(PipelineDifference.from_json)
 
     def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""

@@ -68,7 +68,7 @@ class Placement:
                 f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
             )
         wanted = runner or self._default
-        if not spec.image and wanted == PODMAN:
+        if not spec.image and wanted == PODMAN and not _has_source(spec):
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
                 "name one in transform.image, or run it with --runner process",
@@ -98,8 +98,13 @@ class Placement:
         return replace(spec, runner=PODMAN, image_pin=image.pin)
 
 
+def _has_source(spec: Spec) -> bool:
+    """Whether the client still has to build its source, and to name what runs it."""
+    return "build" in spec.canonical.get("transform", {})
+
+
 def _require_cmd(spec: Spec, why: str) -> None:
-    if not spec.canonical.get("transform", {}).get("cmd"):
+    if not spec.canonical.get("transform", {}).get("cmd") and not _has_source(spec):
         raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
 
 

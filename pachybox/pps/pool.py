@@ -89,7 +89,7 @@ class WorkerPool:
     def take(self, pipeline: PipelineRecord) -> Worker:
         """A worker that serves this version: an idle one, or a new one. Raises Refused when none
         can start, and what reading its secrets raises."""
-        image = self._image(pipeline)
+        image = self.image_of(pipeline)
         fence = self._fence(pipeline, image)
         with self._lock:
             waiting = self._idle.get(fence)
@@ -128,7 +128,9 @@ class WorkerPool:
             return self.containers.runner
         return self.runner
 
-    def _image(self, pipeline: PipelineRecord) -> Image | None:
+    def image_of(self, pipeline: PipelineRecord) -> Image | None:
+        """The image that a pipeline version runs in; None when it runs as a process. Raises Refused
+        or ImageMissing when it cannot be had."""
         if not placement.in_container(pipeline):
             return None
         if self.containers is None:
@@ -212,7 +214,7 @@ class WorkerPool:
 
     def keep(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that this version could not use."""
-        fence = self._fence(pipeline, self._image(pipeline))
+        fence = self._fence(pipeline, self.image_of(pipeline))
         with self._lock:
             old = [one for f, idle in self._idle.items() if f != fence for one in idle]
             self._idle = {fence: self._idle[fence]} if fence in self._idle else {}

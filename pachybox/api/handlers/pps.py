@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,7 +20,7 @@ from pachybox.api.handlers.kept import kept
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, Job, Pipeline
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, Job, Pipeline, Repo
 from pachybox.model.pps import (
     PipelineRecord,
     PipelineState,
@@ -142,7 +143,7 @@ def _put(
     box: Box,
     call: Call,
     request: Any,
-    texts: Sequence[Text],
+    found: Sequence[Text],
     *,
     project: str = DEFAULT_PROJECT,
     runner: str = "",
@@ -152,8 +153,8 @@ def _put(
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
     if not call.transaction or request.dry_run:
         return box.pps.create(
-            *texts[0],
-            more=texts[1:],
+            *found[0],
+            more=found[1:],
             project=project,
             update=request.update,
             reprocess=request.reprocess,
@@ -162,7 +163,7 @@ def _put(
             alone=alone,
             heads=heads,
         )
-    specs = box.pps.specs(texts, project=project)
+    specs = box.pps.specs(found, project=project)
     for spec in specs:
         no_dry_run(spec)
     specs = [box.pps.placement.place(spec, runner) for spec in specs]
@@ -176,7 +177,7 @@ def _put(
     return made, [warning for spec in specs for warning in spec.warnings]
 
 
-def _texts(request: Any) -> list[Text]:
+def texts(request: Any) -> list[Text]:
     """The texts of a request of ours."""
     return [Text(one.text, one.source or "the request") for one in (request, *request.more)]
 
@@ -187,7 +188,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
         box,
         call,
         request,
-        _texts(request),
+        texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )
@@ -209,7 +210,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/ValidatePipelines")
 def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
     right, problems, warnings = box.pps.validate(
-        _texts(request),
+        texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )
@@ -331,11 +332,17 @@ def delete_pipelines(box: Box, request: Any, call: Call) -> Any:
 
 
 def _delete_all(box: Box, projects: list[str], force: bool, keep_repo: bool) -> list[Pipeline]:
-    """Newest first, so that what reads another's output goes before it."""
-    found = [p.pipeline for p in box.pps.list_pipelines(projects)]
-    for pipeline in found:
+    """What reads another's output goes before it."""
+    found = box.pps.list_pipelines(projects)
+    above = {one.pipeline: {Pipeline(r.project, r.name) for r in _read_by(one)} for one in found}
+    mine = [one for one in TopologicalSorter(above).static_order() if one in above]
+    for pipeline in reversed(mine):
         box.pps.delete(pipeline, keep_repo=keep_repo, force=force)
-    return found
+    return mine[::-1]
+
+
+def _read_by(record: PipelineRecord) -> Iterator[Repo]:
+    return (leaf.branch.repo for leaf in planner.inputs_of(record.spec))
 
 
 @handles("pps_v2.API/StartPipeline")

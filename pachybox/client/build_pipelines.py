@@ -127,9 +127,9 @@ def unchanged(box: Builds, plan: Plan) -> CreatedPipeline | None:
     try:
         there = json.loads(box.extract_pipeline(plan.pipeline))
         info = box.inspect_pipeline(plan.pipeline)
+        would = box.create_pipelines(plan.document, update=True, dry_run=True)[0][0]
     except NotFound:
-        return None
-    would = box.create_pipelines(plan.document, update=True, dry_run=True)[0][0]
+        return None  # it is new, or reads what is new
     if would.effective_spec != there or info.stopped:
         return None
     return CreatedPipeline(

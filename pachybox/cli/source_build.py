@@ -44,7 +44,7 @@ def expanded(app: App, args: Args, given: list[SpecText], *, update: bool) -> li
         {n: _plan(one, spec, runner) for n, spec in specs.items()}
         for one, specs in zip(given, asked, strict=True)
     ]
-    if args.dry_run:
+    if getattr(args, "dry_run", False):
         return given
     left: list[SpecText] = []
     for one, specs, planned in zip(given, read, plans, strict=True):

@@ -106,7 +106,7 @@ def prepare(
     box.create_repo(plan.repo, f"Source of pipeline {plan.pipeline}.", update=True)
     if reprocess or not _is_built_so(box, plan):
         box.create_pipelines(plan.build, update=True, reprocess=reprocess, runner=runner)
-    branch, what = f"{plan.repo}@master", f"source sha256:{plan.source.digest()}"
+    branch, what = f"{plan.repo}@master", plan.said
     try:
         if box.inspect_commit(branch).description == what:
             return ""

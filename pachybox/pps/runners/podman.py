@@ -123,19 +123,24 @@ class PodmanRunner:
             self._api.remove(started.id)
             raise
 
-    def _started(self, spec: WorkerSpec) -> Started:
-        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
+    def _started(self, spec: WorkerSpec, again: int = 2) -> Started:
+        """A new container; podman may die meanwhile, and one of our own is then started again."""
         labels = {
             HOME: str(self._home), BOX: self._box(), PIPELINE: spec.pipeline, LIFE: self._life
         }  # fmt: skip
-        wanted = container_spec(
-            spec,
-            f"pachybox-{name}-{uuid.uuid4().hex[:8]}",
-            self._program(),
-            labels,
-            self.engine.facts().ulimits,
-        )
-        return self._api.start(wanted)
+        ulimits = self.engine.facts().ulimits
+        wanted = container_spec(spec, self._name(spec), self._program(), labels, ulimits)
+        try:
+            return self._api.start(wanted)
+        except NotReady:
+            if not again:
+                raise
+            return self._started(spec, again - 1)
+
+    @staticmethod
+    def _name(spec: WorkerSpec) -> str:
+        pipeline = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
+        return f"pachybox-{pipeline}-{uuid.uuid4().hex[:8]}"
 
     def _entered(self, spec: WorkerSpec, started: Started) -> PodmanWorker:
         try:

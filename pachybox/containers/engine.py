@@ -211,7 +211,8 @@ class Engine:
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
         chosen = ["--runtime", runtime] if runtime else []
-        command = [program, "--log-level=error", *chosen, "system", "service", "-t", "0", f"unix://{self._own}"]
+        how = ["--log-level=error", *chosen]
+        command = [program, *how, "system", "service", "-t", "0", f"unix://{self._own}"]
         said = self._run / "podman.log"
         with open(said, "wb") as log:
             self._service = subprocess.Popen(

@@ -92,7 +92,7 @@ class Api:
             self._ask("post", f"/containers/{made}/start")
             state = self.inspect(made)["State"]
             if not state.get("Pid"):
-                raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
+                raise ContainerGone(f"the container {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
             return Started(made, str(wanted["name"]), int(state["Pid"]))
         except Refused:

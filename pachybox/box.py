@@ -321,7 +321,7 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
-        self.objects.windows.finish_left()
+        self.objects.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:

@@ -21,6 +21,7 @@ from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
 from pachybox.pfs.multipart import Multipart
+from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.object_read import NO_CONTENT, ObjectReader, present_commit
 from pachybox.pfs.object_read import keys as all_keys
 from pachybox.pfs.object_types import (
@@ -126,12 +127,18 @@ class Objects:
         self._reads = ObjectReader(pfs)
         self._versions = Versions(self._reads)
         self._multipart = Multipart(pfs)
+        self._notes = Notes(pfs)
         self.windows = Windows(pfs)
         self._lanes: dict[tuple[Branch, str], Lane] = {}
 
     def start(self) -> None:
         """Finish what a crash left of windows, and begin to watch them."""
         self.windows.start()
+
+    def take_up(self) -> None:
+        """Finish what another process left, of which there is a backup here now."""
+        self._notes.take_up()
+        self.windows.finish_left()
 
     def stop(self) -> None:
         """Finish the commits that windows hold open."""
@@ -282,7 +289,10 @@ class Objects:
             return branch is not None and WINDOW in branch.metadata
         if WINDOW in branch.metadata:
             return True
-        head = self.pfs.meta.get(COMMITS, Commit(bucket.repo, branch.head))
+        commit = Commit(bucket.repo, branch.head)
+        if commit in self.pfs.meta.noted:  # to look at the commit would have it written up
+            return True
+        head = self.pfs.meta.get(COMMITS, commit)
         return head is not None and head.finished is None
 
     def _lane(self, bucket: Bucket) -> Lane:
@@ -291,8 +301,16 @@ class Objects:
         if lane is None:
             if len(self._lanes) >= _LANES:
                 self._lanes.clear()  # two lanes to one commit are slower, and as right
-            lane = self._lanes.setdefault(where, Lane(lambda ops: self._make(bucket, ops)))
+            lane = self._lanes.setdefault(where, Lane(lambda ops: self._join(bucket, ops)))
         return lane
+
+    def _join(self, bucket: Bucket, ops: Sequence[Op]) -> None:
+        """Make ``ops`` where others are made, too: into an open commit, if there is one."""
+        commit = self._notes.put(bucket, ops)
+        if commit is not None:
+            self.windows.touched(commit)
+        else:
+            self._make(bucket, ops)
 
     def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
         pfs = self.pfs

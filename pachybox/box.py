@@ -29,6 +29,7 @@ from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
+from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
@@ -114,7 +115,7 @@ class Box:
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
         self.filesets = Filesets(self.pfs)
-        self.objects = Objects(self.pfs, self.reader)
+        self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")

@@ -316,9 +316,18 @@ class Meta:
         all other changes come behind what was noted before.
         Raises what ``fn`` raises, Exhausted when the disk is full, NotReady when closing.
         """
+        return self._begin(Pending(fn, solo=solo, quick=quick, noting=noting)).result()
+
+    def begin(self, fn: Callable[[Tx], T], *, quick: bool = False) -> Outcome[T]:
+        """``write`` that is waited for later: have several begun by one thread be one group."""
+        return self._begin(Pending(fn, quick=quick))
+
+    def _begin(self, change: Pending[T]) -> Outcome[T]:
         if threading.current_thread() is self._thread:
             raise Internal("a metadata change started another change")
-        return self._enqueue(Pending(fn, solo=solo, quick=quick, noting=noting)).result()
+        outcome = self._enqueue(change)
+        assert isinstance(outcome, Outcome)
+        return outcome
 
     def later(self, fn: Callable[[Tx], T]) -> Future[T]:
         """Have ``fn`` run in the writer, in order with all other changes, and do not wait: it is

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from pachybox.errors import NotFound, Refused
 from pachybox.meta.apply import Filling, Staged
+from pachybox.meta.groups import Outcome
 from pachybox.meta.tables import BRANCHES, COMMITS, PROJECTS, REPOS
 from pachybox.meta.writer import Meta, Tx
 from pachybox.model.ids import (
@@ -93,6 +94,10 @@ class Pfs:
         return self.meta.write(
             self._transaction(fn, commit_id), solo=solo, quick=quick, noting=noting
         )
+
+    def begin(self, fn: Callable[[Change], T], *, quick: bool = False) -> Outcome[T]:
+        """``change`` that is waited for later: its result once durable, or what it raised."""
+        return self.meta.begin(self._transaction(fn, None), quick=quick)
 
     def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
         """``change`` for what nobody waits for; see Meta.later."""

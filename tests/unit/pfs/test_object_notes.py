@@ -30,7 +30,7 @@ def opened(home: Path) -> Iterator[Objects]:
     meta = Meta(home / "meta.duckdb", barrier=blobs.flush)
     pfs = Pfs(meta, blobs)
     try:
-        yield Objects(pfs, Reader(pfs))
+        yield Objects(pfs, Reader(pfs), object_notes.Notes(pfs))
     finally:
         meta.close()
         blobs.close()

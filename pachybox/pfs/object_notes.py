@@ -33,8 +33,8 @@ from pachybox.store.trees import Trees
 
 log = logging.getLogger("pachybox.s3")
 
-MOST = 1024
-MOST_BYTES = 4 << 20
+MOST = 4096  # edited in some 100 ms, a third cheaper each than a quarter of them
+MOST_BYTES = 8 << 20
 _NOTHING = Attributes()
 
 
@@ -125,7 +125,7 @@ class Notes:
     def _write_up(self, tx: Tx, session: Session, commit: Commit, notes: list[NoteRecord]) -> None:
         ops = []
         for note in notes:
-            op = Op(note.key, NO_CONTENT, _NOTHING)
+            op = Op(note.key, NO_CONTENT, _NOTHING, path=f"/{note.key}")
             op.blob, op.said = note.content, note.said
             ops.append(op)
         with session.gathering() as put:

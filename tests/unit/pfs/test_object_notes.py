@@ -159,3 +159,30 @@ def test_what_is_refused_is_refused_at_once(tmp_path: Path) -> None:
 
         assert objects.pfs.change(finish).files == 1
         assert objects.put_bytes(bucket, "late", b"3", said(3)).version != commit.id
+
+
+def test_a_damaged_tree_keeps_its_notes_and_stops_no_other(tmp_path: Path) -> None:
+    """What was acknowledged waits in the database for a repair; the box works on."""
+    with opened(tmp_path / "a") as objects:
+        bucket, commit = begun(objects, "master.r")
+        with objects.intake() as intake:
+            intake.write(b"x")
+            objects.put(bucket, "d/first", intake.finish(), said(0))
+        root = objects.pfs.resolve(bucket.repo, commit.id).root
+        objects.put_bytes(bucket, "d/noted", b"1", said(1))
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+        place = objects.pfs.blobs.locate(root)
+    damaged = tmp_path / "killed" / place.path.relative_to(tmp_path / "a")
+    data = bytearray(damaged.read_bytes())
+    data[place.offset + place.length // 2] ^= 1
+    damaged.write_bytes(data)
+    for turn in range(2):
+        with opened(tmp_path / "killed") as objects:
+            (note,) = objects.pfs.meta.select(NOTES, "")
+            assert (note.key, note.content) == ("d/noted", b"1")
+            other = objects.create_bucket(f"master.other{turn}")
+            objects.pfs.start_commit(other.at)
+            objects.put_bytes(other, "a", b"2", said(2))
+            assert listed(objects, other) == {"a": (b"2", said(2))}
+            with pytest.raises(PachyboxError):
+                objects.put_bytes(bucket, "d/more", b"3", said(3))

@@ -23,9 +23,11 @@ from pachybox.api.handlers import (
     cluster,
     datums,
     debug,
+    differences,
     egress,
     files,
     filesets,
+    images,
     jobs,
     pfs,
     pps,
@@ -34,6 +36,7 @@ from pachybox.api.handlers import (
     secrets,
     system,
     templates,
+    trials,
 )
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
@@ -50,8 +53,8 @@ log = logging.getLogger("pachybox.daemon")
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
-    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug, reading),
+    *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
+    *(secrets, egress, system, cluster, debug, reading, trials, images),
 )
 
 

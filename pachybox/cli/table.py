@@ -109,10 +109,12 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "validate pipeline": "check a spec without making anything",
                 "inspect pipeline": "show a pipeline",
                 "list pipeline": "list the pipelines",
+                "list image": "list the images that pipelines run, and which are missing",
                 "check status": "list pipelines that need attention",
                 "draw pipeline": "draw the graph of pipelines",
             },
         ),
+        ("diff_pipeline", {"diff pipeline": "show what an update would change and run"}),
         (
             "edit",
             {
@@ -124,6 +126,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             "run",
             {
                 "run pipeline": "run a pipeline on chosen commits",
+                "run datum": "try a spec on some datums, without making anything",
                 "rerun pipeline": "run a pipeline on the present heads",
                 "run cron": "tick a pipeline's cron inputs now",
                 "start pipeline": "resume a stopped pipeline",
@@ -131,6 +134,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete pipeline": "delete a pipeline",
             },
         ),
+        ("dev", {"dev": "run code again at every save, on some datums, without committing"}),
         (
             "job",
             {

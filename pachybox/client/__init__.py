@@ -12,20 +12,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
+    from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
         DatumInfo,
+        FieldChange,
+        ImageInfo,
         JobInfo,
         JobSetInfo,
         LogMessage,
+        PipelineDifference,
         PipelineInfo,
         SecretInfo,
     )
     from pachybox.client.progress import Bar
+    from pachybox.client.python_pipelines import (
+        create_python_pipeline,
+        parse_dict_pipeline_spec,
+        parse_json_pipeline_spec,
+        put_files,
+    )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
     from pachybox.client.sync import Client
+    from pachybox.client.trial_values import (
+        OutputChange,
+        OutputDifference,
+        TrialDatum,
+        TrialEnd,
+        TrialEvent,
+        TrialLine,
+        TrialPlan,
+    )
     from pachybox.client.upload import Put
     from pachybox.client.values import (
         BranchInfo,
@@ -56,16 +75,35 @@ _WHERE = {
         "BoxStatus",
         "CreatedPipeline",
         "DatumInfo",
+        "FieldChange",
+        "ImageInfo",
         "JobInfo",
         "JobSetInfo",
         "LogMessage",
+        "PipelineDifference",
         "PipelineInfo",
         "SecretInfo",
     ),
+    "pachybox.client.functions": ("FunctionPipeline", "pipeline"),
     "pachybox.client.progress": ("Bar",),
+    "pachybox.client.python_pipelines": (
+        "create_python_pipeline",
+        "parse_dict_pipeline_spec",
+        "parse_json_pipeline_spec",
+        "put_files",
+    ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
     "pachybox.client.sync": ("Client",),
+    "pachybox.client.trial_values": (
+        "OutputChange",
+        "OutputDifference",
+        "TrialDatum",
+        "TrialEnd",
+        "TrialEvent",
+        "TrialLine",
+        "TrialPlan",
+    ),
     "pachybox.client.upload": ("Put",),
     "pachybox.client.values": (
         "BranchInfo",
@@ -103,8 +141,11 @@ __all__ = [
     "CreatedPipeline",
     "DatumInfo",
     "Exhausted",
+    "FieldChange",
     "FileChange",
     "FileInfo",
+    "FunctionPipeline",
+    "ImageInfo",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",
@@ -112,7 +153,10 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OpenCommit",
+    "OutputChange",
+    "OutputDifference",
     "PachyboxError",
+    "PipelineDifference",
     "PipelineInfo",
     "ProjectInfo",
     "Put",
@@ -123,8 +167,18 @@ __all__ = [
     "SecretInfo",
     "Stream",
     "Transaction",
+    "TrialDatum",
+    "TrialEnd",
+    "TrialEvent",
+    "TrialLine",
+    "TrialPlan",
     "Unauthenticated",
     "Unreachable",
+    "create_python_pipeline",
+    "parse_dict_pipeline_spec",
+    "parse_json_pipeline_spec",
+    "pipeline",
+    "put_files",
 ]
 
 

@@ -7,8 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from pachybox.client.base import BOX, PPS, Base, Stream
 from pachybox.client.names import full_name, pipeline_message, project_message
-from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
+from pachybox.client.pipeline_values import (
+    CreatedPipeline,
+    ImageInfo,
+    PipelineDifference,
+    PipelineInfo,
+)
 from pachybox.client.values import Json, job_name
+
+
+def _texts(more: Sequence[tuple[str, str]]) -> list[Json]:
+    return [{"text": text, "source": source} for text, source in more]
 
 
 class Pipelines(Base):
@@ -23,10 +32,13 @@ class Pipelines(Base):
         reprocess: bool = False,
         dry_run: bool = False,
         runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        ``more`` has further texts, each with its source. All are made, or none, those that
+        others read before those that read them.
         """
         answer = self.call(
             BOX,
@@ -38,6 +50,7 @@ class Pipelines(Base):
             dry_run=dry_run,
             runner=runner,
             project=self.project,
+            more=_texts(more),
         )
         made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
         return made, list(answer.get("warnings") or ())
@@ -72,10 +85,15 @@ class Pipelines(Base):
         return made[0]
 
     def validate_pipelines(
-        self, spec: str | Json, *, source: str = "", runner: str = ""
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[str], list[str], list[str]]:
         """Check a spec without making anything: the names of the pipelines whose specs are
-        right, every problem there is, and the warnings."""
+        right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
         answer = self.call(
             BOX,
             "ValidatePipelines",
@@ -83,9 +101,32 @@ class Pipelines(Base):
             source=source,
             project=self.project,
             runner=runner,
+            more=_texts(more),
         )
         names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
         return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())
+
+    def diff_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        reprocess: bool = False,
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Stream[PipelineDifference]:
+        """What updating to a spec would change and run, pipeline by pipeline, nothing done.
+        Arguments as in create_pipelines."""
+        return self.stream(
+            BOX,
+            "DiffPipelines",
+            text=spec if isinstance(spec, str) else json.dumps(spec),
+            source=source,
+            project=self.project,
+            runner=runner,
+            reprocess=reprocess,
+            more=_texts(more),
+        ).map(PipelineDifference.from_json)
 
     def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
@@ -120,6 +161,12 @@ class Pipelines(Base):
             commit_set={"id": commit_set} if commit_set else None,
             projects=None if all_projects else [project_message(self.project)],
         ).map(PipelineInfo.from_json)
+
+    def list_image(self, *, all_projects: bool = False) -> Stream[ImageInfo]:
+        """The images that pipelines run: to what each is pinned, and which are missing."""
+        return self.stream(BOX, "ListImage", projects=None if all_projects else [self.project]).map(
+            ImageInfo.from_json
+        )
 
     def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
         """The spec of a version (0: the newest) as JSON that can make it again."""

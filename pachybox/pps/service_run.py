@@ -186,7 +186,7 @@ class ServiceRun:
                 session,
                 Presenter(
                     self.pfs,
-                    Way.of(self.shop.pool.runner.presents),
+                    Way.of(self.shop.pool.runner_of(self.pipeline).presents),
                     planner.empty_inputs(self.pipeline.spec),
                 ),
                 self._work,
@@ -267,6 +267,7 @@ class ServiceRun:
                 ch,
                 self.job,
                 state=JobState.RUNNING,
+                reason="",
                 started=now.started or ch.now,
                 total=1,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),

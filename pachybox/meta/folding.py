@@ -47,7 +47,7 @@ class Folding:
         self._sure: Fresh = set()  # those of which the database has a row already
         self._rows = 0
         self._not_before = 0.0
-        self.before_idle: Callable[[], None] = lambda: None  # what is done before folding in time
+        self.in_time: Callable[[], None] = self.fold_to_read  # after IDLE_S
         self._journal = Journal(db.path.with_name(f"{db.path.name}.journal"), self._counted())
         self._left = True  # what waits comes from another process: nothing is known of it
         try:
@@ -183,8 +183,7 @@ class Folding:
                 if self._closed:
                     return
                 self._wake.wait_for(lambda: self._closed, IDLE_S)
-            self.before_idle()
-            self.fold_to_read()
+            self.in_time()
 
     def close(self) -> None:
         """Fold in what waits, and let go of the journal."""

@@ -187,7 +187,7 @@ class Meta:
         self.noted: frozenset[Commit] = frozenset()
         """Open commits to which objects were put that are not in their trees yet."""
         self._notes: list[NoteRecord] = []  # theirs, in the journal or in the database by now
-        self._folding.before_idle = self._try_write_up
+        self._folding.in_time = self._fold_in_turn
         self.db.before_read = self._before_read
         self._groups = 0
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
@@ -255,28 +255,36 @@ class Meta:
     def fold(self) -> None:
         """Bring in what waits in the journal, for a reader who must not miss it. Others are told
         what was there before when that does not work. Raises what forbids it."""
-        self._write_up()
         try:
-            self._folding.fold()
+            if self.noted and not self._in_writer():
+                self.write(lambda tx: self._folding.fold(), quick=True)
+            else:
+                self._folding.fold()
         except BaseException as e:
             raise self._translate(e) from e
 
+    def _in_writer(self) -> bool:
+        return threading.current_thread() is self._thread
+
     def _write_up(self) -> None:
         """Have the trees show what is noted. Raises what forbids it."""
-        if self.noted and threading.current_thread() is not self._thread:
+        if self.noted and not self._in_writer():
             self.write(lambda tx: None, quick=True)  # any change but a note comes behind that
 
-    def _try_write_up(self) -> None:
+    def _fold_in_turn(self) -> None:
+        """Bring in what waits while nothing is noted: no other than the writer could know that."""
         try:
-            self._write_up()
+            self.write(lambda tx: self._folding.fold_to_read(), quick=True)
         except NotReady:
-            pass  # the box is closing: what is noted is taken up by the next start
+            pass  # the box is closing, which brings all in
         except PachyboxError as e:
             log.warning("objects wait in the journal: %s", e)
 
     def _before_read(self) -> None:
-        self._try_write_up()
-        self._folding.fold_to_read()
+        if self.noted and not self._in_writer():
+            self._fold_in_turn()
+        else:
+            self._folding.fold_to_read()
 
     def first_event(self) -> int:
         """The number of the oldest event kept."""
@@ -323,7 +331,7 @@ class Meta:
         return self._begin(Pending(fn, quick=quick))
 
     def _begin(self, change: Pending[T]) -> Outcome[T]:
-        if threading.current_thread() is self._thread:
+        if self._in_writer():
             raise Internal("a metadata change started another change")
         outcome = self._enqueue(change)
         assert isinstance(outcome, Outcome)
@@ -549,7 +557,7 @@ class Meta:
 
     def close(self) -> None:
         """Finish what waits, then close the database. Later writes raise NotReady."""
-        self._try_write_up()
+        self._fold_in_turn()
         with self.changed:
             if self._closed:
                 return
@@ -561,7 +569,7 @@ class Meta:
         self.db.close()
         self._witness.close()
         # these point back at us: let go, so that the connection is freed with us
-        self.db.before_read = self._folding.before_idle = lambda: None
+        self.db.before_read = self._folding.in_time = lambda: None
         self.notes = None
         self._barrier = lambda: None
         self.on_publish = lambda staged: None

@@ -42,9 +42,10 @@ from pachybox.store.trees import EMPTY, Trees
 class Op:
     """One key's change; ``entry`` None removes it. ``blob``: content that is not in the store
     yet, and of which ``entry`` says nothing. ``said``: its attributes as encode() would write
-    them, "" when that is to be done. ``also`` runs in the transaction when all else
-    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
-    removed) and the ``version`` it is in; a removal of what is not there has neither."""
+    them, "" when that is to be done. ``also`` runs in the transaction when all else allows the
+    change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was removed;
+    not where ``said`` was given) and the ``version`` it is in; a removal of what is not there has
+    neither."""
 
     key: str
     entry: Entry | None
@@ -247,7 +248,7 @@ def apply(
         )
     for op, entry in batch.done:
         op.version = commit.commit.id
-        if op.entry is not None:
+        if op.entry is not None and not op.said:
             etag = op.attributes.etag or entry.hash.hex()
             file = File(commit, op.path, entry)
             op.info = ObjectInfo(op.key, entry.size, ch.now, op.version, op.attributes, etag, file)

@@ -97,14 +97,12 @@ class Engine:
         Raises EngineMissing (no podman, too old an one) or EngineGone (it does not answer).
         """
         with self._lock:
-            client, place = self._client, self._socket
-            if client is not None and place and _listens(place) and _answers(client):
-                return client
+            if self._client is not None and _answers(self._client):
+                return self._client
             self._forget()
             client = self._connected()
             try:
-                self._facts = self._ask(client)
-                _require(self._facts.version)
+                _require_version(client)
             except BaseException:
                 client.close()
                 raise
@@ -114,8 +112,9 @@ class Engine:
     def facts(self) -> EngineFacts:
         """What this engine is. Raises what client() raises."""
         with self._lock:
-            self.client()
-            assert self._facts is not None
+            client = self.client()
+            if self._facts is None:
+                self._facts = self._ask(client)
             return self._facts
 
     def trial(self) -> str:
@@ -212,7 +211,8 @@ class Engine:
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
         chosen = ["--runtime", runtime] if runtime else []
-        command = [program, *chosen, "system", "service", "-t", "0", f"unix://{self._own}"]
+        how = ["--log-level=error", *chosen]
+        command = [program, *how, "system", "service", "-t", "0", f"unix://{self._own}"]
         said = self._run / "podman.log"
         with open(said, "wb") as log:
             self._service = subprocess.Popen(
@@ -322,7 +322,10 @@ def _runtime(client: PodmanClient) -> str:
     return str((client.info()["host"].get("ociRuntime") or {}).get("name") or "")
 
 
-def _require(version: str) -> None:
+def _require_version(client: PodmanClient) -> None:
+    # asked for its version podman runs each of its programs to ask for theirs: a second or two
+    version = client.api.head("/_ping").headers.get("Libpod-API-Version", "")
+    version = version or str(client.version()["Version"])
     numbers = tuple(int(n) for n in version.split("-")[0].split(".")[:2] if n.isdigit())
     if numbers < _OLDEST:
         raise EngineMissing(f"podman {version} is too old", INSTALL)

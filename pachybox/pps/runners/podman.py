@@ -59,7 +59,7 @@ class PodmanRunner:
         self.engine = engine
         self._api = Api(engine)
         self._host = host
-        self._home = home
+        self._home = home.resolve()
         self._box = box
         self._command = tuple(command or worker_command())
         self._mark = home / "run" / "containers"

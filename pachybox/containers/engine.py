@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _START_S = 20.0
 _STOP_S = 0.5
 _LISTEN_S = 5.0
+_PING_S = 10.0  # of one that hangs
 _POOL = 32  # connections that are kept
 _PATH_MOST = 107  # bytes of a socket's name
 _CALL_S = 600.0
@@ -97,8 +98,11 @@ class Engine:
         Raises EngineMissing (no podman, too old an one) or EngineGone (it does not answer).
         """
         with self._lock:
-            if self._client is not None and _answers(self._client):
-                return self._client
+            if self._client is not None:
+                if _answers(self._client):
+                    return self._client
+                if self._socket == self._own:
+                    self._stop()  # dead, or it hangs
             self._forget()
             client = self._connected()
             try:
@@ -312,7 +316,7 @@ def _listens(place: Path) -> bool:
 
 def _answers(client: PodmanClient) -> bool:
     try:
-        return bool(client.ping())
+        return bool(client.api.head("/_ping", timeout=_PING_S).ok)
     except Exception:  # whatever requests, urllib3 and podman-py raise: no answer
         return False
 

@@ -71,7 +71,10 @@ def make_folder(folder: str, root: str, what: str, remedy: str) -> None:
                 f"cannot show {what} in {folder}: there is no such directory",
                 f"make it (mkdir -p {folder}), or {remedy}",
             )
-        os.makedirs(root + folder, 0o755, exist_ok=True)
+        try:
+            os.makedirs(root + folder, 0o755, exist_ok=True)
+        except OSError as e:
+            raise Refused(f"cannot show {what} in {folder}: {e.strerror}", remedy) from e
     if os.path.realpath(root + folder) != root + folder:
         raise Refused(f"cannot show {what} in {folder}: a symbolic link leads there", remedy)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,48 @@ def write_back(fd: int, offset: int, length: int) -> None:
     """
     if _sync_file_range is not None:
         _sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+
+
+class Writer:
+    """Writes a new file from its start, past the page cache where that works.
+
+    Memory for the cache is what large content costs most, the processor's time of the write and of
+    the sync with it. Pieces are given at the beginning of a memory page; whole BLOCKs but the last.
+    """
+
+    BLOCK = 4096
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self._path = path
+        self._at = 0
+        self._direct = self._set_direct(True)
+
+    def write(self, data: memoryview) -> None:
+        """Write the next bytes. Raises Exhausted when the disk is full."""
+        if self._direct and len(data) % self.BLOCK:
+            self._direct = self._set_direct(False)
+        with full_disk_is_exhausted(self._path.parent):
+            try:
+                pwrite_all(self._fd, data, self._at)
+            except OSError as e:
+                if not self._direct or e.errno != errno.EINVAL:
+                    raise
+                self._direct = self._set_direct(False)  # its blocks are larger
+                pwrite_all(self._fd, data, self._at)
+        if not self._direct:
+            write_back(self._fd, self._at, len(data))
+        self._at += len(data)
+
+    def _set_direct(self, on: bool) -> bool:
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        try:
+            fcntl.fcntl(
+                self._fd, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT
+            )
+        except OSError:  # a file system that has no such thing
+            return False
+        return on
 
 
 def redirty(fd: int, start: int, end: int) -> None:

@@ -98,7 +98,7 @@ def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
     before = objects.pfs.blobs.usage().objects
 
     def fail() -> None:
-        with objects.intake(expected=1 << 20) as intake:
+        with objects.intake() as intake:
             intake.write(os.urandom(1 << 20))
             intake.finish()
             raise KeyError

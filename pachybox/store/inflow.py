@@ -1,11 +1,11 @@
 """Large content on its way in: received, hashed and written at once, and read back by nobody.
 
-                        +--> address, sums, file
-    who brings it --> piece --> MD5
-                        +--> other digests
+                            +--> address and sums
+    who brings it --> piece +--> file
+                            +--> MD5, other digests
 
-Pieces are a few buffers that go round, so memory is bounded and who brings content waits for the
-slowest of the threads. Short content never leaves its first piece, and needs no threads.
+A few pieces go round, so memory is bounded and who brings content waits for the slowest thread.
+What fits into one piece needs no threads, and what fits into a pack no file.
 """
 
 from __future__ import annotations
@@ -23,40 +23,62 @@ from blake3 import blake3
 from pachybox.model.ids import Hash
 from pachybox.store.disk import Writer
 from pachybox.store.objects import Upload
-from pachybox.store.transfer import CHUNK, THREAD_FROM, Sums
+from pachybox.store.transfer import CHUNK, Sums
 
-RING = 8  # pieces of one inflow
-_SPARE = 8  # kept between inflows: new memory costs more than the hash of what it holds
-_spare: list[memoryview] = []
+PIECE = 2 * CHUNK  # smaller ones cost a third more of the processor: threads wake for each
+RING = 6  # pieces of one inflow
+_LEAST = 2  # of them, when there are many inflows
+_ALL = 32  # pieces of all inflows, but for their first ones
+_SPARE = 4  # kept when nobody needs them: new memory costs more than the hash of what it holds
 
 Update = Callable[[memoryview], object]
 
 
 class _Piece:
-    """A buffer of one CHUNK, the unit of sums; the file system may write from it directly."""
+    """A buffer that the file system can write from directly."""
 
     __slots__ = ("filled", "users", "view")
 
-    def __init__(self) -> None:
-        try:
-            self.view = _spare.pop()
-        except IndexError:
-            self.view = memoryview(mmap.mmap(-1, CHUNK))  # at a page's beginning
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
         self.filled = 0
         self.users = 0  # lanes that are not done with it
 
-    def let_go(self) -> None:
-        """Nobody uses it any more."""
-        if len(_spare) < _SPARE:
-            _spare.append(self.view)
-        self.view = memoryview(b"")
+
+class _Memory:
+    """The buffers of all inflows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spare: list[memoryview] = []
+        self._taken = 0
+
+    def take(self, held: int) -> memoryview | None:
+        """Another buffer for who has ``held``; None when that must do."""
+        with self._lock:
+            if held >= RING or (held >= _LEAST and self._taken >= _ALL):
+                return None
+            self._taken += 1
+            if self._spare:
+                return self._spare.pop()
+        return memoryview(mmap.mmap(-1, PIECE))  # begins a memory page
+
+    def give(self, view: memoryview) -> None:
+        """A buffer that is not used any more."""
+        with self._lock:
+            self._taken -= 1
+            if len(self._spare) < _SPARE:
+                self._spare.append(view)
+
+
+_memory = _Memory()
 
 
 class Inflow:
     """Takes one content; a context manager. Left before ``close``, it leaves nothing behind.
 
     ``room`` and ``came`` have the content put where it is needed, ``write`` copies it there. For
-    one thread. What goes wrong in the others is raised by the next call.
+    one thread; what goes wrong in the others is raised by a later call.
     """
 
     def __init__(
@@ -66,21 +88,21 @@ class Inflow:
         digests: Sequence[Sequence[Update]] = (),
     ) -> None:
         """``begin`` makes an upload, ``give_up`` removes it. ``digests``: the update functions of
-        others, by lane."""
+        others, a thread for each sequence."""
         self._begin = begin
         self._give_up = give_up
-        self._lanes: list[Sequence[Update]] = [(self._store,), *digests]
+        self._digests = digests
+        self._upload: Upload | None = None
+        self._lanes: list[Sequence[Update]] = []
         self._queues: list[SimpleQueue[_Piece | None]] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._error: BaseException | None = None
-        self._free: SimpleQueue[_Piece] = SimpleQueue()
         self._made: list[_Piece] = []
-        self._piece: _Piece | None = None
-        self._writer: Writer | None = None
+        self._free: SimpleQueue[_Piece] = SimpleQueue()
+        self._piece: _Piece | None = None  # that is being filled
         self._hash = blake3(max_threads=1)
         self._sums: Sums[int] = array("Q")
-        self._upload: Upload | None = None
         self.size = 0
 
     def __enter__(self) -> Inflow:
@@ -98,8 +120,6 @@ class Inflow:
         """Where the next bytes go, never empty. Waits for the threads when all is full."""
         piece = self._piece
         if piece is None:
-            if self._error is not None:
-                raise self._error
             self._piece = piece = self._next()
         return piece.view[piece.filled :]
 
@@ -109,7 +129,9 @@ class Inflow:
         assert piece is not None
         self.size += count
         piece.filled += count
-        if piece.filled == CHUNK:
+        if piece.filled == PIECE:
+            if not self._threads:
+                self._start()
             self._pass_on(piece)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -123,12 +145,11 @@ class Inflow:
             view = view[count:]
 
     def held(self) -> memoryview:
-        """All content, of which less than a CHUNK has come."""
-        piece = self._piece
-        return memoryview(b"") if piece is None else piece.view[: piece.filled]
+        """All content, when it is less than a piece."""
+        return memoryview(b"") if self._piece is None else self._piece.view[: self.size]
 
     def finish(self) -> tuple[Hash, Sums[int], Path]:
-        """All has come: address, sums, and the upload that has the content."""
+        """All has come, and not nothing: address, sums, and the file that has the content."""
         if self._piece is not None and self._piece.filled:
             self._pass_on(self._piece)
         self._stop()
@@ -138,44 +159,49 @@ class Inflow:
         return Hash(self._hash.digest()), self._sums, self._upload.path
 
     def close(self) -> None:
-        """The upload is somebody else's: an error of what follows must not remove it."""
+        """Somebody else has the upload, or there is none: what follows must not remove it."""
         if self._upload is not None:
             self._upload.close()
             self._upload = None
+        self._stop()
 
     def _next(self) -> _Piece:
-        if self._free.empty() and len(self._made) < RING:
-            self._made.append(piece := _Piece())
+        if self._error is not None:
+            raise self._error
+        if self._free.empty() and (view := _memory.take(len(self._made))) is not None:
+            self._made.append(piece := _Piece(view))
             return piece
         piece = self._free.get()
         piece.filled = 0
         return piece
 
     def _pass_on(self, piece: _Piece) -> None:
-        if self._upload is None:
-            self._upload = self._begin()
-            self._writer = Writer(self._upload.fd, self._upload.path)
-        if not self._threads and self.size >= THREAD_FROM:
-            self._start()
+        if not self._lanes:
+            self._prepare()
         self._piece = None
         if self._threads:
             piece.users = len(self._lanes)
             for queue in self._queues:
                 queue.put(piece)
-            return
-        for lane in self._lanes:
-            _take(lane, piece)
-        self._free.put(piece)
+        else:
+            for lane in self._lanes:
+                _take(lane, piece)
+
+    def _prepare(self) -> None:
+        self._upload = self._begin()
+        file = Writer(self._upload.fd, self._upload.path)
+        self._lanes = [(file.write,), (self._name,), *self._digests]
 
     def _start(self) -> None:
+        self._prepare()
         for lane in self._lanes:
             queue: SimpleQueue[_Piece | None] = SimpleQueue()
-            self._queues.append(queue)
             thread = threading.Thread(
                 target=self._run, args=(lane, queue), name="inflow", daemon=True
             )
-            self._threads.append(thread)
             thread.start()
+            self._queues.append(queue)
+            self._threads.append(thread)
 
     def _stop(self) -> None:
         for queue in self._queues:
@@ -183,9 +209,10 @@ class Inflow:
         for thread in self._threads:
             thread.join()
         for piece in self._made:
-            piece.let_go()
+            _memory.give(piece.view)
         self._queues, self._threads, self._made, self._piece = [], [], [], None
-        self._lanes = []  # this object is one of theirs: what it holds is not to wait for gc
+        self._free = SimpleQueue()
+        self._lanes = []  # they hold this object, and its memory must not wait for a gc
 
     # -- the others
 
@@ -202,11 +229,10 @@ class Inflow:
             if last:
                 self._free.put(piece)
 
-    def _store(self, data: memoryview) -> None:
-        assert self._writer is not None
+    def _name(self, data: memoryview) -> None:
         self._hash.update(data)
-        self._sums.append(xxhash.xxh3_64_intdigest(data))
-        self._writer.write(data)
+        for at in range(0, len(data), CHUNK):
+            self._sums.append(xxhash.xxh3_64_intdigest(data[at : at + CHUNK]))
 
 
 def _take(lane: Sequence[Update], piece: _Piece) -> None:

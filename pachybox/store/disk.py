@@ -18,6 +18,7 @@ from pachybox.errors import Exhausted
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SYNC_FILE_RANGE_WRITE = 2
+_FICLONE = 0x40049409
 _libc = ctypes.CDLL(None, use_errno=True)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
 _syncfs = getattr(_libc, "syncfs", None)
@@ -75,13 +76,15 @@ def write_back(fd: int, offset: int, length: int) -> None:
 
 
 class Writer:
-    """Writes a new file from its start, past the page cache where that works.
+    """Writes a new file from its start, past the page cache where that works, zeros as holes.
 
-    Memory for the cache is what large content costs most, the processor's time of the write and of
-    the sync with it. Pieces are given at the beginning of a memory page; whole BLOCKs but the last.
+    Memory for the cache is what writing costs most: up to ten times the processor's time of the
+    write itself. Pieces are given at the beginning of a memory page; whole BLOCKs but the last.
     """
 
     BLOCK = 4096
+    _HOLE = 256 << 10  # the least; large enough that looking for them costs nothing
+    _ZEROS = memoryview(bytes(_HOLE)).cast("Q")
 
     def __init__(self, fd: int, path: Path) -> None:
         self._fd = fd
@@ -91,19 +94,34 @@ class Writer:
 
     def write(self, data: memoryview) -> None:
         """Write the next bytes. Raises Exhausted when the disk is full."""
+        begin = 0  # of what is to be written
+        for start in range(0, len(data), self._HOLE):
+            part = data[start : start + self._HOLE]
+            if len(part) == self._HOLE and part.cast("Q") == self._ZEROS:
+                self._put(data[begin:start], self._at + begin)
+                begin = start + self._HOLE
+        self._put(data[begin:], self._at + begin)
+        self._at += len(data)
+
+    def finish(self) -> None:
+        """All was written: the file ends there."""
+        os.ftruncate(self._fd, self._at)
+
+    def _put(self, data: memoryview, at: int) -> None:
+        if not data:
+            return
         if self._direct and len(data) % self.BLOCK:
             self._direct = self._set_direct(False)
         with full_disk_is_exhausted(self._path.parent):
             try:
-                pwrite_all(self._fd, data, self._at)
+                pwrite_all(self._fd, data, at)
             except OSError as e:
                 if not self._direct or e.errno != errno.EINVAL:
                     raise
                 self._direct = self._set_direct(False)  # its blocks are larger
-                pwrite_all(self._fd, data, self._at)
+                pwrite_all(self._fd, data, at)
         if not self._direct:
-            write_back(self._fd, self._at, len(data))
-        self._at += len(data)
+            write_back(self._fd, at, len(data))
 
     def _set_direct(self, on: bool) -> bool:
         flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
@@ -114,6 +132,16 @@ class Writer:
         except OSError:  # a file system that has no such thing
             return False
         return on
+
+
+def share_blocks(source: int, target: int) -> bool:
+    """Have an empty file be a copy of another that shares its blocks; False where the file system
+    does not do that."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
 
 
 def redirty(fd: int, start: int, end: int) -> None:

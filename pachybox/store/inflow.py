@@ -93,6 +93,7 @@ class Inflow:
         self._give_up = give_up
         self._digests = digests
         self._upload: Upload | None = None
+        self._file: Writer | None = None
         self._lanes: list[Sequence[Update]] = []
         self._queues: list[SimpleQueue[_Piece | None]] = []
         self._threads: list[threading.Thread] = []
@@ -155,6 +156,8 @@ class Inflow:
         self._stop()
         if self._error is not None:
             raise self._error
+        assert self._file is not None
+        self._file.finish()
         assert self._upload is not None
         return Hash(self._hash.digest()), self._sums, self._upload.path
 
@@ -189,8 +192,8 @@ class Inflow:
 
     def _prepare(self) -> None:
         self._upload = self._begin()
-        file = Writer(self._upload.fd, self._upload.path)
-        self._lanes = [(file.write,), (self._name,), *self._digests]
+        self._file = Writer(self._upload.fd, self._upload.path)
+        self._lanes = [(self._file.write,), (self._name,), *self._digests]
 
     def _start(self) -> None:
         self._prepare()

@@ -22,11 +22,11 @@ from blake3 import blake3
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
-from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, write_back
+from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, share_blocks, write_back
 from pachybox.store.format import PACK_LIMIT, digest
 from pachybox.store.inflow import Inflow, Update
 from pachybox.store.objects import Upload
-from pachybox.store.transfer import Hasher, Sums, copy_in
+from pachybox.store.transfer import Sums, hash_file
 
 _GATHERED = 256 << 10  # bytes held back by gathering()
 
@@ -196,8 +196,8 @@ class Session:
     def put_fd(self, fd: int) -> tuple[Hash, int]:
         """Store a regular file from its start; returns address and size.
 
-        Large content is copied inside the kernel and hashed meanwhile. The position of ``fd``
-        is of no matter. Raises InvalidArgument for what is no regular file, Refused when it
+        Large content shares the file's blocks where the file system can do that. The position of
+        ``fd`` is of no matter. Raises InvalidArgument for what is no regular file, Refused when it
         changes while it is read.
         """
         before = os.fstat(fd)
@@ -205,18 +205,33 @@ class Session:
             raise InvalidArgument("not a regular file", "send its content as a stream")
         if before.st_size <= PACK_LIMIT:
             data = pread_all(fd, PACK_LIMIT + 1, 0)
-            after = os.fstat(fd)
-            same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-            if not same or len(data) > PACK_LIMIT:
-                raise Refused(
-                    "the file changed while it was read", "put it again when nobody writes it"
-                )
+            _unchanged(fd, before, len(data))
             return self.put(data), len(data)
+        if (found := self._share(fd)) is not None:
+            return found
+        with self.inflow() as flow:
+            while flow.size <= before.st_size:
+                count = os.preadv(fd, [flow.room()], flow.size)
+                if not count:
+                    break
+                flow.came(count)
+            _unchanged(fd, before, flow.size)
+            return self.settle(flow)
+
+    def _share(self, fd: int) -> tuple[Hash, int] | None:
+        """A large file by its blocks; None where the file system does not share them."""
+        store = self._store
+        if not store.shares or os.fstat(fd).st_dev != store.root.stat().st_dev:
+            return None
         with self.upload() as upload:
-            size = copy_in(fd, upload.fd, upload.hasher.follow)
-            h, sums = upload.hasher.result(size)
-            self.stage(h, upload.path, size, sums)
-        return h, size
+            store.shares = share_blocks(fd, upload.fd)
+            if store.shares:
+                size = os.fstat(upload.fd).st_size
+                h, sums = hash_file(upload.fd, size, threads=blake3.AUTO)
+                self.stage(h, upload.path, size, sums)
+                return h, size
+        store.objects.release(upload.path)
+        return None
 
     def put_stream(self, readinto: Callable[[memoryview], int]) -> tuple[Hash, int]:
         """Store what ``readinto`` delivers until it returns 0; returns address and size.
@@ -286,7 +301,7 @@ class Session:
     def _adopt_large(self, path: Path, fd: int, size: int) -> tuple[Hash, int]:
         self._ask_reserve()
         write_back(fd, 0, size)
-        h, sums = Hasher(fd, threads=blake3.AUTO).result(size)
+        h, sums = hash_file(fd, size, threads=blake3.AUTO)
         if self._found(h):
             remove(path)
             return h, size
@@ -353,6 +368,14 @@ class Session:
                 store.leases.shared(self._lease, h)
         if not new:
             store.objects.release(path)
+
+
+def _unchanged(fd: int, before: os.stat_result, size: int) -> None:
+    """Raise Refused unless ``size`` bytes were read of a file that is still as it was before."""
+    after = os.fstat(fd)
+    same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if not same or size != before.st_size:
+        raise Refused("the file changed while it was read", "put it again when nobody writes it")
 
 
 def _nobody_writes(fd: int) -> bool:

@@ -22,6 +22,8 @@ from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
 from pachybox.backup.sinks import Sink
 from pachybox.config import Config
+from pachybox.containers.engine import Engine
+from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
@@ -35,7 +37,9 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
+from pachybox.pps.placement import PROCESS, RUNNERS, Containers
 from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
@@ -119,6 +123,7 @@ class Box:
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.secrets = Secrets(self.meta, config.key_file)
+        self.containers = _containers(config, self.runner, self.id)
         self.pps = Pps(
             self.pfs,
             self.runner,
@@ -126,7 +131,8 @@ class Box:
             home / "logs",
             max(slots, 1),
             self.secrets,
-            images=config.runner == "process",  # asked for by name: it ignores them
+            default=config.runner,
+            containers=self.containers,
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
@@ -138,6 +144,9 @@ class Box:
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
+        if self.containers is not None:
+            sweep = self.containers.runner.sweep
+            threading.Thread(target=sweep, name="containers", daemon=True).start()
         self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
@@ -165,7 +174,10 @@ class Box:
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
+        self.pps.trials.stop()
         self.pps.scheduler.stop()
+        if self.containers is not None:
+            self.containers.runner.close()
         self.egresser.stop()
         if self._janitor.is_alive():
             self._janitor.join()
@@ -259,7 +271,8 @@ class Box:
         """What doctor says about this machine and this box."""
         from pachybox.doctor import findings
 
-        return findings(self.config, self.runner)
+        podman = self.containers.runner if self.containers is not None else None
+        return findings(self.config, self.runner, podman)
 
     # ---- space
 
@@ -365,14 +378,25 @@ def _nearby(address: str) -> str:
 
 
 def _runner(config: Config) -> Runner:
-    if config.runner not in ("auto", "process"):
+    if config.runner not in RUNNERS:
         raise Refused(
             f"runner {config.runner!r} is not available in this version of pachybox",
-            "use --runner process, or leave PACHYBOX_RUNNER unset",
+            f"use one of {', '.join(RUNNERS)}, or leave PACHYBOX_RUNNER unset",
         )
     from pachybox.pps.runners.process import ProcessRunner
 
     return ProcessRunner(hide=(config.home,))
+
+
+def _containers(config: Config, runner: Runner, box: Callable[[], str]) -> Containers | None:
+    """What runs pipelines with an image, beside the process runner. It looks for podman when the
+    first of them is made."""
+    from pachybox.pps.runners.process import ProcessRunner
+
+    if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
+        return None
+    engine = Engine(config.home / "run")
+    return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
 
 
 def _clear(work: Path) -> None:

@@ -34,6 +34,7 @@ from pachybox.api.handlers import (
     secrets,
     system,
     templates,
+    trials,
 )
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
@@ -51,7 +52,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug, reading),
+    *(system, cluster, debug, reading, trials),
 )
 
 

@@ -9,23 +9,28 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pachybox.config import Config
+from pachybox.containers.engine import Engine
 from pachybox.model.units import format_size
+from pachybox.pps.placement import PROCESS
 from pachybox.pps.runners.base import Finding, Runner
+from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.process import ProcessRunner
 
 _FILES_WANTED = 4096
 _RESERVE = 1 << 30
 
 
-def findings(config: Config, runner: Runner | None = None) -> list[Finding]:
-    """Everything worth knowing, in the order of reading. ``runner`` is the box's own when it
-    runs; otherwise the process runner is asked."""
+def findings(
+    config: Config, runner: Runner | None = None, podman: PodmanRunner | None = None
+) -> list[Finding]:
+    """Everything worth knowing, in the order of reading. ``runner`` and ``podman`` are the box's
+    own when it runs; otherwise new ones are asked."""
     if runner is None:
-        from pachybox.pps.runners.process import ProcessRunner
-
         runner = ProcessRunner(hide=(config.home,))
     return [
         _python(),
@@ -34,7 +39,7 @@ def findings(config: Config, runner: Runner | None = None) -> list[Finding]:
         _open_files(),
         _kernel_copy(),
         *runner.probe(),
-        _images(),
+        *_containers(config, runner, podman),
     ]
 
 
@@ -125,12 +130,15 @@ def _kernel_copy() -> Finding:
     return Finding("kernel copy", "warn", "not available: large files are copied by reading")
 
 
-def _images() -> Finding:
-    found = shutil.which("podman")
-    detail = "podman is installed, but " if found else ""
-    return Finding(
-        "container images",
-        "warn",
-        f"{detail}this version runs pipelines as processes only",
-        "leave transform.image out of specs, or create pipelines with --runner process",
-    )
+def _containers(config: Config, runner: Runner, podman: PodmanRunner | None) -> list[Finding]:
+    if podman is not None:
+        return podman.probe()
+    if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
+        detail = "not used: this box was told to run all pipelines as processes"
+        return [Finding("containers", "ok", detail)]
+    with tempfile.TemporaryDirectory(prefix="pachybox-doctor-") as folder:
+        engine = Engine(Path(folder))
+        try:
+            return PodmanRunner(engine, runner, Path(folder)).probe()
+        finally:
+            engine.close()

@@ -12,6 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.images import busybox_image as busybox_image
+from tests.images import odd_image as odd_image
+from tests.images import python_image as python_image
+from tests.images import scratch_image as scratch_image
+from tests.images import static_image as static_image
+
 # A busy machine makes an example slow, which says nothing of the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

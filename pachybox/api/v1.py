@@ -73,6 +73,11 @@ MESSAGES: dict[str, str] = {
         dry_run bool
         runner string
         project string
+        more SpecText *
+    """,
+    "SpecText": """
+        text string
+        source string
     """,
     "CreatedPipeline": """
         project string
@@ -90,6 +95,7 @@ MESSAGES: dict[str, str] = {
         source string
         project string
         runner string
+        more SpecText *
     """,
     "ValidatePipelinesResponse": """
         pipelines pps_v2.Pipeline *
@@ -143,6 +149,74 @@ MESSAGES: dict[str, str] = {
         tail int64
         since_ms int64
     """,
+    "OpenTrialRequest": "",
+    "TrialEvent": """
+        trial string
+        run int64
+        plan TrialPlan
+        line TrialLine
+        datum TrialDatum
+        end TrialEnd
+    """,
+    "TrialPlan": """
+        pipeline pps_v2.Pipeline
+        exists bool
+        total int64
+        datums pps_v2.DatumInfo *
+        place string
+        empty string *
+    """,
+    "TrialLine": """
+        datum string
+        time google.protobuf.Timestamp
+        message string
+    """,
+    "TrialDatum": """
+        info pps_v2.DatumInfo
+        reason string
+        files int64
+        size_bytes int64
+        last TrialDifference
+        present TrialDifference
+    """,
+    "TrialDifference": """
+        changes TrialChange *
+        more int64
+    """,
+    "TrialChange": """
+        path string
+        op string
+        old_bytes int64
+        new_bytes int64
+        text string
+    """,
+    "TrialEnd": """
+        state string
+        message string
+        hint string
+        took_us int64
+    """,
+    "RunTrialRequest": """
+        trial string
+        text string
+        source string
+        project string
+        runner string
+        pipeline string
+        sample int64
+        datums string *
+        inputs string *
+        fileset string
+        programs string *
+        place string
+        build string
+    """,
+    "RunTrialResponse": """
+        run int64
+        warnings string *
+    """,
+    "SaveTrialRequest": "trial string",
+    "SaveTrialResponse": "fileset string",
 }
 
 # method, request, response, "stream" when the server streams.
@@ -168,6 +242,9 @@ METHODS = """
     CreateBranch pfs_v2.CreateBranchRequest CreateBranchResponse
     DiffFile pfs_v2.DiffFileRequest pfs_v2.DiffFileResponse stream
     StopJob pps_v2.StopJobRequest StopJobResponse
+    OpenTrial OpenTrialRequest TrialEvent stream
+    RunTrial RunTrialRequest RunTrialResponse
+    SaveTrial SaveTrialRequest SaveTrialResponse
 """
 
 _DEPENDENCIES = (

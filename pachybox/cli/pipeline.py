@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pachybox.cli.app import App
+from pachybox.cli.build import Plan, asked
+from pachybox.cli.build import arguments as build_arguments
 from pachybox.cli.command import (
     Args,
     Command,
@@ -21,61 +22,56 @@ from pachybox.cli.command import (
     whole,
 )
 from pachybox.cli.output import note, state
-from pachybox.cli.spec import input_text, read
-from pachybox.client.defaults import Defaults
-from pachybox.client.pipeline_values import PipelineInfo
+from pachybox.cli.source_build import expanded
+from pachybox.cli.spec import input_text
+from pachybox.cli.spec_source import SpecText, arguments, sources
+from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
 from pachybox.client.pipelines import Pipelines
-from pachybox.errors import InvalidArgument, Unimplemented
+from pachybox.errors import InvalidArgument
 
 HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 _STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
-_UNBUILT = {
-    "build": ("--build", "build the image yourself and name it in transform.image"),
-    "push_images": ("--push-images", "push the image yourself and name it in transform.image"),
-}
-
-
-def _refuse_unbuilt(args: Args) -> None:
-    for name, (what, instead) in _UNBUILT.items():
-        if getattr(args, name, None):
-            raise Unimplemented(f"{what} is not built", instead)
+_WHERE = """\
+All pipelines of one call are made, or none; those that others read are made first. A directory
+gives its files *.json, *.yaml, *.yml and *.jsonnet (rendered with --arg), not those below it. A
+path in a Git repository is one of
+  github.com/OWNER/REPO/PATH@REF, gitlab.com/..., or the address of its page there
+  git+https://HOST/REPO@REF#PATH, git+ssh://..., git+file://..., read with the git program
+where @REF is a branch, tag or commit, by default the newest commit of the main branch."""
 
 
 def _make(app: App, args: Args, *, update: bool) -> None:
-    _refuse_unbuilt(args)
-    text, source = _spec_text(app, args)
+    build = asked(args)
+    texts = sources(app, args)
     box = app.box(Pipelines)
-    made, warnings = box.create_pipelines(
-        text,
-        source=source,
-        update=update,
-        reprocess=getattr(args, "reprocess", False),
-        dry_run=args.dry_run,
-        runner=args.runner or "",
-    )
+
+    def put(texts: list[SpecText], *, dry_run: bool) -> tuple[list[CreatedPipeline], list[str]]:
+        first, *more = texts
+        return box.create_pipelines(
+            first.text,
+            source=first.source,
+            update=update,
+            reprocess=getattr(args, "reprocess", False),
+            dry_run=dry_run,
+            runner=args.runner or "",
+            more=[(one.text, one.source) for one in more],
+        )
+
+    if build:  # what is wrong with the specs is said before minutes of building
+        plan = Plan(args, texts)
+        put(plan.texts(), dry_run=True)
+        plan.make()
+        texts = plan.texts()
+    if not args.dry_run:
+        texts = expanded(app, args, texts, update=update)
+    if not texts:
+        return
+    made, warnings = put(texts, dry_run=args.dry_run)
     for warning in warnings:
         note(f"warning: {warning}")
     if args.dry_run:
         for pipeline in made:
             app.output.raw(pipeline.effective_spec)
-
-
-def _spec_text(app: App, args: Args) -> tuple[str, str]:
-    """The specs and what to call them: of --file, or rendered from --jsonnet."""
-    if args.arg and not args.jsonnet:
-        raise InvalidArgument("--arg goes with --jsonnet", "name the template: --jsonnet FILE")
-    if not args.jsonnet:
-        source = args.file or "-"
-        return read(source), "stdin" if source == "-" else source
-    if args.file:
-        raise InvalidArgument("--file and --jsonnet are given together", "give one of them")
-    given = {}
-    for pair in args.arg:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidArgument(f"--arg {pair!r} is not understood", "write --arg KEY=VALUE")
-        given[name] = value
-    return json.dumps(app.box(Defaults).render_template(read(args.jsonnet), given)), args.jsonnet
 
 
 def _create(app: App, args: Args) -> None:
@@ -87,10 +83,12 @@ def _update(app: App, args: Args) -> None:
 
 
 def _validate(app: App, args: Args) -> int:
+    first, *more = sources(app, args)
     names, problems, warnings = app.box(Pipelines).validate_pipelines(
-        read(args.file),
-        source="stdin" if args.file == "-" else args.file,
+        first.text,
+        source=first.source,
         runner=args.runner or "",
+        more=[(one.text, one.source) for one in more],
     )
     for warning in warnings:
         note(f"warning: {warning}")
@@ -263,17 +261,10 @@ def _picture(app: App, infos: list[PipelineInfo], *, width: int = 0, gap: int = 
 
 
 def _spec_file(parser: Parser) -> None:
-    parser.add_argument(
-        "-f", "--file", metavar="SPEC", help="a file, a URL, or - for stdin (default)"
-    )
+    arguments(parser)
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
     _runner(parser)
-    parser.add_argument("--jsonnet", metavar="FILE", help="a template instead: a file, a URL, or -")
-    many(parser, "--arg", metavar="KEY=VALUE", help="an argument of the template, text")
-    flag(parser, "-b", "--build", help="not built")
-    flag(parser, "-p", "--push-images", help="not built")
-    parser.add_argument("-r", "--registry", metavar="NAME", help="goes with --push-images")
-    parser.add_argument("-u", "--username", metavar="NAME", help="goes with --push-images")
+    build_arguments(parser)
     project(parser)
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
 
@@ -288,7 +279,7 @@ def _updated(parser: Parser) -> None:
 
 
 def _validated(parser: Parser) -> None:
-    parser.add_argument("-f", "--file", default="-", metavar="SPEC", help="a file, a URL, or -")
+    arguments(parser)
     _runner(parser)
     project(parser)
 
@@ -336,19 +327,22 @@ COMMANDS = {
         (
             "create pipeline -f edges.json",
             "create pipeline -f edges.yaml --dry-run",
+            "create pipeline -f specs/",
+            "create pipeline -f github.com/acme/vision/specs/edges.json@v1.2",
             "create pipeline --jsonnet edges.jsonnet --arg src=images",
         ),
+        _WHERE,
     ),
     "update pipeline": Command(
         _updated,
         _update,
         ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
-        "Results of datums that did not change are kept, unless --reprocess.",
+        "Results of datums that did not change are kept, unless --reprocess.\n\n" + _WHERE,
     ),
     "validate pipeline": Command(
         _validated,
         _validate,
-        ("validate pipeline -f edges.json",),
+        ("validate pipeline -f edges.json", "validate pipeline -f specs/"),
         "Tells every problem of every spec, and exits with 1 if there is one.",
     ),
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, all_projects, flag, ignored, project
+from pachybox.cli.output import note, size, visible
 from pachybox.client.pipelines import Pipelines
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, Refused, Unreachable
 
 
 def _run(app: App, args: Args) -> None:
@@ -15,6 +18,53 @@ def _run(app: App, args: Args) -> None:
 
 def _rerun(app: App, args: Args) -> None:
     app.box(Pipelines).rerun_pipeline(args.pipeline, reprocess=args.reprocess)
+
+
+def _datum(app: App, args: Args) -> int:
+    from pachybox.cli.trying import Box, Telling, Trying
+    from pachybox.client.trial_values import TrialDatum, TrialEnd, TrialLine, TrialPlan
+
+    box, out = app.box(Box), app.output
+    trying, telling = Trying(app, args, args.file, box), Telling(out)
+    total = 0
+    with box.open_trial() as events:
+        for event in events:
+            what = event.what
+            if isinstance(what, TrialPlan):
+                total = what.total
+            if what is None:
+                trying.trial = event.trial
+                trying.run()
+            elif isinstance(what, TrialEnd):
+                break
+            elif not out.form:
+                telling.tell(what)
+            elif isinstance(what, TrialDatum):
+                out.raw(event.raw["datum"])
+            elif isinstance(what, TrialLine):
+                sys.stderr.write(f"{visible(what.message)}\n")
+            out.out.flush()
+        else:
+            raise Unreachable("the box ended the trial", "see: pachybox status")
+        if what.message:
+            raise Refused(what.message, what.hint)
+        if not out.form:
+            telling.end(what)
+        if args.save and what.state == "SUCCESS":
+            _save(app, trying.trial, args.save)
+    return 0 if what.state == "SUCCESS" and total else 1
+
+
+def _save(app: App, trial: str, folder: str) -> None:
+    """Bring the outputs of a trial's last run to a directory."""
+    from pachybox.client.files import Reading
+    from pachybox.client.trials import Trials
+
+    fileset = app.box(Trials).save_trial(trial)
+    files, total = app.box(Reading, project="default").get_files(
+        f"__filesets__@{fileset}:/", folder
+    )
+    note(f"{files} file{'s' * (files != 1)}, {size(total)}, saved in {folder}")
 
 
 def _cron(app: App, args: Args) -> None:
@@ -62,6 +112,16 @@ def _running(parser: Parser) -> None:
     project(parser)
 
 
+def _trying(parser: Parser) -> None:
+    from pachybox.cli.trying import arguments
+
+    parser.add_argument("-f", "--file", metavar="SPEC", required=True, help="the spec to try")
+    arguments(parser)
+    parser.add_argument("--save", metavar="DIR", help="write the outputs to DIR")
+    flag(parser, "--raw", help="one JSON object a datum; what the code prints goes to stderr")
+    parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the same as JSON or YAML")
+
+
 def _again(parser: Parser) -> None:
     _named(parser)
     flag(parser, "--reprocess", help="run all datums again")
@@ -85,6 +145,21 @@ COMMANDS = {
         "Prints the job. Datums done before are skipped.",
     ),
     "rerun pipeline": Command(_again, _rerun, ("rerun pipeline edges --reprocess",)),
+    "run datum": Command(
+        _trying,
+        _datum,
+        (
+            "run datum -f edges.json",
+            "run datum -f edges.json --src edges/ --datum /a.png",
+            "run datum -f edges.json --sample 20 --branch images@dev --save out",
+        ),
+        "The pipeline need not be there: the datums of a spec are run as a job would run them, on\n"
+        "what its input branches hold now, and nothing is committed. A sample is the same for the\n"
+        "same data. Where there is a pipeline of that name, each output is compared with its own.\n"
+        "Code sees a copy of DIR, read-only, at --mount, else at transform.working_dir, else at\n"
+        "/source, and starts there unless the spec has a working_dir. Exit status 1 when a datum\n"
+        "fails, or there is none.",
+    ),
     "run cron": Command(
         _named, _cron, ("run cron nightly",), "Ticks every cron input of the pipeline once."
     ),

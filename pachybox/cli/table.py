@@ -124,6 +124,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             "run",
             {
                 "run pipeline": "run a pipeline on chosen commits",
+                "run datum": "try a spec on some datums, without making anything",
                 "rerun pipeline": "run a pipeline on the present heads",
                 "run cron": "tick a pipeline's cron inputs now",
                 "start pipeline": "resume a stopped pipeline",
@@ -131,6 +132,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete pipeline": "delete a pipeline",
             },
         ),
+        ("dev", {"dev": "run code again at every save, on some datums, without committing"}),
         (
             "job",
             {

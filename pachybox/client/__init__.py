@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
+    from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -23,9 +24,24 @@ if TYPE_CHECKING:
         SecretInfo,
     )
     from pachybox.client.progress import Bar
+    from pachybox.client.python_pipelines import (
+        create_python_pipeline,
+        parse_dict_pipeline_spec,
+        parse_json_pipeline_spec,
+        put_files,
+    )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
     from pachybox.client.sync import Client
+    from pachybox.client.trial_values import (
+        OutputChange,
+        OutputDifference,
+        TrialDatum,
+        TrialEnd,
+        TrialEvent,
+        TrialLine,
+        TrialPlan,
+    )
     from pachybox.client.upload import Put
     from pachybox.client.values import (
         BranchInfo,
@@ -62,10 +78,26 @@ _WHERE = {
         "PipelineInfo",
         "SecretInfo",
     ),
+    "pachybox.client.functions": ("FunctionPipeline", "pipeline"),
     "pachybox.client.progress": ("Bar",),
+    "pachybox.client.python_pipelines": (
+        "create_python_pipeline",
+        "parse_dict_pipeline_spec",
+        "parse_json_pipeline_spec",
+        "put_files",
+    ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
     "pachybox.client.sync": ("Client",),
+    "pachybox.client.trial_values": (
+        "OutputChange",
+        "OutputDifference",
+        "TrialDatum",
+        "TrialEnd",
+        "TrialEvent",
+        "TrialLine",
+        "TrialPlan",
+    ),
     "pachybox.client.upload": ("Put",),
     "pachybox.client.values": (
         "BranchInfo",
@@ -105,6 +137,7 @@ __all__ = [
     "Exhausted",
     "FileChange",
     "FileInfo",
+    "FunctionPipeline",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",
@@ -112,6 +145,8 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OpenCommit",
+    "OutputChange",
+    "OutputDifference",
     "PachyboxError",
     "PipelineInfo",
     "ProjectInfo",
@@ -123,8 +158,18 @@ __all__ = [
     "SecretInfo",
     "Stream",
     "Transaction",
+    "TrialDatum",
+    "TrialEnd",
+    "TrialEvent",
+    "TrialLine",
+    "TrialPlan",
     "Unauthenticated",
     "Unreachable",
+    "create_python_pipeline",
+    "parse_dict_pipeline_spec",
+    "parse_json_pipeline_spec",
+    "pipeline",
+    "put_files",
 ]
 
 

@@ -21,6 +21,7 @@ from pachybox.client.pipeline_values import (
 from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
+from pachybox.client.trial_values import TrialEvent
 from pachybox.client.values import (
     BranchInfo,
     CommitInfo,
@@ -495,12 +496,14 @@ class AsyncClient(AsyncBase):
         """The distinct versions of a path, newest first; at most ``depth`` (-1: all)."""
         return self._stream(lambda: self._sync.list_history(file, depth=depth))
 
-    async def create_fileset(self, files: Mapping[str, bytes | str | os.PathLike[str]]) -> str:
+    async def create_fileset(
+        self, files: Mapping[str, bytes | str | os.PathLike[str]], deleted: Iterable[str] = ()
+    ) -> str:
         """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset.
 
-        Added to a commit they replace what is there.
+        Added to a commit they replace what is there, and what ``deleted`` names goes.
         """
-        return await self._run(self._sync.create_fileset, files)
+        return await self._run(self._sync.create_fileset, files, deleted)
 
     async def get_fileset(self, commit: str) -> str:
         """The content of ``repo@ref`` as a fileset."""
@@ -527,10 +530,13 @@ class AsyncClient(AsyncBase):
         reprocess: bool = False,
         dry_run: bool = False,
         runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        ``more`` has further texts, each with its source. All are made, or none, those that
+        others read before those that read them.
         """
         return await self._run(
             self._sync.create_pipelines,
@@ -540,6 +546,7 @@ class AsyncClient(AsyncBase):
             reprocess=reprocess,
             dry_run=dry_run,
             runner=runner,
+            more=more,
         )
 
     async def create_pipeline(
@@ -568,14 +575,22 @@ class AsyncClient(AsyncBase):
             image=image,
             update=update,
             reprocess=reprocess,
+            **spec,
         )
 
     async def validate_pipelines(
-        self, spec: str | Json, *, source: str = "", runner: str = ""
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[str], list[str], list[str]]:
         """Check a spec without making anything: the names of the pipelines whose specs are
-        right, every problem there is, and the warnings."""
-        return await self._run(self._sync.validate_pipelines, spec, source=source, runner=runner)
+        right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
+        return await self._run(
+            self._sync.validate_pipelines, spec, source=source, runner=runner, more=more
+        )
 
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
@@ -644,6 +659,120 @@ class AsyncClient(AsyncBase):
     async def rerun_pipeline(self, pipeline: str, *, reprocess: bool = False) -> None:
         """A new job on the present heads; ``reprocess`` skips no datum."""
         return await self._run(self._sync.rerun_pipeline, pipeline, reprocess=reprocess)
+
+    async def build_pipeline(
+        self,
+        spec: Json,
+        folder: str | os.PathLike[str] = ".",
+        *,
+        update: bool = False,
+        reprocess: bool = False,
+        runner: str = "",
+    ) -> CreatedPipeline:
+        """Make a pipeline whose ``transform.build`` names its source, relative to ``folder``.
+
+        With ``update`` change it; nothing is uploaded, built or run again that did not change.
+        ``reprocess`` builds again too.
+
+        >>> box.build_pipeline({"pipeline": {"name": "edges"},
+        ...     "transform": {"build": {"language": "python", "path": "edges"}},
+        ...     "input": {"pfs": {"repo": "images", "glob": "/*"}}})
+        """
+        return await self._run(
+            self._sync.build_pipeline,
+            spec,
+            folder,
+            update=update,
+            reprocess=reprocess,
+            runner=runner,
+        )
+
+    async def create_python_pipeline(
+        self,
+        path: str | os.PathLike[str],
+        input: object = None,
+        pipeline_name: str | None = None,
+        image_pull_secrets: Sequence[str] | None = None,
+        debug: bool | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[object] | None = None,
+        image: str | None = None,
+        update: bool = False,
+        **pipeline_kwargs: object,
+    ) -> CreatedPipeline:
+        """Make a pipeline of a directory with a main.py, or of one Python file.
+
+        The packages of its requirements.txt (else pyproject.toml) are built once for each change
+        of that list. ``input`` is an object as in specs; without one the code has one datum and
+        its source alone. The name defaults to the last element of ``path``, without ``.py``.
+        Without ``image`` it runs on this machine; with one, which needs python3 and pip, in that.
+        ``pipeline_kwargs`` are the other fields of a spec, ``reprocess`` and ``runner``.
+        """
+        return await self._run(
+            self._sync.create_python_pipeline,
+            path,
+            input,
+            pipeline_name,
+            image_pull_secrets,
+            debug,
+            env,
+            secrets,
+            image,
+            update,
+            **pipeline_kwargs,
+        )
+
+    def open_trial(self) -> AsyncStream[TrialEvent]:
+        """Open a session: a stream of what happens in it, and its life. The first event names it
+        (``event.trial``); closing the stream ends it, and nothing is left behind."""
+        return self._stream(lambda: self._sync.open_trial())
+
+    async def run_trial(
+        self,
+        trial: str,
+        spec: str | Json,
+        *,
+        source: str = "",
+        pipeline: str = "",
+        sample: int = 3,
+        datums: Iterable[str] = (),
+        inputs: Iterable[str] = (),
+        fileset: str = "",
+        programs: Iterable[str] = (),
+        place: str = "",
+        build: str | Json = "",
+        runner: str = "",
+    ) -> int:
+        """Begin a run in a session; the one before is cancelled. Returns its number.
+
+        ``sample`` datums are run, spread evenly over all (0: all), or those of ``datums``: ids, or
+        paths of inputs. ``inputs`` (``repo@ref``) are read in place of heads. ``fileset`` holds
+        what changed in the source code since the last run, ``programs`` the paths of all its
+        files that may be executed; code sees it at ``place``, and starts there, unless the spec
+        has a working_dir. With ``build``, the spec of a pipeline that builds, the source is what
+        that reads. ``pipeline`` chooses one of several specs; ``source`` is as in
+        ``create_pipelines``.
+        """
+        return await self._run(
+            self._sync.run_trial,
+            trial,
+            spec,
+            source=source,
+            pipeline=pipeline,
+            sample=sample,
+            datums=datums,
+            inputs=inputs,
+            fileset=fileset,
+            programs=programs,
+            place=place,
+            build=build,
+            runner=runner,
+        )
+
+    async def save_trial(self, trial: str) -> str:
+        """The outputs of the last run, put together as a job would, as a fileset: read it as the
+        commit ``__filesets__@ID``."""
+        return await self._run(self._sync.save_trial, trial)
 
     async def cluster_defaults(self) -> Json:
         """The defaults of every pipeline: ``{"createPipelineRequest": {...}}``."""

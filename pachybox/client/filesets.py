@@ -18,15 +18,21 @@ _PIECE = 3 << 18  # divisible by 3: pieces' base64 has no padding to spare
 class Filesets(Base):
     """Methods on filesets. A fileset is an id; it is gone after its time to live."""
 
-    def create_fileset(self, files: Mapping[str, bytes | str | os.PathLike[str]]) -> str:
+    def create_fileset(
+        self,
+        files: Mapping[str, bytes | str | os.PathLike[str]],
+        deleted: Iterable[str] = (),
+    ) -> str:
         """Keep ``files`` (bytes, or names of files here) by their path; returns the fileset.
 
-        Added to a commit they replace what is there.
+        Added to a commit they replace what is there, and what ``deleted`` names goes.
         """
         upload = self.transport.upload(
             f"/api/{PFS}/CreateFileSet", {"Content-Type": "application/json"}
         )
         try:
+            for path in deleted:
+                upload.send([json.dumps({"deleteFile": {"path": absolute(path)}}).encode() + b"\n"])
             for message in _additions(files):
                 upload.send([json.dumps(message).encode() + b"\n"])
             answer = upload.finish()

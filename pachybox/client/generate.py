@@ -14,7 +14,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs" / "client.md"
 PARTS = (
-    *("repos", "commits", "blocks", "files", "filesets", "pipelines", "defaults", "jobs"),
+    *("repos", "commits", "blocks", "files", "filesets", "pipelines", "build_pipelines"),
+    *("python_pipelines", "trials", "defaults", "jobs"),
     *("secrets", "metadata", "lineage", "box"),
 )
 _BY_HAND = frozenset({"put", "commit", "transaction", "open"})
@@ -36,6 +37,8 @@ def _signature(node: ast.FunctionDef) -> tuple[str, str]:
     """(parameters without self, the same passed on)."""
     args = node.args
     names = [a.arg for a in args.args[1:]] + [f"{a.arg}={a.arg}" for a in args.kwonlyargs]
+    if args.kwarg:
+        names.append(f"**{args.kwarg.arg}")
     whole = ast.unparse(args).removeprefix("self").removeprefix(", ")
     return whole, ", ".join(names)
 

@@ -11,6 +11,10 @@ from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
 from pachybox.client.values import Json, job_name
 
 
+def _texts(more: Sequence[tuple[str, str]]) -> list[Json]:
+    return [{"text": text, "source": source} for text, source in more]
+
+
 class Pipelines(Base):
     """Methods on pipelines. A pipeline is written ``[project/]name``."""
 
@@ -23,10 +27,13 @@ class Pipelines(Base):
         reprocess: bool = False,
         dry_run: bool = False,
         runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
+        ``more`` has further texts, each with its source. All are made, or none, those that
+        others read before those that read them.
         """
         answer = self.call(
             BOX,
@@ -38,6 +45,7 @@ class Pipelines(Base):
             dry_run=dry_run,
             runner=runner,
             project=self.project,
+            more=_texts(more),
         )
         made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
         return made, list(answer.get("warnings") or ())
@@ -72,10 +80,15 @@ class Pipelines(Base):
         return made[0]
 
     def validate_pipelines(
-        self, spec: str | Json, *, source: str = "", runner: str = ""
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
     ) -> tuple[list[str], list[str], list[str]]:
         """Check a spec without making anything: the names of the pipelines whose specs are
-        right, every problem there is, and the warnings."""
+        right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
         answer = self.call(
             BOX,
             "ValidatePipelines",
@@ -83,6 +96,7 @@ class Pipelines(Base):
             source=source,
             project=self.project,
             runner=runner,
+            more=_texts(more),
         )
         names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
         return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())

@@ -11,12 +11,14 @@ from pachybox.client.filesets import Filesets
 from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.lineage import Existence, Lineage
 from pachybox.client.metadata import Metadata
-from pachybox.client.pipelines import Pipelines
+from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
+from pachybox.client.trials import Trials
 
 
 class Client(
+    PythonPipelines,
     Projects,
     Repos,
     Branches,
@@ -25,10 +27,10 @@ class Client(
     Writing,
     Reading,
     Filesets,
-    Pipelines,
     Defaults,
     Jobs,
     Datums,
+    Trials,
     Secrets,
     Box,
     Metadata,

@@ -200,11 +200,13 @@ def _pipeline_row(p: PipelineRecord) -> Row:
         micros(p.created),
         micros(p.updated),
         p.spec_commit,
+        p.runner,
+        p.image_pin,
     )
 
 
 def _pipeline(row: Row) -> PipelineRecord:
-    project, name, version, spec, user, salt, state, reason, stopped, created, updated, sc = row
+    project, name, version, spec, user, salt, state, reason, stopped, created, updated = row[:11]
     return PipelineRecord(
         Pipeline(project, name),
         version,
@@ -216,7 +218,9 @@ def _pipeline(row: Row) -> PipelineRecord:
         stopped,
         moment(created),
         moment(updated),
-        CommitId(sc),
+        CommitId(row[11]),
+        row[12],
+        row[13],
     )
 
 
@@ -276,6 +280,8 @@ class PipelineVersion:
     salt: str
     created: datetime
     spec_commit: CommitId
+    runner: str = ""
+    image_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +489,8 @@ PIPELINES: Table[Pipeline, PipelineRecord] = Table(
         "created_us",
         "updated_us",
         "spec_commit",
+        "runner",
+        "image_pin",
     ),
     2,
     lambda p: p.pipeline,
@@ -494,7 +502,10 @@ PIPELINES: Table[Pipeline, PipelineRecord] = Table(
 
 PIPELINE_VERSIONS: Table[tuple[Pipeline, int], PipelineVersion] = Table(
     "pipeline_versions",
-    ("project", "name", "version", "spec_json", "user_spec", "salt", "created_us", "spec_commit"),
+    (
+        *("project", "name", "version", "spec_json", "user_spec", "salt", "created_us"),
+        *("spec_commit", "runner", "image_pin"),
+    ),
     3,
     lambda v: (v.pipeline, v.version),
     lambda k: (k[0].project, k[0].name, k[1]),
@@ -507,9 +518,18 @@ PIPELINE_VERSIONS: Table[tuple[Pipeline, int], PipelineVersion] = Table(
         v.salt,
         micros(v.created),
         v.spec_commit,
+        v.runner,
+        v.image_pin,
     ),
     lambda r: PipelineVersion(
-        Pipeline(r[0], r[1]), r[2], json.loads(r[3]), r[4], r[5], moment(r[6]), CommitId(r[7])
+        Pipeline(r[0], r[1]),
+        r[2],
+        json.loads(r[3]),
+        r[4],
+        r[5],
+        moment(r[6]),
+        CommitId(r[7]),
+        *r[8:],
     ),
 )
 

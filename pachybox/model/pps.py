@@ -65,7 +65,9 @@ class PipelineRecord:
     """One pipeline at its newest version.
 
     ``spec`` is the effective spec in canonical 2.x snake_case form, ``user_spec`` the
-    text the user gave. ``salt`` is part of every datum's hash.
+    text the user gave. ``salt`` is part of every datum's hash. ``runner`` is what runs it (""
+    is process), ``image_pin`` the very image that its name led to when this version was made
+    (pachybox.containers.images.Image.pin; "" without one).
     """
 
     pipeline: Pipeline
@@ -79,6 +81,8 @@ class PipelineRecord:
     created: datetime
     updated: datetime
     spec_commit: CommitId
+    runner: str = ""
+    image_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pachybox.meta.tables import DEFAULTS, PIPELINES, DefaultsRecord
 from pachybox.model.pps import PipelineRecord
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.repos import require_project
+from pachybox.pps import placement
 from pachybox.pps.making import Made, make
 from pachybox.pps.spec import DefaultsOf, Spec, load, merged, read_defaults
 from pachybox.pps.spec.documents import Node
@@ -55,13 +56,13 @@ def put(
     *,
     regenerate: bool,
     reprocess: bool,
-    check: Callable[[Spec], None],
+    place: Callable[[Spec, str], Spec],
 ) -> list[Made]:
     """Set defaults. With ``regenerate`` every pipeline whose effective spec they change is
     updated (with ``reprocess``: and runs all its datums again); returns those.
 
-    ``check`` may refuse a spec. Raises InvalidArgument when the text, or a spec that it makes, is
-    wrong, NotFound when there is no such project.
+    ``place`` gives a spec its runner, and may refuse it. Raises InvalidArgument when the text, or
+    a spec that it makes, is wrong, NotFound when there is no such project.
     """
     if reprocess and not regenerate:
         raise InvalidArgument(
@@ -81,8 +82,10 @@ def put(
         spec = _renewed(ch, record)
         now = {k: v for k, v in record.spec.items() if k != "salt"}
         if {k: v for k, v in spec.canonical.items() if k != "salt"} != now:
-            check(spec)
-            made.append(make(ch, spec, update=True, reprocess=reprocess))
+            # one that was to run without its image still is
+            without = record.spec["transform"].get("image") and record.runner != placement.PODMAN
+            placed = place(spec, placement.PROCESS if without else "")
+            made.append(make(ch, placed, update=True, reprocess=reprocess))
     return made
 
 

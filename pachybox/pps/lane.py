@@ -98,7 +98,8 @@ class _Home:
 @dataclass(eq=False)
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended;
-    ``filled`` is what this attempt wrote when it was stopped because the disk is full."""
+    ``filled`` is what this attempt wrote when it was stopped because the disk is full, ``handed``
+    whether the worker has it."""
 
     datum: Datum
     home: _Home
@@ -107,6 +108,7 @@ class _Try:
     reason: str = ""
     losses: int = 0
     filled: int = 0
+    handed: bool = False
     since: float = 0.0
     laid_out_s: float = 0.0
     shown: Presented | None = None
@@ -228,9 +230,10 @@ class Lane:
         if worker is not None:
             self._bench.shop.pool.end(worker)
 
-    def close(self) -> None:
+    def close(self, *, keep: bool = False) -> None:
         """Give the worker back, or end it when it may be in the middle of something; batched
-        code ends with its set."""
+        code ends with its set. With ``keep`` what was cancelled is waited for, so that its worker
+        can go on."""
         for one in self._begun:
             if one.door is not None:
                 one.door.close()
@@ -238,10 +241,23 @@ class Lane:
                 one.shown.close()
         worker, self._worker = self._worker, None
         if worker is not None:
-            if self._cancelled or self._under or self._batching:
+            busy = self._cancelled or self._under
+            if self._batching or (busy and not (keep and self._emptied(worker))):
                 self._bench.shop.pool.end(worker)
             else:
                 self._bench.shop.pool.give_back(worker)
+
+    def _emptied(self, worker: Worker) -> bool:
+        """Wait for the attempts that were killed; False when the worker has died too."""
+        if not self._cancelled:
+            return False
+        try:
+            for one in self._under:
+                if one.handed:
+                    worker.finish()
+        except WorkerLost:
+            return False
+        return True
 
     def _home(self) -> _Home:
         """A home for one datum, used again and again: making one costs as much as a datum."""
@@ -258,6 +274,7 @@ class Lane:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         began = time.monotonic()
         one.since = time.time()
+        one.handed = False
         self._begun.add(one)
         if not one.err_cmd:
             try:
@@ -287,6 +304,7 @@ class Lane:
             return
         log_file = bench.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if one.err_cmd else "datum"
+        one.handed = True
         worker.start(
             DatumTask(
                 id=one.datum.id,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -103,14 +103,16 @@ class Presenter:
         empty: frozenset[str] = frozenset(),
         *,
         proven: int = PROVEN_BYTES,
+        roots: Mapping[tuple[str, str, str], Hash] | None = None,
     ) -> None:
         """``empty`` names the inputs shown with zero-length files; datums of at most ``proven``
-        bytes are proven before they are shown."""
+        bytes are proven before they are shown. ``roots``: trees that stand for commits (project,
+        repo, id), which need not exist."""
         self._pfs = pfs
         self._way = way
         self._empty = empty
         self._proven = proven
-        self._roots: dict[tuple[str, str, str], Hash] = {}
+        self._roots: dict[tuple[str, str, str], Hash] = dict(roots or {})
 
     def root_of(self, one: DatumInput) -> Hash:
         """The tree of the input's commit; NotFound when it was deleted before the first datum."""

@@ -27,12 +27,17 @@ class Made:
     spec: dict[str, Any]
 
 
-def make(ch: Change, spec: Spec, *, update: bool = False, reprocess: bool = False) -> Made:
+def make(
+    ch: Change, spec: Spec, *, update: bool = False, reprocess: bool = False, dry: bool = False
+) -> Made:
     """Create or update one pipeline from a checked spec.
 
     Refused when the machine lacks what it needs, a secret it names does not exist, its egress
-    goes nowhere, or another service has its port.
+    goes nowhere, another service has its port, or (unless ``dry``: all is then undone) its
+    source was not built.
     """
+    if not dry:
+        _no_source(spec)
     old = ch.tx.get(PIPELINES, spec.pipeline)
     check_machine(spec.pipeline, spec.canonical)
     check_secrets(ch.tx, spec.canonical)
@@ -45,12 +50,25 @@ def make(ch: Change, spec: Spec, *, update: bool = False, reprocess: bool = Fals
         spec.user_text,
         update=update or spec.update,
         reprocess=reprocess or spec.reprocess,
+        runner=spec.runner,
+        image_pin=spec.image_pin,
     )
     if spec.heads:
         own = {cron.branch for cron in sources.crons(record.spec)}
         inputs = sources.of(ch, spec.pipeline, record.spec).inputs
         commits.give_heads(ch, [b for b in inputs if b not in own])
     return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+
+def _no_source(spec: Spec) -> None:
+    """Refuse a spec whose source lies where the client is."""
+    if "build" in spec.canonical["transform"]:
+        raise InvalidArgument(
+            f"pipeline {spec.pipeline} has its source in a directory of the client's "
+            "(transform.build), and came here without it",
+            'send it by "pachybox create pipeline -f SPEC" or "update pipeline", or from Python '
+            "by Client.build_pipeline",
+        )
 
 
 def no_dry_run(spec: Spec) -> None:

@@ -56,6 +56,8 @@ def put_pipeline(
     *,
     update: bool,
     reprocess: bool,
+    runner: str = "",
+    image_pin: str = "",
 ) -> PipelineRecord:
     """Create a pipeline, or with ``update`` make its next version (or create it).
 
@@ -76,6 +78,9 @@ def put_pipeline(
     else:
         _end_jobs(ch, pipeline, "pipeline has been updated")
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
+    record = replace(record, runner=runner, image_pin=image_pin)
+    if not record.stopped:
+        record = replace(record, state=first_state(record))
     _save_version(ch, record)
     if old is not None and old.spec["output_branch"] != spec["output_branch"]:
         _set_provenance(ch, Branch(pipeline.repo, old.spec["output_branch"]), NONE)
@@ -104,6 +109,8 @@ def _save_version(ch: Change, record: PipelineRecord) -> None:
             record.salt,
             ch.now,
             record.spec_commit,
+            record.runner,
+            record.image_pin,
         ),
     )
 
@@ -129,7 +136,7 @@ def _next_version(
         {**spec, "salt": salt},
         user_spec,
         salt,
-        PipelineState.PAUSED if old and old.stopped else _ready(spec),
+        PipelineState.PAUSED if old and old.stopped else ready(spec),
         "",
         old.stopped if old else False,
         old.created if old else ch.now,
@@ -216,7 +223,7 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
     record = require(ch, pipeline)
     if not record.stopped:
         return
-    _save_state(ch, replace(record, stopped=False, state=_ready(record.spec), reason=""))
+    _save_state(ch, replace(record, stopped=False, state=first_state(record), reason=""))
     sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
     found = sources.of(ch, pipeline, record.spec)
     _set_provenance(ch, _output(record), found)
@@ -240,9 +247,16 @@ def rests(spec: Mapping[str, Any]) -> bool:
     return bool(spec.get("standby") or spec.get("autoscaling"))
 
 
-def _ready(spec: Mapping[str, Any]) -> PipelineState:
-    """The state of a pipeline before its first job runs."""
+def ready(spec: Mapping[str, Any]) -> PipelineState:
+    """The state of a pipeline that lacks nothing, before its first job runs."""
     return PipelineState.STANDBY if rests(spec) else PipelineState.RUNNING
+
+
+def first_state(record: PipelineRecord) -> PipelineState:
+    """The state of a pipeline that is made or started: STARTING while its image is not here."""
+    if record.runner == "podman" and not record.image_pin:
+        return PipelineState.STARTING
+    return ready(record.spec)
 
 
 def set_to_standby(ch: Change, pipeline: Pipeline) -> None:
@@ -341,7 +355,7 @@ def _provenance(
     picked: dict[Branch, CommitRecord] = {}
     for one in chosen:
         ch.commit(one.commit.commit.repo, one.commit.commit.id)  # still there?
-        branch = _chosen_branch(pipeline, found.inputs, one)
+        branch = chosen_branch(pipeline, found.inputs, one)
         if branch in picked:
             raise InvalidArgument(
                 f"two commits of one input branch: {one.commit.commit} and "
@@ -364,7 +378,7 @@ def _provenance(
     return tuple(made)
 
 
-def _chosen_branch(pipeline: Pipeline, inputs: Sequence[Branch], chosen: Chosen) -> Branch:
+def chosen_branch(pipeline: Pipeline, inputs: Sequence[Branch], chosen: Chosen) -> Branch:
     """The input branch that a chosen commit stands for."""
     commit = chosen.commit
     near = {branch.name: branch for branch in inputs if branch.repo == commit.commit.repo}

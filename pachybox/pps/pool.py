@@ -6,15 +6,19 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from pachybox.containers.images import Image
+from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
+from pachybox.pps import placement
+from pachybox.pps.placement import Containers
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
 
@@ -22,11 +26,13 @@ from pachybox.pps.secrets import Secrets
 @dataclass(frozen=True, slots=True)
 class Fence:
     """What a worker is started with, and cannot change afterwards: pipelines that agree in it
-    share workers. ``owner`` is set where one shows files of its own or keeps code alive."""
+    share workers. ``owner`` is set where one shows files of its own or keeps code alive,
+    ``container`` where one runs in an image: pipelines share none, since code can write there."""
 
     user: str
     limits: Limits
     owner: tuple[Pipeline, CommitId, str] | None = None
+    container: tuple[Pipeline, str] | None = None
 
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -60,10 +66,15 @@ class Doors(Protocol):
 class WorkerPool:
     """Idle workers by their fence."""
 
-    def __init__(self, runner: Runner, work: Path, secrets: Secrets) -> None:
+    def __init__(
+        self, runner: Runner, work: Path, secrets: Secrets, containers: Containers | None = None
+    ) -> None:
+        """``runner`` is for pipelines without an image, ``containers`` for the others."""
         self.runner = runner
+        self.containers = containers
         self.reach: Mapping[str, str] = {}  # variables that tell programs how to reach the box
         self.doors: Doors | None = None  # of batching workers; None: they have none
+        self.mounts: Mapping[str, str] = {}  # what all its workers show beside (WorkerSpec)
         self._secrets = secrets
         self._work = work
         self._lock = threading.Lock()
@@ -77,7 +88,8 @@ class WorkerPool:
     def take(self, pipeline: PipelineRecord) -> Worker:
         """A worker that serves this version: an idle one, or a new one. Raises Refused when none
         can start, and what reading its secrets raises."""
-        fence = self._fence(pipeline)
+        image = self._image(pipeline)
+        fence = self._fence(pipeline, image)
         with self._lock:
             waiting = self._idle.get(fence)
             worker = waiting.pop().worker if waiting else None
@@ -85,7 +97,7 @@ class WorkerPool:
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
             port = self._open[worker].port if worker in self._open else 0
-            spec = worker_spec(pipeline, self.folder(worker), self._secrets, self.reach, port)
+            spec = self._spec(pipeline, self.folder(worker), port, image)
             worker.serve(spec)
             return worker
         folder.mkdir(exist_ok=True)
@@ -93,9 +105,8 @@ class WorkerPool:
         door: Door | None = None
         try:
             door = self.doors.open(pipeline.pipeline) if batching and self.doors else None
-            port = door.port if door else 0
-            spec = worker_spec(pipeline, folder, self._secrets, self.reach, port)
-            worker = self.runner.start(spec)
+            spec = self._spec(pipeline, folder, door.port if door else 0, image)
+            worker = self.runner_of(pipeline).start(spec)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             if door:
@@ -110,7 +121,36 @@ class WorkerPool:
             self._folders[worker] = folder
         return worker
 
-    def _fence(self, pipeline: PipelineRecord) -> Fence:
+    def runner_of(self, pipeline: PipelineRecord) -> Runner:
+        """What starts the workers of a pipeline version."""
+        if self.containers is not None and placement.in_container(pipeline):
+            return self.containers.runner
+        return self.runner
+
+    def _image(self, pipeline: PipelineRecord) -> Image | None:
+        if not placement.in_container(pipeline):
+            return None
+        if self.containers is None:
+            raise Refused(
+                f"pipeline {pipeline.pipeline} runs in containers, and this box has none",
+                "update it with --runner process, or let the box use podman",
+            )
+        return self.containers.image(pipeline)
+
+    def _spec(
+        self, pipeline: PipelineRecord, folder: Path, port: int, image: Image | None
+    ) -> WorkerSpec:
+        made = worker_spec(pipeline, folder, self._secrets, self.reach, port, image)
+        return replace(made, mounts=dict(self.mounts)) if self.mounts else made
+
+    def apart(self, work: Path) -> WorkerPool:
+        """A pool of the same kind that shares no worker with this one; theirs have their folders
+        in ``work``."""
+        made = WorkerPool(self.runner, work, self._secrets, self.containers)
+        made.reach, made.doors = self.reach, self.doors
+        return made
+
+    def _fence(self, pipeline: PipelineRecord, image: Image | None) -> Fence:
         transform = pipeline.spec["transform"]
         own = transform.get("datum_batching") or any(
             secret.get("mount_path") for secret in transform.get("secrets") or ()
@@ -120,6 +160,7 @@ class WorkerPool:
             transform.get("user") or "",
             limits(pipeline.spec.get("resource_limits") or {}),
             owner if own else None,
+            (pipeline.pipeline, image.id) if image is not None else None,
         )
 
     def folder(self, worker: Worker) -> Path:
@@ -142,8 +183,15 @@ class WorkerPool:
 
     def rest(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that a pipeline could use."""
+        fence, boxed = self._fence(pipeline, None), placement.in_container(pipeline)
+        mine = pipeline.pipeline if boxed else None
         with self._lock:
-            idle = self._idle.pop(self._fence(pipeline), [])
+            fit = [
+                f
+                for f in self._idle
+                if replace(f, container=None) == fence and (f.container or (None,))[0] == mine
+            ]
+            idle = [one for f in fit for one in self._idle.pop(f)]
         for one in idle:
             self.end(one.worker)
 
@@ -151,10 +199,23 @@ class WorkerPool:
         """Stop the idle workers that are a pipeline's alone, but those of the version that
         ``keep`` names."""
         with self._lock:
-            keys = [f for f in self._idle if f.owner and f.owner[0] == pipeline]
-            old = [f for f in keys if f.owner and f.owner[1] != keep]
+            old = [
+                f
+                for f in self._idle
+                if (f.owner and f.owner[0] == pipeline and f.owner[1] != keep)
+                or (f.container and f.container[0] == pipeline and keep is None)
+            ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         for one in idle:
+            self.end(one.worker)
+
+    def keep(self, pipeline: PipelineRecord) -> None:
+        """Stop the idle workers that this version could not use."""
+        fence = self._fence(pipeline, self._image(pipeline))
+        with self._lock:
+            old = [one for f, idle in self._idle.items() if f != fence for one in idle]
+            self._idle = {fence: self._idle[fence]} if fence in self._idle else {}
+        for one in old:
             self.end(one.worker)
 
     def idle(self) -> bool:
@@ -187,14 +248,15 @@ def worker_spec(
     secrets: Secrets,
     reach: Mapping[str, str] = _NONE,
     port: int = 0,
+    image: Image | None = None,
 ) -> WorkerSpec:
     """What a worker needs to serve this pipeline version in its folder ``work``. ``reach`` are
     the variables that tell its programs how to reach the box, ``port`` is that of their worker
-    API (0: they have none).
+    API (0: they have none), ``image`` what they run in.
 
     Raises what Secrets.resolve raises.
     """
-    t = pipeline.spec["transform"]
+    t = placement.with_image(pipeline.spec["transform"], image)
     name = pipeline.pipeline
     secret = secrets.resolve(t)
     return WorkerSpec(
@@ -223,6 +285,7 @@ def worker_spec(
         limits=limits(pipeline.spec.get("resource_limits") or {}),
         files=secret.files,
         datum_batching=bool(t.get("datum_batching")),
+        image=image.id if image else "",
     )
 
 

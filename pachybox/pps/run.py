@@ -194,7 +194,11 @@ class JobRun:
             self.pipeline,
             self.job,
             session,
-            Presenter(self.pfs, Way.of(self.shop.pool.runner.presents), planner.empty_inputs(spec)),
+            Presenter(
+                self.pfs,
+                Way.of(self.shop.pool.runner_of(self.pipeline).presents),
+                planner.empty_inputs(spec),
+            ),
             self.work,
             self.logs,
             SetSize.of(spec, plan.total - plan.kept, most),

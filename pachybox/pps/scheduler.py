@@ -24,6 +24,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
 from pachybox.pps.disk_watch import DiskWatch
+from pachybox.pps.placement import Containers
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
@@ -59,12 +60,14 @@ class Scheduler:
         slots: int,
         secrets: Secrets,
         disk: DiskWatch,
+        containers: Containers | None = None,
     ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once.
-        ``disk`` is closed by ``stop``."""
+        ``runner`` is for pipelines without an image, ``containers`` for the others. ``disk`` is
+        closed by ``stop``."""
         self._pfs = pfs
         self._slots = Slots(slots)
-        self.pool = WorkerPool(runner, work, secrets)
+        self.pool = WorkerPool(runner, work, secrets, containers)
         self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotFound, PachyboxError
 from pachybox.meta.tables import (
     COMMITS,
     JOBS,
@@ -48,11 +48,12 @@ from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.making import Made, make
 from pachybox.pps.pipelines import Chosen
+from pachybox.pps.placement import Containers, Placement
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
-from pachybox.pps.spec import Spec, examine, load_input
-from pachybox.pps.spec import load as load_specs
+from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
+from pachybox.pps.trial import Trials
 
 
 class Pps:
@@ -67,17 +68,20 @@ class Pps:
         slots: int,
         secrets: Secrets,
         *,
-        images: bool,
+        default: str = "auto",
+        containers: Containers | None = None,
         reserve: Callable[[os.statvfs_result], int] = lambda _: 0,
     ) -> None:
-        """``images`` says whether the runner can run ``transform.image``; when it cannot and
-        was not chosen explicitly, a spec that names one is refused. ``reserve`` says how much
-        of a file system datums must leave free."""
+        """``default`` is the runner of pipelines that choose none, ``containers`` runs those with
+        an image. ``reserve`` says how much of a file system datums must leave free."""
         self.pfs = pfs
         self.logs = log_dir
         self.disk = DiskWatch(work, reserve)
-        self.scheduler = Scheduler(pfs, runner, work, log_dir, slots, secrets, self.disk)
-        self._images = images
+        self.scheduler = Scheduler(
+            pfs, runner, work, log_dir, slots, secrets, self.disk, containers
+        )
+        self.placement = Placement(default, containers)
+        self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
@@ -96,47 +100,48 @@ class Pps:
         runner: str = "",
         alone: bool = False,
         heads: bool = False,
+        more: Sequence[Text] = (),
     ) -> tuple[list[Made], list[str]]:
-        """Create (or update) every pipeline of a text; returns what was made and warnings.
-        With ``alone`` the text must hold exactly one. ``heads``: see Spec.
+        """Create (or update) every pipeline of a text, and of ``more``; returns what was made and
+        warnings. With ``alone`` there must be exactly one. ``heads``: see Spec.
 
-        All or none: they are one change, in order, so that a spec may read the output of one
-        before it. Raises InvalidArgument naming source, line and field.
+        All or none: they are one change, in an order in which each spec may read the outputs of
+        the others. Raises InvalidArgument naming source, line and field.
         """
-        specs = [replace(s, heads=heads) for s in self.specs(text, source, project=project)]
+        texts = (Text(text, source), *more)
+        specs = [replace(s, heads=heads) for s in self.specs(texts, project=project)]
         if alone and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
-        for spec in specs:
-            self.check_image(spec, runner)
+        specs = [self.placement.place(spec, runner) for spec in specs]
         made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
         return made, [warning for spec in specs for warning in spec.warnings]
 
     def validate(
-        self, text: str, source: str, *, project: str, runner: str = ""
+        self, texts: Sequence[Text], *, project: str, runner: str = ""
     ) -> tuple[list[Pipeline], list[str], list[str]]:
-        """What ``create`` would say of a text, without making anything: the pipelines of the
+        """What ``create`` would say of texts, without making anything: the pipelines of the
         specs that are right, every problem, and the warnings."""
-        specs, found = examine(
-            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
+        specs, found = examine_all(
+            texts, default_project=project, defaults=defaults.of(self.pfs.meta)
         )
         warnings = [warning for spec in specs for warning in spec.warnings]
+        placed = []
         for spec in specs:
             try:
-                self.check_image(spec, runner)
+                placed.append(self.placement.place(spec, runner))
             except PachyboxError as e:
                 found.append(str(e))
         if not found:
             try:
-                self._put_all(specs, update=True, reprocess=False, dry_run=True)
+                self._put_all(placed, update=True, reprocess=False, dry_run=True)
             except PachyboxError as e:
                 found.append(str(e))
         return [spec.pipeline for spec in specs], found, warnings
 
-    def specs(self, text: str, source: str, *, project: str) -> list[Spec]:
-        """The checked specs of a text, the defaults that were set laid under them."""
-        return load_specs(
-            text, source, default_project=project, defaults=defaults.of(self.pfs.meta)
-        )
+    def specs(self, texts: Sequence[Text], *, project: str) -> list[Spec]:
+        """The checked specs of texts, the defaults that were set laid under them; those that
+        others read come first."""
+        return load_all(texts, default_project=project, defaults=defaults.of(self.pfs.meta))
 
     def set_defaults(
         self, project: str, text: str, *, regenerate: bool, reprocess: bool, dry_run: bool
@@ -146,7 +151,7 @@ class Pps:
         def change(ch: Change) -> list[Made]:
             made = defaults.put(
                 ch, project, text, regenerate=regenerate, reprocess=reprocess,
-                check=self.check_image,
+                place=self.placement.place,
             )  # fmt: skip
             if dry_run:
                 raise _DryRun(made)
@@ -158,21 +163,9 @@ class Pps:
         """See defaults.clear."""
         self.pfs.change(defaults.clear)
 
-    def check_image(self, spec: Spec, runner: str = "") -> None:
-        """Refuse a spec with an image, which the box cannot run, unless ``runner`` says that its
-        cmd is to run without."""
-        if runner not in ("", "process", "auto"):
-            raise InvalidArgument(
-                f"runner {runner!r} is not available in this version of pachybox",
-                "use --runner process",
-            )
-        if spec.image and not self._images and runner != "process":
-            raise Refused(
-                f"pipeline {spec.pipeline} wants the image {spec.image!r}, and this box runs "
-                "pipelines as processes",
-                "leave transform.image out, or add --runner process to run its cmd on this "
-                "machine without the image",
-            )
+    def _as_created(self, spec: Spec) -> None:
+        """Raise what creating or updating the pipeline would."""
+        self.put(spec, update=True, dry_run=True)
 
     def put(
         self,
@@ -182,7 +175,7 @@ class Pps:
         reprocess: bool = False,
         dry_run: bool = False,
     ) -> Made:
-        """Create or update one pipeline from a checked spec."""
+        """Create or update one pipeline from a checked spec, placed."""
         return self._put_all([spec], update=update, reprocess=reprocess, dry_run=dry_run)[0]
 
     def _put_all(
@@ -191,8 +184,10 @@ class Pps:
         """Create or update pipelines in one change; with a dry run among them, none."""
 
         def change(ch: Change) -> list[Made]:
-            made = [make(ch, spec, update=update, reprocess=reprocess) for spec in specs]
-            if dry_run or any(spec.dry_run for spec in specs):
+            dry = dry_run or any(spec.dry_run for spec in specs)
+            how = {"update": update, "reprocess": reprocess, "dry": dry}
+            made = [make(ch, spec, **how) for spec in specs]
+            if dry:
                 raise _DryRun(made)
             return made
 
@@ -244,6 +239,8 @@ class Pps:
             record.created,
             version.created,
             version.spec_commit,
+            version.runner,
+            version.image_pin,
         )
 
     def list_pipelines(self, projects: Sequence[str] = ()) -> list[PipelineRecord]:

@@ -186,7 +186,7 @@ class ServiceRun:
                 session,
                 Presenter(
                     self.pfs,
-                    Way.of(self.shop.pool.runner.presents),
+                    Way.of(self.shop.pool.runner_of(self.pipeline).presents),
                     planner.empty_inputs(self.pipeline.spec),
                 ),
                 self._work,

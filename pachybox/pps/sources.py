@@ -54,7 +54,7 @@ def crons(spec: Spec) -> tuple[CronInput, ...]:
     return tuple(
         CronInput(
             leaf["name"],
-            _branch("cron", leaf),
+            branch_of("cron", leaf),
             leaf["spec"],
             leaf.get("start") or "",
             bool(leaf.get("overwrite")),
@@ -65,7 +65,8 @@ def crons(spec: Spec) -> tuple[CronInput, ...]:
     )
 
 
-def _branch(kind: str, leaf: Mapping[str, Any]) -> Branch:
+def branch_of(kind: str, leaf: Mapping[str, Any]) -> Branch:
+    """The branch that a pfs or cron input reads."""
     repo = Repo(leaf["project"], leaf["repo"])
     return Branch(repo, "master" if kind == "cron" else leaf["branch"])
 
@@ -74,7 +75,7 @@ def of(ch: Change, pipeline: Pipeline, spec: Spec) -> Sources:
     """The sources of a spec, which must exist. Raises NotFound, or InvalidArgument for a loop."""
     loud: dict[Branch, bool] = {}
     for kind, leaf in leaves(spec.get("input") or {}):
-        branch = _branch(kind, leaf)
+        branch = branch_of(kind, leaf)
         if ch.tx.get(REPOS, branch.repo) is None:
             raise NotFound(
                 f"repo {branch.repo.full} not found (input {leaf['name']!r} of pipeline "
@@ -118,7 +119,7 @@ def _check_loop(ch: Change, pipeline: Pipeline, output: Branch, sources: Iterabl
                 record_ = ch.tx.get(BRANCHES, branch)
                 above = list(record_.direct_provenance) if record_ else []
             else:
-                above = [_branch(k, leaf) for k, leaf in leaves(maker.spec.get("input") or {})]
+                above = [branch_of(k, leaf) for k, leaf in leaves(maker.spec.get("input") or {})]
             for one in above:
                 if one not in way:
                     way[one] = branch
@@ -140,7 +141,7 @@ def _back(way: Mapping[Branch, Branch | None], branch: Branch | None) -> Iterato
 def make(ch: Change, pipeline: Pipeline, spec: Spec) -> None:
     """Make the repos of cron inputs and the branches of triggers. What is there is used."""
     for kind, leaf in leaves(spec.get("input") or {}):
-        branch = _branch(kind, leaf)
+        branch = branch_of(kind, leaf)
         if kind == "cron":
             _make_cron(ch, pipeline, branch)
         elif "trigger" in leaf:
@@ -184,10 +185,10 @@ def _make_trigger(ch: Change, pipeline: Pipeline, branch: Branch, leaf: Mapping[
 def leave(ch: Change, pipeline: Pipeline, old: Spec, new: Spec | None) -> None:
     """Remove the branches that were made for triggers of ``old`` and that ``new`` does not have.
     One that something else reads stays."""
-    kept = {_branch(kind, leaf) for kind, leaf in leaves((new or {}).get("input") or {})}
+    kept = {branch_of(kind, leaf) for kind, leaf in leaves((new or {}).get("input") or {})}
     mine = re.compile(rf"{re.escape(pipeline.name)}-trigger-[0-9]+")
     for kind, leaf in leaves(old.get("input") or {}):
-        branch = _branch(kind, leaf)
+        branch = branch_of(kind, leaf)
         if "trigger" not in leaf or branch in kept or not mine.fullmatch(branch.name):
             continue
         if ch.tx.get(BRANCHES, branch) is None:

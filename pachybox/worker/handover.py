@@ -18,16 +18,18 @@ from pachybox.worker import frames, kernel
 from pachybox.worker.sandbox import BATCH_DIR, kept_capabilities
 
 if TYPE_CHECKING:
+    from pachybox.worker.container import Joined
     from pachybox.worker.run import Bench
 
 OFF = "PACHYBOX_SHIM"
 FOLDER = Path(__file__).with_name("shim") / "bin"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _OLDEST = (5, 12)  # mount_setattr
-PROTOCOL = 2
+PROTOCOL = 3
 """Rises with every change of the frames and of what is handed over; shim.h has the same number."""
 
 _HEAD = struct.Struct("<IBBBBIIQ")
+_GROUPS = 64  # as in shim.h
 
 
 @functools.cache
@@ -59,8 +61,11 @@ def why_not(environ: Mapping[str, str] = os.environ) -> str:
     return ""
 
 
-def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
-    """Become the shim. ``env`` is the environment all datums share; ``ready`` what it says first.
+def hand_over(
+    bench: Bench, env: Mapping[str, str], ready: str, joined: Joined | None = None
+) -> NoReturn:
+    """Become the shim. ``env`` is the environment all datums share; ``ready`` what it says first;
+    ``joined`` the container that user code is to be in.
 
     Raises OSError when it cannot be run.
     """
@@ -68,6 +73,7 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
     as_root = (identity.uid if identity else os.geteuid()) == 0
     limited = spec.limits.memory is not None
     env = dict(env) | ({"PACHYBOX_NEXT": BATCH_DIR + "/next"} if spec.datum_batching else {})
+    kept = sum(1 << number for number in kept_capabilities())
     data = b"".join(
         (
             _HEAD.pack(
@@ -78,11 +84,12 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
                 limited,
                 identity.uid if identity else 0,
                 identity.gid if identity else 0,
-                sum(1 << number for number in kept_capabilities()),
+                kept & joined.container.kept if joined else kept,
             ),
             frames.text(bench.sandbox.root),
             frames.text(ready),
             frames.texts([f"{key}={value}" for key, value in env.items()]),
+            _container(joined),
         )
     )
     program = handle()
@@ -92,3 +99,13 @@ def hand_over(bench: Bench, env: Mapping[str, str], ready: str) -> NoReturn:
     os.set_inheritable(fd, True)
     kernel.keep_capabilities()
     os.execve(program, ["pachybox-shim", str(fd)], {})
+
+
+def _container(joined: Joined | None) -> bytes:
+    if joined is None:
+        return struct.pack("<BiiII", 0, -1, -1, 0, 0)
+    others, groups = joined.others, joined.container.groups[:_GROUPS]
+    return struct.pack(
+        f"<BiiI{len(others)}iI{len(groups)}I",
+        *(1, joined.inside, joined.pids, len(others), *others, len(groups), *groups),
+    )

@@ -77,6 +77,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def enter(namespace: int, kind: int) -> None:
+    """Move this process into the namespace of a descriptor; ``kind`` is its CLONE_* flag."""
+    _check(_libc.setns(namespace, kind), "setns")
+
+
 def fork_into(flags: int) -> int:
     """Fork; the child starts in the new namespaces of ``flags`` (0: a plain fork)."""
     if not flags:
@@ -145,22 +150,38 @@ def _mounts_from(target: Path) -> list[bytes]:
     return [point for point in points if point == top or point.startswith(top + b"/")]
 
 
+def detached(source: Path) -> int:
+    """A copy of the mounts at ``source`` that stands nowhere yet, as a descriptor."""
+    fd = _libc.syscall(
+        ctypes.c_long(_SYS_OPEN_TREE),
+        ctypes.c_long(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(source)),
+        ctypes.c_long(_OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC),
+    )
+    _check(fd, "open_tree", source)
+    return int(fd)
+
+
+def attach(fd: int, target: Path) -> None:
+    """Let what ``detached`` gave stand at ``target``; the descriptor is closed."""
+    done = _libc.syscall(
+        ctypes.c_long(_SYS_MOVE_MOUNT),
+        ctypes.c_long(fd),
+        ctypes.c_char_p(b""),
+        ctypes.c_long(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(target)),
+        ctypes.c_long(_FROM_EMPTY_PATH),
+    )
+    os.close(fd)
+    _check(done, "move_mount", target)
+
+
 def move_detached(source: Path, target: Path) -> None:
     """Show ``source`` at ``target`` by way of a detached mount, from a namespace entered by name:
     the calls that the shim makes and nothing else here does."""
-    number = ctypes.c_long
     with open("/proc/self/ns/mnt") as own:
         _check(_libc.setns(own.fileno(), CLONE_NEWNS), "setns")
-    fd = _libc.syscall(
-        number(_SYS_OPEN_TREE), number(_AT_FDCWD), os.fsencode(source), number(_OPEN_TREE_CLONE)
-    )
-    _check(fd, "open_tree", source)
-    done = _libc.syscall(
-        number(_SYS_MOVE_MOUNT), number(fd), b"", number(_AT_FDCWD), os.fsencode(target),
-        number(_FROM_EMPTY_PATH),
-    )  # fmt: skip
-    os.close(fd)
-    _check(done, "move_mount", target)
+    attach(detached(source), target)
 
 
 def pivot(new_root: Path) -> None:

@@ -14,13 +14,16 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pachybox.errors import PachyboxError, Refused
 from pachybox.worker import handover, identity, sandbox, wire
 from pachybox.worker.control import Control
 from pachybox.worker.frames import frame
 from pachybox.worker.run import Bench, environment, run
+
+if TYPE_CHECKING:
+    from pachybox.worker.container import Joined
 
 _OOM_SCORE = 500  # counts as half of the machine's memory on top of what is used
 
@@ -43,11 +46,13 @@ def main(argv: list[str] | None = None) -> int:
     spec, seal = wire.start(first)
     _give_way()
     try:
+        if seal.get("container"):
+            _hand_over_in(seal["container"], spec)
         bench = _set_up(spec, seal)
         box = bench.sandbox
         ready = {"level": box.level, "rootless": box.rootless, "skipped": box.skipped}
         if box.level == sandbox.FULL and seal["shim"]:
-            _hand_over(bench, json.dumps({**ready, "served": "shim"}))
+            _hand_over(bench, {**ready, "served": "shim"})
         if spec.datum_batching:
             raise _no_batching(spec)
     except PachyboxError as e:
@@ -78,7 +83,9 @@ def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     chosen = identity.choose(user, may_switch=os.geteuid() == 0)
     level = seal["level"]
     try:
-        box = sandbox.prepare(level, str(spec.work_dir), seal["hide"], spec.files, chosen)
+        box = sandbox.prepare(
+            level, str(spec.work_dir), seal["hide"], spec.files, chosen, spec.mounts
+        )
     except OSError as e:
         raise Refused(
             f"cannot make the {level!r} sandbox of a worker: {e}",
@@ -89,9 +96,27 @@ def _set_up(spec: wire.WorkerSpec, seal: wire.JSON) -> Bench:
     return Bench(spec, box, chosen, environment(chosen, dict(os.environ)))
 
 
-def _hand_over(bench: Bench, ready: str) -> NoReturn:
+def _hand_over_in(given: wire.JSON, spec: wire.WorkerSpec) -> NoReturn:
+    """Serve in a container, or raise Refused."""
+    from pachybox.worker import container
+
+    where = container.Container.of(given)
+    box = sandbox.Sandbox(sandbox.FULL)
+    bench = Bench(spec, box, where.identity, environment(None, where.env))
+    handover.handle()  # while its file can be reached
     try:
-        handover.hand_over(bench, bench.base_env, ready)
+        joined = container.join(where, spec.files, spec.mounts)
+    except OSError as e:
+        raise Refused(
+            f"cannot enter the container: {e}", "`pachybox doctor` says what this machine allows"
+        ) from e
+    ready = {"level": box.level, "rootless": False, "skipped": [], "served": "shim"}
+    _hand_over(bench, ready, joined)
+
+
+def _hand_over(bench: Bench, ready: wire.JSON, joined: Joined | None = None) -> NoReturn:
+    try:
+        handover.hand_over(bench, bench.base_env, json.dumps(ready), joined)
     except OSError as e:
         raise Refused(
             f"the shim cannot be run: {e}", f"set {handover.OFF}=off to do without it"

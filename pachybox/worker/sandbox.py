@@ -21,7 +21,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pachybox.worker import kernel, secrets
+from pachybox.worker import kernel, mounts, secrets
 from pachybox.worker.identity import Identity
 from pachybox.worker.kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 from pachybox.worker.layout import Layout
@@ -118,16 +118,20 @@ def prepare(
     hide: Sequence[str],
     files: Mapping[str, bytes] | None = None,
     owner: Identity | None = None,
+    shown: Mapping[str, str] | None = None,
 ) -> Sandbox:
     """Make this process's mount namespace and the root its datums will move into.
 
     ``hide`` (and work_dir) appear to user code as empty read-only directories, ``files`` as
-    files in memory that ``owner`` alone can read. ``seal`` is still to be called. Raises OSError
-    where the machine forbids it; the process is then good for nothing else.
+    files in memory that ``owner`` alone can read, the directories of ``shown`` read-only at
+    their paths. ``seal`` is still to be called. Raises OSError where the machine forbids it; the
+    process is then good for nothing else.
     """
     if level == NONE:
         if files:
             secrets.refuse_without_mounts(files)
+        if shown:
+            mounts.refuse(shown)
         return Sandbox(NONE)
     rootless = own_mounts()
     root = work_dir + "/.root"
@@ -142,6 +146,7 @@ def prepare(
         if os.path.isdir(root + path):
             options = "mode=555,size=4k"
             kernel.mount("tmpfs", root + path, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, options)
+    mounts.show(shown or {}, root)
     secrets.show(files or {}, root, owner)
     kernel.mount("", root, flags=kernel.MS_PRIVATE)
     kernel.restrict(root, MS_RDONLY, recursive=False)

@@ -29,7 +29,8 @@ def refuse_without_mounts(files: Mapping[str, bytes]) -> None:
 
 
 def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
-    """Make ``files`` appear in the sandbox that is being made at ``root``.
+    """Make ``files`` appear in the sandbox that is being made at ``root``, or with an empty
+    ``root`` in the container whose mounts these are.
 
     Raises Refused naming a path that cannot be made.
     """
@@ -46,21 +47,34 @@ def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
         _fill(folder, content, root, owner)
 
 
-def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
+def make_folder(folder: str, root: str, what: str, remedy: str) -> None:
+    """Make the directory ``folder`` in the sandbox at ``root``, unless the machine has it.
+
+    Raises Refused where nothing can be shown: in what the box makes, over a directory at the
+    top, below one of the machine's where there is none of that name.
+    """
     top = "/" + folder.split("/")[1]
-    if folder == top and os.path.lexists(root + top):
-        raise Refused(f"cannot show a secret in {folder}: it would hide all of it", _REMEDY)
+    if root and folder == top and os.path.lexists(root + top):
+        raise Refused(f"cannot show {what} in {folder}: it would hide all of it", remedy)
     if top in ("/pfs", "/proc", "/sys", "/dev", "/.pachybox"):
-        raise Refused(f"cannot show a secret in {folder}: {top} is made by the box", _REMEDY)
+        raise Refused(f"cannot show {what} in {folder}: {top} is made by the box", remedy)
     if not os.path.isdir(root + folder):
-        if os.path.lexists(root + top) and os.stat(root + top).st_dev != os.stat(root).st_dev:
+        if (
+            root
+            and os.path.lexists(root + top)
+            and os.stat(root + top).st_dev != os.stat(root).st_dev
+        ):
             raise Refused(
-                f"cannot show a secret in {folder}: there is no such directory",
-                f"make it (mkdir -p {folder}), or {_REMEDY}",
+                f"cannot show {what} in {folder}: there is no such directory",
+                f"make it (mkdir -p {folder}), or {remedy}",
             )
         os.makedirs(root + folder, 0o755, exist_ok=True)
     if os.path.realpath(root + folder) != root + folder:
-        raise Refused(f"cannot show a secret in {folder}: a symbolic link leads there", _REMEDY)
+        raise Refused(f"cannot show {what} in {folder}: a symbolic link leads there", remedy)
+
+
+def _fill(folder: str, files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
+    make_folder(folder, root, "a secret", _REMEDY)
     room = sum((len(content) | 4095) + 1 for content in files.values()) + (64 << 10)
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     kernel.mount("tmpfs", root + folder, "tmpfs", flags, f"mode=755,size={room}")

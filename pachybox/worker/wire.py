@@ -53,11 +53,13 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one worker's user code may use: ``cpu`` in cores, ``memory`` in bytes; None: all."""
+    """What one worker's user code may use: ``cpu`` in cores, ``memory`` in bytes; None: all.
+    ``shm`` is the size of a container's /dev/shm in bytes; None: the engine's default."""
 
     cpu: float | None = None
     memory: int | None = None
     pids: int = PIDS
+    shm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class WorkerSpec:
     ``env`` is the part of the environment all datums share. ``files`` (path -> content) are
     shown to user code alone, readable to it alone, and never touch a disk. With
     ``datum_batching`` user code is started once and asks for each datum
-    (pachybox.worker.next).
+    (pachybox.worker.next). ``image`` is the id of the image in whose container it runs, "" for
+    none; the transform's cmd and working_dir are then whole already, with what the image says.
+    ``mounts`` (path -> directory of the host) are shown read-only.
     """
 
     pipeline: str
@@ -78,6 +82,8 @@ class WorkerSpec:
     limits: Limits = Limits()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     datum_batching: bool = False
+    image: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +204,7 @@ def start(body: bytes) -> tuple[WorkerSpec, JSON]:
         Limits(**values["limits"]),
         {k: base64.b64decode(v) for k, v in values["files"].items()},
         values["datum_batching"],
+        mounts=values["mounts"],
     )
     return spec, message["seal"]
 

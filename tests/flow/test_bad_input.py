@@ -426,7 +426,7 @@ def test_an_update_that_would_make_a_circle_is_refused(run: Run, unchanged: None
     ("source", "says"),
     [
         ("gone.json", "cannot read gone.json: No such file or directory"),
-        ("folder", "folder is a directory, not a spec"),
+        ("folder", "folder holds no spec; the names of specs end in .json,"),
         ("binary", "binary is not text: byte 1 is not UTF-8; give a spec in JSON or YAML"),
         ("nul", "the character U+0000"),
         ("-", "stdin is not text: byte 3 is not UTF-8"),

@@ -264,7 +264,7 @@ def test_changes_of_one_group_have_times_in_their_order(pfs: Pfs) -> None:
 
 def pps_of(pfs: Pfs, where: Path) -> Pps:
     secrets = Secrets(pfs.meta, where / "secret.key")
-    return Pps(pfs, ProcessRunner(), where / "work", where / "logs", 1, secrets, images=False)
+    return Pps(pfs, ProcessRunner(), where / "work", where / "logs", 1, secrets)
 
 
 def test_a_page_of_jobs_does_not_shift_when_a_job_is_made(pfs: Pfs, tmp_path: Path) -> None:

@@ -163,14 +163,32 @@ def _spec(view: View, request: Any) -> Spec:
     fields of the message."""
     message = request.create_pipeline_request
     set_ = no_defaults if request.effective_json else defaults.of(view)
-    text = request.effective_json or request.user_json
+    text, where = request.effective_json or request.user_json, {"runner": "", "image_pin": ""}
+    if f'"{_PLACED}"' in request.effective_json:
+        text, where = _where(request.effective_json)
     if not text:
         return from_message_dict(m.as_dict(message), set_)
     project = message.pipeline.project.name or DEFAULT_PROJECT
     specs = load_specs(text, "the request", default_project=project, defaults=set_)
     if len(specs) != 1:
         raise InvalidArgument(f"the request holds {len(specs)} specs", "send one at a time")
-    return specs[0]
+    return replace(specs[0], runner=where["runner"], image_pin=where["image_pin"])
+
+
+_PLACED = "pachyboxPlaced"
+"""Beside the fields of a spec that is kept until its transaction ends: where it is to run."""
+
+
+def _placed(spec: Spec) -> str:
+    where = {"runner": spec.runner, "image_pin": spec.image_pin}
+    return json.dumps({**spec.canonical, _PLACED: where})
+
+
+def _where(effective: str) -> tuple[str, dict[str, str]]:
+    """An effective spec that was kept, and where it is to run."""
+    values = json.loads(effective)
+    where = values.pop(_PLACED, {})
+    return json.dumps(values), where
 
 
 def stop_job(ch: Change, request: Any) -> None:
@@ -275,7 +293,7 @@ def submit_pipelines(
         wrapped = pps_messages.CreatePipelineTransaction(
             create_pipeline_request=message,
             user_json=spec.user_text,
-            effective_json=json.dumps(spec.canonical),
+            effective_json=_placed(spec),
         )
         new.append(Request("create_pipeline_v2" if spec.heads else "create_pipeline", wrapped))
     return _queue(box, call.transaction, new)[-len(new) :]
@@ -323,7 +341,8 @@ def _checked(box: Box, wrapped: Sequence[Any]) -> list[Request]:
         if one.kind in ("create_pipeline_v2", "create_pipeline"):
             spec = _spec(box.meta, one.message)
             no_dry_run(spec)
-            box.pps.check_image(spec)
+            one.message.user_json = spec.user_text
+            one.message.effective_json = _placed(box.pps.placement.place(spec))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
 from pachybox.pps import defaults, labels, planner
 from pachybox.pps.making import Made, no_dry_run
 from pachybox.pps.pipelines import Chosen
-from pachybox.pps.spec import from_message_dict
+from pachybox.pps.spec import Text, from_message_dict
 
 # ---- requests
 
@@ -142,8 +142,7 @@ def _put(
     box: Box,
     call: Call,
     request: Any,
-    text: str,
-    source: str,
+    texts: Sequence[Text],
     *,
     project: str = DEFAULT_PROJECT,
     runner: str = "",
@@ -153,8 +152,8 @@ def _put(
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
     if not call.transaction or request.dry_run:
         return box.pps.create(
-            text,
-            source,
+            *texts[0],
+            more=texts[1:],
             project=project,
             update=request.update,
             reprocess=request.reprocess,
@@ -163,10 +162,10 @@ def _put(
             alone=alone,
             heads=heads,
         )
-    specs = box.pps.specs(text, source, project=project)
+    specs = box.pps.specs(texts, project=project)
     for spec in specs:
         no_dry_run(spec)
-        box.pps.check_image(spec, runner)
+    specs = [box.pps.placement.place(spec, runner) for spec in specs]
     made = batch.submit_pipelines(
         box,
         call,
@@ -177,14 +176,18 @@ def _put(
     return made, [warning for spec in specs for warning in spec.warnings]
 
 
+def _texts(request: Any) -> list[Text]:
+    """The texts of a request of ours."""
+    return [Text(one.text, one.source or "the request") for one in (request, *request.more)]
+
+
 @handles("pachybox.v1.API/CreatePipelines")
 def create_pipelines(box: Box, request: Any, call: Call) -> Any:
     made, warnings = _put(
         box,
         call,
         request,
-        request.text,
-        request.source or "the request",
+        _texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )
@@ -206,8 +209,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/ValidatePipelines")
 def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
     right, problems, warnings = box.pps.validate(
-        request.text,
-        request.source or "the request",
+        _texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )
@@ -222,8 +224,7 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
         box,
         call,
         request,
-        request.create_pipeline_request_json,
-        "the request",
+        [Text(request.create_pipeline_request_json, "the request")],
         alone=True,
         heads=True,
     )
@@ -234,7 +235,7 @@ def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
 @handles("pps_v2.API/CreatePipeline")
 def create_pipeline(box: Box, request: Any, call: Call) -> Any:
     spec = replace(from_message_dict(m.as_dict(request), defaults.of(box.meta)), heads=True)
-    box.pps.check_image(spec)
+    spec = box.pps.placement.place(spec)
     if call.transaction and not spec.dry_run:
         batch.submit_pipelines(box, call, [spec], update=False, reprocess=False)
     else:

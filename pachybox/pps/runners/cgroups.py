@@ -67,6 +67,35 @@ class Group:
         return 0
 
 
+class ContainerGroup(Group):
+    """The groups of a container, which its engine made and removes. What a process of ours does
+    for it is counted there too."""
+
+    def remove(self) -> None:
+        """Nothing: they go with the container."""
+
+    @classmethod
+    def of(
+        cls, pid: int, root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")
+    ) -> ContainerGroup:
+        """The groups of a container's first process. Raises OSError when that is gone."""
+        group = cls()
+        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            place = path.lstrip("/")
+            if not names:  # v2: by itself, or beside v1 with no controller
+                mixed = root / "unified"
+                folder = (mixed if mixed.is_dir() else root) / place
+                group.folders[""] = folder
+                if not mixed.is_dir():
+                    group.folders["memory"] = folder
+                continue
+            folder = root / names.removeprefix("name=") / place
+            if folder.is_dir():
+                group.folders |= dict.fromkeys(names.split(","), folder)
+        return group
+
+
 @dataclass(frozen=True)
 class Groups:
     """Where this box may make groups, by controller; ``missing`` says why one is not usable."""

@@ -17,14 +17,18 @@ from pachybox.pps.spec.check import (
 )
 from pachybox.pps.spec.documents import Problem
 from pachybox.pps.spec.overlay import DefaultsOf, merged, no_defaults, read_defaults
+from pachybox.pps.spec.several import Text, examine_all, load_all
 
 __all__ = [
     "DefaultsOf",
     "Problem",
     "Spec",
+    "Text",
     "examine",
+    "examine_all",
     "from_message_dict",
     "load",
+    "load_all",
     "load_input",
     "merged",
     "no_defaults",

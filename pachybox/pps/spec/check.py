@@ -32,7 +32,8 @@ class Spec:
     ``canonical`` is the effective spec: snake_case, plain JSON values, defaults filled in,
     without the flags of the request. ``user_text`` is what the user gave for this pipeline,
     as JSON. ``image`` is empty when none was asked for. ``heads``: the branches it reads get
-    an empty commit where they have none, as in Pachyderm 2.x.
+    an empty commit where they have none, as in Pachyderm 2.x. ``runner`` and ``image_pin`` are
+    found when it is to be made (pachybox.pps.placement): see PipelineRecord.
     """
 
     pipeline: Pipeline
@@ -44,6 +45,8 @@ class Spec:
     reprocess: bool
     dry_run: bool
     heads: bool = False
+    runner: str = ""
+    image_pin: str = ""
 
 
 def load(

@@ -36,7 +36,11 @@ def _transform(shape: Shape, values: Values, pipeline: Pipeline) -> None:
         )
         return
     cmd = transform.get("cmd")
-    if cmd is None:
+    if "build" in transform:
+        _build(shape, transform["build"], values.get("input") or {})
+    elif transform.get("image") and not cmd:
+        pass  # its entrypoint runs, if it has one: known where the image is (pps.placement)
+    elif cmd is None:
         shape.missing("transform.cmd", "missing", 'say what to run, like ["python3", "edges.py"]')
     elif not cmd:
         shape.problem("transform.cmd", "empty", 'say what to run, like ["python3", "edges.py"]')
@@ -47,6 +51,24 @@ def _transform(shape: Shape, values: Values, pipeline: Pipeline) -> None:
         _variable(shape, "transform.env", name)
     for number, secret in enumerate(transform.get("secrets") or ()):
         _secret(shape, f"transform.secrets[{number}]", secret)
+
+
+def _build(shape: Shape, build: Values, source: Values) -> None:
+    """Source code by ``transform.build``; the client makes the pipeline that builds it."""
+    path = "transform.build"
+    if not (build.get("language") or build.get("image")):
+        hint = 'say how it is built, like "language": "python"'
+        shape.missing(path, "neither language nor image is set", hint)
+    if build.get("language") and build.get("image"):
+        shape.problem(path, "language and image are both set", "keep one of them")
+    for where, leaf in leaves_of(source, "input"):
+        name = leaf.get("name") or leaf.get("repo") or ""
+        if name in ("source", "build"):
+            shape.problem(
+                f"{where}.name",
+                f'with transform.build the input "{name}" is the code\'s own',
+                f"set {where}.name to another name",
+            )
 
 
 def _variable(shape: Shape, path: str, name: str) -> None:

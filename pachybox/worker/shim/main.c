@@ -20,6 +20,13 @@ struct config config;
 struct rlimit files_before;
 char oom_before[16];
 
+/* A descriptor that the Python worker left; user code is not to have it. */
+static int get_descriptor(struct reader *r) {
+    int fd = (int)get_u32(r);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+
 static void read_config(int fd) {
     struct stat info;
     if (fstat(fd, &info)) _exit(71);
@@ -47,6 +54,16 @@ static void read_config(int fd) {
     config.root = get_text(&r, NULL);
     config.ready = get_text(&r, NULL);
     config.env = get_list(&r);
+    config.container = get_u8(&r);
+    config.inside = get_descriptor(&r);
+    config.pids = get_descriptor(&r);
+    uint32_t count = get_u32(&r);
+    if (count >= sizeof config.others / sizeof *config.others) _exit(71);
+    for (uint32_t i = 0; i < count; i++) config.others[i] = get_descriptor(&r);
+    config.others[count] = -1;
+    config.group_count = get_u32(&r);
+    if (config.group_count > sizeof config.groups / sizeof *config.groups) _exit(71);
+    for (uint32_t i = 0; i < config.group_count; i++) config.groups[i] = get_u32(&r);
     if (r.bad) _exit(71);
 }
 
@@ -66,7 +83,7 @@ static int init(int alive) {
     close(alive);
     if (getpid() != 1) return 1; /* kill(-1) must never mean the whole machine */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* so that /proc/self is ours while the sandbox is made */
-    int made = enter_sandbox();
+    int made = (!config.container || join_container()) && enter_sandbox();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* user code must not trace its init */
     if (made && serve()) return 0;
     put_text('N', failure);
@@ -77,6 +94,7 @@ static int init(int alive) {
 int main(int argc, char **argv) {
     int life[2], status = 0;
     struct rlimit files;
+    if (argc > 1 && !strcmp(argv[1], "hold")) return hold();
     if (argc != 2) {
         dprintf(2, "the shim is started by a worker of pachybox\n");
         return 64;
@@ -91,14 +109,13 @@ int main(int argc, char **argv) {
     if (config.oom) spare_us();
     limit_rights();
     if (pipe2(life, O_CLOEXEC)) return 70;
-    long pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
-    if (pid == 0) {
+    int cloned = clone_init();
+    if (!cloned) {
         close(life[1]);
         _exit(init(life[0]));
     }
     close(life[0]);
-    if (pid < 0) {
-        fail("clone: %s", strerror(errno));
+    if (cloned < 0) {
         put_text('N', failure);
         flush();
         return 1;
@@ -107,7 +124,7 @@ int main(int argc, char **argv) {
     signal(SIGTERM, SIG_DFL); /* ends the guardian, and with it everything */
     close(0);
     close(1);
-    while (waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR) continue;
+    while (waitpid(-1, &status, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     dprintf(2, "the first process of the sandbox was killed by signal %d\n", WTERMSIG(status));
     return 1;

@@ -173,8 +173,10 @@ static int show_links(const struct run *run) {
         if (!go(inside)) _exit(72);
         for (uint32_t i = 0; i < had; i++) {
             char path[PATH_MAX];
-            good = good && under_pfs(path, run->links[from + i].path) &&
-                   make_point(path, S_IFREG) && attach(fds[i], path);
+            struct stat kind;
+            good = good && under_pfs(path, run->links[from + i].path) && !fstat(fds[i], &kind) &&
+                   make_point(path, S_ISDIR(kind.st_mode) ? S_IFDIR : S_IFREG) &&
+                   attach(fds[i], path);
             close(fds[i]);
         }
         if (!good) return 0;
@@ -250,15 +252,25 @@ void unpresent(void) {
     standing = 0;
 }
 
-static void shield(const char *path) {
+void shield(const char *path) {
     if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0)
         restrict_mount(AT_FDCWD, path, RECURSIVE, READ_ONLY);
 }
 
-/* Once, as process 1: into the root that the Python worker made, and forget the host's. */
+/* Once, as process 1: into the root that the Python worker made (or the container's, where it
+ * made the places for mounts), and forget the host's. */
 int enter_sandbox(void) {
     outside = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (outside < 0 || unshare(CLONE_NEWNS)) return fail("unshare: %s", strerror(errno));
+    if (outside < 0) return fail("/proc/self/ns/mnt: %s", strerror(errno));
+    if (config.container) {
+        inside = config.inside;
+        if (!go(inside)) return 0;
+        if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+            return fail("mount /proc: %s", strerror(errno));
+        mask_proc();
+        return go(outside) && go(inside);
+    }
+    if (unshare(CLONE_NEWNS)) return fail("unshare: %s", strerror(errno));
     inside = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (inside < 0 || chdir(config.root) || syscall(SYS_pivot_root, ".", ".") ||
         umount2(".", MNT_DETACH) || chdir("/"))

@@ -6,6 +6,9 @@
  * code. It talks to the daemon on descriptors 0 and 1 (frames: wire.c), shows each datum's
  * inputs at /pfs (present.c), starts the command (spawn.c), watches it (serve.c) and, when it
  * has ended, kills whatever is left: kill(-1) reaches all of the namespace and spares init.
+ *
+ * With an image, init's namespaces lie within those of a container (join.c), whose own first
+ * process is this program too, as `hold`.
  * docs/runners.md says what it promises, pachybox/worker/wire.py and shim.py what it is sent. */
 #ifndef PACHYBOX_SHIM_H
 #define PACHYBOX_SHIM_H
@@ -15,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROTOCOL 2 /* pachybox/worker/handover.py has the same number */
+#define PROTOCOL 3 /* pachybox/worker/handover.py has the same number */
 
 struct file { const char *path; const char *data; size_t size; };
 struct link { const char *path; const char *source; };
@@ -53,6 +56,11 @@ struct config {
     uint64_t kept;  /* capabilities that root's code may hold */
     const char *root, *ready;
     char **env;
+    int container;       /* the descriptors below are of one; user code is in it */
+    int inside, pids;    /* its mounts, with /pfs made; its process numbers */
+    int others[8];       /* namespaces to enter beside these, -1 behind the last */
+    uint32_t groups[64]; /* user code's supplementary ones */
+    uint32_t group_count;
 };
 
 extern struct config config;
@@ -85,10 +93,17 @@ void put_result(uint32_t run, const struct result *result);
 size_t pending(void);  /* bytes not yet taken by the daemon */
 int flush(void);       /* 0 when the daemon is gone */
 
+/* join.c */
+int hold(void);
+int join_container(void);
+int clone_init(void);
+void mask_proc(void);
+
 /* present.c */
 int enter_sandbox(void);
 int present(const struct run *run); /* on failure explained by `failure` */
 void unpresent(void);
+void shield(const char *path);
 
 /* spawn.c */
 pid_t spawn(const struct run *run, int input, int output);

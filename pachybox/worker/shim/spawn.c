@@ -100,12 +100,12 @@ static void explain(const char *program) {
     fail("cannot run %s: %s", program, why);
 }
 
-/* One user, one group, no capability to inherit. */
+/* One user and its groups, no capability to inherit. */
 static int become(void) {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[2];
     /* The system calls themselves: the C library's would tell threads that we do not have. */
-    if (config.become && (syscall(SYS_setgroups, 0, NULL) ||
+    if (config.become && (syscall(SYS_setgroups, config.group_count, config.groups) ||
                           syscall(SYS_setresgid, config.gid, config.gid, config.gid) ||
                           syscall(SYS_setresuid, config.uid, config.uid, config.uid)))
         return fail("cannot become user %u: %s", config.uid, strerror(errno));

@@ -357,7 +357,7 @@ def test_specs_come_from_a_file_a_url_or_stdin_as_they_are(
         "write --arg KEY=VALUE"
         in run("create", "pipeline", "--jsonnet", f"{site}/spec", "--arg", "x").err
     )
-    assert "goes with --jsonnet" in run("create", "pipeline", "--arg", "x=y").err
+    assert "--arg goes with a template" in run("create", "pipeline", "--arg", "x=y").err
 
 
 def test_defaults_are_edited(run: Any, box: Any, tmp_path: Path) -> None:

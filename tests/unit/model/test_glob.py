@@ -18,6 +18,7 @@ from pachybox.errors import InvalidArgument
 from pachybox.model.glob import Glob
 from pachybox.model.glob_machine import Machine
 from pachybox.model.glob_syntax import parse
+from pachybox.model.ignore import Ignore
 
 TABLE = [
     # pattern, path, groups or None
@@ -384,3 +385,61 @@ def test_any_text_is_a_pattern_or_a_refusal(text: str) -> None:
         return
     assert Glob(glob.pattern).pattern == glob.pattern
     assert not glob.is_literal or glob.matches(glob.literal)
+
+
+# ---- .pachignore: the same grammar without a separator
+
+
+def unseparated(nodes: list[Tree]) -> list[Tree]:
+    """The tree with another character for ``/``, at which nothing stops."""
+    made: list[Tree] = []
+    for node in nodes:
+        if node[0] == "text":
+            made.append(("text", node[1].replace("/", "\1")))
+        elif node[0] == "set":
+            made.append(("set", node[1], str(node[2]).replace("/", "\1")))
+        elif node[0] == "group":
+            made.append(("group", node[1], [unseparated(c) for c in node[2]]))
+        else:
+            made.append(node)
+    return made
+
+
+@settings(max_examples=500, deadline=None)
+@given(PATTERNS, st.lists(PATHS, min_size=1, max_size=8))
+def test_a_line_of_pachignore_agrees_with_the_oracle(tree: list[Tree], paths: list[str]) -> None:
+    tree = fresh(tree)
+    ignore = Ignore(render(tree) + "\n")
+    free = unseparated(tree)
+    bounded = bounded_negation(free)
+    for path in paths:
+        text = path.replace("/", "\1")
+        assert (path in ignore) == (len(text) in ends(free, text, 0, bounded))
+
+
+@pytest.mark.parametrize(
+    ("line", "left_out", "kept"),
+    [
+        ("*.pyc", ["a.pyc", "d/e/a.pyc"], ["a.py"]),
+        ("build/*", ["build/x", "build/a/b"], ["build", "rebuild/x"]),
+        ("build", ["build"], ["build/x"]),
+        ("a?b", ["a/b", "axb"], ["ab", "a//b"]),
+        ("{x,y}/**", ["x/1/2", "y/z"], ["x"]),
+        ("[!a]b", ["/b", "cb"], ["ab"]),
+        ("a[!/]b", ["acb"], ["a/b"]),
+        ("a[[:punct:]]b", ["a/b"], ["axb"]),
+        ("a[[:cntrl:]]b", [], ["a/b"]),
+        ("!(*.py)", ["x/notes.txt"], ["main.py", "x/main.py"]),
+        ("# words", ["# words"], ["words"]),
+        ("", [], ["a"]),
+    ],
+)
+def test_lines_of_pachignore(line: str, left_out: list[str], kept: list[str]) -> None:
+    ignore = Ignore(f"\n{line}\r\n")
+    assert [path for path in left_out if path not in ignore] == []
+    assert [path for path in kept if path in ignore] == []
+
+
+def test_a_bad_line_of_pachignore_is_named() -> None:
+    with pytest.raises(InvalidArgument, match=r"\.pachignore:3: bad glob '\[b'"):
+        Ignore("a\n\n[b\n")

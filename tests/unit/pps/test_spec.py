@@ -458,8 +458,27 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
         "remove it and name a program of this machine in transform.cmd",
     ),
     (
-        {"transform": {"build": {"language": "python"}}},
-        "transform.build: this version of pachybox builds no images; ...",
+        {"transform": {"build": {}}},
+        "transform.build: neither language nor image is set; "
+        'say how it is built, like "language": "python"',
+    ),
+    (
+        {"transform": {"build": {"language": "python", "image": "x"}}},
+        "transform.build: language and image are both set; keep one of them",
+    ),
+    (
+        {
+            "transform": {"build": {"language": "python"}},
+            "input": {
+                "pfs": None,
+                "cross": [
+                    {"pfs": {"repo": "a", "glob": "/"}},
+                    {"pfs": {"repo": "b", "name": "source", "glob": "/"}},
+                ],
+            },
+        },
+        'input.cross[1].pfs.name: with transform.build the input "source" is the code\'s own; '
+        "set input.cross[1].pfs.name to another name",
     ),
     (
         {"spec_commit": {"id": "a"}},

@@ -1,0 +1,104 @@
+"""Where a pipeline runs: as processes of this machine, or in containers of its image.
+
+Decided when a version is made, and kept with it (``PipelineRecord.runner``, ``image_pin``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pachybox.containers.images import Image, ImageMissing, Images
+from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.model.pps import PipelineRecord
+from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.spec import Spec
+
+PROCESS, PODMAN = "process", "podman"
+RUNNERS = ("auto", PROCESS, PODMAN)
+_WITHOUT = (
+    "add --runner process to run its cmd on this machine without the image, or leave "
+    "transform.image out"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """What runs pipelines in images of their own."""
+
+    runner: PodmanRunner
+    images: Images
+
+    def image(self, pipeline: PipelineRecord) -> Image:
+        """The image of a pipeline version, pulled where that is needed and can be. Raises Refused,
+        naming what is in the way."""
+        wanted = pipeline.spec["transform"]["image"]
+        try:
+            return self.images.ensure(wanted, pipeline.image_pin)
+        except PachyboxError as e:
+            raise Refused(f"no container for {pipeline.pipeline}: {e.message}", e.hint) from e
+
+
+class Placement:
+    """Chooses for one box, whose own default is ``default`` (one of RUNNERS)."""
+
+    def __init__(self, default: str, containers: Containers | None) -> None:
+        self._default = default
+        self._containers = containers
+
+    def place(self, spec: Spec, runner: str = "") -> Spec:
+        """``spec`` with its runner and, where it is on this machine, the image it names. With
+        ``runner`` that one, else the box's default; ``auto`` is podman for a spec with an image.
+
+        Raises InvalidArgument when there is no such runner, Refused when it cannot run this spec,
+        naming the choices.
+        """
+        if runner not in ("", *RUNNERS):
+            raise InvalidArgument(
+                f"runner {runner!r} is not available in this version of pachybox",
+                f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
+            )
+        wanted = runner or self._default
+        if not spec.image and wanted == PODMAN:
+            raise Refused(
+                f"pipeline {spec.pipeline} names no image to make a container of",
+                "name one in transform.image, or run it with --runner process",
+            )
+        if not spec.image or wanted == PROCESS:
+            _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
+            return replace(spec, runner=PROCESS, image_pin="")
+        return self._in_container(spec)
+
+    def _in_container(self, spec: Spec) -> Spec:
+        what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
+        if self._containers is None:
+            raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
+        if why := self._containers.runner.why_not():
+            raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
+        try:
+            image = self._containers.images.find(spec.image)
+        except ImageMissing:
+            return replace(spec, runner=PODMAN, image_pin="")  # its first worker has it pulled
+        if not image.entrypoint:
+            _require_cmd(spec, f"{what}, which has no entrypoint")
+        return replace(spec, runner=PODMAN, image_pin=image.pin)
+
+
+def _require_cmd(spec: Spec, why: str) -> None:
+    if not spec.canonical.get("transform", {}).get("cmd"):
+        raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
+
+
+def in_container(pipeline: PipelineRecord) -> bool:
+    """Whether a pipeline version runs in containers."""
+    return pipeline.runner == PODMAN
+
+
+def with_image(transform: Mapping[str, Any], image: Image | None) -> dict[str, Any]:
+    """``transform`` with what it leaves to the image: its entrypoint and working directory."""
+    made = dict(transform)
+    if image is not None:
+        made["cmd"] = made.get("cmd") or image.entrypoint
+        made["working_dir"] = made.get("working_dir") or image.working_dir
+    return made

@@ -1,0 +1,199 @@
+"""Runs datums in containers of podman, each worker in one of its own.
+
+    daemon --podman's socket--> container: first process `shim hold`, nothing of the image runs
+    daemon --frames over pipes--> worker --setns--> shim --clone--> init in the container --> code
+
+A container is started once a worker, with the user, the limits and the rights that its code is to
+have. The worker's own shim then goes into its namespaces and control groups and serves datums
+there as it serves them anywhere: see pachybox.worker.container and docs/runners.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pachybox.containers.engine import Engine
+from pachybox.errors import NotReady, PachyboxError, Refused
+from pachybox.pps.runners import podman_findings
+from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec
+from pachybox.pps.runners.cgroups import ContainerGroup
+from pachybox.pps.runners.podman_api import Api, Started, container_spec
+from pachybox.pps.runners.podman_worker import PodmanWorker
+from pachybox.pps.runners.process import ProcessRunner, worker_command
+from pachybox.worker import handover
+
+log = logging.getLogger(__name__)
+
+BOX = "org.pachybox.box"
+HOME = "org.pachybox.home"
+PIPELINE = "org.pachybox.pipeline"
+LIFE = "org.pachybox.life"
+
+
+class PodmanRunner:
+    """The runner of pipelines with an image.
+
+    ``host`` is the process runner of the same box: what its workers can show, those here can too.
+    ``home`` marks the containers, which are nobody else's to remove; ``box`` (its id) names them
+    for people.
+    """
+
+    name = "podman"
+
+    def __init__(
+        self,
+        engine: Engine,
+        host: ProcessRunner,
+        home: Path,
+        box: Callable[[], str] = lambda: "",
+        *,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self.engine = engine
+        self._api = Api(engine)
+        self._host = host
+        self._home = home
+        self._box = box
+        self._command = tuple(command or worker_command())
+        self._mark = home / "run" / "containers"
+        self._life = uuid.uuid4().hex
+
+    @property
+    def presents(self) -> Presents:
+        """See Runner.presents: read-only mounts, and images where the kernel mounts them."""
+        return Presents(links=True, image=self._host.presents.image)
+
+    def probe(self) -> list[Finding]:
+        """The podman runner's part of ``pachybox doctor``."""
+        return podman_findings.of(self.engine, self.why_not())
+
+    def why_not(self) -> PachyboxError | None:
+        """Why no container can be started here, whatever its image; None when nothing is known
+        to be in the way."""
+        if os.geteuid() != 0:
+            return Refused(
+                "containers take root: the box goes into them with its inputs",
+                "run the box as root, or run the pipeline without its image: --runner process",
+            )
+        try:
+            if not self._host.shim:
+                return Refused(
+                    f"containers take the shim: {self._host.facts()['shim'] or 'it is off'}",
+                    "see `pachybox doctor`, or run the pipeline without its image: "
+                    "--runner process",
+                )
+            facts = self.engine.facts()
+        except PachyboxError as e:
+            return e
+        if facts.rootless:
+            return Refused(
+                f"the podman at {facts.socket} is not root's, and its containers cannot be entered",
+                "use root's: unset CONTAINER_HOST",
+            )
+        return None
+
+    def start(self, spec: WorkerSpec) -> PodmanWorker:
+        """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be
+        had, WorkerLost when it ended before it served."""
+        if not spec.transform.cmd:
+            raise Refused(
+                f"pipeline {spec.pipeline}: nothing to run",
+                "give the transform a cmd: its image has no entrypoint",
+            )
+        if why := self.why_not():
+            raise _for(spec, why)
+        self._mark.touch()  # before there is one: else a kill would leave it unknown
+        try:
+            started = self._started(spec)
+        except NotReady as e:
+            raise _for(spec, e) from e
+        try:
+            return self._entered(spec, started)
+        except BaseException:
+            self._api.remove(started.id)
+            raise
+
+    def _started(self, spec: WorkerSpec) -> Started:
+        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
+        labels = {
+            HOME: str(self._home), BOX: self._box(), PIPELINE: spec.pipeline, LIFE: self._life
+        }  # fmt: skip
+        wanted = container_spec(
+            spec,
+            f"pachybox-{name}-{uuid.uuid4().hex[:8]}",
+            self._program(),
+            labels,
+            self.engine.facts().ulimits,
+        )
+        return self._api.start(wanted)
+
+    def _entered(self, spec: WorkerSpec, started: Started) -> PodmanWorker:
+        try:
+            place = started.container()
+            group = ContainerGroup.of(started.pid)
+        except OSError as e:
+            raise WorkerLost(
+                f"the container of {spec.pipeline} ended at once ({e})",
+                "the datum will be run again",
+            ) from e
+        worker = PodmanWorker(self._command, spec, group, started, self._api)
+        seal = {"level": "full", "hide": (), "shim": True, "container": place}
+        try:
+            worker.greet(seal)
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
+    def _program(self) -> Path:
+        """The shim as every user can execute it."""
+        fd = handover.handle()
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if stat.S_IMODE(path.stat().st_mode) & 0o005 == 0o005:
+            return path
+        copy = self._home / "run" / "shim"
+        fresh = copy.with_suffix(".new")
+        shutil.copyfile(path, fresh)
+        fresh.chmod(0o755)
+        fresh.replace(copy)
+        return copy
+
+    # ---- what is left
+
+    def sweep(self) -> None:
+        """Remove the containers that a box left that was killed: those of this home, which is
+        ours alone, from lives before this one. Starts no podman where there can be none. Never
+        raises."""
+        self._remove(before=True)
+
+    def _remove(self, *, before: bool) -> bool:
+        """Whether all is gone that was to go."""
+        if not self._mark.exists():
+            return True
+        try:
+            for id_, labels in self._api.with_label(f"{HOME}={self._home}"):
+                if not (before and labels.get(LIFE) == self._life):
+                    self._api.remove(id_)
+                    log.info("removed container id=%s", id_[:12])
+        except (PachyboxError, OSError) as e:
+            log.warning("containers not removed: %s", e)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Remove every container of this box, and end a podman that we started. Never raises."""
+        if self._remove(before=False):
+            self._mark.unlink(missing_ok=True)
+        self.engine.close()
+
+
+def _for(spec: WorkerSpec, why: PachyboxError) -> PachyboxError:
+    """Said of one pipeline; no podman today is no worker, like no podman at all."""
+    return Refused(f"no container for {spec.pipeline}: {why.message}", why.hint)

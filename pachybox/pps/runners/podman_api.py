@@ -1,0 +1,212 @@
+"""What the runner asks of podman: containers started, looked at and removed, over its REST API.
+
+The requests are written out (libpod's own, not the ones for Docker's clients), since podman 4
+leaves some of what its Python client offers without effect.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pachybox.containers.engine import Engine
+from pachybox.errors import NotReady, PachyboxError, Refused
+from pachybox.pps.runners.base import WorkerSpec
+from pachybox.worker.sandbox import BATCH_DIR, KEPT_CAPABILITIES
+
+log = logging.getLogger(__name__)
+
+_CALL_S = 60.0
+_PERIOD_US = 100_000
+_OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
+_OOM_SCORE = -999
+_NAMES = {
+    0: "CHOWN", 1: "DAC_OVERRIDE", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID",
+    10: "NET_BIND_SERVICE", 13: "NET_RAW", 18: "SYS_CHROOT", 29: "AUDIT_WRITE",
+}  # fmt: skip
+
+
+class ContainerGone(NotReady):
+    """There is no such container (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A container that runs; ``pid`` is its first process on this machine."""
+
+    id: str
+    name: str
+    pid: int
+
+    def container(self) -> dict[str, Any]:
+        """What pachybox.worker.container.Container is made of: the first process has the user,
+        the rights and the environment that podman made of spec and image. Raises OSError when it
+        is gone."""
+        proc = Path("/proc", str(self.pid))
+        status = dict(
+            line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
+        )
+        environ = (proc / "environ").read_bytes().split(b"\0")
+        pairs = (os.fsdecode(one).partition("=") for one in environ if b"=" in one)
+        return {
+            "id": self.id,
+            "pid": self.pid,
+            "uid": int(status["Uid"].split()[1]),
+            "gid": int(status["Gid"].split()[1]),
+            "groups": [int(n) for n in status["Groups"].split()],
+            "kept": int(status["CapBnd"], 16),
+            "env": {name: value for name, _, value in pairs},
+        }
+
+
+class Api:
+    """Containers of one engine. Any thread may use it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def start(self, wanted: Mapping[str, Any]) -> Started:
+        """Create and start a container. Raises Refused with podman's words when it will not."""
+        made = self._ask("post", "/containers/create", json.dumps(wanted))["Id"]
+        try:
+            self._ask("post", f"/containers/{made}/start")
+            state = self.inspect(made)["State"]
+            if not state.get("Pid"):
+                raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
+            _spare(int(state["Pid"]))
+            return Started(made, str(wanted["name"]), int(state["Pid"]))
+        except BaseException:
+            self.remove(made)
+            raise
+
+    def inspect(self, id_: str) -> dict[str, Any]:
+        """What podman knows of a container. Raises ContainerGone when it knows none."""
+        found: dict[str, Any] = self._ask("get", f"/containers/{id_}/json")
+        return found
+
+    def how_it_ended(self, id_: str) -> str:
+        """Why a container does not run any more, for people; "" while it runs. Never raises."""
+        try:
+            state = self.inspect(id_)["State"]
+        except ContainerGone:
+            return "its container was removed"
+        except PachyboxError as e:
+            return f"podman does not say why: {e.message}"
+        return "" if state.get("Running") else f"its container {_ended(state)}"
+
+    def with_label(self, label: str) -> list[tuple[str, dict[str, str]]]:
+        """The ids and labels of all containers with this label (``name=value``), running or not."""
+        filters = json.dumps({"label": [label]})
+        found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
+        return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
+
+    def remove(self, id_: str) -> None:
+        """Kill and remove a container with its volumes; one that is gone is no trouble. Never
+        raises: what cannot be removed now is removed by the next start of the box."""
+        try:
+            params = {"force": "true", "v": "true", "timeout": "0"}
+            self._ask("delete", f"/containers/{id_}", params=params)
+        except ContainerGone:
+            return
+        except PachyboxError as e:
+            log.warning("container not removed id=%s error=%s", id_[:12], e)
+
+    def _ask(
+        self, method: str, path: str, data: str = "", params: Mapping[str, str] | None = None
+    ) -> Any:
+        client = self._engine.client()
+        try:
+            call = getattr(client.api, method)  # get, post, delete
+            body = {"data": data, "headers": {"content-type": "application/json"}} if data else {}
+            answer = call(path, params=params, timeout=_CALL_S, **body)
+        except Exception as e:  # of requests and urllib3: podman died, or hangs
+            raise NotReady(f"podman does not answer: {e}", "run: podman info") from e
+        if answer.status_code == 404:
+            raise ContainerGone(_words(answer))
+        if answer.status_code >= 400:
+            raise Refused(_words(answer), "`pachybox doctor` says whether containers start here")
+        return answer.json() if answer.content else None
+
+
+def container_spec(
+    spec: WorkerSpec,
+    name: str,
+    program: Path,
+    labels: Mapping[str, str],
+    ulimits: Mapping[str, int],
+) -> dict[str, Any]:
+    """A SpecGenerator of libpod: a container of ``spec``'s image that does nothing but wait."""
+    limits = spec.limits
+    resources: dict[str, Any] = {"pids": {"limit": limits.pids + _OWN_PIDS}}
+    if limits.memory is not None:
+        resources["memory"] = {"limit": limits.memory, "swap": limits.memory}
+    if limits.cpu is not None:
+        quota = max(1000, math.ceil(limits.cpu * _PERIOD_US))
+        resources["cpu"] = {"quota": quota, "period": _PERIOD_US}
+    hold = f"{BATCH_DIR}/shim"
+    return {
+        "name": name,
+        "image": spec.image,
+        "entrypoint": [hold, "hold"],
+        "command": [],
+        "user": spec.transform.user,
+        "labels": dict(labels),
+        "mounts": [
+            {
+                "destination": hold,
+                "type": "bind",
+                "source": str(program),
+                "options": ["ro", "bind", "nosuid", "nodev", "rprivate"],
+            },
+            *(
+                {
+                    "destination": path,
+                    "type": "bind",
+                    "source": source,
+                    "options": ["ro", "rbind", "nosuid", "nodev", "rprivate"],
+                }
+                for path, source in spec.mounts.items()
+            ),
+        ],
+        "netns": {"nsmode": "host"},
+        "userns": {"nsmode": "host"},
+        "cap_drop": ["ALL"],
+        "cap_add": [f"CAP_{_NAMES[n]}" for n in sorted(KEPT_CAPABILITIES)],
+        "no_new_privileges": True,
+        "selinux_opts": ["disable"],
+        "r_limits": [{"type": kind, "soft": n, "hard": n} for kind, n in ulimits.items()],
+        "resource_limits": resources,
+        **({"shm_size": limits.shm} if limits.shm is not None else {}),
+        "systemd": "false",
+        "healthconfig": {"test": ["NONE"]},
+        "log_configuration": {"driver": "none"},
+        "stop_signal": 9,
+        "stop_timeout": 0,
+    }
+
+
+def _spare(pid: int) -> None:
+    """Keep the memory limit's killer away from a container's first process; as far as we may."""
+    try:
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
+    except OSError:
+        return
+
+
+def _ended(state: Mapping[str, Any]) -> str:
+    how = f"ended from outside (exit status {state.get('ExitCode')})"
+    return f"{how}: {state['Error']}" if state.get("Error") else how
+
+
+def _words(answer: Any) -> str:
+    try:
+        said = answer.json()
+        return str(said.get("message") or said.get("cause") or answer.text)
+    except ValueError:
+        return str(answer.text).strip() or f"status {answer.status_code}"

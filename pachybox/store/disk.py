@@ -76,21 +76,22 @@ def write_back(fd: int, offset: int, length: int) -> None:
 
 
 class Writer:
-    """Writes a new file from its start, past the page cache where that works, zeros as holes.
+    """Writes a new file from its start, zeros as holes; with ``direct``, where that works, past
+    the page cache.
 
-    Memory for the cache is what writing costs most: up to ten times the processor's time of the
-    write itself. Pieces are given at the beginning of a memory page; whole BLOCKs but the last.
+    Memory for the cache is most of what a write costs the processor. Pieces are given at the
+    beginning of a memory page; whole BLOCKs but the last.
     """
 
     BLOCK = 4096
     _HOLE = 256 << 10  # the least; large enough that looking for them costs nothing
     _ZEROS = memoryview(bytes(_HOLE)).cast("Q")
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path, *, direct: bool) -> None:
         self._fd = fd
         self._path = path
         self._at = 0
-        self._direct = self._set_direct(True)
+        self._direct = direct and self._set_direct(True)
 
     def write(self, data: memoryview) -> None:
         """Write the next bytes. Raises Exhausted when the disk is full."""

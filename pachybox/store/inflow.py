@@ -180,7 +180,7 @@ class Inflow:
 
     def _pass_on(self, piece: _Piece) -> None:
         if not self._lanes:
-            self._prepare()
+            self._prepare(direct=False)
         self._piece = None
         if self._threads:
             piece.users = len(self._lanes)
@@ -190,13 +190,15 @@ class Inflow:
             for lane in self._lanes:
                 _take(lane, piece)
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, direct: bool) -> None:
         self._upload = self._begin()
-        self._file = Writer(self._upload.fd, self._upload.path)
+        self._file = Writer(self._upload.fd, self._upload.path, direct=direct)
         self._lanes = [(self._file.write,), (self._name,), *self._digests]
 
     def _start(self) -> None:
-        self._prepare()
+        # What is large is read from the disk as fast as it was written there; a small file is
+        # better kept in the cache for the job that reads it next.
+        self._prepare(direct=True)
         for lane in self._lanes:
             queue: SimpleQueue[_Piece | None] = SimpleQueue()
             thread = threading.Thread(

@@ -180,9 +180,9 @@ def restic_backup(source: Path) -> float | None:
 class Box:
     """A box in a fresh data directory, driven as users drive it. See ``running``."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, runner: str = "process") -> None:
         self.home = home
-        (home / "box.toml").write_text('http_port = 0\ngrpc_port = 0\nrunner = "process"\n')
+        (home / "box.toml").write_text(f'http_port = 0\ngrpc_port = 0\nrunner = "{runner}"\n')
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX_")}
         self.env["PACHYBOX_HOME"] = str(home)
         self.peak_mb = 0.0
@@ -226,9 +226,9 @@ class Box:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Box]:
+def running(name: str, runner: str = "process") -> Iterator[Box]:
     """A running box; afterwards it is down and a row holds the most memory it took."""
-    box = Box(fresh(name))
+    box = Box(fresh(name), runner)
     box.up()
     try:
         yield box

@@ -272,7 +272,8 @@ class Box:
         from pachybox.doctor import findings
 
         podman = self.containers.runner if self.containers is not None else None
-        return findings(self.config, self.runner, podman)
+        pins = self.pps.scheduler.pins
+        return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
 
     # ---- space
 

@@ -23,9 +23,11 @@ from pachybox.api.handlers import (
     cluster,
     datums,
     debug,
+    differences,
     egress,
     files,
     filesets,
+    images,
     jobs,
     pfs,
     pps,
@@ -51,8 +53,8 @@ log = logging.getLogger("pachybox.daemon")
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
-    *(pfs, files, filesets, pps, jobs, datums, templates, box_log, query_logs, secrets, egress),
-    *(system, cluster, debug, reading, trials),
+    *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
+    *(secrets, egress, system, cluster, debug, reading, trials, images),
 )
 
 

@@ -43,8 +43,11 @@ WORDCOUNT = ROOT / "examples" / "languages" / "wordcount.c"
 PREFIX = "localhost/pachybox-test"
 
 USERS = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+USERS += "daemon:x:1:1::/:/bin/false\nbin:x:2:2::/bin:/bin/false\n"
 USERS += "app:x:1000:1000::/home/app:/bin/sh\n"
-GROUPS = "root:x:0:\nnogroup:x:65534:\napp:x:1000:\nstaff:x:50:app\n"
+GROUPS = (
+    "root:x:0:\ndaemon:x:1:\nbin:x:2:\nmail:x:8:\nnogroup:x:65534:\napp:x:1000:\nstaff:x:50:app\n"
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LEFT_OUT = {"test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 LEFT_OUT |= {"dist-packages", "EXTERNALLY-MANAGED"}

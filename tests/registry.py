@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import urllib.request
@@ -16,7 +17,7 @@ from tests.boxes import eventually, free_port
 PROGRAM = "docker-registry"
 USER, PASSWORD = "ann", "open sesame"
 # of PASSWORD, at bcrypt's lowest cost: every request is checked
-_HASH = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy"
+_HASH = "$2b$04$X7DFE2ZmUj5VahR.mocwl.C8X9iIEpkKPrmmIlqwYOdwjdj/pumOO"
 
 
 class Registry:
@@ -37,11 +38,17 @@ class Registry:
             (folder / "htpasswd").write_text(f"{USER}:{_HASH}\n")
             config["auth"] = {"htpasswd": {"realm": "x", "path": str(folder / "htpasswd")}}
         (folder / "config.yml").write_text(json.dumps(config))
+        # its own settings, which $REGISTRY_AUTH_FILE, podman's, is none of
+        env = {name: value for name, value in os.environ.items() if name[:9] != "REGISTRY_"}
         with open(folder / "log", "wb") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "serve", str(folder / "config.yml")], stdout=log, stderr=log
+                [PROGRAM, "serve", str(folder / "config.yml")], stdout=log, stderr=log, env=env
             )
-        eventually(self._answers, f"{PROGRAM} answers; see {folder}/log", 20.0)
+        try:
+            eventually(self._answers, f"{PROGRAM} answers; see {folder}/log", 20.0)
+        except BaseException:
+            self.stop()
+            raise
 
     def _answers(self) -> bool:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def wheel(folder: Path, name: str, version: str, text: str) -> Path:
     """A wheel of one module, ``name``.py with this text, in ``folder``."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": text,

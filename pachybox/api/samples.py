@@ -71,6 +71,7 @@ _BY_METHOD: dict[str, Json | list[Json]] = {
     "pachybox.v1.API/FlushCommit": {"commits": ["images@master"]},
     "pachybox.v1.API/FlushJob": {"commits": ["images@master"]},
     "pachybox.v1.API/SubscribeEvents": {"from": "1"},
+    "pachybox.v1.API/DiffPipelines": {"text": _SPEC_TEXT},
     "pachybox.v1.API/ValidatePipelines": {"text": _SPEC_TEXT},
     "pfs_v2.API/DiffFile": {"newFile": _FILE | {"path": "/"}},
     "pachybox.v1.API/DiffFile": {"newFile": _FILE | {"path": "/"}},

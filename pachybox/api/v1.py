@@ -102,6 +102,37 @@ MESSAGES: dict[str, str] = {
         problems string *
         warnings string *
     """,
+    "DiffPipelinesRequest": """
+        text string
+        source string
+        project string
+        runner string
+        reprocess bool
+        more SpecText *
+    """,
+    "FieldChange": """
+        path string
+        old_json string
+        new_json string
+        old_is_default bool
+        new_is_default bool
+    """,
+    "PipelineDifference": """
+        pipeline pps_v2.Pipeline
+        version int64
+        changes FieldChange *
+        user_changes FieldChange *
+        job bool
+        datums_total int64
+        datums_run int64
+        datums_new int64
+        datums_gone int64
+        remarks string *
+        downstream pps_v2.Pipeline *
+        warnings string *
+        old_spec_json string
+        new_spec_json string
+    """,
     "ExtractPipelineRequest": """
         pipeline pps_v2.Pipeline
         version int64
@@ -217,6 +248,16 @@ MESSAGES: dict[str, str] = {
     """,
     "SaveTrialRequest": "trial string",
     "SaveTrialResponse": "fileset string",
+    "ListImageRequest": "projects string *",
+    "ImageInfo": """
+        pipeline pps_v2.Pipeline
+        version int64
+        image string
+        id string
+        digests string *
+        size_bytes int64
+        missing string
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -229,6 +270,7 @@ METHODS = """
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
+    DiffPipelines DiffPipelinesRequest PipelineDifference stream
     ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
     RunPipeline RunPipelineRequest RunPipelineResponse
     FlushCommit FlushCommitRequest pfs_v2.CommitInfo stream
@@ -245,6 +287,7 @@ METHODS = """
     OpenTrial OpenTrialRequest TrialEvent stream
     RunTrial RunTrialRequest RunTrialResponse
     SaveTrial SaveTrialRequest SaveTrialResponse
+    ListImage ListImageRequest ImageInfo stream
 """
 
 _DEPENDENCIES = (

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pachybox.cli import build
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag
 from pachybox.cli.output import Painted, colour, note, visible, wants_colour
@@ -69,6 +70,8 @@ class Loop:
         self._stop = threading.Event()
         self._saved: float | None = None  # when the run that is under way was asked for
         self._run = 0
+        self._wrong = ""  # what was said to be wrong with the files as they are
+        self._watched: tuple[Path, threading.Event] | None = None
 
     def run(self) -> int:
         """Until it is told to quit; the exit status."""
@@ -79,6 +82,8 @@ class Loop:
             return 0
         finally:
             self._stop.set()
+            if self._watched is not None:
+                self._watched[1].set()
             self._scope.cancel()  # the box ends the session
 
     def _loop(self) -> int:
@@ -124,17 +129,34 @@ class Loop:
             self._happened.put(Key(line))
 
     def _watch_source(self) -> None:
-        assert self._trying.folder is not None
-        root = self._trying.folder.root
-        prefix = f"{root}/"
-        self._watch(root, lambda path: Folder.counts(path.removeprefix(prefix)), deep=True)
+        """Watch the source where it is now, which the spec may say."""
+        folder = self._trying.folder
+        if (
+            folder is None
+            or self._args.apply
+            or (self._watched and self._watched[0] == folder.root)
+        ):
+            return
+        root, prefix = folder.root, f"{folder.root}/"
+        if self._watched is not None:
+            self._watched[1].set()
+        self._watched = (root, threading.Event())
+        stop = self._watched[1]
+
+        def watch_source() -> None:
+            counts = lambda path: Folder.counts(path.removeprefix(prefix))  # noqa: E731
+            self._watch(root, counts, stop, deep=True)
+
+        self._start(watch_source)
 
     def _watch_spec(self) -> None:
         spec = Path(self._args.spec).absolute()
         names = {str(spec), str(spec.resolve())}
-        self._watch(spec.parent, lambda path: path in names, deep=False)
+        self._watch(spec.parent, lambda path: path in names, self._stop, deep=False)
 
-    def _watch(self, folder: Path, counts: Callable[[str], bool], *, deep: bool) -> None:
+    def _watch(
+        self, folder: Path, counts: Callable[[str], bool], stop: threading.Event, *, deep: bool
+    ) -> None:
         from watchfiles import watch
 
         begun = False
@@ -143,7 +165,7 @@ class Loop:
             watch_filter=lambda _change, path: counts(path),
             debounce=_LONGEST_MS,
             step=_QUIET_MS,
-            stop_event=self._stop,
+            stop_event=stop,
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,
             raise_interrupt=False,
@@ -181,8 +203,6 @@ class Loop:
             self._run = self._trying.run()
             return
         self._again(None, always=True)
-        if self._trying.folder is not None:
-            self._start(self._watch_source)
         if Path(self._args.spec).is_file():
             self._start(self._watch_spec)
         self._start(self._keys)
@@ -194,10 +214,15 @@ class Loop:
         try:
             number = self._trying.run(always=always)
         except PachyboxError as e:
-            self._complain(e)
+            if always or str(e) != self._wrong:
+                self._complain(e)
+            self._wrong = str(e)
             return
         except FileNotFoundError:  # saved again meanwhile, which is seen
             return
+        finally:
+            self._watch_source()
+        self._wrong = ""
         if number:
             self._run, self._saved = number, saved
 
@@ -228,6 +253,8 @@ def _arguments(parser: Parser) -> None:
     arguments(parser)
     flag(parser, "--apply", help="run once, and if all goes well make or update the pipeline")
     flag(parser, "--reprocess", help="when applied, run all datums again")
+    parser.set_defaults(dry_run=False)
+    build.arguments(parser)
     flag(parser, "--raw", help="one JSON object an event, as the API gives it")
 
 

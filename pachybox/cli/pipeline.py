@@ -25,7 +25,7 @@ from pachybox.cli.output import note, state
 from pachybox.cli.source_build import expanded
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import SpecText, arguments, sources
-from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
+from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, PipelineInfo
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument
 
@@ -41,8 +41,16 @@ where @REF is a branch, tag or commit, by default the newest commit of the main 
 
 
 def _make(app: App, args: Args, *, update: bool) -> None:
+    made = make(app, args, sources(app, args), update=update)
+    if args.dry_run:
+        for pipeline in made:
+            app.output.raw(pipeline.effective_spec)
+
+
+def make(app: App, args: Args, texts: list[SpecText], *, update: bool) -> list[CreatedPipeline]:
+    """Make or update the pipelines of texts as the flags ask, and say what the box warns of.
+    What needed only new source for its build is not among those returned."""
     build = asked(args)
-    texts = sources(app, args)
     box = app.box(Pipelines)
 
     def put(texts: list[SpecText], *, dry_run: bool) -> tuple[list[CreatedPipeline], list[str]]:
@@ -65,13 +73,11 @@ def _make(app: App, args: Args, *, update: bool) -> None:
     if not args.dry_run:
         texts = expanded(app, args, texts, update=update)
     if not texts:
-        return
+        return []
     made, warnings = put(texts, dry_run=args.dry_run)
     for warning in warnings:
         note(f"warning: {warning}")
-    if args.dry_run:
-        for pipeline in made:
-            app.output.raw(pipeline.effective_spec)
+    return made
 
 
 def _create(app: App, args: Args) -> None:
@@ -197,6 +203,26 @@ def _list(app: App, args: Args) -> None:
 
     header = ("PROJECT", *HEADER) if args.all_projects else HEADER
     out.records(chosen(app, args, box), header, row)
+
+
+def _images(app: App, args: Args) -> None:
+    from pachybox.model.units import format_size
+
+    app.check_project()
+    out = app.output
+
+    def row(info: ImageInfo) -> tuple[str, ...]:
+        size = "" if info.missing else format_size(info.size_bytes)
+        short = info.id.removeprefix("sha256:")[:12]
+        cells = (info.pipeline, info.image, short, size, info.missing or "here")
+        return (info.project, *cells) if args.all_projects else cells
+
+    header = ("PIPELINE", "IMAGE", "ID", "SIZE", "STATE")
+    out.records(
+        app.box(Pipelines).list_image(all_projects=args.all_projects),
+        ("PROJECT", *header) if args.all_projects else header,
+        row,
+    )
 
 
 def alerts(info: PipelineInfo) -> list[str]:
@@ -330,13 +356,19 @@ COMMANDS = {
             "create pipeline -f specs/",
             "create pipeline -f github.com/acme/vision/specs/edges.json@v1.2",
             "create pipeline --jsonnet edges.jsonnet --arg src=images",
+            "create pipeline -f edges.json --build",
+            "create pipeline -f edges.json --build --push-images --registry ghcr.io/me",
         ),
         _WHERE,
     ),
     "update pipeline": Command(
         _updated,
         _update,
-        ("update pipeline -f edges.json", "update pipeline -f edges.json --reprocess"),
+        (
+            "update pipeline -f edges.json",
+            "update pipeline -f edges.json --reprocess",
+            "update pipeline -f edges.json --build",
+        ),
         "Results of datums that did not change are kept, unless --reprocess.\n\n" + _WHERE,
     ),
     "validate pipeline": Command(
@@ -348,6 +380,12 @@ COMMANDS = {
     "inspect pipeline": Command(_shown, _inspect, ("inspect pipeline edges",)),
     "list pipeline": Command(
         _listed, _list, ("list pipeline", "list pipeline --spec", "list pipeline --dag")
+    ),
+    "list image": Command(
+        _checked,
+        _images,
+        ("list image", "list image -A --raw"),
+        "Each version of a pipeline runs the very image that its name led to: see docs/images.md.",
     ),
     "check status": Command(_checked, _check, ("check status -A",)),
     "draw pipeline": Command(_drawn, _draw, ("draw pipeline",)),

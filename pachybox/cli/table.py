@@ -109,10 +109,12 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "validate pipeline": "check a spec without making anything",
                 "inspect pipeline": "show a pipeline",
                 "list pipeline": "list the pipelines",
+                "list image": "list the images that pipelines run, and which are missing",
                 "check status": "list pipelines that need attention",
                 "draw pipeline": "draw the graph of pipelines",
             },
         ),
+        ("diff_pipeline", {"diff pipeline": "show what an update would change and run"}),
         (
             "edit",
             {

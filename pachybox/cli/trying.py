@@ -3,14 +3,19 @@ the trial tells on its way to people."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pachybox.cli.app import App
+from pachybox.cli.build import built
 from pachybox.cli.command import Args, Parser, many, project, whole
+from pachybox.cli.documents import documents
 from pachybox.cli.output import Output, Painted, columns, size, span, visible
+from pachybox.cli.pipeline import make
 from pachybox.cli.spec_source import SpecText, given_arguments, texts
+from pachybox.client.build_plan import asks
 from pachybox.client.filesets import Filesets
 from pachybox.client.pipeline_values import DatumInfo
 from pachybox.client.pipelines import Pipelines
@@ -24,7 +29,7 @@ from pachybox.client.trial_values import (
     TrialPlan,
 )
 from pachybox.client.trials import Trials
-from pachybox.client.values import commit_name
+from pachybox.client.values import Json, commit_name
 from pachybox.errors import InvalidArgument
 
 SAMPLE = 3
@@ -56,9 +61,12 @@ def arguments(parser: Parser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one run is asked for, as found in the files."""
+    """What one run is asked for, as found in the files. ``build`` is the spec of the pipeline that
+    builds, empty where nothing is to be built."""
 
     spec: SpecText
+    text: str
+    build: str
     files: dict[str, Path | bytes]
 
 
@@ -70,22 +78,72 @@ class Trying:
         no directory."""
         self.trial = ""
         self.folder = Folder(Path(args.src)) if args.src else None
+        """Where the source is; known of a spec that names it once it was read."""
         self._app = app
         self._args = args
         self._name = name
         self._box = box
         self._sent = Sent()
         self._spec = ""  # of the last run
+        self._built: tuple[str, SpecText] | None = None  # a text, and what --build made of it
         if args.mount and not args.src:
             raise InvalidArgument("--mount is where code sees --src", "add --src DIR")
+
+    def _found(self) -> SpecText:
+        found = texts(self._app, [self._name], given_arguments(self._args.arg))
+        if len(found) > 1:
+            raise InvalidArgument(f"{self._name} is {len(found)} files", "name one of them")
+        return found[0]
 
     def read(self) -> Wanted:
         """The spec and the names of the source's files, as they are now. Raises InvalidArgument
         for what cannot be read."""
-        found = texts(self._app, [self._name], given_arguments(self._args.arg))
-        if len(found) > 1:
-            raise InvalidArgument(f"{self._name} is {len(found)} files", "name one of them")
-        return Wanted(found[0], self.folder.files() if self.folder is not None else {})
+        spec = self._found()
+        if self._built is None or self._built[0] != spec.text:
+            self._built = (spec.text, built(self._app, self._args, spec))
+        used = self._built[1]
+        if (document := self._to_build(used)) is not None:
+            return self._read_build(spec, used, document)
+        if self.folder is not None and not self._args.src:
+            self.folder = None  # the spec does not name it any more
+        files = self.folder.files() if self.folder is not None else {}
+        return Wanted(spec, used.text, "", files)
+
+    def _to_build(self, spec: SpecText) -> Json | None:
+        """The spec to try, if its source is to be built."""
+        found = [one for one in documents(spec.text) or () if isinstance(one, dict)]
+        if name := self._args.pipeline:
+            found = [one for one in found if (one.get("pipeline") or {}).get("name") == name]
+        return found[0] if len(found) == 1 and asks(found[0]) else None
+
+    def _read_build(self, spec: SpecText, used: SpecText, document: Json) -> Wanted:
+        from pachybox.client.build_plan import Plan
+        from pachybox.client.build_source import SourceCode
+
+        if self._args.mount:
+            raise InvalidArgument(
+                "with transform.build code sees its source at /pfs/source", "leave --mount out"
+            )
+        if not self._args.src:
+            build = document["transform"]["build"]
+            path = (build.get("path") if isinstance(build, dict) else None) or "."
+            if used.folder is None:
+                raise InvalidArgument(
+                    f"{used.source} is not of this machine, and so has no source beside it",
+                    "name the directory of its source: --src DIR",
+                )
+            self.folder = Folder(used.folder / path)
+        assert self.folder is not None
+        if spec.text != self._spec:  # what is wrong is said of the text the user knows
+            self._box.create_pipelines(
+                used.text, source=used.source, update=True, dry_run=True,
+                runner=self._args.runner or "",
+            )  # fmt: skip
+        files = SourceCode(self.folder.files())
+        plan = Plan.of(document, used.folder, source=files, runner=self._args.runner or "")
+        return Wanted(
+            spec, json.dumps(plan.document), json.dumps(plan.build), dict(plan.source.files)
+        )
 
     def run(self, *, always: bool = True) -> int:
         """Ask for a run; its number. Unless ``always``, 0 without one when nothing has changed
@@ -100,7 +158,7 @@ class Trying:
         args = self._args
         number = self._box.run_trial(
             self.trial,
-            wanted.spec.text,
+            wanted.text,
             source=wanted.spec.source,
             pipeline=args.pipeline or "",
             sample=args.sample,
@@ -109,28 +167,31 @@ class Trying:
             fileset=fileset,
             programs=changes.programs,
             place=args.mount or "",
+            build=wanted.build,
             runner=args.runner or "",
         )
         self._sent.accepted()
         return number
 
     def apply(self) -> Iterator[str]:
-        """Make or update the pipeline of the spec as it is now; what to say of it."""
-        spec = self.read().spec
-        args = self._args
-        made, warnings = self._box.create_pipelines(
-            spec.text, source=spec.source, update=True, reprocess=args.reprocess,
-            runner=args.runner or "",
-        )  # fmt: skip
-        yield from (f"warning: {warning}" for warning in warnings)
+        """Make or update the pipeline of the spec as it is now, with its source where the spec
+        says how to build that; what to say of it."""
+        spec, args = self._found(), self._args
+        if args.src and (document := self._to_build(spec)) is not None and self.folder is not None:
+            document["transform"]["build"]["path"] = str(self.folder.root)
+            spec = replace(spec, text=json.dumps(document))
+        made = make(self._app, args, [spec], update=True)
+        if not made:
+            yield "updated its source"
         for one in made:
             transform = one.effective_spec.get("transform") or {}
             what = "made" if one.created else "updated"
             yield f"{what} pipeline {one.name}, version {one.version}"
-            if self.folder and not (transform.get("image") or transform.get("working_dir")):
+            named = transform.get("image") or transform.get("working_dir")
+            if args.src and not named and self._to_build(spec) is None:
                 yield (
-                    f"warning: {one.name} does not have the code of {self.folder.root}: give the "
-                    "spec transform.build, an image, or the code's place in transform.working_dir"
+                    f"warning: {one.name} does not have the code of {args.src}: give the spec "
+                    "transform.build, an image, or the code's place in transform.working_dir"
                 )
 
 

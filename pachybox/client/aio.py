@@ -12,9 +12,11 @@ from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
     DatumInfo,
+    ImageInfo,
     JobInfo,
     JobSetInfo,
     LogMessage,
+    PipelineDifference,
     PipelineInfo,
     SecretInfo,
 )
@@ -592,6 +594,23 @@ class AsyncClient(AsyncBase):
             self._sync.validate_pipelines, spec, source=source, runner=runner, more=more
         )
 
+    def diff_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        reprocess: bool = False,
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
+    ) -> AsyncStream[PipelineDifference]:
+        """What updating to a spec would change and run, pipeline by pipeline, nothing done.
+        Arguments as in create_pipelines."""
+        return self._stream(
+            lambda: self._sync.diff_pipelines(
+                spec, source=source, reprocess=reprocess, runner=runner, more=more
+            )
+        )
+
     async def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
         return await self._run(self._sync.inspect_pipeline, pipeline)
@@ -614,6 +633,10 @@ class AsyncClient(AsyncBase):
                 pipeline, history=history, commit_set=commit_set, all_projects=all_projects
             )
         )
+
+    def list_image(self, *, all_projects: bool = False) -> AsyncStream[ImageInfo]:
+        """The images that pipelines run: to what each is pinned, and which are missing."""
+        return self._stream(lambda: self._sync.list_image(all_projects=all_projects))
 
     async def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
         """The spec of a version (0: the newest) as JSON that can make it again."""

@@ -167,6 +167,39 @@ class DatumInfo(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageInfo(Shown):
+    """The image of a pipeline. ``id`` is what its newest version is pinned to, ``digests`` the
+    names by which its registry may have that; ``missing`` says why it is not here, "" when it is.
+    """
+
+    project: str
+    pipeline: str
+    version: int
+    image: str
+    id: str
+    digests: tuple[str, ...]
+    size_bytes: int
+    missing: str
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> ImageInfo:
+        """From pachybox.v1.ImageInfo."""
+        pipeline = raw.get("pipeline") or {}
+        return cls(
+            project_name(pipeline),
+            pipeline.get("name", ""),
+            int(raw.get("version") or 0),
+            raw.get("image", ""),
+            raw.get("id", ""),
+            tuple(raw.get("digests") or ()),
+            int(raw.get("sizeBytes") or 0),
+            raw.get("missing", ""),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SecretInfo(Shown):
     """A secret; its values are never told."""
 
@@ -237,6 +270,78 @@ class CreatedPipeline(Shown):
             int(raw.get("version") or 0),
             bool(raw.get("created")),
             json.loads(text),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange(Shown):
+    """A field of a spec that differs: the JSON of its values, "" where it has none. A default is
+    what the user did not write."""
+
+    path: str
+    old: str
+    new: str
+    old_is_default: bool
+    new_is_default: bool
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> FieldChange:
+        """From pachybox.v1.FieldChange."""
+        return cls(
+            raw.get("path", ""),
+            raw.get("oldJson", ""),
+            raw.get("newJson", ""),
+            bool(raw.get("oldIsDefault")),
+            bool(raw.get("newIsDefault")),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineDifference(Shown):
+    """What updating a pipeline would change and run. ``version`` is its present one, 0 when it
+    would be made. ``changes`` are of the specs in effect, ``user_changes`` of what users wrote.
+
+    ``job``: a job would start; ``datums_run`` of its ``datums_total`` would run, ``datums_new``
+    of them the last job had not; ``datums_gone`` are of that job alone.
+    """
+
+    pipeline: str
+    version: int
+    changes: tuple[FieldChange, ...]
+    user_changes: tuple[FieldChange, ...]
+    job: bool
+    datums_total: int
+    datums_run: int
+    datums_new: int
+    datums_gone: int
+    remarks: tuple[str, ...]
+    downstream: tuple[str, ...]
+    warnings: tuple[str, ...]
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> PipelineDifference:
+        """From an element of the answer to pachybox.v1.API/DiffPipelines."""
+
+        def number(key: str) -> int:
+            return int(raw.get(key) or 0)
+
+        return cls(
+            pipeline_name(raw.get("pipeline") or {}),
+            number("version"),
+            tuple(map(FieldChange.from_json, raw.get("changes") or ())),
+            tuple(map(FieldChange.from_json, raw.get("userChanges") or ())),
+            bool(raw.get("job")),
+            number("datumsTotal"),
+            number("datumsRun"),
+            number("datumsNew"),
+            number("datumsGone"),
+            tuple(raw.get("remarks") or ()),
+            tuple(map(pipeline_name, raw.get("downstream") or ())),
+            tuple(raw.get("warnings") or ()),
             raw,
         )
 

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from pachybox.client.base import BOX, PPS, Base, Stream
 from pachybox.client.names import full_name, pipeline_message, project_message
-from pachybox.client.pipeline_values import CreatedPipeline, PipelineInfo
+from pachybox.client.pipeline_values import (
+    CreatedPipeline,
+    ImageInfo,
+    PipelineDifference,
+    PipelineInfo,
+)
 from pachybox.client.values import Json, job_name
 
 
@@ -101,6 +106,28 @@ class Pipelines(Base):
         names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
         return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())
 
+    def diff_pipelines(
+        self,
+        spec: str | Json,
+        *,
+        source: str = "",
+        reprocess: bool = False,
+        runner: str = "",
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Stream[PipelineDifference]:
+        """What updating to a spec would change and run, pipeline by pipeline, nothing done.
+        Arguments as in create_pipelines."""
+        return self.stream(
+            BOX,
+            "DiffPipelines",
+            text=spec if isinstance(spec, str) else json.dumps(spec),
+            source=source,
+            project=self.project,
+            runner=runner,
+            reprocess=reprocess,
+            more=_texts(more),
+        ).map(PipelineDifference.from_json)
+
     def inspect_pipeline(self, pipeline: str) -> PipelineInfo:
         """One pipeline with its spec."""
         return PipelineInfo.from_json(
@@ -134,6 +161,12 @@ class Pipelines(Base):
             commit_set={"id": commit_set} if commit_set else None,
             projects=None if all_projects else [project_message(self.project)],
         ).map(PipelineInfo.from_json)
+
+    def list_image(self, *, all_projects: bool = False) -> Stream[ImageInfo]:
+        """The images that pipelines run: to what each is pinned, and which are missing."""
+        return self.stream(BOX, "ListImage", projects=None if all_projects else [self.project]).map(
+            ImageInfo.from_json
+        )
 
     def extract_pipeline(self, pipeline: str, *, version: int = 0) -> str:
         """The spec of a version (0: the newest) as JSON that can make it again."""

@@ -18,6 +18,7 @@ from pachybox.containers.context import Context
 from pachybox.containers.images import Image, ImageMissing, Images, Said
 from pachybox.containers.names import ImageName, parse
 from pachybox.errors import CHECK_FILE, InvalidArgument, Refused
+from pachybox.model.units import format_size
 
 if TYPE_CHECKING:
     from pachybox.containers.engine import Engine
@@ -61,7 +62,7 @@ def build(
         return Built(name, images.find(str(name)), fresh=False)
     except ImageMissing:
         pass
-    said(f"building {name} from {context.folder} ({files} files, {size} bytes)")
+    said(f"building {name} from {context.folder} ({files} files, {format_size(size)})")
     _build(engine, images, name, context, args, said)
     return Built(name, images.find(str(name)), fresh=True)
 

@@ -330,6 +330,7 @@ def _try(client: PodmanClient, root: str) -> str:
         "netns": {"nsmode": "host"},
         "labels": {"org.pachybox.trial": "true"},
         "r_limits": limits,
+        "remove": True,  # by itself: we may not live to do it
     }
     made = client.api.post(
         "/containers/create", data=json.dumps(spec), headers={"content-type": "application/json"}
@@ -338,7 +339,7 @@ def _try(client: PodmanClient, root: str) -> str:
     path = f"/containers/{made.json()['Id']}"
     try:
         client.api.post(f"{path}/start").raise_for_status()
-        client.api.post(f"{path}/wait", params={"interval": "20ms"}).raise_for_status()
+        client.api.post(f"{path}/wait", params={"interval": "20ms"})
     finally:
         client.api.delete(path, params={"force": True, "v": True})
     return ""

@@ -1,4 +1,4 @@
-"""Images on this machine: found, pulled once, loaded from archives, pushed. Over podman's socket.
+"""Images on this machine: found, pulled once, pushed, built. Over podman's socket.
 
 A pipeline version is *pinned* to the image that its name led to: by the image's id, which is the
 hash of its content, and by the digests under which registries have it, so that it can be pulled
@@ -14,14 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from pachybox.containers.credentials import Credential, fitting, of_files
+from pachybox.containers.engine import EngineGone
 from pachybox.containers.names import ImageName, is_id, parse
 from pachybox.containers.troubles import ImageMissing, PushRefused, absent, tell, unpinned
-from pachybox.errors import InvalidArgument, NotReady
 
 if TYPE_CHECKING:
     from podman import PodmanClient
@@ -36,7 +35,7 @@ Said = Callable[[str], None]
 """Is told, line by line, how a pull or a push goes on."""
 
 _ASK_S = 60.0  # until podman must have answered a question about what it has
-_QUIET_S = 600.0  # so long a pull, push or load may show no progress
+_QUIET_S = 600.0  # so long a pull or push may show no progress
 _SHORT_ID = re.compile(r"[0-9a-f]{12,63}")
 
 
@@ -112,17 +111,21 @@ class Images:
     # ---- pull
 
     def ensure(
-        self, reference: str, pinned: str = "", credentials: Sequence[Credential] = ()
+        self,
+        reference: str,
+        pinned: str = "",
+        logins: Callable[[], Sequence[Credential]] = tuple,
     ) -> Image:
-        """``find``, else ``pull``: the very image that is pinned, or what the name means now."""
+        """``find``, else ``pull``: the very image that is pinned, or what the name means now.
+        ``logins`` is asked when it comes to a pull; raises what that raises, too."""
         try:
             return self.find(reference, pinned)
         except ImageMissing as missing:
             if is_id(reference) or parse(reference).only_here:
                 raise
             if not pinned:
-                return self.pull(reference, credentials)
-            image = self._pull_pinned(reference, pinned, credentials)
+                return self.pull(reference, logins())
+            image = self._pull_pinned(reference, pinned, logins())
             if image is None:
                 raise missing from None
             return image
@@ -208,21 +211,6 @@ class Images:
             raise absent(reference)
         return _image(reference, found)
 
-    # ---- archives
-
-    def load(self, archive: Path) -> list[Image]:
-        """The images of an archive (of ``podman save`` or ``docker save``) into local storage.
-
-        Raises InvalidArgument when it is none, OSError when it cannot be read.
-        """
-        with archive.open("rb") as file:
-            answer = self._ask("POST", "/images/load", data=file, timeout=_QUIET_S)
-        if answer.status_code >= 400:
-            raise InvalidArgument(
-                f"{archive} is no archive of images: {_said(answer)}", "make one: podman save"
-            )
-        return [self.find(name) for name in answer.json()["Names"]]
-
     # ---- push
 
     def tag(self, reference: str, name: ImageName) -> None:
@@ -289,7 +277,7 @@ class Images:
     # ---- the wire
 
     def _ask(self, method: str, path: str, **how: Any) -> Any:
-        """An answer of podman, whatever its status. Raises NotReady when there is none."""
+        """An answer of podman, whatever its status. Raises EngineGone when there is none."""
         from podman.errors import PodmanError
         from requests import RequestException
 
@@ -310,7 +298,7 @@ class _Failed(Exception):
 
 
 def _lines(answer: Any) -> Iterator[dict[str, Any]]:
-    """What podman tells of work that takes time, up to its end. Raises _Failed, NotReady."""
+    """What podman tells of work that takes time, up to its end. Raises _Failed, EngineGone."""
     from requests import RequestException
 
     try:
@@ -339,8 +327,8 @@ def _said(answer: Any) -> str:
         return f"status {answer.status_code}"
 
 
-def _gone(words: str) -> NotReady:
-    return NotReady(f"podman does not answer: {words}", "see: pachybox doctor")
+def _gone(words: str) -> EngineGone:
+    return EngineGone(f"podman does not answer: {words}", "see: pachybox doctor")
 
 
 def _verify(name: ImageName) -> str:

@@ -108,8 +108,12 @@ def unpinned(reference: str, pinned: str, *, moved: bool) -> ImageMissing:
     """The error of looking for the image that a name led to (its id is ``pinned``), which is
     gone. ``moved``: the name leads to another one now."""
     if not moved:
+        again = f"run: podman pull {reference}, or podman load -i FILE"
+        if is_id(reference) or parse(reference).only_here:
+            again = "run: podman load -i FILE"
         return ImageMissing(
-            f"image {reference} ({pinned[:19]}) is no longer on this machine", remedy(reference)
+            f"image {reference} ({pinned[:19]}) is no longer on this machine",
+            f"{again}; or make it anew, then run: update pipeline",
         )
     return ImageMissing(
         f"image {reference} is another one than when the pipeline was created or updated "

@@ -72,6 +72,13 @@ def update(change: Change, job: Job, **changes: object) -> JobRecord:
     return record
 
 
+def wait(change: Change, job: Job, reason: str) -> None:
+    """Say why a job does not begin, or go on. Nothing happens to one that is over or egresses."""
+    record = change.tx.get(JOBS, job)
+    if record is not None and not record.state.computed and record.reason != reason:
+        change.tx.put(JOBS, replace(record, reason=reason))
+
+
 def require(tx: Tx, job: Job) -> JobRecord:
     """The job's record; NotFound otherwise."""
     found = tx.get(JOBS, job)

@@ -370,7 +370,7 @@ class Lane:
                 self._filled(one)
             elif one.losses >= _LOSSES:
                 one.losses = 0
-                self._failed(one, "the worker process died twice")
+                self._failed(one, f"the worker died twice: {error.message}")
             else:
                 self._again(one)
 

@@ -12,33 +12,35 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from pachybox.containers.credentials import Credential, of_secret
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.containers.names import is_id, parse
-from pachybox.errors import NotFound, NotReady, PachyboxError
+from pachybox.errors import PachyboxError
 from pachybox.meta.tables import JOBS, PIPELINE_VERSIONS, PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.pps import pipelines
+from pachybox.pps import jobs, pipelines
+from pachybox.pps.placement import in_container
 from pachybox.pps.runners.base import Finding
 from pachybox.pps.secrets import Secrets
 
 log = logging.getLogger("pachybox.images")
 
 _LOOK_S = 1.0  # between two looks whether an image has come
+_SHARE = 10  # looking takes a tenth of the time at most
 _CHECK_S = 30.0  # between two looks whether one has gone
 _PULL_AGAIN_S = (10.0, 300.0)  # after a pull that failed; doubled each time, up to
 
 
 def has_image(record: PipelineRecord) -> bool:
     """Whether a pipeline runs in a container of its image."""
-    return record.runner == "podman" and bool(reference(record.spec))
+    return in_container(record) and bool(reference(record.spec))
 
 
 def reference(spec: Mapping[str, Any]) -> str:
@@ -62,6 +64,19 @@ class _Awaited:
         return reference(self.record.spec)
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The image of a pipeline version. ``id`` and ``digests`` are what it is pinned to, "" and ()
+    before it is; ``size`` is in bytes. ``missing`` says why it is not here, and what brings it."""
+
+    record: PipelineRecord
+    image: str
+    id: str
+    digests: tuple[str, ...]
+    size: int = 0
+    missing: str = ""
+
+
 class Pins:
     """The images of a box's pipelines. Thread-safe."""
 
@@ -70,13 +85,13 @@ class Pins:
         pfs: Pfs,
         images: Images,
         secrets: Secrets,
-        arrived: Callable[[Pipeline], None] = lambda _: None,
+        arrived: Callable[[Pipeline], None],
     ) -> None:
         """``arrived`` is told of a pipeline whose jobs need wait no longer; must be quick."""
         self._pfs = pfs
         self._images = images
         self._secrets = secrets
-        self.arrived = arrived
+        self._arrived = arrived
         self._wake = threading.Condition()
         self._awaited: dict[Pipeline, _Awaited] = {}
         self._stopping = False
@@ -102,24 +117,6 @@ class Pins:
 
     # ---- what others ask
 
-    def pin(self, spec: Mapping[str, Any]) -> str:
-        """The pin of a spec that is about to be made: of the image that its name leads to on this
-        machine now, "" when it leads nowhere (it is then waited for).
-
-        Raises InvalidArgument when it is no name, NotFound when there is no secret of a name in
-        image_pull_secrets.
-        """
-        for name in _pull_secrets(spec):
-            if not self._secrets.exists(name):
-                raise NotFound(
-                    f"secret {name}, named in transform.image_pull_secrets, not found",
-                    "make it: create secret -f FILE",
-                )
-        try:
-            return self._images.find(reference(spec)).pin
-        except (ImageMissing, NotReady):
-            return ""
-
     def lacking(self, record: PipelineRecord) -> str | None:
         """Why a pipeline version cannot run for want of its image; None when it can, as far as
         is known."""
@@ -141,21 +138,35 @@ class Pins:
         log.warning("image missing pipeline=%s error=%s", record.pipeline, error)
         self._await(record, str(error), PipelineState.CRASHING)
 
-    def findings(self) -> list[Finding]:
-        """What doctor says: which pipelines lack their image, and what brings it."""
+    def all(self, projects: Sequence[str] = ()) -> Iterator[Pinned]:
+        """The images of all pipelines that have one (of the projects named; none: all), by the
+        pipelines' names. Raises what Engine.client raises."""
         records = [r for r in self._pfs.meta.all(PIPELINES) if has_image(r)]
-        found = []
-        for record in sorted(records, key=lambda r: str(r.pipeline)):
+        for record in sorted(records, key=lambda r: r.pipeline):
+            if projects and record.pipeline.project not in projects:
+                continue
+            image = reference(record.spec)
+            id_, *digests = record.image_pin.split() or ("",)
+            pinned = Pinned(record, image, id_, tuple(digests))
             try:
-                self._images.find(reference(record.spec), record.image_pin)
+                yield replace(pinned, size=self._images.find(image, record.image_pin).size)
             except ImageMissing as e:
-                why = self.lacking(record)
-                detail, remedy = (why, "") if why and not record.image_pin else (e.message, e.hint)
-                found.append(Finding(f"image of {record.pipeline}", "warn", detail, remedy))
-            except PachyboxError:
-                return []  # podman does not answer, of which others speak
-        if records and not found:
-            found.append(Finding("images", "ok", f"those of {len(records)} pipelines are here"))
+                yield replace(pinned, missing=self.lacking(record) or str(e))
+
+    def findings(self) -> Sequence[Finding]:
+        """What doctor says: which pipelines lack their image, and what brings it."""
+        try:
+            images = tuple(self.all())
+        except PachyboxError:
+            return ()  # podman does not answer, of which others speak
+        found = []
+        for one in images:
+            if one.missing:
+                detail, _, remedy = one.missing.partition("; ")
+                where = f"image of {one.record.pipeline}"
+                found.append(Finding(where, "warn", detail, remedy))
+        if images and not found:
+            found.append(Finding("images", "ok", f"those of {len(images)} pipelines are here"))
         return found
 
     # ---- waiting
@@ -176,8 +187,10 @@ class Pins:
                 waiting = list(self._awaited.values())
                 if self._stopping:
                     return
+            began = time.monotonic()
             for one in waiting:
                 self._guarded(self._look, one)
+            pause = max(_LOOK_S, _SHARE * (time.monotonic() - began))
             if time.monotonic() - checked > _CHECK_S:
                 checked = time.monotonic()
                 self._guarded(self._check)
@@ -186,7 +199,7 @@ class Pins:
                     return
                 seen = {id(one) for one in waiting}
                 if all(id(one) in seen for one in self._awaited.values()):
-                    self._wake.wait(_LOOK_S if self._awaited else _CHECK_S)
+                    self._wake.wait(pause if self._awaited else _CHECK_S)
 
     @staticmethod
     def _guarded(work: Callable[..., None], *args: object) -> None:
@@ -227,8 +240,8 @@ class Pins:
                     self._images.find(reference(record.spec), record.image_pin)
                 except ImageMissing as e:
                     self.lost(record, e)
-                except NotReady:
-                    return
+                except PachyboxError:
+                    return  # podman does not answer
 
     # ---- pulling
 
@@ -240,8 +253,9 @@ class Pins:
 
     def _pull(self, one: _Awaited) -> None:
         try:
-            credentials = self._credentials(one.record.spec)
-            self._images.ensure(one.image, one.record.image_pin, credentials)
+            spec = one.record.spec
+            logins = partial(self._secrets.logins, spec)
+            self._images.ensure(reference(spec), one.record.image_pin, logins)
         except PachyboxError as e:
             one.why, one.state = str(e), PipelineState.CRASHING
             one.pull_at = time.monotonic() + one.pause_s
@@ -251,13 +265,6 @@ class Pins:
             one.pulling = False
             with self._wake:
                 self._wake.notify_all()
-
-    def _credentials(self, spec: Mapping[str, Any]) -> list[Credential]:
-        found = []
-        for name in _pull_secrets(spec):
-            kind = self._secrets.inspect(name).type
-            found += of_secret(name, kind, self._secrets.values(name))
-        return found
 
     # ---- what the records say
 
@@ -276,7 +283,7 @@ class Pins:
         if self._record(one, state, "", one.record.image_pin or image.pin):
             log.info("image found pipeline=%s id=%s", one.record.pipeline, image.id)
         self._forget(one)
-        self.arrived(one.record.pipeline)
+        self._arrived(one.record.pipeline)
 
     def _record(self, one: _Awaited, state: PipelineState, why: str, pin: str) -> bool:
         def change(ch: Change) -> bool:
@@ -295,15 +302,10 @@ class Pins:
                 (now.pipeline.project, now.pipeline.name),
                 also=lambda j: j.job.pipeline == now.pipeline and not j.state.terminal,
             ):
-                if not job.state.computed and job.reason != why:
-                    ch.tx.put(JOBS, replace(job, reason=why))
+                jobs.wait(ch, job.job, why)
             return True
 
         return self._pfs.change(change)
-
-
-def _pull_secrets(spec: Mapping[str, Any]) -> list[str]:
-    return list((spec.get("transform") or {}).get("image_pull_secrets") or ())
 
 
 def _pullable(one: _Awaited) -> bool:

@@ -77,6 +77,8 @@ def put_pipeline(
         _claim_output(ch, pipeline, spec)
     else:
         _end_jobs(ch, pipeline, "pipeline has been updated")
+    if old is not None and _moved(old.image_pin, image_pin):
+        reprocess = reprocess or bool(spec.get("reprocess_on_code_change"))
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
     record = replace(record, runner=runner, image_pin=image_pin)
     if not record.stopped:
@@ -95,6 +97,11 @@ def put_pipeline(
         version=record.version,
     )
     return record
+
+
+def _moved(old: str, new: str) -> bool:
+    """Whether a name leads to another image than before, as far as both are known."""
+    return bool(old and new) and old.split()[0] != new.split()[0]
 
 
 def _save_version(ch: Change, record: PipelineRecord) -> None:

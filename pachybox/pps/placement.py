@@ -5,10 +5,11 @@ Decided when a version is made, and kept with it (``PipelineRecord.runner``, ``i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 from pachybox.model.pps import PipelineRecord
@@ -30,12 +31,19 @@ class Containers:
     runner: PodmanRunner
     images: Images
 
-    def image(self, pipeline: PipelineRecord) -> Image:
-        """The image of a pipeline version, pulled where that is needed and can be. Raises Refused,
-        naming what is in the way."""
+    def image(self, pipeline: PipelineRecord, logins: Callable[[], Sequence[Credential]]) -> Image:
+        """The image of a pipeline version. One that is pinned is not pulled here: its jobs wait
+        for it (pachybox.pps.pins). ``logins`` gives those that its spec names.
+
+        Raises ImageMissing, or Refused naming what else is in the way.
+        """
         wanted = pipeline.spec["transform"]["image"]
         try:
-            return self.images.ensure(wanted, pipeline.image_pin)
+            if pipeline.image_pin:
+                return self.images.find(wanted, pipeline.image_pin)
+            return self.images.ensure(wanted, logins=logins)
+        except ImageMissing:
+            raise
         except PachyboxError as e:
             raise Refused(f"no container for {pipeline.pipeline}: {e.message}", e.hint) from e
 
@@ -60,7 +68,7 @@ class Placement:
                 f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
             )
         wanted = runner or self._default
-        if not spec.image and wanted == PODMAN:
+        if not spec.image and wanted == PODMAN and not _has_source(spec):
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
                 "name one in transform.image, or run it with --runner process",
@@ -74,19 +82,29 @@ class Placement:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
             raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
+        if ((spec.canonical.get("resource_limits") or {}).get("gpu") or {}).get("number"):
+            raise Refused(
+                f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
+                f"remove resource_limits.gpu, or {_WITHOUT}",
+            )
         if why := self._containers.runner.why_not():
             raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
         try:
             image = self._containers.images.find(spec.image)
         except ImageMissing:
-            return replace(spec, runner=PODMAN, image_pin="")  # its first worker has it pulled
+            return replace(spec, runner=PODMAN, image_pin="")  # it is waited for
         if not image.entrypoint:
             _require_cmd(spec, f"{what}, which has no entrypoint")
         return replace(spec, runner=PODMAN, image_pin=image.pin)
 
 
+def _has_source(spec: Spec) -> bool:
+    """Whether the client still has to build its source, and to name what runs it."""
+    return "build" in spec.canonical.get("transform", {})
+
+
 def _require_cmd(spec: Spec, why: str) -> None:
-    if not spec.canonical.get("transform", {}).get("cmd"):
+    if not spec.canonical.get("transform", {}).get("cmd") and not _has_source(spec):
         raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
 
 

@@ -81,7 +81,7 @@ class Planner:
         """The plan of a job whose output commit is ``commit``, with ``whole`` not as a difference.
         Trees it reads are held from the garbage collector until ``held`` is closed."""
         key = plan_key(pipeline)
-        base = None if whole else self._base(record.job, commit)
+        base = None if whole else self.base(record.job, commit)
         if base is not None and base.record.plan_key != key:
             base = None  # all is looked at and merged anew
         for root in (base.datums, base.commit.root) if base is not None else ():
@@ -159,7 +159,7 @@ class Planner:
             inputs = meta_file.inputs(meta_file.read(self._pfs, record.dir))
             yield planner.renewed(record.id, record.hash, inputs, commits)
 
-    def _base(self, job: Job, commit: CommitRecord) -> Base | None:
+    def base(self, job: Job, commit: CommitRecord) -> Base | None:
         """The nearest finished ancestor whose job made it, whatever came of its egress."""
         parent = commit.parent
         while parent is not None:

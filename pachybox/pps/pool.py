@@ -21,6 +21,7 @@ from pachybox.pps import placement
 from pachybox.pps.placement import Containers
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
+from pachybox.worker.wire import PIDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class WorkerPool:
     def take(self, pipeline: PipelineRecord) -> Worker:
         """A worker that serves this version: an idle one, or a new one. Raises Refused when none
         can start, and what reading its secrets raises."""
-        image = self._image(pipeline)
+        image = self.image_of(pipeline)
         fence = self._fence(pipeline, image)
         with self._lock:
             waiting = self._idle.get(fence)
@@ -127,7 +128,9 @@ class WorkerPool:
             return self.containers.runner
         return self.runner
 
-    def _image(self, pipeline: PipelineRecord) -> Image | None:
+    def image_of(self, pipeline: PipelineRecord) -> Image | None:
+        """The image that a pipeline version runs in; None when it runs as a process. Raises Refused
+        or ImageMissing when it cannot be had."""
         if not placement.in_container(pipeline):
             return None
         if self.containers is None:
@@ -135,7 +138,7 @@ class WorkerPool:
                 f"pipeline {pipeline.pipeline} runs in containers, and this box has none",
                 "update it with --runner process, or let the box use podman",
             )
-        return self.containers.image(pipeline)
+        return self.containers.image(pipeline, lambda: self._secrets.logins(pipeline.spec))
 
     def _spec(
         self, pipeline: PipelineRecord, folder: Path, port: int, image: Image | None
@@ -211,7 +214,7 @@ class WorkerPool:
 
     def keep(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that this version could not use."""
-        fence = self._fence(pipeline, self._image(pipeline))
+        fence = self._fence(pipeline, self.image_of(pipeline))
         with self._lock:
             old = [one for f, idle in self._idle.items() if f != fence for one in idle]
             self._idle = {fence: self._idle[fence]} if fence in self._idle else {}
@@ -291,5 +294,10 @@ def worker_spec(
 
 def limits(given: Mapping[str, Any]) -> Limits:
     """The ``resource_limits`` of a spec as a worker keeps them."""
-    cpu, memory = given.get("cpu"), given.get("memory")
-    return Limits(float(cpu) if cpu else None, int(parse_quantity(memory)) if memory else None)
+    cpu, memory, shm = given.get("cpu"), given.get("memory"), given.get("shm")
+    return Limits(
+        float(cpu) if cpu else None,
+        int(parse_quantity(memory)) if memory else None,
+        given.get("pids") or PIDS,
+        int(parse_quantity(shm)) if shm else None,
+    )

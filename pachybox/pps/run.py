@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from pachybox.errors import InvalidArgument, NotReady
-from pachybox.meta.tables import DATUMS, DatumRecord
+from pachybox.meta.tables import DatumRecord
 from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import (
@@ -33,6 +33,7 @@ from pachybox.model.pps import (
 from pachybox.pfs.change import Change
 from pachybox.pps import jobs, pipelines, planner
 from pachybox.pps.feed import Feed
+from pachybox.pps.known import with_hashes
 from pachybox.pps.lane import Bench, Lane, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory
@@ -47,7 +48,6 @@ from pachybox.store.trees import EMPTY
 
 log = logging.getLogger("pachybox.job")
 
-_FEW = 64  # datums looked up one by one
 _MANY = 4_000  # datums looked up together, and held in memory meanwhile
 
 
@@ -170,6 +170,7 @@ class JobRun:
                 ch,
                 self.job,
                 state=JobState.RUNNING,
+                reason="",
                 started=now.started or began,
                 total=plan.total,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),
@@ -264,23 +265,13 @@ class JobRun:
         a restart) when every job must process everything."""
         found: dict[str, DatumRecord] = {}
         every = planner.skips_nothing(self.pipeline.spec)
-        for record in self._with_hashes(hashes):
+        for record in with_hashes(self.pfs, hashes):
             mine = record.job == self.job
             if record.state is not DatumState.SUCCESS or record.job.pipeline != self.job.pipeline:
                 continue
             if mine or (not every and record.hash not in found):
                 found[record.hash] = record
         return found
-
-    def _with_hashes(self, hashes: list[str]) -> Iterator[DatumRecord]:
-        """Every record with one of the hashes, of whatever pipeline."""
-        # perf: DuckDB's index serves equality of one column only; a list is a scan (1.5 M datums:
-        # 100 ms), another condition beside it costs 0.5 ms
-        if len(hashes) > _FEW:
-            yield from self.pfs.meta.select(DATUMS, "WHERE hash IN (SELECT unnest(?))", [hashes])
-            return
-        for one in hashes:
-            yield from self.pfs.meta.select(DATUMS, "WHERE hash = ?", [one])
 
     # ---- the end
 

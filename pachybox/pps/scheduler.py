@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pachybox.containers.troubles import ImageMissing
 from pachybox.errors import NotReady, PachyboxError
 from pachybox.meta.apply import Staged
 from pachybox.meta.tables import COMMITS, JOBS, PIPELINES
@@ -24,6 +25,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
 from pachybox.pps.disk_watch import DiskWatch
+from pachybox.pps.pins import Pins
 from pachybox.pps.placement import Containers
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
@@ -69,12 +71,15 @@ class Scheduler:
         self._slots = Slots(slots)
         self.pool = WorkerPool(runner, work, secrets, containers)
         self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
+        self.pins: Pins | None = None  # which pipelines wait for their images
+        if containers is not None:
+            self.pins = Pins(pfs, containers.images, secrets, self._arrived)
         self._wake = threading.Condition()
         # by pipeline in the order of their commits: no clock is asked which comes first
         self._open: dict[Pipeline, dict[Job, None]] = {}
         self._running: dict[Pipeline, _Running] = {}
         # what a job waits for: it is not looked at before that changes, however much else does
-        self._blocked: dict[Job, Commit] = {}
+        self._blocked: dict[Job, Commit | Pipeline] = {}
         # pipelines that changed, and the version of each whose workers are kept
         self._unused: dict[Pipeline, CommitId | None] = {}
         self._published_groups = 0
@@ -104,6 +109,8 @@ class Scheduler:
             ]
         for one in idle:  # killed after its last job, before it was put to standby
             self._pfs.change_later(lambda ch, p=one.pipeline: pipelines.set_to_standby(ch, p))  # type: ignore[misc]
+        if self.pins is not None:
+            self.pins.start()
         self._thread.start()
 
     def _add(self, job: Job) -> None:
@@ -134,6 +141,8 @@ class Scheduler:
             self._stopping = True
             running = list(self._running.values())
             self._wake.notify_all()
+        if self.pins is not None:
+            self.pins.stop()
         for one in running:
             one.run.cancel()
         for one in running:
@@ -148,7 +157,10 @@ class Scheduler:
         """Called by the metadata writer after each durable group; must be quick."""
         changed: dict[Any, Any] = staged.get(JOBS, {})
         for pipeline, made in staged.get(PIPELINES, {}).items():
-            self._outdated(pipeline, made if isinstance(made, PipelineRecord) else None)
+            record = made if isinstance(made, PipelineRecord) else None
+            self._outdated(pipeline, record)
+            if self.pins is not None and record is not None:
+                self.pins.changed(record)
         if not changed and COMMITS not in staged and PIPELINES not in staged:
             return
         moved = staged.get(COMMITS, {})
@@ -223,6 +235,21 @@ class Scheduler:
                 due += [job for job in open_jobs if job != running.run.job][:1]
         return [job for job in due if job not in self._blocked]
 
+    def _arrived(self, pipeline: Pipeline) -> None:
+        """The image of a pipeline is here: its jobs need wait no longer."""
+        with self._wake:
+            for job in [job for job, on in self._blocked.items() if on == pipeline]:
+                del self._blocked[job]
+            self._due = True
+            self._wake.notify_all()
+
+    def _await_image(self, job: JobRecord, pipeline: Pipeline, why: str) -> None:
+        """Leave a job alone until its pipeline's image has come, and have it say why."""
+        with self._wake:
+            self._blocked[job.job] = pipeline
+        if job.reason != why:
+            self._pfs.change_later(lambda ch: jobs.wait(ch, job.job, why))
+
     def _block(self, job: Job, on: Commit, group: int) -> None:
         """Leave ``job`` alone until ``on`` changes; ``group`` was the last one published when
         ``on`` was looked at."""
@@ -267,6 +294,11 @@ class Scheduler:
             reason = f"inputs failed: {', '.join(failed)}"
             self._pfs.change(lambda ch: jobs.fail(ch, job, JobState.UNRUNNABLE, reason))
             return
+        if self.pins is not None and (why := self.pins.lacking(pipeline)):
+            self._await_image(record, job.pipeline, why)
+            if not self.pins.lacking(pipeline):  # race: it came before it was waited for
+                self._arrived(job.pipeline)
+            return
         if isinstance(before, ServiceRun):
             before.supersede()  # once it is over, this job is looked at again
             return
@@ -290,6 +322,8 @@ class Scheduler:
                 run.run(self._slots)
         except NotReady:
             log.info("job handed back job=%s", job)
+        except ImageMissing as e:
+            self._lost(run, e)
         except PachyboxError as e:
             self._failed(run, str(e))
         except Exception as e:
@@ -318,6 +352,13 @@ class Scheduler:
             self._pfs.change(lambda ch: pipelines.set_to_standby(ch, pipeline.pipeline))
         except PachyboxError as e:
             log.warning("not put to standby pipeline=%s error=%s", pipeline.pipeline, e)
+
+    def _lost(self, run: JobRun | ServiceRun, error: ImageMissing) -> None:
+        """The image is gone, so no worker starts: the job goes on when it is there again."""
+        if self.pins is None:
+            self._failed(run, str(error))
+        else:
+            self.pins.lost(run.pipeline, error)
 
     def _failed(self, run: JobRun | ServiceRun, reason: str) -> None:
         """The job itself could not go on (no runner, input content damaged, disk full)."""

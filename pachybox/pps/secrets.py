@@ -15,11 +15,12 @@ import base64
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pachybox.containers.credentials import Credential, of_secret
 from pachybox.errors import (
     AlreadyExists,
     Corrupt,
@@ -163,6 +164,17 @@ class Secrets:
                 made.files.update({f"{folder.rstrip('/')}/{k}": v for k, v in values.items()})
         return made
 
+    def logins(self, spec: Mapping[str, Any]) -> Sequence[Credential]:
+        """What ``transform.image_pull_secrets`` of a spec hold.
+
+        Raises NotFound when one is not there, InvalidArgument when it holds no logins, else as
+        ``values``.
+        """
+        found: tuple[Credential, ...] = ()
+        for name in pull_secrets(spec):
+            found += tuple(of_secret(name, self.inspect(name).type, self.values(name)))
+        return found
+
     def version(self, spec: Mapping[str, Any]) -> str:
         """Changes whenever a secret that ``spec`` names is made anew: whoever keeps something
         that was started with the values tells by it that they are old."""
@@ -281,12 +293,20 @@ def _uses(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def named(spec: Mapping[str, Any]) -> set[str]:
-    """The names of the secrets a spec uses."""
-    return {name for name, _ in _uses(spec)}
+    """The names of the secrets a spec uses, those that log in to registries among them."""
+    return {name for name, _ in _uses(spec)} | set(pull_secrets(spec))
 
 
-def check(tx: Tx, spec: Mapping[str, Any]) -> None:
-    """Raise NotFound when a spec names a secret that is not there, or a key it does not have."""
+def pull_secrets(spec: Mapping[str, Any]) -> list[str]:
+    """The names of the secrets that log in to the registry of a spec's image."""
+    return list((spec.get("transform") or {}).get("image_pull_secrets") or ())
+
+
+def check(tx: Tx, spec: Mapping[str, Any], *, pulls: bool = False) -> None:
+    """Raise NotFound when a spec names a secret that is not there, or a key it does not have;
+    with ``pulls`` also for those that log in to registries."""
+    for name in pull_secrets(spec) if pulls else ():
+        _found(tx.get(SECRETS, name), name)
     for name, key in _uses(spec):
         record = _found(tx.get(SECRETS, name), name)
         if key and key not in record.keys:

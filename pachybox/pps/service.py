@@ -42,6 +42,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, cron, defaults, jobs, logs, pipelines, planner
+from pachybox.pps.compare import Difference, difference
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
@@ -137,6 +138,16 @@ class Pps:
             except PachyboxError as e:
                 found.append(str(e))
         return [spec.pipeline for spec in specs], found, warnings
+
+    def differences(
+        self, texts: Sequence[Text], *, project: str, reprocess: bool = False, runner: str = ""
+    ) -> Iterator[Difference]:
+        """What ``create`` with ``update`` would change and run, pipeline by pipeline; nothing is
+        changed. Raises at once what ``create`` would raise."""
+        specs = [self.placement.place(s, runner) for s in self.specs(texts, project=project)]
+        all_made = self._put_all(specs, update=True, reprocess=reprocess, dry_run=True)
+        for spec, made in zip(specs, all_made, strict=True):
+            yield difference(self.pfs, spec, made, reprocess=reprocess)
 
     def specs(self, texts: Sequence[Text], *, project: str) -> list[Spec]:
         """The checked specs of texts, the defaults that were set laid under them; those that

@@ -267,6 +267,7 @@ class ServiceRun:
                 ch,
                 self.job,
                 state=JobState.RUNNING,
+                reason="",
                 started=now.started or ch.now,
                 total=1,
                 restarts=now.restarts + (1 if now.state is JobState.RUNNING else 0),

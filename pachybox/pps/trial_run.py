@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.model.ids import Branch, Hash
+from pachybox.model.pps import PipelineRecord
 from pachybox.pps import trial_values
 from pachybox.pps.planner import inputs_of
 from pachybox.pps.slots import Slots
@@ -100,13 +101,11 @@ class TrialRun:
                 return trial_values.FAILURE
             repo, branch = ask.build.pipeline.repo, ask.build.canonical["output_branch"]
             given[Branch(repo, branch)] = made
-            place = ""
-        else:
-            place = self._show_source()
         pick = named(ask.chosen) if ask.chosen else evenly(ask.sample)
         stage = self._begin(ask.spec)
         self.kept = stage.kept
         stage.sample(pick, ask.commits, given)
+        place = "" if ask.build is not None else self._show_source(stage.record())
         stage.run(place)
         if stage.failed:
             return trial_values.FAILURE
@@ -145,13 +144,13 @@ class TrialRun:
             if self.built is None or self.built.kept is not stage.kept:
                 stage.kept.close()
 
-    def _show_source(self) -> str:
+    def _show_source(self, pipeline: PipelineRecord) -> str:
         """Lay the source out and have workers show it; where."""
         pool, source = self._shop.pool, self._source
         if source.root == EMPTY:
             return ""
         source.lay_out()
-        if not pool.runner.presents.links:
+        if not pool.runner_of(pipeline).presents.links:
             if self._ask.place:
                 raise InvalidArgument(
                     f"the source cannot be shown at {self._ask.place}: this machine allows no "
@@ -159,8 +158,11 @@ class TrialRun:
                     "leave --mount out: code is started where the source is; see doctor",
                 )
             return str(source.folder)
-        asked = self._ask.place or self._ask.spec.canonical["transform"].get("working_dir")
-        place = asked or _SOURCE
+        place = self._ask.place or self._ask.spec.canonical["transform"].get("working_dir")
+        if not place:
+            image = pool.image_of(pipeline)
+            place = image.working_dir.rstrip("/") if image is not None else ""
+        place = place or _SOURCE
         mounts = {place: str(source.folder)}
         if pool.mounts != mounts:
             pool.close()

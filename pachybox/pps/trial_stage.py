@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pachybox.meta.tables import JOBS, PIPELINES
 from pachybox.meta.writer import utc_now
-from pachybox.model.ids import Branch, Hash, Job, new_commit_id
+from pachybox.model.ids import Branch, CommitId, Hash, Job, new_commit_id
 from pachybox.model.pps import Datum, DatumState, JobRecord, PipelineRecord, PipelineState
 from pachybox.pfs.service import Pfs
 from pachybox.pps import planner
@@ -120,7 +122,7 @@ class Stage:
         starts, unless the spec says where; empty: it is not. Raises what keeps it from going on.
         """
         sample, spec = self.picked, self._spec.canonical
-        pipeline = self._record(place)
+        pipeline = self.record(place)
         self._shop.pool.keep(pipeline)
         exists = self._found is not None
         self._emit(
@@ -138,10 +140,10 @@ class Stage:
             roots=sample.roots,
         )
         workers = min(planner.workers_wanted(spec), self._slots.width, len(sample.datums))
-        bench = Bench(
-            self._shop, pipeline, Job(self._spec.pipeline, new_commit_id()), self.kept.session,
-            presenter, self._shop.work / "datums", self._shop.logs,
-            SetSize.of(spec, len(sample.datums), workers),
+        job = Job(self._spec.pipeline, new_commit_id())
+        bench = Bench(  # no path is used twice: a worker that goes on has its last log open
+            self._shop, pipeline, job, self.kept.session, presenter, self._shop.work / job.id,
+            self._shop.logs / job.id, SetSize.of(spec, len(sample.datums), workers),
         )  # fmt: skip
         self._work(bench, workers, sample.datums)
         if self._error is not None:
@@ -155,36 +157,27 @@ class Stage:
         self.kept.output = merger.merge(Parts(self.kept.outcomes, ())).output
         self.kept.merged = True
 
-    def _record(self, place: str) -> PipelineRecord:
-        """The pipeline that the spec would make."""
+    def record(self, place: str = "") -> PipelineRecord:
+        """The pipeline that the spec would make, its code starting at ``place`` unless the spec
+        says where."""
         made = dict(self._spec.canonical)
         made["transform"] = transform = dict(made["transform"])
         made["datum_tries"] = 1  # who looks on wants to see the first failure, and at once
         if place and not transform.get("working_dir"):
             transform["working_dir"] = place
-        if self._found is not None:
-            return replace(self._found, spec=made)
+        # by content: a worker that shows secrets serves the specs it was started for
+        text = json.dumps(made, sort_keys=True).encode()
+        version = CommitId(hashlib.blake2b(text, digest_size=16).hexdigest())
         now, state = utc_now(), PipelineState.RUNNING
+        number = 1 if self._found is None else self._found.version
         return PipelineRecord(
-            self._spec.pipeline,
-            1,
-            made,
-            "",
-            "",
-            state,
-            "",
-            False,
-            now,
-            now,
-            new_commit_id(),
-            self._spec.runner,
-            self._spec.image_pin,
-        )
+            self._spec.pipeline, number, made, "", "", state, "", False, now, now, version,
+            self._spec.runner, self._spec.image_pin,
+        )  # fmt: skip
 
     # ---- datums
 
     def _work(self, bench: Bench, workers: int, datums: tuple[Datum, ...]) -> None:
-        self._shop.trash.put(bench.logs)
         bench.work.mkdir(parents=True, exist_ok=True)
         bench.logs.mkdir(parents=True, exist_ok=True)
         by_id = {datum.id: datum for datum in datums}
@@ -203,6 +196,7 @@ class Stage:
                     threads.pop(0)
                 self._tell(lines, by_id, present)
         self._shop.trash.put(bench.work)
+        self._shop.trash.put(bench.logs)
 
     def _start_lane(self, bench: Bench, number: int) -> threading.Thread:
         lane = Lane(bench, number, self._done.append)
@@ -237,13 +231,21 @@ class Stage:
         return jobs[0].datums if jobs else None
 
     def _tell(self, lines: JobLog, datums: Mapping[str, Datum], present: Hash | None) -> None:
-        """What is new: the lines first, among which are all of the datums that have ended."""
+        """What is new: of each datum that has ended its lines, which are all there, and its end;
+        then the lines of those that run."""
         ended = [self._done.popleft() for _ in range(len(self._done))]
+        said: dict[str, list[Line]] = {}
         for line in lines.new_lines():
             if line.user:
-                self._emit(Line(self._number, line.datum, line.time, line.message))
+                told = Line(self._number, line.datum, line.time, line.message)
+                said.setdefault(line.datum, []).append(told)
         for outcome in ended:
+            for told in said.pop(outcome.id, ()):
+                self._emit(told)
             self._emit(self._ended(outcome, datums[outcome.id], present))
+        for left in said.values():
+            for told in left:
+                self._emit(told)
 
     def _ended(self, outcome: Outcome, datum: Datum, present: Hash | None) -> Tried:
         pfs = self._shop.pfs

@@ -41,18 +41,15 @@ class Container:
         """From the seal of a start frame."""
         return cls(**{**given, "groups": tuple(given["groups"])})
 
-    @property
-    def identity(self) -> Identity:
-        """Who user code is there."""
-        return Identity(self.uid, self.gid)
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
     """Descriptors of a container's namespaces, to be inherited by the shim: ``inside`` the copy of
-    its mounts, ``pids`` its process numbers, ``others`` the rest."""
+    its mounts, ``pids`` its process numbers, ``others`` the rest. ``identity`` is who user code is
+    there, by name as well where its image has one."""
 
     container: Container
+    identity: Identity
     inside: int
     pids: int
     others: tuple[int, ...]
@@ -77,7 +74,8 @@ def join(container: Container, files: Mapping[str, bytes], shown: Mapping[str, s
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     for place in ("/pfs", sandbox.BATCH_DIR):
         _make(place)
-    secrets.show(files, "", container.identity)
+    identity = Identity(container.uid, container.gid, _name(container.uid))
+    secrets.show(files, "", identity)
     mounts.show(directories, "")
     inside = os.open("ns/mnt", os.O_RDONLY, dir_fd=own)
     kernel.enter(outside, kernel.CLONE_NEWNS)
@@ -85,7 +83,7 @@ def join(container: Container, files: Mapping[str, bytes], shown: Mapping[str, s
         os.close(fd)
     for fd in (inside, pids, *others):
         os.set_inheritable(fd, True)
-    return Joined(container, inside, pids, others)
+    return Joined(container, identity, inside, pids, others)
 
 
 def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
@@ -105,6 +103,16 @@ def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
     if container.id not in groups:
         raise gone
     return spaces, pids, tuple(others)
+
+
+def _name(uid: int) -> str:
+    """The image's name for a user; "" when it has none. Its home is in the environment already."""
+    try:
+        with open("/etc/passwd", encoding="utf-8", errors="surrogateescape") as file:
+            rows = [line.split(":") for line in file]
+    except OSError:
+        return ""
+    return next((row[0] for row in rows if len(row) > 2 and row[2] == str(uid)), "")
 
 
 def _make(place: str) -> None:

@@ -101,8 +101,6 @@ def _hand_over_in(given: wire.JSON, spec: wire.WorkerSpec) -> NoReturn:
     from pachybox.worker import container
 
     where = container.Container.of(given)
-    box = sandbox.Sandbox(sandbox.FULL)
-    bench = Bench(spec, box, where.identity, environment(None, where.env))
     handover.handle()  # while its file can be reached
     try:
         joined = container.join(where, spec.files, spec.mounts)
@@ -110,6 +108,9 @@ def _hand_over_in(given: wire.JSON, spec: wire.WorkerSpec) -> NoReturn:
         raise Refused(
             f"cannot enter the container: {e}", "`pachybox doctor` says what this machine allows"
         ) from e
+    box = sandbox.Sandbox(sandbox.FULL)
+    env = {**joined.identity.environment(), **environment(None, where.env)}
+    bench = Bench(spec, box, joined.identity, env)
     ready = {"level": box.level, "rootless": False, "skipped": [], "served": "shim"}
     _hand_over(bench, ready, joined)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 
 import pachybox
+from pachybox.containers.engine import Engine
+from pachybox.containers.images import Images
 from pachybox.pps.runners.base import (
     DatumResult,
     DatumTask,
@@ -28,7 +31,10 @@ from pachybox.pps.runners.base import (
     Worker,
     WorkerSpec,
 )
+from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner
+from tests import images
 
 NOBODY = 65534
 
@@ -64,6 +70,8 @@ class Lab:
     runner: ProcessRunner
     home: Path
     rootless: bool
+    podman: PodmanRunner | None = None
+    image: str = ""
     mark: str = field(default_factory=lambda: f"pachybox-test-{uuid.uuid4().hex}")
     workers: list[Worker] = field(default_factory=list)
     count: int = 0
@@ -71,6 +79,11 @@ class Lab:
     @property
     def may_switch_user(self) -> bool:
         return os.geteuid() == 0 and not self.rootless
+
+    def owns(self, name: str) -> bool:
+        """Whether this is the name of something of one of its containers."""
+        found = [w.container.id for w in self.workers if isinstance(w, PodmanWorker)]
+        return any(id_ in name for id_ in found)
 
     def own(self, path: Path) -> None:
         """Give a tree to the user the worker runs as."""
@@ -87,15 +100,20 @@ class Lab:
         work = self.home / "work" / f"w{self.count}"
         work.mkdir(parents=True)
         self.own(work)
-        spec = WorkerSpec("edges", transform, work, {"PPS_X": "pipeline"}, **more)
-        started = ProcessRunner(
+        spec = WorkerSpec("edges", transform, work, {"PPS_X": "pipeline"}, image=self.image, **more)
+        started = self._start(spec)
+        self.workers.append(started)
+        return started
+
+    def _start(self, spec: WorkerSpec) -> Worker:
+        if self.podman is not None:
+            return self.podman.start(spec)
+        return ProcessRunner(
             [self.home],
             isolation=self.runner.level,
             command=self.runner._command,
             shim=self.runner.shim,
         ).start(spec)
-        self.workers.append(started)
-        return started
 
     def task(self, inputs: Mapping[str, bytes] | None = None, **more: Any) -> DatumTask:
         """A datum with these files (paths below /pfs) and an empty out."""
@@ -197,6 +215,7 @@ class Way:
     isolation: str = "auto"
     rootless: bool = False
     shim: bool = True
+    image: str = ""  # of tests.images
 
 
 WAYS = {
@@ -206,6 +225,7 @@ WAYS = {
     "python-rootless": Way(rootless=True, shim=False),
     "mount": Way("mount", shim=False),
     "none": Way("none", shim=False),
+    "podman": Way(image="python"),
 }
 
 
@@ -218,12 +238,17 @@ def make_lab(way: Way) -> Iterator[Lab]:
         pytest.skip(f"this machine allows {best.level} isolation at most")
     if way.shim and not best.shim:
         pytest.skip(f"no shim here: {best.facts()['shim']}")
+    if way.image:
+        images.needed()
     folder = Path(tempfile.mkdtemp(prefix="pachybox-"))
     folder.chmod(0o755)
     home = folder / "home"
-    home.mkdir()
+    (home / "run").mkdir(parents=True)
     lab = Lab(process_runner(way.isolation, way.rootless, way.shim), home, way.rootless)
     lab.own(home)
+    if way.image:
+        lab.podman = PodmanRunner(engine(), lab.runner, home)
+        lab.image = Images(engine()).find(images.image(way.image)).id
     try:
         yield lab
         for worker in lab.workers:
@@ -235,13 +260,22 @@ def make_lab(way: Way) -> Iterator[Lab]:
         shutil.rmtree(folder)
 
 
+@functools.cache
+def engine() -> Engine:
+    """One podman service for all tests of this process; it ends with that."""
+    folder = Path(tempfile.mkdtemp(prefix="pachybox-engine-"))
+    made = Engine(folder)
+    atexit.register(lambda: (made.close(), shutil.rmtree(folder)))
+    return made
+
+
 @pytest.fixture(params=list(WAYS))
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Every runner the contract is tried on: a new runner adds its line to WAYS."""
     yield from make_lab(WAYS[request.param])
 
 
-@pytest.fixture(params=["shim", "shim-rootless", "python", "python-rootless"])
+@pytest.fixture(params=["shim", "shim-rootless", "python", "python-rootless", "podman"])
 def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The process runner at its strongest, as root and as another user."""
     for made in make_lab(WAYS[request.param]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import textwrap
 from pathlib import Path
@@ -39,7 +40,8 @@ def batch(sealed: Lab) -> Lab:
 
 def start(lab: Lab, body: str, **transform: Any) -> Worker:
     code = _LIBRARY + _LOOP.format(body=textwrap.indent(body, "    ").strip())
-    cmd = (sys.executable if not lab.rootless else "/usr/bin/python3", "-c", code)
+    python = sys.executable if not lab.rootless else "/usr/bin/python3"
+    cmd = ("python3" if lab.image else python, "-c", code)
     return lab.start(Transform(cmd, **transform), datum_batching=True)
 
 
@@ -126,16 +128,18 @@ def test_a_cancel_kills_the_code_and_the_worker_goes_on(batch: Lab) -> None:
 
 
 def test_the_code_is_told_that_there_are_no_more(batch: Lab) -> None:
-    after = 'import atexit; atexit.register(lambda end=env["END"]: open(end, "w").close())'
+    after = """
+import atexit, socket
+atexit.register(socket.create_connection, ("127.0.0.1", int(env["END"])))
+"""
     worker = start(batch, after)
-    end = Path("/tmp") / batch.mark
-    assert worker.run(batch.task(env={"END": str(end)})).ok
-    assert not end.exists()
-    worker.close()
-    try:
-        assert end.exists()
-    finally:
-        end.unlink(missing_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as end:
+        end.setblocking(False)
+        assert worker.run(batch.task(env={"END": str(end.getsockname()[1])})).ok
+        with pytest.raises(BlockingIOError):
+            end.accept()
+        worker.close()
+        end.accept()[0].close()
 
 
 def test_the_err_cmd_runs_by_itself(batch: Lab) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import images
 from tests.boxes import RealBox, eventually
 from tests.flow.shell import Run, refused, runner, succeeded
 
@@ -228,6 +229,78 @@ def test_a_client_that_is_killed_leaves_nothing(dev: Dev, words: RealBox, here: 
     dev.end(signal.SIGKILL)
     eventually(lambda: nothing_left(words), "the session is gone")
     assert not sleeps("4321")
+
+
+BUILD = """\
+pipeline: {name: shout}
+input: {pfs: {repo: words, glob: "/*"}}
+transform: {build: {language: shell, path: code}}
+"""
+
+
+def test_source_that_is_built(words: RealBox, here: Path) -> None:
+    """Built once for each change of what building reads; applied with its source committed."""
+    (here / "shout.yaml").write_text(BUILD)
+    (here / "code").mkdir()
+    main, build = here / "code" / "main.sh", here / "code" / "build.sh"
+    main.write_text('cat /pfs/build/sign; tr a-z A-Z < "$words" > /pfs/out/$(basename "$words")')
+    build.write_text("echo building; echo '!' > /pfs/out/sign")
+    dev = Dev(words, here, "shout.yaml")
+    try:
+        shown = dev.until("3 ok")
+        assert "shout_build: 1 datum\n" in shown
+        assert any(line.endswith("| building\n") for line in shown)
+        assert "shout: 3 of 10 datums\n" in shown
+        assert "  /w0 | !\n" in shown
+        dev.until("after the save") if "watching" not in "".join(dev.lines) else None
+        build.write_text("echo again; echo '?' > /pfs/out/sign")
+        assert "  /w6 | ?\n" in dev.until("after the save")
+        dev.key("a")
+        dev.until("made pipeline shout, version 1")
+        words.client.wait_commit("shout@master")
+        assert words.client.get_file("shout_source@master:/main.sh").startswith(b"cat")
+        dev.key("r")
+        assert len([line for line in dev.until("after the save") if "ok " in line]) == 3
+    finally:
+        dev.close()
+
+
+IN_IMAGE = """\
+pipeline: {{name: odd}}
+input: {{pfs: {{repo: words, glob: "/*"}}}}
+transform: {{image: "{image}", cmd: [sh, main.sh]}}
+"""
+
+
+def test_a_container_goes_on_with_the_saved_source(
+    words: RealBox, here: Path, odd_image: str
+) -> None:
+    """The source is shown over the image's WORKDIR, as the image's user, in one container."""
+    (here / "odd.yaml").write_text(IN_IMAGE.format(image=odd_image))
+    main = here / "src" / "main.sh"
+    main.write_text("echo $(pwd) $(id -un) $GREETING; touch x")
+    label = f"label=org.pachybox.home={words.home}"
+    dev = Dev(words, here, "odd.yaml", "--src", "src")
+
+    def containers() -> str:
+        return images.run("ps", "--all", "--quiet", "--filter", label).stdout
+
+    try:
+        shown = dev.until("3 failed")
+        assert "odd: 3 of 10 datums, source at /srv\n" in shown
+        assert "  /w0 | /srv app hello\n" in shown
+        one = containers()
+        assert len(one.split()) == 1
+        main.write_text("echo saved; cp $words /pfs/out/")
+        assert "  /w3 | saved\n" in dev.until("after the save")
+        main.write_text("echo asleep; sleep 600")
+        dev.until("asleep")
+        assert containers() == one
+        dev.end(signal.SIGKILL)
+        eventually(lambda: not containers(), "the container is gone")
+        eventually(lambda: nothing_left(words), "the session is gone")
+    finally:
+        dev.close()
 
 
 def sleeps(seconds: str) -> bool:

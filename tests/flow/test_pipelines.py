@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, PachyboxError, Refused
 from tests.boxes import RealBox, eventually
 
 
@@ -269,8 +269,8 @@ def test_refusals_name_the_thing(shared_box: RealBox) -> None:
         c.create_pipelines(spec("dup", "src", "true"))
     with pytest.raises(NotFound, match='pipeline "ghost" not found'):
         c.inspect_pipeline("ghost")
-    with pytest.raises(Refused, match="image"):
-        c.create_pipelines(spec("img", "src", "true", transform={"image": "busybox"}))
+    with pytest.raises(PachyboxError, match="Not A Name"):
+        c.create_pipelines(spec("img", "src", "true", transform={"image": "Not A Name"}))
     c.create_pipelines(spec("down", "dup", "true"))
     with pytest.raises(Refused, match="down"):
         c.delete_pipeline("dup")

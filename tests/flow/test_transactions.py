@@ -205,7 +205,7 @@ def test_pachyderms_own_batch_takes_pipelines(shared_box: RealBox) -> None:
         "transform": {"cmd": ["true"]},
     }
     image = json.loads(spec("b-image", "b-in"))
-    image["transform"]["image"] = "ubuntu"
+    image["transform"]["image"] = "Not A Name"
     c.call(
         "transaction_v2.API",
         "BatchTransaction",
@@ -215,7 +215,7 @@ def test_pachyderms_own_batch_takes_pipelines(shared_box: RealBox) -> None:
         ],
     )
     assert {c.inspect_pipeline(n).version for n in ("b-text", "b-fields")} == {1}
-    with pytest.raises(PachyboxError, match="ubuntu"):
+    with pytest.raises(PachyboxError, match="Not A Name"):
         c.call(
             "transaction_v2.API",
             "BatchTransaction",

@@ -225,3 +225,13 @@ def test_what_err_cmd_recovers_is_left_out_and_tried_again(box: RealBox) -> None
     (job,) = run(box, "doubled")
     assert counts(job) == (1, 2)
     assert texts(box, "doubled@master") == {"/r1": "8", "/r2": "12", "/r3": "10"}
+
+
+def test_source_is_built_and_run(box: RealBox) -> None:
+    box.client.create_repo("texts")
+    put(box, "texts@master", {"/a": "one fish two fish\n"})
+    for name in ("python", "shell"):
+        box.cli("create", "pipeline", "-f", str(EXAMPLES / "source" / f"{name}.yaml"))
+    run(box, "titles", "shifted")
+    assert texts(box, "titles@master") == {"/a": "One Fish Two Fish"}
+    assert texts(box, "shifted@master") == {"/a": "bar svfu gjb svfu"}

@@ -142,7 +142,7 @@ def _put(
     box: Box,
     call: Call,
     request: Any,
-    texts: Sequence[Text],
+    found: Sequence[Text],
     *,
     project: str = DEFAULT_PROJECT,
     runner: str = "",
@@ -152,8 +152,8 @@ def _put(
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
     if not call.transaction or request.dry_run:
         return box.pps.create(
-            *texts[0],
-            more=texts[1:],
+            *found[0],
+            more=found[1:],
             project=project,
             update=request.update,
             reprocess=request.reprocess,
@@ -162,7 +162,7 @@ def _put(
             alone=alone,
             heads=heads,
         )
-    specs = box.pps.specs(texts, project=project)
+    specs = box.pps.specs(found, project=project)
     for spec in specs:
         no_dry_run(spec)
     specs = [box.pps.placement.place(spec, runner) for spec in specs]
@@ -176,7 +176,7 @@ def _put(
     return made, [warning for spec in specs for warning in spec.warnings]
 
 
-def _texts(request: Any) -> list[Text]:
+def texts(request: Any) -> list[Text]:
     """The texts of a request of ours."""
     return [Text(one.text, one.source or "the request") for one in (request, *request.more)]
 
@@ -187,7 +187,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
         box,
         call,
         request,
-        _texts(request),
+        texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )
@@ -209,7 +209,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/ValidatePipelines")
 def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
     right, problems, warnings = box.pps.validate(
-        _texts(request),
+        texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
     )

@@ -10,6 +10,8 @@ import json
 import logging
 import math
 import os
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from pachybox.worker.sandbox import BATCH_DIR, KEPT_CAPABILITIES
 log = logging.getLogger(__name__)
 
 _CALL_S = 60.0
+_NOTICED_S = 2.0
 _PERIOD_US = 100_000
 _OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
 _OOM_SCORE = -999
@@ -30,6 +33,10 @@ _NAMES = {
     0: "CHOWN", 1: "DAC_OVERRIDE", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID",
     10: "NET_BIND_SERVICE", 13: "NET_RAW", 18: "SYS_CHROOT", 29: "AUDIT_WRITE",
 }  # fmt: skip
+
+
+_GONE = re.compile(r"no such container|does not exist in database")
+_UNKNOWN = re.compile(r"unable to find (user|group) (.+?): no matching entries")
 
 
 class ContainerGone(NotReady):
@@ -90,15 +97,22 @@ class Api:
         found: dict[str, Any] = self._ask("get", f"/containers/{id_}/json")
         return found
 
-    def how_it_ended(self, id_: str) -> str:
+    def how_it_ended(self, one: Started) -> str:
         """Why a container does not run any more, for people; "" while it runs. Never raises."""
-        try:
-            state = self.inspect(id_)["State"]
-        except ContainerGone:
-            return "its container was removed"
-        except PachyboxError as e:
-            return f"podman does not say why: {e.message}"
-        return "" if state.get("Running") else f"its container {_ended(state)}"
+        until = time.monotonic() + _NOTICED_S
+        while not Path(f"/proc/{one.pid}").exists():
+            try:
+                state = self.inspect(one.id)["State"]
+            except ContainerGone:
+                return "its container was removed"
+            except PachyboxError as e:
+                return f"its container ended; podman does not say why: {e.message}"
+            if not state.get("Running"):
+                return f"its container {_ended(state)}"
+            if time.monotonic() > until:
+                return "its container ended"
+            time.sleep(0.02)  # podman has not noticed yet
+        return ""
 
     def with_label(self, label: str) -> list[tuple[str, dict[str, str]]]:
         """The ids and labels of all containers with this label (``name=value``), running or not."""
@@ -127,10 +141,14 @@ class Api:
             answer = call(path, params=params, timeout=_CALL_S, **body)
         except Exception as e:  # of requests and urllib3: podman died, or hangs
             raise NotReady(f"podman does not answer: {e}", "run: podman info") from e
-        if answer.status_code == 404:
-            raise ContainerGone(_words(answer))
-        if answer.status_code >= 400:
-            raise Refused(_words(answer), "`pachybox doctor` says whether containers start here")
+        said = _words(answer) if answer.status_code >= 400 else ""
+        if answer.status_code == 404 or _GONE.search(said):
+            raise ContainerGone(said)
+        if said:
+            if unknown := _UNKNOWN.search(said):
+                kind, name = unknown.groups()
+                raise Refused(f"{kind} {name!r} does not exist in the image", "give uid:gid")
+            raise Refused(said, "`pachybox doctor` says whether containers start here")
         return answer.json() if answer.content else None
 
 

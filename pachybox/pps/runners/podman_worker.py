@@ -48,7 +48,7 @@ class PodmanWorker(ProcessWorker):
                 return
             super().close()
             if self._process.returncode:
-                self._why = self._api.how_it_ended(self.container.id)
+                self._why = self._api.how_it_ended(self.container)
             self._api.remove(self.container.id)
             self._removed = True
 

@@ -40,6 +40,13 @@ _LIMITS = (
     Field("resource_limits.cpu", Kind.NUMBER, "1 2", _BUILT, "cores, in fractions"),
     Field("resource_limits.memory", _QUANTITY, "1 2", _BUILT, "bytes, with a suffix"),
     Field(
+        "resource_limits.pids", _INT, "pachybox", _BUILT, "processes and threads at once", "4096"
+    ),
+    Field(
+        "resource_limits.shm", _QUANTITY, "pachybox", _BUILT,
+        "bytes of /dev/shm in a container; processes have the machine's", "64M",
+    ),
+    Field(
         "resource_limits.disk", _QUANTITY, "1 2", _STORED, "bytes, with a suffix: not enforced",
         warning="is not enforced: a datum may use all the room there is; it is kept",
     ),
@@ -265,7 +272,7 @@ _TRANSFORM = (
     Field("transform.secrets[].key", _STR, "1 2", _BUILT, "key in the secret, for env_var"),
     Field("transform.secrets[].mount_path", _STR, "1 2", _BUILT, "directory for its keys"),
     Field("transform.secrets[].env_var", _STR, "1 2", _BUILT, "variable for its key"),
-    Field("transform.image_pull_secrets", _STRS, "1 2", _STORED, "registry credentials"),
+    Field("transform.image_pull_secrets", _STRS, "1 2", _BUILT, "secrets with registry logins"),
     Field(
         "transform.dockerfile", _STR, "1 2", _BUILT,
         "what `--build` builds the image from, see docs/images.md",

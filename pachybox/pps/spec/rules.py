@@ -144,6 +144,10 @@ def _limits(shape: Shape, values: Values, pipeline: Pipeline) -> None:
         shape.problem("resource_limits.cpu", "may not be negative", "give cores, like 0.5")
     if limits.get("memory") and parse_quantity(limits["memory"]) < 0:
         shape.problem("resource_limits.memory", "may not be negative", 'write it like "64M"')
+    if parse_quantity(limits.get("shm") or "0") < 0:
+        shape.problem("resource_limits.shm", "may not be negative", 'write it like "64M"')
+    if limits.get("pids", 0) < 0:
+        shape.problem("resource_limits.pids", "may not be negative", "say how many")
     if (limits.get("gpu") or {}).get("number", 0) < 0:
         shape.problem("resource_limits.gpu.number", "may not be negative", "say how many")
 

@@ -166,6 +166,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "delete_all": (),
     "create_secret": ("{}",),
     "inspect_secret": ("s",),
+    "list_image": (),
     "list_secret": (),
     "edit_metadata": ("commit", "r@b"),
     "clear_commit": ("r@b",),
@@ -195,7 +196,7 @@ OURS = {
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
     "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
-    "create_pipeline", "build_pipeline", "create_python_pipeline",
+    "create_pipeline", "diff_pipelines", "build_pipeline", "create_python_pipeline",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

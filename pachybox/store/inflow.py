@@ -29,7 +29,7 @@ PIECE = 2 * CHUNK  # smaller ones cost a third more of the processor: threads wa
 RING = 6  # pieces of one inflow
 _LEAST = 2  # of them, when there are many inflows
 _ALL = 32  # pieces of all inflows, but for their first ones
-_SPARE = 4  # kept when nobody needs them: new memory costs more than the hash of what it holds
+_SPARE = 8  # kept when nobody needs them: new memory costs more than the hash of what it holds
 
 Update = Callable[[memoryview], object]
 

@@ -23,13 +23,14 @@ def pipeline(
     workers: int = 1,
     cmd: str = "",
     skip: bool = True,
+    image: str = "",
 ) -> None:
-    """Make a pipeline of ``cmd`` (default ``true``) over ``repo``. Without ``skip`` every job runs
-    every datum, done before or not."""
+    """Make a pipeline of ``cmd`` (default ``true``) over ``repo``, in containers of ``image`` when
+    there is one. Without ``skip`` every job runs every datum, done before or not."""
     spec = {
         "pipeline": {"name": name},
         "input": {"pfs": {"name": "in", "repo": repo, "glob": glob}},
-        "transform": {"cmd": [cmd or true()]},
+        "transform": {"cmd": [cmd or true()], **({"image": image} if image else {})},
         "parallelism_spec": {"constant": workers},
         "reprocess_spec": "until_success" if skip else "every_job",
     }

@@ -123,7 +123,8 @@ class Box:
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.secrets = Secrets(self.meta, config.key_file)
-        self.containers = _containers(config, self.runner, self.id)
+        self.engine = Engine(home / "run")  # looks for podman when it is first asked for
+        self.containers = _containers(config, self.runner, self.engine, self.id)
         self.pps = Pps(
             self.pfs,
             self.runner,
@@ -178,6 +179,7 @@ class Box:
         self.pps.scheduler.stop()
         if self.containers is not None:
             self.containers.runner.close()
+        self.engine.close()
         self.egresser.stop()
         if self._janitor.is_alive():
             self._janitor.join()
@@ -389,14 +391,14 @@ def _runner(config: Config) -> Runner:
     return ProcessRunner(hide=(config.home,))
 
 
-def _containers(config: Config, runner: Runner, box: Callable[[], str]) -> Containers | None:
-    """What runs pipelines with an image, beside the process runner. It looks for podman when the
-    first of them is made."""
+def _containers(
+    config: Config, runner: Runner, engine: Engine, box: Callable[[], str]
+) -> Containers | None:
+    """What runs pipelines with an image, beside the process runner."""
     from pachybox.pps.runners.process import ProcessRunner
 
     if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
         return None
-    engine = Engine(config.home / "run")
     return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
 
 

@@ -121,23 +121,33 @@ def ulimits() -> list[str]:
     return [f"--ulimit={name}={min(most, pids)}" for name, most in hard.items() if most > 0]
 
 
-@functools.cache
 def podman() -> str:
     """Why no container can be run here, in one line, or "": tried once a process, for real."""
+    return _found()[0]
+
+
+def runtime() -> list[str]:
+    """The options of podman by which it starts containers here; none where its own choice does."""
+    return _found()[1]
+
+
+@functools.cache
+def _found() -> tuple[str, list[str]]:
     for program in ("podman", "conmon", "busybox"):
         if not (shutil.which(program) or Path(f"/usr/libexec/podman/{program}").exists()):
-            return f"containers need {program}, which is not installed"
+            return f"containers need {program}, which is not installed", []
+    said = ""
     try:
         tag = _made(_busybox())
-        said = ""
-        for runtime in _runtimes():
-            done = run(*runtime, "run", "--rm", "--network=none", *ulimits(), tag, "true")
+        for options in _runtimes():
+            done = run(*options, "run", "--rm", "--network=none", *ulimits(), tag, "true")
             if done.returncode == 0:
-                return ""
+                return "", options
             said = said or done.stderr.strip()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         said = str(error)
-    return f"podman runs no container here: {said.splitlines()[-1][:300] if said else 'silence'}"
+    last = said.splitlines()[-1][:300] if said else "it says nothing"
+    return f"podman runs no container here: {last}", []
 
 
 def _runtimes() -> Iterator[list[str]]:
@@ -159,6 +169,28 @@ def image(name: str) -> str:
     container can be run."""
     needed()
     return _made(RECIPES[name]())
+
+
+def own(tag: str) -> str:
+    """A busybox like no other, as ``tag``, for who wants to delete it: its id."""
+    recipe = _busybox("own", f"LABEL own={tag}-{os.urandom(8).hex()}")
+    with _folder_of_mine():
+        _import(recipe, tag)
+    return run("image", "inspect", "--format={{.Id}}", tag).stdout.strip()
+
+
+@contextmanager
+def container(image: str) -> Iterator[str]:
+    """A container that waits, of no box: its id."""
+    options = ["--rm", "--detach", "--network=none", *ulimits()]
+    done = run(*runtime(), "run", *options, image, "sleep", "1000")
+    if done.returncode:
+        raise RuntimeError(f"podman run: {done.stderr}")
+    name = done.stdout.strip()
+    try:
+        yield name
+    finally:
+        run("rm", "--force", "--time=0", name)
 
 
 # ---- fixtures
@@ -314,21 +346,24 @@ def _made(recipe: Recipe) -> str:
     """The recipe's tag, after making the image if need be; RuntimeError with podman's words."""
     tag = recipe.tag
     with _folder_of_mine():
-        if run("image", "exists", tag).returncode == 0:
-            return tag
-        command = ["podman", "import", "--quiet"]
-        for change in (*recipe.changes, f"LABEL pachybox-test={recipe.name}"):
-            command += ["--change", change]
-        with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as said:
-            with tarfile.open(fileobj=packed, mode="w") as tar:
-                for entry in recipe.entries:
-                    entry.add_to(tar)
-            packed.seek(0)
-            done = subprocess.run([*command, "-", tag], stdin=packed, stdout=said, stderr=said)
-            said.seek(0)
-            if done.returncode:
-                raise RuntimeError(f"podman import: {said.read().decode().strip()}")
+        if run("image", "exists", tag).returncode:
+            _import(recipe, tag)
     return tag
+
+
+def _import(recipe: Recipe, tag: str) -> None:
+    command = ["podman", "import", "--quiet"]
+    for change in (*recipe.changes, f"LABEL pachybox-test={recipe.name}"):
+        command += ["--change", change]
+    with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as said:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for entry in recipe.entries:
+                entry.add_to(tar)
+        packed.seek(0)
+        done = subprocess.run([*command, "-", tag], stdin=packed, stdout=said, stderr=said)
+        said.seek(0)
+        if done.returncode:
+            raise RuntimeError(f"podman import: {said.read().decode().strip()}")
 
 
 def static(source: Path) -> Path:

@@ -15,10 +15,12 @@ from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, 
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
+from pachybox.client.values import Json
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
 
 _START_S = 60.0
 _STOP_S = 60.0
+_FINDING = ("check", "level", "detail", "remedy")
 _LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
 
 
@@ -67,7 +69,7 @@ def _detach(app: App, args: Args) -> None:
         )
     box = Box(Address(path=socket), timeout_s=5.0)
     try:
-        _await_ready(box, child, errors)
+        await_ready(box, child, errors)
         status = box.status()
     finally:
         box.close()
@@ -75,7 +77,7 @@ def _detach(app: App, args: Args) -> None:
     app.output.line(f"pachybox is up: {doors} and {status.socket or socket}")
 
 
-def _await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
+def await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
     """Return once the box serves; raise Refused with its last words when it ends before."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
@@ -158,27 +160,40 @@ def _status(app: App, args: Args) -> None:
     )
 
 
-def _doctor(app: App, args: Args) -> int:
+def _findings() -> list[Json]:
+    """What the box of this machine says, which knows its pipelines too; without one what can be
+    seen from here."""
     from pachybox.config import load
     from pachybox.doctor import findings
 
+    config = load()
+    if config.socket.exists():
+        box = Box(str(config.socket))
+        try:
+            return [{key: f.get(key, "") for key in _FINDING} for f in box.doctor()]
+        except PachyboxError:  # it does not run, or is too busy to say
+            pass
+        finally:
+            box.close()
+    return [
+        dict(zip(_FINDING, (f.check, f.level, f.detail, f.remedy), strict=True))
+        for f in findings(config)
+    ]
+
+
+def _doctor(app: App, args: Args) -> int:
     out = app.output
     worst = 0
-    for found in findings(load()):
-        worst |= found.level == "fail"
-        record = {
-            "check": found.check,
-            "level": found.level,
-            "detail": found.detail,
-            "remedy": found.remedy,
-        }
+    for found in _findings():
+        level = found["level"]
+        worst |= level == "fail"
         if out.form:
-            out.raw(record)
+            out.raw(found)
             continue
-        level = Painted.of(found.level, _LEVELS.get(found.level, ""))
-        out.line(f"{out.paint(level, found.level.ljust(5))} {found.check}: {found.detail}")
-        if found.remedy and found.level != "ok":
-            out.line(f"      {found.remedy}")
+        painted = out.paint(Painted.of(level, _LEVELS.get(level, "")), level.ljust(5))
+        out.line(f"{painted} {found['check']}: {found['detail']}")
+        if found["remedy"] and level != "ok":
+            out.line(f"      {found['remedy']}")
     return int(worst)
 
 
@@ -313,7 +328,10 @@ COMMANDS = {
     "down": Command(_stopping, _down, ("down",), "Returns once the data directory is free."),
     "status": Command(records, _status, ("status", "status --raw")),
     "doctor": Command(
-        _machine, _doctor, ("doctor",), "Works without a box. Exit status 1 when a check failed."
+        _machine,
+        _doctor,
+        ("doctor",),
+        "Works without a box; one that runs says more. Exit status 1 when a check failed.",
     ),
     "version": Command(_versions, _version, ("version", "version --client-only")),
     "inspect cluster": Command(_machine, _cluster, ("inspect cluster --raw",)),

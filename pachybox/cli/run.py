@@ -144,7 +144,6 @@ COMMANDS = {
         ("run pipeline edges", "run pipeline edges images@master^"),
         "Prints the job. Datums done before are skipped.",
     ),
-    "rerun pipeline": Command(_again, _rerun, ("rerun pipeline edges --reprocess",)),
     "run datum": Command(
         _trying,
         _datum,
@@ -160,6 +159,7 @@ COMMANDS = {
         "/source, and starts there unless the spec has a working_dir. Exit status 1 when a datum\n"
         "fails, or there is none.",
     ),
+    "rerun pipeline": Command(_again, _rerun, ("rerun pipeline edges --reprocess",)),
     "run cron": Command(
         _named, _cron, ("run cron nightly",), "Ticks every cron input of the pipeline once."
     ),

@@ -114,6 +114,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "draw pipeline": "draw the graph of pipelines",
             },
         ),
+        ("ci", {"ci": "check, build and run specs in a throw-away box"}),
         ("diff_pipeline", {"diff pipeline": "show what an update would change and run"}),
         (
             "edit",

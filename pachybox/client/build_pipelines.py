@@ -53,27 +53,30 @@ class Builds(Repos, Commits, Writing, Pipelines):
 
         from pachybox.client.build_plan import Plan
 
+        check(self, spec, update=update, runner=runner)
         plan = Plan.of(spec, Path(folder), runner=runner)
-        return make(self, plan, spec, update=update, reprocess=reprocess, runner=runner)
+        return make(self, plan, update=update, reprocess=reprocess, runner=runner)
+
+
+def check(box: Builds, spec: Json, *, update: bool = False, runner: str = "") -> None:
+    """Have the box look at a spec, before anything is made of it. Raises what it has against it."""
+    box.create_pipelines(spec, update=update, dry_run=True, runner=runner)
 
 
 def make(
     box: Builds,
     plan: Plan,
-    spec: Json,
     *,
     update: bool = False,
     reprocess: bool = False,
     runner: str = "",
     quiet: bool = False,
 ) -> CreatedPipeline:
-    """Carry out a plan and make its pipeline; ``spec`` is what the box is shown first.
+    """Carry out a plan and make its pipeline.
 
     Where only the source changed, its commit is all there is to do. With ``quiet`` an update that
     changes nothing at all makes no new version.
     """
-    if spec.get("input"):
-        box.create_pipelines(spec, update=update, dry_run=True, runner=runner)
     moved = prepare(box, plan, update=update, reprocess=reprocess, runner=runner)
     same = update and (moved or quiet) and not (reprocess or runner)
     if same and (there := unchanged(box, plan)):
@@ -149,7 +152,7 @@ def _absent(box: Builds, pipeline: str) -> None:
 def _is_built_so(box: Builds, plan: Plan) -> bool:
     """Whether the pipeline that builds is there as it would be made."""
     try:
-        found = box.inspect_pipeline(plan.builder).description
+        found = json.loads(box.extract_pipeline(plan.builder))
     except NotFound:
         return False
-    return found == str(plan.build["description"])
+    return bool(found.get("metadata") == plan.build["metadata"])

@@ -16,6 +16,9 @@ from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument
 
 RUN = ("sh", "/pfs/build/run.sh")
+MARK = "pachybox/build"
+"""The annotation by which a pipeline that builds is known to be as it would be made."""
+
 SOURCE, BUILD = "source", "build"
 _KEPT = ("image", "env", "secrets", "image_pull_secrets", "user", "debug")
 _SPECIAL = frozenset("*?[]{}()!@+^\\|,")
@@ -64,6 +67,10 @@ class Plan:
         in ``build.path``, and may be all that the pipeline reads; ``runner`` is the one asked
         for."""
         document = copy.deepcopy(document)
+        if not asks(document):
+            raise InvalidArgument(
+                "transform.build: missing", 'name the source, like {"language": "python"}'
+            )
         pipeline, transform = document.get("pipeline") or {}, document["transform"]
         name, project = pipeline.get("name") or "", (pipeline.get("project") or {}).get("name")
         if not name:
@@ -93,7 +100,8 @@ class Plan:
             ]
         }
         where = f"{project}/{name}" if project else name
-        made["description"] = f"Builds the source of {where} ({_digest(made, runner)})"
+        made["description"] = f"Builds the source of {where}"
+        made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
 
 

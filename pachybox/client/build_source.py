@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pachybox.client.upload import Put, walk
+from pachybox.client.upload import Put, check_regular
 from pachybox.errors import CHECK_FILE, InvalidArgument
 from pachybox.model.ignore import NAME, Ignore
 
 OWN = ".pachybox"
 """The directory beside the source that holds the builder's scripts."""
 
-_NEVER = frozenset({OWN, ".git", ".venv", "__pycache__"})
+NEVER = frozenset(
+    {OWN, ".git", ".hg", ".svn", ".venv", "__pycache__"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
 """Directories that are no source: what is in them differs from one call to the next."""
 
 
@@ -38,10 +42,10 @@ class SourceCode:
         except (OSError, UnicodeDecodeError) as e:
             raise InvalidArgument(f"cannot read {lines}: {e}", CHECK_FILE) from e
         found: dict[str, Path | bytes] = {
-            path: Path(place)
-            for path, place in walk(str(folder))
-            if _NEVER.isdisjoint(path.split("/")[:-1]) and path not in ignore
+            path: place for path, place in _walk(folder, "") if path not in ignore
         }
+        for place in found.values():
+            check_regular(str(place))  # what is left out may be anything
         if not found:
             raise InvalidArgument(f"{folder} holds no source", "put a file into it")
         return cls(found)
@@ -79,3 +83,17 @@ class SourceCode:
 
     def _sorted(self) -> Iterator[tuple[str, Path | bytes]]:
         return iter(sorted(self.files.items()))
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    """Everything below a directory that is none itself, by its path from the top."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as e:
+        raise InvalidArgument(f"cannot read {folder}: {e.strerror}", CHECK_FILE) from e
+    for entry in found:
+        if not entry.is_dir(follow_symlinks=False):
+            yield prefix + entry.name, Path(entry.path)
+        elif entry.name not in NEVER:
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")

@@ -159,6 +159,8 @@ def _global_names(text: str, own: str) -> set[str]:
     todo = [symtable.symtable(_FUTURE + text, "<source>", "exec")]
     while todo:
         table = todo.pop()
+        if table.get_type() == "annotation":  # of Python 3.14
+            continue
         todo += table.get_children()
         top = table.get_type() == "module"
         for symbol in table.get_symbols():

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from pachybox.client.build_pipelines import make
+from pachybox.client.build_pipelines import check, make
 from pachybox.client.build_plan import Plan, names
 from pachybox.client.build_source import SourceCode
 from pachybox.client.function_source import text_of
@@ -102,13 +102,13 @@ class FunctionPipeline(Generic[P, R]):
     ) -> CreatedPipeline:
         """Make the pipeline, or change it to what the function is now; nothing happens when it
         is that already. ``box`` defaults to ``Client()``."""
-        source, spec = self.source(), self.spec()
-        plan = Plan.of(spec, None, source=source, runner=runner)
-        how: dict[str, Any] = {"reprocess": reprocess, "runner": runner}
-        if box is not None:
-            return make(box, plan, spec, update=True, quiet=True, **how)
-        with _client() as own:
-            return make(own, plan, spec, update=True, quiet=True, **how)
+        if box is None:
+            with _client() as own:
+                return self.deploy(own, reprocess=reprocess, runner=runner)
+        spec = self.spec()
+        plan = Plan.of(spec, None, source=self.source(), runner=runner)
+        check(box, spec, update=True, runner=runner)
+        return make(box, plan, update=True, reprocess=reprocess, runner=runner, quiet=True)
 
 
 def pipeline(

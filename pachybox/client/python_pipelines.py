@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pachybox.client.build_pipelines import Builds, make
+from pachybox.client.build_pipelines import Builds, check, make
+from pachybox.client.names import pipeline_message
 from pachybox.client.pipeline_values import CreatedPipeline
 from pachybox.client.values import Json, PutResult
 from pachybox.errors import CHECK_FILE, InvalidArgument
@@ -49,10 +50,8 @@ class PythonPipelines(Builds):
 
         folder = Path(os.fspath(path))
         name = pipeline_name or folder.absolute().name.removesuffix(".py")
-        how = {
-            "reprocess": bool(pipeline_kwargs.pop("reprocess", False)),
-            "runner": str(pipeline_kwargs.pop("runner", None) or ""),
-        }
+        reprocess = bool(pipeline_kwargs.pop("reprocess", False))
+        runner = str(pipeline_kwargs.pop("runner", None) or "")
         given = {
             "image": image,
             "image_pull_secrets": list(image_pull_secrets or ()),
@@ -61,20 +60,22 @@ class PythonPipelines(Builds):
             "secrets": [plain(secret) for secret in secrets or ()],
         }
         transform = {key: value for key, value in given.items() if value}
-        spec = {
-            "pipeline": {"name": name},
+        if "transform" in pipeline_kwargs:
+            raise InvalidArgument(
+                "create_python_pipeline makes the transform itself",
+                "give image, env, secrets ..., or use build_pipeline",
+            )
+        spec: Json = {
+            "pipeline": pipeline_message(name, self.project),
             "transform": {**transform, "build": {"language": "python"}},
             **{key: plain(value) for key, value in pipeline_kwargs.items() if value is not None},
         }
         if input is not None:
             spec["input"] = plain(input)
-        if self.project != "default":
-            spec["pipeline"]["project"] = {"name": self.project}
-        plan = Plan.of(spec, None, source=_source(folder), runner=str(how["runner"]))
-        return make(
-            self, plan, spec, update=update,
-            reprocess=bool(how["reprocess"]), runner=str(how["runner"]),
-        )  # fmt: skip
+        plan = Plan.of(spec, None, source=_source(folder), runner=runner)
+        if input is not None:
+            check(self, spec, update=update, runner=runner)
+        return make(self, plan, update=update, reprocess=reprocess, runner=runner)
 
 
 def _source(path: Path) -> SourceCode:

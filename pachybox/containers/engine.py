@@ -14,6 +14,8 @@ import json
 import os
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from podman import PodmanClient
 
 _START_S = 20.0
+_STOP_S = 0.5
+_LISTEN_S = 5.0
 _CALL_S = 600.0
 _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
@@ -91,8 +95,9 @@ class Engine:
         Raises EngineMissing (no podman, too old an one) or EngineGone (it does not answer).
         """
         with self._lock:
-            if self._client is not None and self._answers(self._client):
-                return self._client
+            client, place = self._client, self._socket
+            if client is not None and place and _listens(place) and _answers(client):
+                return client
             self._forget()
             client = self._connected()
             _require_version(client)
@@ -127,12 +132,14 @@ class Engine:
         self._client = self._facts = None
 
     def _connected(self) -> PodmanClient:
-        for socket in self._sockets():
-            client = _open(socket)
-            if self._answers(client):
-                if socket != self._own:
-                    self._why = f"the service at {socket} uses it"
-                self._socket = socket
+        for place in self._sockets():
+            if not _listens(place):
+                continue
+            client = _open(place)
+            if _answers(client):
+                if place != self._own:
+                    self._why = f"the service at {place} uses it"
+                self._socket = place
                 return client
             client.close()
         if self._url:
@@ -166,13 +173,6 @@ class Engine:
         if base and system.is_socket():
             yield system
 
-    @staticmethod
-    def _answers(client: PodmanClient) -> bool:
-        try:
-            return bool(client.ping())
-        except Exception:  # whatever requests, urllib3 and podman-py raise: no answer
-            return False
-
     # ---- a service of our own
 
     def _started(self, program: str) -> PodmanClient:
@@ -181,7 +181,7 @@ class Engine:
         if self._runtime:
             return self._serve(program, self._runtime)
         client = self._serve(program, "")
-        default = str(_host(client).get("ociRuntime", {}).get("name") or "")
+        default = _runtime(client)
         self._runtime, self._why = default, "podman's default"
         why = _trial(client, self._run)
         if not why:
@@ -193,7 +193,7 @@ class Engine:
             client = self._serve(program, other)
             if not _trial(client, self._run):
                 self._runtime = other
-                self._why = f"podman's default {default} starts no container here: {why}"
+                self._why = f"podman's default, {default or 'unknown'}, starts none here: {why}"
                 return client
         client.close()
         return self._serve(program, default)
@@ -221,7 +221,7 @@ class Engine:
         self._socket = self._own
         client = _open(self._own)
         deadline = time.monotonic() + _START_S
-        while not (self._own.is_socket() and self._answers(client)):
+        while not (_listens(self._own) and _answers(client)):
             words = said.read_text(errors="replace").strip()
             if time.monotonic() > deadline or (words and "rror" in words):
                 client.close()
@@ -238,9 +238,9 @@ class Engine:
         assert service.stdin is not None
         service.stdin.close()
         try:
-            service.wait(5.0)
-        except subprocess.TimeoutExpired:
-            service.kill()
+            service.wait(_STOP_S)
+        except subprocess.TimeoutExpired:  # it waits for calls that nobody waits for
+            os.killpg(service.pid, signal.SIGKILL)
             service.wait()
         self._own.unlink(missing_ok=True)
 
@@ -256,7 +256,7 @@ class Engine:
             rootless=bool(host["security"]["rootless"]),
             cgroups=str(host["cgroupVersion"]),
             controllers=tuple(host.get("cgroupControllers") or ()),
-            runtime=str(host["ociRuntime"]["name"]),
+            runtime=str((host.get("ociRuntime") or {}).get("name") or self._runtime),
             why=self._why,
             storage=Path(store["graphRoot"]),
             ulimits=ulimits(),
@@ -286,15 +286,34 @@ def words(error: Exception) -> str:
     return " ".join(str(said).split())
 
 
-def _open(socket: Path) -> PodmanClient:
+def _open(place: Path) -> PodmanClient:
     from podman import PodmanClient
 
-    return PodmanClient(base_url=f"http+unix://{socket}", timeout=_CALL_S)
+    return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S)
 
 
-def _host(client: PodmanClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.info()["host"]
-    return found
+def _listens(place: Path) -> bool:
+    """Whether anybody takes connections there. Asked first, since podman-py leaves a socket open
+    where nobody does."""
+    try:
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(_LISTEN_S)
+            trial.connect(str(place))
+    except OSError:
+        return False
+    return True
+
+
+def _answers(client: PodmanClient) -> bool:
+    try:
+        return bool(client.ping())
+    except Exception:  # whatever requests, urllib3 and podman-py raise: no answer
+        return False
+
+
+def _runtime(client: PodmanClient) -> str:
+    """The name of the runtime that a service uses; "" when that is broken."""
+    return str((client.info()["host"].get("ociRuntime") or {}).get("name") or "")
 
 
 def _require_version(client: PodmanClient) -> None:

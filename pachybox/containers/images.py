@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ Said = Callable[[str], None]
 """Is told, line by line, how a pull or a push goes on."""
 
 _ASK_S = 60.0  # until podman must have answered a question about what it has
+# Until asked again of an image that podman knows not what to say of: one that is being deleted.
+_AGAIN_S = (0.1, 0.3, 0.6)
 _QUIET_S = 600.0  # so long a pull or push may show no progress
 _SHORT_ID = re.compile(r"[0-9a-f]{12,63}")
 
@@ -100,13 +103,17 @@ class Images:
         raise unpinned(reference, pin, moved=moved)
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
-        answer = self._ask("GET", f"/images/{quote(reference, safe='')}/json", timeout=_ASK_S)
-        if answer.status_code == 404:
-            return None
-        if answer.status_code >= 400:
-            raise _gone(f"image {reference}: {_said(answer)}")
-        found: dict[str, Any] = answer.json()
-        return found
+        path = f"/images/{quote(reference, safe='')}/json"
+        for pause in (*_AGAIN_S, None):
+            answer = self._ask("GET", path, timeout=_ASK_S)
+            if answer.status_code == 404:
+                return None
+            if answer.status_code < 400:
+                found: dict[str, Any] = answer.json()
+                return found
+            if pause is not None:
+                time.sleep(pause)
+        raise _gone(f"image {reference}: {_said(answer)}")
 
     # ---- pull
 

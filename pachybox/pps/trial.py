@@ -29,6 +29,7 @@ from pachybox.pps.trial_source import Source
 from pachybox.pps.trial_stage import Kept
 from pachybox.pps.trial_values import ERROR, Ask, Ended, Event
 from pachybox.pps.workshop import Workshop
+from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.trial")
 
@@ -84,18 +85,22 @@ class Trial:
                 "run its program by hand",
             )
         with self._asking:
+            self._require_open()
             if ask.build is None:  # else what it reads is there once it is made
                 self._require(ask.spec)
             self._source.add(fileset, programs)
             with self._changed:
-                if self._closed:
-                    raise NotFound(f"trial {self.id} is over", "open another")
+                self._require_open()
                 self._number += 1
                 self._next = ask
                 if self._current is not None:
                     self._current.cancel()
                 self._changed.notify_all()
                 return self._number
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NotFound(f"trial {self.id} is over", "open another")
 
     def _require(self, spec: Spec) -> None:
         text = json.dumps(spec.canonical, sort_keys=True)
@@ -107,21 +112,14 @@ class Trial:
         """What happens, until the session is over; None says "nothing more for now"."""
         while True:
             with self._changed:
-                if not self._events and not self._closed:
-                    empty = True
-                else:
-                    empty = False
-                    if self._closed:
-                        return
-                    event = self._events.popleft()
-                    if len(self._events) == _AHEAD - 1:
-                        self._changed.notify_all()
-            if empty:
-                yield None
+                if self._closed:
+                    return
+                event = self._events.popleft() if self._events else None
+                self._changed.notify_all()  # there is room again
+            yield event
+            if event is None:
                 with self._changed:
                     self._changed.wait_for(lambda: self._events or self._closed)
-            else:
-                yield event
 
     def save(self, create: Callable[[Kept], str]) -> str:
         """What ``create`` makes of the last run's outputs, put together as a job would.
@@ -234,7 +232,9 @@ class Trials:
                     f"{MOST} trials are open, and there may be no more", "end one of them"
                 )
             folder = self._shop.work / f"trial-{id_}"
-            made = self._open[id_] = Trial(id_, self._shop, self._slots, folder, self._check)
+            with full_disk_is_exhausted(self._shop.work):
+                made = Trial(id_, self._shop, self._slots, folder, self._check)
+            self._open[id_] = made
         log.info("trial opened id=%s", id_)
         return made
 

@@ -32,6 +32,9 @@ Pick = Callable[[Callable[[], Iterator[Datum]]], tuple[int, tuple[Datum, ...]]]
 Roots = dict[Branch, tuple[CommitId, Hash] | None]
 _SHORTEST = 8  # digits of an id that tell which is meant
 
+MOST = 10_000
+"""Datums of one run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -154,6 +157,7 @@ def evenly(sample: int) -> Pick:
     def pick(every: Callable[[], Iterator[Datum]]) -> tuple[int, tuple[Datum, ...]]:
         total = sum(1 for _ in every())
         if not sample or sample >= total:
+            _bounded(total)
             return total, tuple(every())
         wanted = [i * total // sample for i in range(sample)]
         chosen: list[Datum] = []
@@ -180,6 +184,7 @@ def named(filters: Sequence[str]) -> Pick:
             hit = [one for one in filters if _means(one, datum)]
             if hit:
                 chosen.append(datum)
+                _bounded(len(chosen))
                 left.difference_update(hit)
         if left:
             raise NotFound(
@@ -189,6 +194,13 @@ def named(filters: Sequence[str]) -> Pick:
         return total, tuple(chosen)
 
     return pick
+
+
+def _bounded(number: int) -> None:
+    if number > MOST:
+        raise InvalidArgument(
+            f"a trial of {number} datums", f"a trial runs at most {MOST}: ask for a sample"
+        )
 
 
 def _means(text: str, datum: Datum) -> bool:

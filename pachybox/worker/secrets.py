@@ -40,6 +40,9 @@ def show(files: Mapping[str, bytes], root: str, owner: Identity | None) -> None:
         folder = os.path.dirname(whole)
         if not path.startswith("/") or whole == "/" or whole.startswith("//"):
             raise Refused(f"cannot show a secret at {path!r}: not an absolute path", _REMEDY)
+        if not root:  # an image's own links are its own: /var/run is often one
+            folder = os.path.realpath(folder)
+            whole = folder.rstrip("/") + "/" + whole.rpartition("/")[2]
         # One that lies inside another's folder goes along with it.
         outer = next((one for one in folders if whole.startswith(one + "/")), folder)
         folders.setdefault(outer, {})[whole] = files[path]

@@ -284,6 +284,6 @@ def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield made
 
 
-def check_protocol(runner: ProcessRunner) -> Runner:
-    """The type checker's proof that ProcessRunner is a Runner."""
+def check_protocol(runner: ProcessRunner | PodmanRunner) -> Runner:
+    """The type checker's proof that they are Runners."""
     return runner

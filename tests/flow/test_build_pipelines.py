@@ -105,6 +105,9 @@ def test_code_changes_run_without_building(
     (source / ".pachignore").write_text("*.log\nnotes/*\n")
     (source / "deep").mkdir()
     (source / "deep" / "a.log").write_text("out")
+    (source / "deep" / "b.log").symlink_to("/nowhere")
+    (source / ".venv").mkdir()
+    (source / ".venv" / "lib64").symlink_to(source)
     (source / "__pycache__").mkdir()
     (source / "__pycache__" / "main.pyc").write_text("out")
     spec = tmp_path / "spec.json"
@@ -141,10 +144,19 @@ def test_code_changes_run_without_building(
     assert f"{name}_source" in {c["repo"]["name"] for c in above if c["id"] == uploaded}
 
 
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Source in sh, which needs nothing."""
+    code = tmp_path / "plain"
+    code.mkdir()
+    (code / "main.sh").write_text("cp /pfs/words/* /pfs/out/\n")
+    return code
+
+
 def test_an_update_that_changes_nothing_uploads_and_runs_nothing(
-    client: Client, name: str, source: Path
+    client: Client, name: str, plain: Path
 ) -> None:
-    spec = spec_of(name, language="python")
+    source, spec = plain, spec_of(name, language="shell")
     client.build_pipeline(spec, source)
     (first,) = done(client, name)
     with pytest.raises(AlreadyExists, match="update pipeline"):
@@ -183,7 +195,7 @@ def test_other_packages_are_built_and_files_that_are_gone_leave(
     assert "/old.txt" not in files
 
 
-@pytest.mark.parametrize("listed", ["", "# nothing\n", 'six; python_version < "3"\n'])
+@pytest.mark.parametrize("listed", ["# nothing\n", 'six; python_version < "3"\n'])
 def test_requirements_that_yield_nothing(
     client: Client, name: str, source: Path, listed: str
 ) -> None:
@@ -293,15 +305,15 @@ input: {pfs: {repo: many, glob: "/*"}}
     assert "again_build" in shared_box.cli("list", "pipeline", "--dag")
 
 
-def test_what_is_extracted_makes_it_again(client: Client, name: str, source: Path) -> None:
-    client.build_pipeline(spec_of(name, language="python"), source)
+def test_what_is_extracted_makes_it_again(client: Client, name: str, plain: Path) -> None:
+    client.build_pipeline(spec_of(name, language="shell"), plain)
     (first,) = done(client, name)
     text = client.extract_pipeline(name)
     client.delete_pipeline(name)
     client.create_pipelines(text)
     (again,) = done(client, name)
     assert again.id != first.id
-    assert client.get_file(f"{name}@master:/ape") == b"first ape one"
+    assert client.get_file(f"{name}@master:/ape") == b"ape"
     client.delete_pipeline(name)
     client.delete_pipeline(f"{name}_build")
     assert client.delete_repo(f"{name}_source")
@@ -311,15 +323,19 @@ def test_what_is_extracted_makes_it_again(client: Client, name: str, source: Pat
 
 
 def test_create_python_pipeline_of_a_directory(client: Client, source: Path) -> None:
+    with pytest.raises(InvalidArgument, match="makes the transform itself"):
+        create_python_pipeline(client, source, transform={})
     words = {"pfs": {"repo": "words", "glob": "/*"}}
     with pytest.raises(InvalidArgument, match=r"no main.py"):
         create_python_pipeline(client, source.parent / "wheels", words)
+    (source / "requirements.txt").unlink()
+    (source / "main.py").write_text(MAIN.replace("import stamp", "").replace("stamp.MARK", "1"))
     made = create_python_pipeline(
         client, f"{source}/", words, env={"A": "b"}, datum_tries=2, description="of words"
     )
     assert (made.name, made.effective_spec["datum_tries"]) == ("code", 2)
     done(client, "code")
-    assert client.get_file("code@master:/ape") == b"first ape one"
+    assert client.get_file("code@master:/ape") == b"1 ape one"
     assert client.inspect_pipeline("code").description == "of words"
     (source / "run.sh").write_text("exit 1\n")
     with pytest.warns(UserWarning, match=r"run.sh of .* not run"):
@@ -339,6 +355,18 @@ async def test_create_python_pipeline_of_a_file(
     assert client.get_file("alone_source@master:/main.py") == code.read_bytes()
 
 
+def test_a_project_has_its_own(shared_box: RealBox, tmp_path: Path) -> None:
+    (tmp_path / "main.sh").write_text("cat /pfs/words/* >/pfs/out/all\n")
+    with Client(str(shared_box.socket), project="lab") as lab:
+        lab.create_project("lab")
+        spec = spec_of("all", language="shell")
+        spec["input"] = {"pfs": {"project": "default", **whole()["pfs"]}}  # type: ignore[dict-item]
+        lab.build_pipeline(spec, tmp_path)
+        done(lab, "all")
+        assert lab.get_file("all@master:/all") == b"apebeecow"
+        assert {repo.name for repo in lab.list_repo()} == {"all", "all_build", "all_source"}
+
+
 def test_helpers_of_python_pachyderm(client: Client, name: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     client.create_repo(name)
@@ -354,25 +382,22 @@ def test_helpers_of_python_pachyderm(client: Client, name: str, tmp_path: Path) 
 
 def shout(words: Path, out: Path) -> None:
     """Words, louder."""
-    import stamp  # type: ignore[import-not-found]
-
-    (out / words.name).write_text(stamp.MARK + words.read_text().upper() + ENDING)
+    (out / words.name).write_text(words.read_text().upper() + ENDING)
 
 
 def test_a_function_is_a_pipeline(
-    client: Client, name: str, source: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requirements = (source / "requirements.txt").read_text().splitlines()
-    pipeline = FunctionPipeline(shout, "words:/*", name=name, requirements=requirements)
+    pipeline = FunctionPipeline(shout, "words:/*", name=name)
     made = pipeline.deploy(client)
     assert (made.name, made.created) == (name, True)
     done(client, name)
-    assert client.get_file(f"{name}@master:/ape") == b"firstAPE!"
+    assert client.get_file(f"{name}@master:/ape") == b"APE!"
     assert pipeline.deploy(client).version == 1
     assert len(done(client, name)) == 1
     monkeypatch.setitem(globals(), "ENDING", "?")
     pipeline.deploy(client)
     assert done(client, name, 2)[0].processed == 3
-    assert client.get_file(f"{name}@master:/ape") == b"firstAPE?"
+    assert client.get_file(f"{name}@master:/ape") == b"APE?"
     assert built(client, name) == [(1, 0), (0, 1)]
     assert client.inspect_pipeline(name).description == "Words, louder."

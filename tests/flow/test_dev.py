@@ -107,7 +107,7 @@ class Dev:
         self._thread.join()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            pipe.close()
+            pipe.close()  # again, if need be
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -229,6 +229,24 @@ def test_a_client_that_is_killed_leaves_nothing(dev: Dev, words: RealBox, here: 
     dev.end(signal.SIGKILL)
     eventually(lambda: nothing_left(words), "the session is gone")
     assert not sleeps("4321")
+
+
+def test_a_box_that_dies_ends_the_loop_and_starts_clean(box: RealBox, here: Path) -> None:
+    box.client.create_repo("words")
+    box.client.put_file("words@master:/w0", b"word\n")
+    (here / "src" / "main.sh").write_text("echo asleep; sleep 5432")
+    dev = Dev(box, here, "upper.yaml", "--src", "src")
+    try:
+        dev.until("asleep")
+        box.kill()
+        assert dev.process.wait(10) == 1
+        dev.close()
+        assert "pachybox: " in dev.lines[-1]
+    finally:
+        dev.close()
+    box.start()
+    assert nothing_left(box)
+    eventually(lambda: not sleeps("5432"), "what ran is gone")
 
 
 BUILD = """\

@@ -182,6 +182,20 @@ def test_a_git_host(run: Run, site: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert said.startswith("cannot fetch github.com/acme/vision/none.json: 404 Not Found; ")
 
 
+def test_a_directory_at_a_git_host(
+    run: Run, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the git program, from the server that the variable names."""
+    (tmp_path / "hub/acme").mkdir(parents=True)
+    (tmp_path / "hub/acme/vision.git").symlink_to(tmp_path / ".git")
+    monkeypatch.setenv("PACHYBOX_GITHUB_URL", f"file://{tmp_path}/hub")
+    valid = "first: valid\nsecond: valid\nthird: valid\n"
+    for name in ("github.com/acme/vision/specs@v1", "https://github.com/acme/vision/tree/v1/specs"):
+        said = run(f"validate pipeline -f {name}")
+        assert succeeded(said) == valid
+        assert said.err == f"pachybox: specs of {name}: a.json, b.yaml, c.jsonnet\n"
+
+
 def test_urls(run: Run, site: str) -> None:
     """Redirects are followed, but to no other scheme; a web page is told from a spec."""
     assert succeeded(run(f"validate pipeline -f {site}/moved/x")) == "first: valid\n"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,7 +20,7 @@ from pachybox.api.handlers.kept import kept
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.model.ids import DEFAULT_PROJECT, Commit, Job, Pipeline
+from pachybox.model.ids import DEFAULT_PROJECT, Commit, Job, Pipeline, Repo
 from pachybox.model.pps import (
     PipelineRecord,
     PipelineState,
@@ -331,11 +332,17 @@ def delete_pipelines(box: Box, request: Any, call: Call) -> Any:
 
 
 def _delete_all(box: Box, projects: list[str], force: bool, keep_repo: bool) -> list[Pipeline]:
-    """Newest first, so that what reads another's output goes before it."""
-    found = [p.pipeline for p in box.pps.list_pipelines(projects)]
-    for pipeline in found:
+    """What reads another's output goes before it."""
+    found = box.pps.list_pipelines(projects)
+    above = {one.pipeline: {Pipeline(r.project, r.name) for r in _read_by(one)} for one in found}
+    mine = [one for one in TopologicalSorter(above).static_order() if one in above]
+    for pipeline in reversed(mine):
         box.pps.delete(pipeline, keep_repo=keep_repo, force=force)
-    return found
+    return mine[::-1]
+
+
+def _read_by(record: PipelineRecord) -> Iterator[Repo]:
+    return (leaf.branch.repo for leaf in planner.inputs_of(record.spec))
 
 
 @handles("pps_v2.API/StartPipeline")

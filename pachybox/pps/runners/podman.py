@@ -101,7 +101,8 @@ class PodmanRunner:
 
     def start(self, spec: WorkerSpec) -> PodmanWorker:
         """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be
-        had, WorkerLost when it ended before it served."""
+        had, WorkerLost when it, its image or podman went away before it served: the next try
+        knows which."""
         if not spec.transform.cmd:
             raise Refused(
                 f"pipeline {spec.pipeline}: nothing to run",
@@ -113,26 +114,33 @@ class PodmanRunner:
         try:
             started = self._started(spec)
         except NotReady as e:
-            raise _for(spec, e) from e
+            raise WorkerLost(
+                f"no container for {spec.pipeline}: {e.message}", "the datum will be run again"
+            ) from e
         try:
             return self._entered(spec, started)
         except BaseException:
             self._api.remove(started.id)
             raise
 
-    def _started(self, spec: WorkerSpec) -> Started:
-        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
+    def _started(self, spec: WorkerSpec, again: int = 2) -> Started:
+        """A new container; podman may die meanwhile, and one of our own is then started again."""
         labels = {
             HOME: str(self._home), BOX: self._box(), PIPELINE: spec.pipeline, LIFE: self._life
         }  # fmt: skip
-        wanted = container_spec(
-            spec,
-            f"pachybox-{name}-{uuid.uuid4().hex[:8]}",
-            self._program(),
-            labels,
-            self.engine.facts().ulimits,
-        )
-        return self._api.start(wanted)
+        ulimits = self.engine.facts().ulimits
+        wanted = container_spec(spec, self._name(spec), self._program(), labels, ulimits)
+        try:
+            return self._api.start(wanted)
+        except NotReady:
+            if not again:
+                raise
+            return self._started(spec, again - 1)
+
+    @staticmethod
+    def _name(spec: WorkerSpec) -> str:
+        pipeline = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
+        return f"pachybox-{pipeline}-{uuid.uuid4().hex[:8]}"
 
     def _entered(self, spec: WorkerSpec, started: Started) -> PodmanWorker:
         try:
@@ -147,6 +155,12 @@ class PodmanRunner:
         seal = {"level": "full", "hide": (), "shim": True, "container": place}
         try:
             worker.greet(seal)
+        except Refused as e:
+            ended = self._api.how_it_ended(started)
+            worker.close()
+            if not ended:
+                raise
+            raise WorkerLost(f"{spec.pipeline}: {ended}", "the datum will be run again") from e
         except BaseException:
             worker.close()
             raise
@@ -188,10 +202,9 @@ class PodmanRunner:
         return True
 
     def close(self) -> None:
-        """Remove every container of this box, and end a podman that we started. Never raises."""
+        """Remove every container of this box. Never raises."""
         if self._remove(before=False):
             self._mark.unlink(missing_ok=True)
-        self.engine.close()
 
 
 def _for(spec: WorkerSpec, why: PachyboxError) -> PachyboxError:

@@ -6,11 +6,14 @@ leaves some of what its Python client offers without effect.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _CALL_S = 60.0
 _NOTICED_S = 2.0
+_CREATE = "/containers/create"
 _PERIOD_US = 100_000
 _OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
 _OOM_SCORE = -999
@@ -79,8 +83,13 @@ class Api:
         self._engine = engine
 
     def start(self, wanted: Mapping[str, Any]) -> Started:
-        """Create and start a container. Raises Refused with podman's words when it will not."""
-        made = self._ask("post", "/containers/create", json.dumps(wanted))["Id"]
+        """Create and start a container. Raises Refused with podman's words when it will not,
+        ContainerGone when its image, or it, was removed meanwhile."""
+        try:
+            made = self._ask("post", _CREATE, json.dumps(wanted))["Id"]
+        except Refused:
+            self._ask("get", f"/images/{wanted['image']}/exists")  # raises ContainerGone
+            raise
         try:
             self._ask("post", f"/containers/{made}/start")
             state = self.inspect(made)["State"]
@@ -88,6 +97,10 @@ class Api:
                 raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
             return Started(made, str(wanted["name"]), int(state["Pid"]))
+        except Refused:
+            self.inspect(made)  # raises ContainerGone: of one that was removed podman says anything
+            self.remove(made)
+            raise
         except BaseException:
             self.remove(made)
             raise
@@ -100,7 +113,7 @@ class Api:
     def how_it_ended(self, one: Started) -> str:
         """Why a container does not run any more, for people; "" while it runs. Never raises."""
         until = time.monotonic() + _NOTICED_S
-        while not Path(f"/proc/{one.pid}").exists():
+        while not _lives(one.pid):
             try:
                 state = self.inspect(one.id)["State"]
             except ContainerGone:
@@ -125,11 +138,20 @@ class Api:
         raises: what cannot be removed now is removed by the next start of the box."""
         try:
             params = {"force": "true", "v": "true", "timeout": "0"}
-            self._ask("delete", f"/containers/{id_}", params=params)
-        except ContainerGone:
-            return
-        except PachyboxError as e:
+            with contextlib.suppress(ContainerGone):
+                self._ask("delete", f"/containers/{id_}", params=params)
+            self._remove_unknown(id_)
+        except (PachyboxError, OSError, subprocess.SubprocessError) as e:
             log.warning("container not removed id=%s error=%s", id_[:12], e)
+
+    def _remove_unknown(self, id_: str) -> None:
+        """What podman does not know to be there: it was killed while it had the runtime make the
+        container."""
+        runtime = self._engine.facts().runtime
+        program = shutil.which(runtime)
+        if program is not None and Path("/run", runtime, id_).exists():
+            command = [program, "delete", "--force", id_]
+            subprocess.run(command, capture_output=True, timeout=_CALL_S, check=True)
 
     def _ask(
         self, method: str, path: str, data: str = "", params: Mapping[str, str] | None = None
@@ -140,13 +162,15 @@ class Api:
             body = {"data": data, "headers": {"content-type": "application/json"}} if data else {}
             answer = call(path, params=params, timeout=_CALL_S, **body)
         except Exception as e:  # of requests and urllib3: podman died, or hangs
-            raise NotReady(f"podman does not answer: {e}", "run: podman info") from e
+            log.warning("podman call failed path=%s error=%s", path, e)
+            raise NotReady("podman ended, or does not answer", "run: podman info") from e
         said = _words(answer) if answer.status_code >= 400 else ""
-        if answer.status_code == 404 or _GONE.search(said):
+        unknown = answer.status_code == 404 and path != _CREATE  # that is of its image
+        if unknown or _GONE.search(said):
             raise ContainerGone(said)
         if said:
-            if unknown := _UNKNOWN.search(said):
-                kind, name = unknown.groups()
+            if nobody := _UNKNOWN.search(said):
+                kind, name = nobody.groups()
                 raise Refused(f"{kind} {name!r} does not exist in the image", "give uid:gid")
             raise Refused(said, "`pachybox doctor` says whether containers start here")
         return answer.json() if answer.content else None
@@ -215,6 +239,15 @@ def _spare(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _ended(state: Mapping[str, Any]) -> str:

@@ -73,13 +73,12 @@ def _values(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
         if before or after:
             yield from _objects(path, before, after)
             return
-    if isinstance(old, list | _Nothing) and isinstance(new, list | _Nothing) and (old or new):
-        yield from _lists(
-            path,
-            old if isinstance(old, list) else [],
-            new if isinstance(new, list) else [],
-        )
-        return
+    if isinstance(old, list | _Nothing) and isinstance(new, list | _Nothing):
+        items = old if isinstance(old, list) else []
+        others = new if isinstance(new, list) else []
+        if items or others:
+            yield from _lists(path, items, others)
+            return
     yield path, old, new
 
 

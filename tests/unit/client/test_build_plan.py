@@ -181,3 +181,22 @@ def test_every_builder_has_its_scripts_and_they_parse() -> None:
     for builder in builders.BUILDERS.values():
         for script in builders.SCRIPTS:
             subprocess.run(["sh", "-n", builder.folder / script], check=True)
+
+
+def test_a_package_adds_a_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "lisp_builder-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lisp-builder\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[pachybox.builders]\nlisp = lisp_builder:LISP\nlost = lisp_builder:__name__\n"
+    )
+    (tmp_path / "lisp_builder.py").write_text(
+        "from pathlib import Path\nfrom pachybox.builders import Builder\n"
+        "LISP = Builder('lisp', Path(__file__).parent, 'main.lisp', 'lisp:1')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert builders.find("lisp").main == "main.lisp"
+    with pytest.raises(InvalidArgument, match="lisp_builder:__name__ is no builder"):
+        builders.find("lost")
+    with pytest.raises(InvalidArgument, match="there are: python, shell, lisp, lost"):
+        builders.find("go")

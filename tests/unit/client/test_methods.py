@@ -197,6 +197,7 @@ OURS = {
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
     "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
     "create_pipeline", "diff_pipelines", "build_pipeline", "create_python_pipeline",
+    "open_trial", "run_trial", "save_trial",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

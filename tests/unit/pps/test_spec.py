@@ -453,11 +453,6 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
         "remove it: there is no pod on this machine to patch",
     ),
     (
-        {"transform": {"dockerfile": "Dockerfile"}},
-        "transform.dockerfile: this version of pachybox builds no images; "
-        "remove it and name a program of this machine in transform.cmd",
-    ),
-    (
         {"transform": {"build": {}}},
         "transform.build: neither language nor image is set; "
         'say how it is built, like "language": "python"',

@@ -12,6 +12,7 @@ import stat
 import threading
 from array import array
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import xxhash
 from blake3 import blake3
@@ -22,6 +23,7 @@ from pachybox.store.disk import pread_all, write_all
 
 CHUNK = 1 << 20  # the unit of sums, and of hashing: stays in the processor's cache
 STEP = 4 << 20  # the unit of copying
+AHEAD = 80 << 20
 THREAD_FROM = 8 << 20  # below, a thread costs more than it saves
 _UNSUPPORTED = (
     errno.EXDEV,
@@ -121,6 +123,34 @@ class KernelCopy:
         data = pread_all(self._source, min(length, CHUNK), offset)
         write_all(self._target, data)
         return len(data)
+
+
+class ReadAhead:
+    """Has what comes next of a large file read from the disk while the bytes before it are used.
+
+    The kernel's own reading ahead has whoever reads find the memory for it, which takes as long as
+    the rest. What is in memory costs next to nothing.
+    """
+
+    def __init__(self, fd: int, start: int, end: int) -> None:
+        """``start``: where nobody has begun to read. Nothing is read behind ``end``."""
+        self._fd = fd
+        self._at = start
+        self._end = end
+        self._thread = ThreadPoolExecutor(1, "read-ahead")  # begun when it is needed
+
+    def come(self, position: int) -> None:
+        """Whoever reads is at ``position``."""
+        to = min(position + AHEAD, self._end)
+        if to > self._at:
+            self._thread.submit(
+                os.posix_fadvise, self._fd, self._at, to - self._at, os.POSIX_FADV_WILLNEED
+            )
+            self._at = to
+
+    def close(self) -> None:
+        """No more is needed; the file may be closed."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 def copy_out(source: int, size: int, target: int, verify: Callable[[int], None]) -> None:

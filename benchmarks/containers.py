@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -10,9 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.bare import spawn_rate
 from benchmarks.datums import CORES
-from benchmarks.harness import Row, label, note, report, running, scaled, settle, short
+from benchmarks.harness import (
+    Box,
+    Row,
+    below,
+    fresh,
+    label,
+    median,
+    note,
+    report,
+    running,
+    scaled,
+    settle,
+    short,
+    timed,
+)
 from benchmarks.jobs import commit_many, commit_one, names, pipeline, succeeded
 from pachybox.client import Client
+from pachybox.errors import NotFound, NotReady
 from tests import images
 
 ASKED, TIMES_EXEC = 500, 60
@@ -79,6 +96,78 @@ def one(client: Client, image: str) -> None:
     report(Row("a job of one datum in a container, commit to finished", milliseconds, "ms", peer))
 
 
+def build(box: Box, image: str) -> None:
+    """``--build``: the first time, and with nothing to build."""
+    note("--build")
+    folder = fresh("build")
+    (folder / "Containerfile").write_text(
+        f"FROM {image}\nCOPY main.sh /main.sh\nRUN chmod +x /main.sh\n"
+    )
+    (folder / "main.sh").write_text(f"#!/bin/sh\n# {time.time_ns()}\ntrue\n")
+    for number in range(100):
+        (folder / f"file{number}").write_bytes(os.urandom(10_000))
+    built = {"image": f"{images.PREFIX}/bench", "dockerfile": "Containerfile"}
+    spec = {
+        "pipeline": {"name": "built"},
+        "input": {"pfs": {"repo": "small", "glob": "/"}},
+        "transform": {**built, "cmd": ["/main.sh"]},
+    }
+    file = folder / "built.json"
+    file.write_text(json.dumps(spec))
+    first = timed(lambda: box.cli("create", "pipeline", "-f", str(file), "--build"))
+    again = median(lambda: box.cli("update", "pipeline", "-f", str(file), "--build"), TIMES)
+    plain = median(
+        lambda: box.cli("update", "pipeline", "-f", str(file), "--runner=process"), TIMES
+    )
+    beside = f"built {short(first):g} s, without --build {short(plain):g} s"
+    images.run(
+        "rmi", "--force", *images.run("images", "-q", f"{images.PREFIX}/bench").stdout.split()
+    )
+    below("update pipeline --build, 100 files unchanged", again, "s", 1, beside)
+
+
+def source(box: Box, client: Client, image: str) -> None:
+    """A build pipeline: from a change of its code to its job."""
+    note("build pipelines")
+    for where, used in (("process", ""), ("podman", image)):
+        folder = fresh("source")
+        (folder / "code").mkdir()
+        name = f"code-{where}"
+        transform = {
+            "build": {"language": "shell", "path": "code"},
+            **({"image": used} if used else {}),
+        }
+        spec = {
+            "pipeline": {"name": name},
+            "input": {"pfs": {"repo": "small", "glob": "/"}},
+            "transform": transform,
+        }
+        file = folder / "spec.json"
+        file.write_text(json.dumps(spec))
+        seconds = []
+        for number in range(TIMES + 1):
+            (folder / "code" / "main.sh").write_text(f"echo {number} > /pfs/out/number\n")
+            start = time.perf_counter()
+            verb = "update" if number else "create"
+            box.cli(verb, "pipeline", "-f", str(file))
+            _until(client, f"{name}@master:/number", f"{number}\n".encode())
+            seconds.append(time.perf_counter() - start)
+        what = f"a build pipeline's change of code, {where}: update pipeline to the new output"
+        beside = f"created {short(seconds[0]):g} s"
+        below(what, statistics.median(seconds[1:]), "s", 3, beside)
+
+
+def _until(client: Client, file: str, text: bytes) -> None:
+    """Until a file holds this."""
+    while True:
+        try:
+            if client.get_file(file) == text:
+                return
+        except (NotFound, NotReady):
+            pass
+        time.sleep(0.005)
+
+
 def main() -> None:
     """All in one box."""
     if reason := images.podman():
@@ -88,6 +177,8 @@ def main() -> None:
     with running("containers", "auto") as box, box.client() as client:
         many(client, image, scaled(2_000, 100))
         one(client, image)
+        build(box, image)
+        source(box, client, image)
 
 
 if __name__ == "__main__":

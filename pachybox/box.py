@@ -37,7 +37,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
-from pachybox.pps.placement import PROCESS, RUNNERS, Containers
+from pachybox.pps.placement import PROCESS, RUNNERS, Containers, in_container
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
@@ -146,14 +146,20 @@ class Box:
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
         if self.containers is not None:
-            sweep = self.containers.runner.sweep
-            threading.Thread(target=sweep, name="containers", daemon=True).start()
+            threading.Thread(target=self._prepare, name="containers", daemon=True).start()
         self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
         self.objects.start()
         self.cron.start()
         self._janitor.start()
+
+    def _prepare(self) -> None:
+        """Remove what a box left that was killed, and have podman ready where it will be asked."""
+        assert self.containers is not None
+        self.containers.runner.sweep()
+        if any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES)):
+            self.containers.runner.why_not()
 
     def request_stop(self) -> None:
         """Ask the daemon to stop; returns at once."""

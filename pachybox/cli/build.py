@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,21 +124,25 @@ class Plan:
             for one, found in zip(self._given, self._documents, strict=True)
         ]
 
-    def make(self) -> None:
-        """Build and push, and name in the specs what was made. Raises what these raise."""
+    def make(self, say: Callable[[str], None] | None = None) -> None:
+        """Build and push, and name in the specs what was made; ``say`` gets each line of that as it
+        comes, stderr without it. Raises what these raise."""
+        say = say or _say
         from pachybox.containers.images import Images
 
         with _engine() as engine:
             images, pushed = Images(engine), set()
             for one in self._images:
-                name = self._built(engine, images, one)
+                name = self._built(engine, images, one, say)
                 if self._args.push_images and name not in pushed:
                     note(f"pushing {name}")
-                    images.push(name, self._login(name), _say)
+                    images.push(name, self._login(name), say)
                     pushed.add(name)
                 one.transform["image"] = str(name)
 
-    def _built(self, engine: Engine, images: Images, one: _Image) -> ImageName:
+    def _built(
+        self, engine: Engine, images: Images, one: _Image, say: Callable[[str], None]
+    ) -> ImageName:
         if one.context is None:
             image = one.transform["image"]
             found = images.find(image)
@@ -147,7 +151,7 @@ class Plan:
             return name
         from pachybox.containers.build import build
 
-        made = build(engine, one.name, one.context, _pairs(self._args.build_arg), _say)
+        made = build(engine, one.name, one.context, _pairs(self._args.build_arg), say)
         if not made.fresh:
             note(f"image {made.name} is up to date")
         return made.name

@@ -140,12 +140,18 @@ class Run:
 
         began = time.monotonic()
         asked = {"build": True, "build_arg": [], "push_images": False, "registry": None}
+        lines: list[str] = []
+
+        def say(line: str) -> None:
+            lines.append(line)
+            self._report.live(f"build {one.shown}: {line}")
+
         try:
             plan = Plan(argparse.Namespace(**{**vars(self._args), **asked}), [one.text])
-            plan.make()
+            plan.make(say)
         except PachyboxError as e:
             one.why_not = "its image was not built"
-            self._report.add("build", one.shown, FAILED, str(e), since=began)
+            self._report.add("build", one.shown, FAILED, str(e), since=began, text=lines)
             return
         (document,) = documents(plan.texts()[0].text) or ({},)
         one.document = document
@@ -228,7 +234,8 @@ class Run:
                 return running[0] if running else jobs[0] if jobs else None
             job = running[-1]
             state = job.state.removeprefix("JOB_").lower()
-            self._report.live(f"job {one.shown}: {state}, {_done(job)} of {job.total} datums")
+            far = f", {_done(job)} of {job.total} datums" if job.total else ""
+            self._report.live(f"job {one.shown}: {state}{far}")
             time.sleep(_LOOK_S)
 
     def _idle(self, one: Wanted) -> str:

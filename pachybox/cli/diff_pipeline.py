@@ -78,7 +78,7 @@ def _with_source(
                 continue
             assert found is not None
             found[number], changed = plan.document, True
-            if head.description != f"source sha256:{plan.source.digest()}":
+            if head.description != plan.said:
                 remarks[full] = ["its source changes: every datum runs once it is uploaded"]
         made.append(replace(one, text=json.dumps(found)) if changed else one)
     return made, remarks

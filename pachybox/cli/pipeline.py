@@ -22,7 +22,7 @@ from pachybox.cli.command import (
     whole,
 )
 from pachybox.cli.output import note, state
-from pachybox.cli.source_build import expanded
+from pachybox.cli.source_build import expanded, problems
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import SpecText, arguments, sources
 from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, PipelineInfo
@@ -70,8 +70,7 @@ def make(app: App, args: Args, texts: list[SpecText], *, update: bool) -> list[C
         put(plan.texts(), dry_run=True)
         plan.make()
         texts = plan.texts()
-    if not args.dry_run:
-        texts = expanded(app, args, texts, update=update)
+    texts = expanded(app, args, texts, update=update)
     if not texts:
         return []
     made, warnings = put(texts, dry_run=args.dry_run)
@@ -89,8 +88,9 @@ def _update(app: App, args: Args) -> None:
 
 
 def _validate(app: App, args: Args) -> int:
-    first, *more = sources(app, args)
-    names, problems, warnings = app.box(Pipelines).validate_pipelines(
+    given = sources(app, args)
+    first, *more = given
+    names, found, warnings = app.box(Pipelines).validate_pipelines(
         first.text,
         source=first.source,
         runner=args.runner or "",
@@ -98,9 +98,9 @@ def _validate(app: App, args: Args) -> int:
     )
     for warning in warnings:
         note(f"warning: {warning}")
-    for problem in problems:
+    for problem in (wrong := found or problems(given, args.runner or "")):
         note(problem)
-    if problems:
+    if wrong:
         return 1
     for name in names:
         app.output.line(f"{name}: valid")

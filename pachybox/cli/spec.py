@@ -23,10 +23,7 @@ def read(source: str) -> str:
     if "://" in source:
         raise InvalidArgument(f"cannot fetch {source}", "use http:// or https://, or a file")
     if os.path.isdir(source):  # noqa: PTH112  # pathlib costs 8 ms at start
-        raise InvalidArgument(
-            f"{source} is a directory, not a spec",
-            "give its files one by one, or together: cat DIR/*.json | pachybox create pipeline",
-        )
+        raise InvalidArgument(f"{source} is a directory, not a file", "name a file in it")
     try:
         with open(source, "rb") as file:
             return _text(file.read(), source)

@@ -106,7 +106,7 @@ def prepare(
     box.create_repo(plan.repo, f"Source of pipeline {plan.pipeline}.", update=True)
     if reprocess or not _is_built_so(box, plan):
         box.create_pipelines(plan.build, update=True, reprocess=reprocess, runner=runner)
-    branch, what = f"{plan.repo}@master", f"source sha256:{plan.source.digest()}"
+    branch, what = f"{plan.repo}@master", plan.said
     try:
         if box.inspect_commit(branch).description == what:
             return ""
@@ -127,9 +127,9 @@ def unchanged(box: Builds, plan: Plan) -> CreatedPipeline | None:
     try:
         there = json.loads(box.extract_pipeline(plan.pipeline))
         info = box.inspect_pipeline(plan.pipeline)
+        would = box.create_pipelines(plan.document, update=True, dry_run=True)[0][0]
     except NotFound:
-        return None
-    would = box.create_pipelines(plan.document, update=True, dry_run=True)[0][0]
+        return None  # it is new, or reads what is new
     if would.effective_spec != there or info.stopped:
         return None
     return CreatedPipeline(

@@ -54,6 +54,11 @@ class Plan:
         """The pipeline that builds, and the repo of what is built."""
         return f"{self.pipeline}_build"
 
+    @property
+    def said(self) -> str:
+        """The description of the commit of this source, by which it is known to be there."""
+        return f"source sha256:{self.source.digest()}"
+
     @classmethod
     def of(
         cls,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +36,7 @@ class SourceCode:
             raise InvalidArgument(f"there is no directory {folder}", CHECK_FILE)
         if not folder.is_dir():
             raise InvalidArgument(f"{folder} is not a directory", "name the one the source is in")
-        lines = folder / NAME
-        try:
-            ignore = Ignore(lines.read_text() if lines.exists() else "")
-        except (OSError, UnicodeDecodeError) as e:
-            raise InvalidArgument(f"cannot read {lines}: {e}", CHECK_FILE) from e
-        found: dict[str, Path | bytes] = {
-            path: place for path, place in _walk(folder, "") if path not in ignore
-        }
-        for place in found.values():
-            check_regular(str(place))  # what is left out may be anything
+        found: dict[str, Path | bytes] = {**files_of(folder)}
         if not found:
             raise InvalidArgument(f"{folder} holds no source", "put a file into it")
         return cls(found)
@@ -85,7 +76,24 @@ class SourceCode:
         return iter(sorted(self.files.items()))
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def files_of(folder: Path, counts: Callable[[str], bool] = bool) -> dict[str, Path]:
+    """The files of a directory of source that count, by their path from it: all that its
+    ``.pachignore`` and ``counts`` leave in. Raises InvalidArgument for what cannot be read."""
+    lines = folder / NAME
+    try:
+        ignore = Ignore(lines.read_text() if lines.exists() else "")
+    except (OSError, UnicodeDecodeError) as e:
+        raise InvalidArgument(f"cannot read {lines}: {e}", CHECK_FILE) from e
+    found = {}
+    for path, entry in _walk(folder, ""):
+        if counts(path) and path not in ignore:  # what is left out may be anything
+            if not entry.is_file(follow_symlinks=False):
+                check_regular(entry.path)
+            found[path] = Path(entry.path)
+    return found
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below a directory that is none itself, by its path from the top."""
     try:
         with os.scandir(folder) as entries:
@@ -94,6 +102,6 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
         raise InvalidArgument(f"cannot read {folder}: {e.strerror}", CHECK_FILE) from e
     for entry in found:
         if not entry.is_dir(follow_symlinks=False):
-            yield prefix + entry.name, Path(entry.path)
+            yield prefix + entry.name, entry
         elif entry.name not in NEVER:
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")

@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pachybox.client.upload import walk
-from pachybox.errors import CHECK_FILE, InvalidArgument
-from pachybox.model.ignore import NAME, Ignore
+from pachybox.client.build_source import NEVER, files_of
+from pachybox.errors import InvalidArgument
 
 Files = Mapping[str, Path | bytes]
 """Files by their path in the source (no leading slash): where they are, or their content."""
 
-_FOLDERS = frozenset(
-    {".git", ".hg", ".svn", ".venv", "__pycache__", ".pachybox"}
-    | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
-)
 _TEMPORARY = (
     *("*~", ".#*", "#*#", "*.swp", "*.swo", "*.swx", "4913"),  # Emacs, Vim
     *("*___jb_tmp___", "*___jb_old___", ".goutputstream-*", ".DS_Store", "*.pyc"),
@@ -39,25 +34,13 @@ class Folder:
     def files(self) -> dict[str, Path | bytes]:
         """Every file but what its ``.pachignore`` leaves out, what tools keep beside source, and
         what editors make for a moment. Raises InvalidArgument for what cannot be read."""
-        ignore = self._ignore()
-        return {
-            path: Path(place)
-            for path, place in walk(str(self.root))
-            if self.counts(path) and path not in ignore
-        }
-
-    def _ignore(self) -> Ignore:
-        lines = self.root / NAME
-        try:
-            return Ignore(lines.read_text() if lines.exists() else "")
-        except (OSError, UnicodeDecodeError) as e:
-            raise InvalidArgument(f"cannot read {lines}: {e}", CHECK_FILE) from e
+        return {**files_of(self.root, self.counts)}
 
     @staticmethod
     def counts(path: str) -> bool:
         """Whether a change of the file ``path`` may be a change of the source."""
         *folders, name = path.split("/")
-        return _FOLDERS.isdisjoint(folders) and not any(
+        return NEVER.isdisjoint(folders) and not any(
             fnmatchcase(name, pattern) for pattern in _TEMPORARY
         )
 

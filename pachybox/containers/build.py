@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pachybox.containers.engine import Engine
 
 LABEL = "org.pachybox.build"
-"""The label of every image made here: podman image prune -a --filter label=..."""
+"""The label of every image made here; its value is the tag."""
 
 _SPOOL = 16 << 20  # a context beyond is packed into a temporary file
 _LAST = 3  # so many lines of a step that failed are in the error

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _START_S = 20.0
 _STOP_S = 0.5
 _LISTEN_S = 5.0
+_POOL = 32  # connections that are kept
+_PATH_MOST = 107  # bytes of a socket's name
 _CALL_S = 600.0
 _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
@@ -85,8 +87,8 @@ class Engine:
         self._client: PodmanClient | None = None
         self._socket: Path | None = None
         self._service: subprocess.Popen[bytes] | None = None
-        self._runtime = ""  # of the service we start; found once
-        self._why = ""
+        self._runtime = ""  # of the service we start, "" for podman's default; found once
+        self._why = ""  # of our own
         self._facts: EngineFacts | None = None
 
     def client(self) -> PodmanClient:
@@ -100,16 +102,20 @@ class Engine:
                 return client
             self._forget()
             client = self._connected()
-            _require_version(client)
+            try:
+                self._facts = self._ask(client)
+                _require(self._facts.version)
+            except BaseException:
+                client.close()
+                raise
             self._client = client
             return client
 
     def facts(self) -> EngineFacts:
         """What this engine is. Raises what client() raises."""
-        client = self.client()
         with self._lock:
-            if self._facts is None:
-                self._facts = self._ask(client)
+            self.client()
+            assert self._facts is not None
             return self._facts
 
     def trial(self) -> str:
@@ -137,8 +143,6 @@ class Engine:
                 continue
             client = _open(place)
             if _answers(client):
-                if place != self._own:
-                    self._why = f"the service at {place} uses it"
                 self._socket = place
                 return client
             client.close()
@@ -178,17 +182,16 @@ class Engine:
     def _started(self, program: str) -> PodmanClient:
         """Our own service, with the first runtime that starts a container (the first that is there
         when none does: images and builds without steps need none)."""
-        if self._runtime:
+        if self._why:
             return self._serve(program, self._runtime)
         client = self._serve(program, "")
+        self._why = "podman's default"
         default = _runtime(client)
-        self._runtime, self._why = default, "podman's default"
-        why = _trial(client, self._run)
+        others = [one for one in _RUNTIMES if one != default and shutil.which(one)]
+        why = _trial(client, self._run) if others else ""
         if not why:
             return client
-        for other in _RUNTIMES:
-            if other == default or shutil.which(other) is None:
-                continue
+        for other in others:
             client.close()
             client = self._serve(program, other)
             if not _trial(client, self._run):
@@ -196,13 +199,15 @@ class Engine:
                 self._why = f"podman's default, {default or 'unknown'}, starts none here: {why}"
                 return client
         client.close()
-        return self._serve(program, default)
+        return self._serve(program, "")
 
     def _serve(self, program: str, runtime: str) -> PodmanClient:
         self._stop()
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own.unlink(missing_ok=True)
-        if len(os.fsencode(self._own)) > 100:
+        for left in self._run.glob("trial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        if len(os.fsencode(self._own)) > _PATH_MOST:
             raise InvalidArgument(
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
@@ -251,16 +256,17 @@ class Engine:
             raise EngineGone(f"podman does not say what it is: {e}", "run: podman info") from e
         host, store = info["host"], info["store"]
         assert self._socket is not None
+        ours = self._socket == self._own
         return EngineFacts(
             version=str(info["version"]["Version"]),
             rootless=bool(host["security"]["rootless"]),
             cgroups=str(host["cgroupVersion"]),
             controllers=tuple(host.get("cgroupControllers") or ()),
             runtime=str((host.get("ociRuntime") or {}).get("name") or self._runtime),
-            why=self._why,
+            why=self._why if ours else f"the service at {self._socket} uses it",
             storage=Path(store["graphRoot"]),
             ulimits=ulimits(),
-            started=self._socket == self._own,
+            started=ours,
             socket=self._socket,
         )
 
@@ -289,7 +295,7 @@ def words(error: Exception) -> str:
 def _open(place: Path) -> PodmanClient:
     from podman import PodmanClient
 
-    return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S)
+    return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S, max_pool_size=_POOL)
 
 
 def _listens(place: Path) -> bool:
@@ -316,8 +322,7 @@ def _runtime(client: PodmanClient) -> str:
     return str((client.info()["host"].get("ociRuntime") or {}).get("name") or "")
 
 
-def _require_version(client: PodmanClient) -> None:
-    version = str(client.version()["Version"])
+def _require(version: str) -> None:
     numbers = tuple(int(n) for n in version.split("-")[0].split(".")[:2] if n.isdigit())
     if numbers < _OLDEST:
         raise EngineMissing(f"podman {version} is too old", INSTALL)

@@ -147,7 +147,7 @@ class Images:
         for digest in digests:
             try:
                 if self.pull(digest, credentials).id == pin:
-                    return self.find(reference, pinned)
+                    return self._named(reference, pin)
             except ImageMissing as e:
                 trouble = e
                 if e.reason != "unknown":
@@ -157,6 +157,13 @@ class Images:
         if trouble:
             raise trouble
         return None
+
+    def _named(self, reference: str, pin: str) -> Image:
+        """The image of id ``pin`` under its name, if that is free: what has no name is pruned."""
+        name = parse(reference)
+        if name.tag and self._inspect(_bare(reference)) is None:
+            self.tag(pin, name)
+        return self.find(reference, pin)
 
     def pull(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +37,7 @@ class Fence:
     container: tuple[Pipeline, str] | None = None
 
 
+_ENDS = 8  # workers ended at once
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -178,6 +180,15 @@ class WorkerPool:
             door.close()
         shutil.rmtree(self.folder(worker), ignore_errors=True)
 
+    def _end_all(self, workers: Sequence[Worker]) -> None:
+        """Side by side: the end of a container takes a while."""
+        if len(workers) < 2:
+            for worker in workers:
+                self.end(worker)
+            return
+        with ThreadPoolExecutor(_ENDS, "end-worker") as threads:
+            list(threads.map(self.end, workers))
+
     def give_back(self, worker: Worker) -> None:
         """Keep a healthy worker for the next datum, of whatever pipeline."""
         with self._lock:
@@ -195,8 +206,7 @@ class WorkerPool:
                 if replace(f, container=None) == fence and (f.container or (None,))[0] == mine
             ]
             idle = [one for f in fit for one in self._idle.pop(f)]
-        for one in idle:
-            self.end(one.worker)
+        self._end_all([one.worker for one in idle])
 
     def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
         """Stop the idle workers that are a pipeline's alone, but those of the version that
@@ -209,8 +219,7 @@ class WorkerPool:
                 or (f.container and f.container[0] == pipeline and keep is None)
             ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
-        for one in idle:
-            self.end(one.worker)
+        self._end_all([one.worker for one in idle])
 
     def keep(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that this version could not use."""
@@ -218,8 +227,7 @@ class WorkerPool:
         with self._lock:
             old = [one for f, idle in self._idle.items() if f != fence for one in idle]
             self._idle = {fence: self._idle[fence]} if fence in self._idle else {}
-        for one in old:
-            self.end(one.worker)
+        self._end_all([one.worker for one in old])
 
     def idle(self) -> bool:
         """Whether any worker is kept."""
@@ -237,8 +245,7 @@ class WorkerPool:
                 self._idle[key] = [i for i in self._idle[key] if i.since > edge]
                 if not self._idle[key]:
                     del self._idle[key]
-        for worker in gone:
-            self.end(worker)
+        self._end_all(gone)
 
     def close(self) -> None:
         """Stop every idle worker."""

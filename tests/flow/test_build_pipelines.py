@@ -270,16 +270,20 @@ def test_the_box_checks_but_does_not_make_what_has_its_source_elsewhere(
 ) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(spec_of(name, language="python", path="nowhere")))
-    assert shared_box.cli("validate", "pipeline", "-f", str(spec)) == f"{name}: valid\n"
+    for command in ("validate pipeline", "create pipeline --dry-run", "create pipeline"):
+        said = shared_box.run(*command.split(), "-f", str(spec))
+        assert said.returncode == 1
+        assert f"{spec}: there is no directory {tmp_path / 'nowhere'}" in said.stderr
     with pytest.raises(InvalidArgument, match=r"transform.build.*pachybox create pipeline"):
         client.create_pipelines(spec_of(name, language="python"))
-    said = shared_box.run("create", "pipeline", "-f", str(spec))
-    assert said.returncode == 1
-    assert f"there is no directory {tmp_path / 'nowhere'}" in said.stderr
     # what the box refuses leaves nothing behind
     spec.write_text(json.dumps({**spec_of(name, language="shell"), "datum_tries": "many"}))
+    (tmp_path / "nowhere").mkdir()
     (tmp_path / "main.sh").write_text("true\n")
     assert "datum_tries" in shared_box.run("create", "pipeline", "-f", str(spec)).stderr
+    spec.write_text(json.dumps(spec_of(name, language="shell")))
+    assert shared_box.cli("validate", "pipeline", "-f", str(spec)) == f"{name}: valid\n"
+    shared_box.cli("create", "pipeline", "--dry-run", "-f", str(spec))
     assert not [r for r in client.list_repo() if r.name.startswith(f"{name}_")]
 
 

@@ -139,6 +139,12 @@ def test_limits_are_the_containers(box: RealBox, busybox_image: str) -> None:
     eventually(lambda: id_ not in containers(box.home), "its container is removed")
 
 
+def test_doctor_says_what_starts_containers(box: RealBox) -> None:
+    said = box.cli("doctor").splitlines()
+    assert any(line.startswith("ok    podman: podman ") for line in said), said
+    assert any(line.startswith("ok    containers: started by ") for line in said), said
+
+
 # ---- which runner
 
 
@@ -166,14 +172,6 @@ def test_without_a_cmd_the_entrypoint_runs(
     assert "exit status 1" in done.reason, "its entrypoint is false"
     with pytest.raises(Refused, match="no entrypoint"):
         job_of(box, "no-entry", busybox_image, "", transform={"cmd": None, "stdin": None})
-
-
-def test_an_image_that_is_nowhere_fails_the_job_by_name(box: RealBox) -> None:
-    done = job_of(box, "gone", "localhost/pachybox-test/no-such:1", "true")
-    assert done.state == "JOB_FAILURE"
-    assert "localhost/pachybox-test/no-such:1 is not on this machine" in done.reason
-    found = box.client.inspect_pipeline("gone")
-    assert (found.state, found.reason) == ("PIPELINE_FAILURE", done.reason)
 
 
 # ---- what goes wrong
@@ -216,7 +214,8 @@ def test_a_container_that_is_killed_costs_its_datum_another_try(
     images.run("rm", "-f", second)
     done = over(box, "killed")
     assert done.state == "JOB_FAILURE"
-    assert "its container was removed" in done.reason
+    assert "the worker died twice" in done.reason
+    assert "its container" in done.reason, "removed, or ended on the way to that"
 
 
 def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -> None:

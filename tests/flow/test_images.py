@@ -12,6 +12,7 @@ import pytest
 
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
+from pachybox.errors import NotFound, Refused
 from tests import images
 from tests.boxes import RealBox, eventually
 from tests.registry import Registry, login
@@ -200,6 +201,10 @@ def test_an_image_is_pulled_with_the_login_of_a_secret(
     shared_box.client.create_secret(json.dumps(secret))
     create(shared_box, "pulls", name, image_pull_secrets=["pull"])
     assert said(shared_box, "pulls") == "one\na"
+    with pytest.raises(Refused, match="secret pull is used by pipeline pulls"):
+        shared_box.client.delete_secret("pull")
+    with pytest.raises(NotFound, match="secret none not found"):
+        create(shared_box, "pulls", name, image_pull_secrets=["none"])
     create(
         shared_box,
         "pulls",

@@ -108,10 +108,6 @@ def test_an_extracted_version_makes_the_pipeline_as_it_was(run: Run, shared_box:
     assert json.loads(succeeded(run("extract pipeline x-p"))) == json.loads(now)
 
 
-def test_a_directory_of_specs_is_refused_with_the_remedy(run: Run, tmp_path: Path) -> None:
-    assert "is a directory" in refused(run("create", "pipeline", "-f", str(tmp_path)))
-
-
 # ---- jobs
 
 

@@ -72,23 +72,16 @@ class PodmanRunner:
 
     def probe(self) -> list[Finding]:
         """The podman runner's part of ``pachybox doctor``."""
+        if unfit := self._unfit():
+            return [podman_findings.none(unfit)]  # podman is not started for that
         return podman_findings.of(self.engine, self.why_not())
 
     def why_not(self) -> PachyboxError | None:
         """Why no container can be started here, whatever its image; None when nothing is known
         to be in the way."""
-        if os.geteuid() != 0:
-            return Refused(
-                "containers take root: the box goes into them with its inputs",
-                "run the box as root, or run the pipeline without its image: --runner process",
-            )
+        if unfit := self._unfit():
+            return unfit
         try:
-            if not self._host.shim:
-                return Refused(
-                    f"containers take the shim: {self._host.facts()['shim'] or 'it is off'}",
-                    "see `pachybox doctor`, or run the pipeline without its image: "
-                    "--runner process",
-                )
             facts = self.engine.facts()
         except PachyboxError as e:
             return e
@@ -98,6 +91,24 @@ class PodmanRunner:
                 "use root's: unset CONTAINER_HOST",
             )
         return None
+
+    def _unfit(self) -> PachyboxError | None:
+        """What this box lacks for containers, whatever podman is."""
+        if os.geteuid() != 0:
+            return Refused(
+                "containers take root, since the box goes into them with its inputs",
+                "run the box as root, or a pipeline without its image: --runner process",
+            )
+        try:
+            if self._host.shim:
+                return None
+            why = self._host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
+        except PachyboxError as e:
+            return e
+        return Refused(
+            f"containers take the shim, which does not serve here ({why})",
+            "see `pachybox doctor`, or run a pipeline without its image: --runner process",
+        )
 
     def start(self, spec: WorkerSpec) -> PodmanWorker:
         """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be

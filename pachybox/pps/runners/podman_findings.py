@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from pachybox.containers.engine import Engine, EngineFacts, EngineMissing
+from pachybox.containers.engine import Engine, EngineFacts
 from pachybox.errors import PachyboxError
 from pachybox.pps.runners.base import Finding
 
 _CHECK = "containers"
+_REFUSED = "pipelines with an image are refused"
 _LIMITED = {"cpu": "cpu", "memory": "memory", "pids": "pids"}
 
 
 def of(engine: Engine, why_not: PachyboxError | None) -> list[Finding]:
     """Findings about the engine and what it can start; ``why_not`` is what keeps all containers
-    from being used. A machine without podman lacks nothing as long as no spec names an image."""
+    from being used. None of it is a failure: only specs that name an image need podman."""
     try:
         facts = engine.facts()
-    except EngineMissing as e:
-        detail = f"{e.message}: pipelines with an image are refused"
-        return [Finding(_CHECK, "warn", detail, e.hint)]
     except PachyboxError as e:
-        return [Finding(_CHECK, "fail", e.message, e.hint)]
+        return [Finding(_CHECK, "warn", f"{e.message}: {_REFUSED}", e.hint)]
     found = [_engine(facts)]
     if why_not is not None:
-        return [*found, Finding(_CHECK, "warn", why_not.message, why_not.hint)]
+        return [*found, none(why_not)]
     try:
         trouble = engine.trial()
     except PachyboxError as e:
         trouble = e.message
     if trouble:
-        return [*found, Finding(_CHECK, "fail", f"none starts: {trouble}", _remedy(facts))]
+        return [*found, Finding(_CHECK, "warn", f"none starts: {trouble}", _remedy(facts))]
     runtime = f"started by {facts.runtime} ({facts.why})"
     return [*found, Finding(_CHECK, "ok", runtime), _limits(facts)]
+
+
+def none(why: PachyboxError) -> Finding:
+    """There can be no containers, whatever podman is."""
+    return Finding(_CHECK, "warn", f"{why.message}: {_REFUSED}", why.hint)
 
 
 def _engine(facts: EngineFacts) -> Finding:

@@ -218,6 +218,23 @@ def test_a_container_that_is_killed_costs_its_datum_another_try(
     assert "its container" in done.reason, "removed, or ended on the way to that"
 
 
+def test_a_container_that_is_killed_while_it_is_idle_costs_nothing(
+    box: RealBox, busybox_image: str
+) -> None:
+    assert job_of(box, "idle", busybox_image, "cp /pfs/in/a.txt /pfs/out", glob="/").state == (
+        "JOB_SUCCESS"
+    )
+    images.run("kill", *of_pipeline(box, "idle"))
+    box.client.rerun_pipeline("idle", reprocess=True)
+
+    def jobs() -> list[JobInfo]:
+        found = list(box.client.list_job("idle"))
+        return found if len(found) == 2 and all(one.finished for one in found) else []
+
+    done = eventually(jobs, "it ran again")
+    assert {one.state for one in done} == {"JOB_SUCCESS"}
+
+
 def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -> None:
     pid = service(box)
     os.kill(pid, signal.SIGKILL)

@@ -97,9 +97,8 @@ class Engine:
         Raises EngineMissing (no podman, too old an one) or EngineGone (it does not answer).
         """
         with self._lock:
-            client, place = self._client, self._socket
-            if client is not None and place and _listens(place) and _answers(client):
-                return client
+            if self._client is not None and _answers(self._client):
+                return self._client
             self._forget()
             client = self._connected()
             try:
@@ -212,7 +211,8 @@ class Engine:
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
         chosen = ["--runtime", runtime] if runtime else []
-        command = [program, *chosen, "system", "service", "-t", "0", f"unix://{self._own}"]
+        how = ["--log-level=error", *chosen]
+        command = [program, *how, "system", "service", "-t", "0", f"unix://{self._own}"]
         said = self._run / "podman.log"
         with open(said, "wb") as log:
             self._service = subprocess.Popen(

@@ -135,7 +135,7 @@ class DatumBuckets(Objects):
         """See Objects; the job's session holds what comes."""
         return Intake(self._session, digests, expected, own=False)
 
-    def _submit(self, bucket: Bucket, ops: list[Op]) -> None:
+    def _submit(self, bucket: Bucket, ops: list[Op], *, apart: bool = False) -> None:
         """Put into ``out``, in place of a commit."""
         if not self._is_out(bucket):
             raise ReadOnly(f"bucket {bucket.name} is an input of the job", "write to out")

@@ -20,7 +20,7 @@ from pachybox.pfs.object_types import (
     ObjectInfo,
     Stored,
 )
-from pachybox.pfs.objects import SHORT, Intake
+from pachybox.pfs.objects import SHORT, Intake, short_put
 from pachybox.store.intake import digests_of
 
 MOST_BYTES = 5 << 40
@@ -34,7 +34,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def put_object(ask: Ask) -> None:
-    """PutObject: nothing is stored unless all that was said of the body holds."""
+    """PutObject: nothing is stored unless all that was said of the body holds. A short body is
+    left to be written with others that came (``ask.write``), and answered by ``answer_put``."""
     bucket = ask.bucket()
     refuse_headers(ask)
     condition = of_write(ask.headers)
@@ -48,13 +49,26 @@ def put_object(ask: Ask) -> None:
         digests = digests_of(data, payload.wanted)
         checksums = payload.verify(digests, len(data))
         described = finished(described, digests, checksums)
-        info = ask.objects.put_bytes(bucket, ask.key, data, described, condition)
+        ask.write = bucket, short_put(ask.key, data, described, condition)
     else:
         with ask.objects.intake(payload.wanted, payload.length) as intake:
             stored = receive(payload, intake)
             checksums = payload.verify(stored.digests, stored.size)
             described = finished(described, stored.digests, checksums)
-            info = ask.objects.put(bucket, ask.key, stored, described, condition)
+            _answer(ask, ask.objects.put(bucket, ask.key, stored, described, condition))
+
+
+def answer_put(ask: Ask) -> None:
+    """Answer when ``ask.write`` was made. Raises what refused it."""
+    assert ask.write is not None
+    _, op = ask.write
+    if op.error is not None:
+        raise op.error
+    assert op.info is not None
+    _answer(ask, op.info)
+
+
+def _answer(ask: Ask, info: ObjectInfo) -> None:
     ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
 
 

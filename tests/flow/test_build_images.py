@@ -51,7 +51,7 @@ def write(folder: Path, base: str, said: str = "one", **transform: object) -> Pa
     (folder / "say").write_text(f"#!/bin/sh\n{code}\n")
     (folder / "say").chmod(0o755)
     (folder / "Dockerfile").write_text(
-        f"FROM {base}\nARG MARK=none\nCOPY say /bin/say\nRUN echo built-$MARK > /mark\n"
+        f"FROM {base}\nARG MARK=none\nRUN echo built-$MARK > /mark\nCOPY say /bin/say\n"
     )
     (folder / ".dockerignore").write_text("*.json\n")
     spec = {
@@ -88,7 +88,7 @@ def test_a_spec_is_built_once_for_each_content(
     before = spec.read_text()
     first = make(run, spec, "--build")
     assert first.status == 0, first.err
-    assert "STEP 4/5: RUN echo built-$MARK > /mark" in first.err
+    assert "STEP 3/5: RUN echo built-$MARK > /mark" in first.err
     name = image(shared_box)
     assert name.startswith(f"localhost/{NAME}:")
     assert spec.read_text() == before
@@ -98,9 +98,13 @@ def test_a_spec_is_built_once_for_each_content(
     assert image(shared_box) == name
     assert said(shared_box) == "hello\none\nbuilt-none\n"
     write(tmp_path, base, "two")
+    assert "Using cache" in make(run, spec, "--build").err  # of the steps before it is copied
     assert "STEP" in make(run, spec, "--build", "--build-arg", "MARK=2", "--reprocess").err
     assert image(shared_box) not in ("", name)
     assert said(shared_box) == "hello\ntwo\nbuilt-2\n"
+    write(tmp_path, base, "two", image=f"{NAME}-too")  # the same by another name is no other build
+    assert "STEP" not in make(run, spec, "--build", "--build-arg", "MARK=2").err
+    assert image(shared_box).startswith(f"localhost/{NAME}-too:")
 
 
 def test_a_build_that_fails_says_where_and_touches_no_pipeline(

@@ -31,6 +31,7 @@ from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
+from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
@@ -118,7 +119,7 @@ class Box:
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
         self.filesets = Filesets(self.pfs)
-        self.objects = Objects(self.pfs, self.reader)
+        self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -343,7 +344,7 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
-        self.objects.windows.finish_left()
+        self.objects.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:

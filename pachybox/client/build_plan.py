@@ -35,14 +35,13 @@ class Plan:
     """What a spec with ``transform.build`` becomes. Made without asking the box anything.
 
     ``pipeline`` is its name, with its project unless it names none. ``build`` is the spec of the
-    pipeline that builds, ``document`` that of the pipeline itself. ``warnings`` are for the user.
+    pipeline that builds, ``document`` that of the pipeline itself.
     """
 
     pipeline: str
     source: SourceCode
     build: Json
     document: Json
-    warnings: tuple[str, ...] = ()
 
     @property
     def repo(self) -> str:
@@ -108,6 +107,8 @@ class Plan:
             ]
         }
         where = f"{project}/{name}" if project else name
+        made["parallelism_spec"], made["output_branch"] = {"constant": 1}, BUILD
+        made["reprocess_on_code_change"] = True  # packages are those of an image and an index
         made["description"] = f"Builds the source of {where}"
         made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
@@ -164,8 +165,6 @@ def _by_image(image: str, transform: Json) -> Json:
     return {
         "transform": {**_kept(transform), "image": image, "cmd": ["sh", "./build.sh"]},
         "input": {"pfs": {"name": SOURCE, "glob": "/"}},
-        "parallelism_spec": {"constant": 1},
-        "output_branch": BUILD,
     }
 
 
@@ -198,8 +197,6 @@ def _by_builder(builder: Builder, source: SourceCode, transform: Json) -> tuple[
     return source, {
         "transform": {**_kept(transform), "cmd": ["sh"], "stdin": run},
         "input": read,
-        "parallelism_spec": {"constant": 1},
-        "output_branch": BUILD,
         "datum_tries": 1,  # pip and its like try again by themselves
     }
 

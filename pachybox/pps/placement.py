@@ -11,8 +11,9 @@ from typing import Any
 
 from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
-from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.model.pps import PipelineRecord
+from pachybox.pps.runners.base import WorkerLost
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.spec import Spec
 
@@ -35,7 +36,8 @@ class Containers:
         """The image of a pipeline version. One that is pinned is not pulled here: its jobs wait
         for it (pachybox.pps.pins). ``logins`` gives those that its spec names.
 
-        Raises ImageMissing, or Refused naming what else is in the way.
+        Raises ImageMissing, WorkerLost when podman went away just now (a next try starts it again
+        where that can be), or Refused naming what else is in the way.
         """
         wanted = pipeline.spec["transform"]["image"]
         try:
@@ -45,7 +47,8 @@ class Containers:
         except ImageMissing:
             raise
         except PachyboxError as e:
-            raise Refused(f"no container for {pipeline.pipeline}: {e.message}", e.hint) from e
+            what = f"no container for {pipeline.pipeline}: {e.message}"
+            raise (WorkerLost if isinstance(e, NotReady) else Refused)(what, e.hint) from e
 
 
 class Placement:

@@ -172,6 +172,10 @@ def test_an_update_that_changes_nothing_uploads_and_runs_nothing(
     client.build_pipeline(spec, source, update=True, reprocess=True)
     assert done(client, name)[0].processed == 3
     assert built(client, name)[-1] == (1, 0)
+    # as it is for another image, or other settings of pip
+    spec["transform"]["env"] = {"A": "b"}  # type: ignore[index]
+    client.build_pipeline(spec, source, update=True)
+    assert built(client, name)[-1] == (1, 0)
 
 
 def test_other_packages_are_built_and_files_that_are_gone_leave(

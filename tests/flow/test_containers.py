@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.containers.engine import SOCKET
 from pachybox.errors import PachyboxError, Refused
 from tests import images
 from tests.boxes import RealBox, eventually
@@ -218,6 +219,23 @@ def test_a_container_that_is_killed_costs_its_datum_another_try(
     assert "its container" in done.reason, "removed, or ended on the way to that"
 
 
+def test_a_container_that_is_killed_while_it_is_idle_costs_nothing(
+    box: RealBox, busybox_image: str
+) -> None:
+    assert job_of(box, "idle", busybox_image, "cp /pfs/in/a.txt /pfs/out", glob="/").state == (
+        "JOB_SUCCESS"
+    )
+    images.run("kill", *of_pipeline(box, "idle"))
+    box.client.rerun_pipeline("idle", reprocess=True)
+
+    def jobs() -> list[JobInfo]:
+        found = list(box.client.list_job("idle"))
+        return found if len(found) == 2 and all(one.finished for one in found) else []
+
+    done = eventually(jobs, "it ran again")
+    assert {one.state for one in done} == {"JOB_SUCCESS"}
+
+
 def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -> None:
     pid = service(box)
     os.kill(pid, signal.SIGKILL)
@@ -227,7 +245,7 @@ def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -
 
 def service(box: RealBox) -> int:
     """The podman that the box started."""
-    mark = f"unix://{box.home}/run/podman.sock".encode()
+    mark = f"unix://{(box.home / 'run' / SOCKET).resolve()}".encode()
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")

@@ -59,7 +59,7 @@ class PodmanRunner:
         self.engine = engine
         self._api = Api(engine)
         self._host = host
-        self._home = home
+        self._home = home.resolve()
         self._box = box
         self._command = tuple(command or worker_command())
         self._mark = home / "run" / "containers"
@@ -120,6 +120,8 @@ class PodmanRunner:
                 "give the transform a cmd: its image has no entrypoint",
             )
         if why := self.why_not():
+            if isinstance(why, NotReady):  # podman was killed a moment ago, it may be
+                raise WorkerLost(_for(spec, why).message, why.hint)
             raise _for(spec, why)
         self._mark.touch()  # before there is one: else a kill would leave it unknown
         try:

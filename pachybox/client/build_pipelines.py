@@ -103,14 +103,15 @@ def prepare(
         )
     if not update:
         _absent(box, plan.pipeline)
+    said = plan.said  # reads all of the source: what is wrong with it is known before all else
     found = _mark_of_builder(box, plan)
     if found is None:
         _make_repo(box, plan)
-    commit = _upload(box, plan) if found is not None else ""
+    commit = _upload(box, plan, said) if found is not None else ""
     # after the source, whose building the update ends: nothing is built twice
     if reprocess or found != plan.build["metadata"]:
         box.create_pipelines(plan.build, update=True, reprocess=reprocess, runner=runner)
-    return commit if found is not None else _upload(box, plan)
+    return commit if found is not None else _upload(box, plan, said)
 
 
 def _make_repo(box: Builds, plan: Plan) -> None:
@@ -131,9 +132,9 @@ def _make_repo(box: Builds, plan: Plan) -> None:
     box.create_repo(plan.repo, description, update=True)
 
 
-def _upload(box: Builds, plan: Plan) -> str:
-    """Commit the source unless it is there; the commit's id when one was made."""
-    branch, what = f"{plan.repo}@master", plan.said
+def _upload(box: Builds, plan: Plan, what: str) -> str:
+    """Commit the source, described so, unless it is there; the commit's id when one was made."""
+    branch = f"{plan.repo}@master"
     try:
         if box.inspect_commit(branch).description == what:
             return ""

@@ -342,7 +342,9 @@ input: {pfs: {repo: many, glob: "/*"}}
     assert "again_build" in shared_box.cli("list", "pipeline", "--dag")
 
 
-def test_a_repo_of_something_else_is_left_alone(client: Client, name: str, plain: Path) -> None:
+def test_what_cannot_be_uploaded_leaves_all_as_it_is(
+    client: Client, name: str, plain: Path
+) -> None:
     client.create_repo(f"{name}_source", "mine")
     client.put_file(f"{name}_source@master:/data", b"data")
     with pytest.raises(AlreadyExists, match="another name"):
@@ -350,6 +352,11 @@ def test_a_repo_of_something_else_is_left_alone(client: Client, name: str, plain
     assert client.inspect_repo(f"{name}_source").description == "mine"
     assert [f.path for f in client.list_file(f"{name}_source@master:/")] == ["/data"]
     client.delete_repo(f"{name}_source")
+    bad = os.fsencode(plain) + b"/bad\xff"
+    with open(bad, "w"), pytest.raises(InvalidArgument, match="is not a UTF-8 name"):
+        client.build_pipeline(spec_of(name, language="shell"), plain)
+    Path(os.fsdecode(bad)).unlink()
+    assert not [repo for repo in client.list_repo() if repo.name.startswith(f"{name}_")]
     client.create_repo(f"{name}_source")  # an empty one will do
     client.build_pipeline(spec_of(name, language="shell"), plain)
 

@@ -130,6 +130,9 @@ class Plan:
         say = say or _say
         from pachybox.containers.images import Images
 
+        if self._args.push_images:  # who has no password says so before minutes of building
+            for one in self._images:
+                self._login(one.name)
         with _engine() as engine:
             images, pushed = Images(engine), set()
             for one in self._images:
@@ -193,6 +196,10 @@ def _name(pipeline: str, image: str, args: Args) -> ImageName:
     name = ImageName(LOCAL, own, "", "") if not image or is_id(image) else parse(image)
     bare = name.repository.removeprefix("library/")
     if args.registry:
+        if "://" in args.registry:
+            raise InvalidArgument(
+                f"--registry {args.registry!r} is not understood", "write HOST[:PORT][/PATH]"
+            )
         return parse(f"{args.registry.rstrip('/')}/{bare}")
     if args.push_images and (name.only_here or name.repository != bare):
         raise InvalidArgument(
@@ -252,11 +259,11 @@ def _engine() -> Iterator[Engine]:
     import tempfile
 
     from pachybox.config import default_home
-    from pachybox.containers.engine import Engine, unusable
+    from pachybox.containers.engine import SOCKET, Engine, unusable
 
     with tempfile.TemporaryDirectory(prefix="pachybox-") as folder:
         engine = Engine(Path(folder))
-        beside = default_home() / "run" / "podman.sock"
+        beside = default_home() / "run" / SOCKET
         if not os.environ.get("CONTAINER_HOST") and beside.is_socket():
             shared = Engine(Path(folder), f"unix://{beside}")
             engine = engine if unusable(shared) else shared

@@ -22,6 +22,7 @@ from typing import Any
 
 from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
+from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import WorkerSpec
 from pachybox.worker.sandbox import BATCH_DIR, KEPT_CAPABILITIES
 
@@ -157,6 +158,7 @@ class Api:
         if program is not None and Path("/run", runtime, id_).exists():
             command = [program, "delete", "--force", id_]
             subprocess.run(command, capture_output=True, timeout=_CALL_S, check=True)
+        cgroups.remove_empty(id_)
 
     def _ask(
         self, method: str, path: str, data: str = "", params: Mapping[str, str] | None = None

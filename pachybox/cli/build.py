@@ -130,6 +130,9 @@ class Plan:
         say = say or _say
         from pachybox.containers.images import Images
 
+        if self._args.push_images:  # who has no password says so before minutes of building
+            for one in self._images:
+                self._login(one.name)
         with _engine() as engine:
             images, pushed = Images(engine), set()
             for one in self._images:
@@ -193,6 +196,10 @@ def _name(pipeline: str, image: str, args: Args) -> ImageName:
     name = ImageName(LOCAL, own, "", "") if not image or is_id(image) else parse(image)
     bare = name.repository.removeprefix("library/")
     if args.registry:
+        if "://" in args.registry:
+            raise InvalidArgument(
+                f"--registry {args.registry!r} is not understood", "write HOST[:PORT][/PATH]"
+            )
         return parse(f"{args.registry.rstrip('/')}/{bare}")
     if args.push_images and (name.only_here or name.repository != bare):
         raise InvalidArgument(

@@ -29,6 +29,9 @@ LABEL = "org.pachybox.build"
 _SPOOL = 16 << 20  # a context beyond is packed into a temporary file
 _LAST = 3  # so many lines of a step that failed are in the error
 _SAYS_NOTHING_S = 3600.0  # so long a step of a build may be silent
+# Docker's own form of images: it has SHELL and HEALTHCHECK, which OCI's has not. podman takes steps
+# done before from its cache only when it is told a form.
+_FORM = "application/vnd.docker.distribution.manifest.v2+json"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 
 
@@ -62,6 +65,9 @@ def build(
         return Built(name, images.find(str(name)), fresh=False)
     except ImageMissing:
         pass
+    if other := images.labelled(LABEL, tag):  # the same, built under another name
+        images.tag(other, name)
+        return Built(name, images.find(str(name)), fresh=False)
     said(f"building {name} from {context.folder} ({files} files, {format_size(size)})")
     _build(engine, images, name, context, args, said)
     return Built(name, images.find(str(name)), fresh=True)
@@ -159,6 +165,7 @@ def _build(
         "buildargs": json.dumps(dict(args)),
         "labels": json.dumps({LABEL: name.tag}),
         "ulimits": json.dumps(limits),
+        "outputformat": _FORM,
         "layers": "true",
         "rm": "true",
         "forcerm": "true",

@@ -115,6 +115,14 @@ class Images:
                 time.sleep(pause)
         raise _gone(f"image {reference}: {_said(answer)}")
 
+    def labelled(self, label: str, value: str) -> str:
+        """The id of an image with this label; "" when there is none, or podman cannot say (as
+        while another image is deleted)."""
+        wanted = json.dumps({"label": [f"{label}={value}"]})
+        answer = self._ask("GET", "/images/json", params={"filters": wanted}, timeout=_ASK_S)
+        found = answer.json() if answer.status_code < 400 else None
+        return next((str(one["Id"]) for one in found or ()), "")
+
     # ---- pull
 
     def ensure(

@@ -244,6 +244,35 @@ def test_packages_of_a_pyproject(client: Client, name: str, source: Path, tmp_pa
     assert built(client, name) == [(1, 0), (0, 1)]
 
 
+BACKEND = """\
+import zipfile
+def build_wheel(folder, *more):
+    open("mark", "w").close()  # builders write beside what they build
+    name = "own-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as packed:
+        packed.writestr("own.py", "MARK = 'own'")
+        about = "Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n"
+        packed.writestr("own-1.dist-info/METADATA", about)
+        packed.writestr("own-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        packed.writestr("own-1.dist-info/RECORD", "")
+    return name
+"""
+
+
+def test_packages_within_the_source(client: Client, name: str, source: Path) -> None:
+    library = source / "lib"
+    library.mkdir()
+    (library / "backend.py").write_text(BACKEND)
+    (library / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (source / "requirements.txt").write_text("--no-index\n-e ./lib\n")
+    (source / "main.py").write_text(MAIN.replace("stamp", "own"))
+    client.build_pipeline(spec_of(name, language="python"), source)
+    done(client, name)
+    assert client.get_file(f"{name}@master:/ape") == b"own ape one"
+
+
 def test_shell_with_a_build_of_its_own(client: Client, name: str, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pachybox.containers.context import Context
 from pachybox.containers.images import Image, ImageMissing, Images, Said
-from pachybox.containers.names import ImageName, parse
+from pachybox.containers.names import ImageName, is_id, parse
 from pachybox.errors import CHECK_FILE, InvalidArgument, Refused
 from pachybox.model.units import format_size
 
@@ -32,6 +32,7 @@ _SAYS_NOTHING_S = 3600.0  # so long a step of a build may be silent
 # Docker's own form of images: it has SHELL and HEALTHCHECK, which OCI's has not. podman takes steps
 # done before from its cache only when it is told a form.
 _FORM = "application/vnd.docker.distribution.manifest.v2+json"
+_STEP = re.compile(r"(\[\d+/\d+\] )?STEP ")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 
 
@@ -65,11 +66,11 @@ def build(
         return Built(name, images.find(str(name)), fresh=False)
     except ImageMissing:
         pass
-    if other := images.labelled(LABEL, tag):  # the same, built under another name
+    if other := images.labelled(LABEL, tag):  # the same by another name
         images.tag(other, name)
         return Built(name, images.find(str(name)), fresh=False)
     said(f"building {name} from {context.folder} ({files} files, {format_size(size)})")
-    _build(engine, images, name, context, args, said)
+    images.tag(_build(engine, images, name, context, args, said), name)
     return Built(name, images.find(str(name)), fresh=True)
 
 
@@ -157,10 +158,11 @@ def _build(
     context: Context,
     args: Mapping[str, str],
     said: Said,
-) -> None:
+) -> str:
+    """The id of the image. podman is not told the name: it gives it to a stage on the way, too,
+    and to that alone when a later one fails."""
     limits = [f"{kind}={n}:{n}" for kind, n in engine.facts().ulimits.items()]
     params = {
-        "t": str(name),
         "dockerfile": context.recipe_path,
         "buildargs": json.dumps(dict(args)),
         "labels": json.dumps({LABEL: name.tag}),
@@ -171,6 +173,7 @@ def _build(
         "forcerm": "true",
     }
     last: list[str] = []
+    made = ""
     with tempfile.SpooledTemporaryFile(_SPOOL) as packed:
         try:
             context.pack(packed)
@@ -180,9 +183,13 @@ def _build(
         for line in images.build(packed, params, timeout=_SAYS_NOTHING_S):
             for words in str(line.get("stream") or "").splitlines():
                 said(words)
-                last = [] if words.startswith("STEP ") else [*last, words][-_LAST:]
+                last = [] if _STEP.match(words) else [*last, words][-_LAST:]
+                made = words if is_id(words) else made
             if error := line.get("error"):
                 raise _failed(name, context, str(error), last)
+    if not made:
+        raise _failed(name, context, "podman does not say what it made", last)
+    return made
 
 
 def _failed(name: ImageName, context: Context, error: str, last: Sequence[str]) -> BuildFailed:

@@ -7,6 +7,7 @@ make, and nothing is built.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tempfile
@@ -32,6 +33,8 @@ _SAYS_NOTHING_S = 3600.0  # so long a step of a build may be silent
 # Docker's own form of images: it has SHELL and HEALTHCHECK, which OCI's has not. podman takes steps
 # done before from its cache only when it is told a form.
 _FORM = "application/vnd.docker.distribution.manifest.v2+json"
+_USED = re.compile(r"(?:--|[=,])from=([^,]+)")  # in an option of COPY and RUN
+_HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1(?=\s|$)")
 _STEP = re.compile(r"(\[\d+/\d+\] )?STEP ")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 
@@ -118,14 +121,16 @@ def starts(text: str, args: Mapping[str, str]) -> list[str]:
                 found.append(image)
             if len(words) == 3 and words[1].upper() == "AS":
                 stages.add(words[2].lower())
-        elif word == "COPY" and (copied := re.search(r"--from=(\S+)", rest)):
-            image = copied[1]
-            if image.lower() not in stages and not image.isdecimal() and "$" not in image:
-                found.append(image)
+        elif word in ("COPY", "RUN"):
+            options = itertools.takewhile(lambda word: word.startswith("--"), rest.split())
+            for image in (used[1] for option in options if (used := _USED.search(option))):
+                if image.lower() not in stages and not image.isdecimal() and "$" not in image:
+                    found.append(image)
     return list(dict.fromkeys(image for image in found if image))
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
+    """(word, rest) of each instruction, without the texts that follow some (``<<EOF``)."""
     lines = (line.strip() for line in text.splitlines())
     whole = ""
     for line in lines:
@@ -138,6 +143,10 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         word, _, rest = whole.strip().partition(" ")
         yield word.upper(), rest.strip()
         whole = ""
+        if word.upper() in ("RUN", "COPY", "ADD"):
+            for _, end in _HEREDOC.findall(rest):
+                while next(lines, end) != end:
+                    pass
 
 
 def _expanded(text: str, known: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pachybox.containers import steps
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.worker import handover
 
@@ -263,6 +264,7 @@ class Engine:
         if service is None:
             return
         assert service.stdin is not None
+        steps.end(service.pid)
         service.stdin.close()
         try:
             service.wait(_STOP_S)

@@ -342,6 +342,25 @@ input: {pfs: {repo: many, glob: "/*"}}
     assert "again_build" in shared_box.cli("list", "pipeline", "--dag")
 
 
+def test_what_cannot_be_uploaded_leaves_all_as_it_is(
+    client: Client, name: str, plain: Path
+) -> None:
+    client.create_repo(f"{name}_source", "mine")
+    client.put_file(f"{name}_source@master:/data", b"data")
+    with pytest.raises(AlreadyExists, match="another name"):
+        client.build_pipeline(spec_of(name, language="shell"), plain)
+    assert client.inspect_repo(f"{name}_source").description == "mine"
+    assert [f.path for f in client.list_file(f"{name}_source@master:/")] == ["/data"]
+    client.delete_repo(f"{name}_source")
+    bad = os.fsencode(plain) + b"/bad\xff"
+    with open(bad, "w"), pytest.raises(InvalidArgument, match="is not a UTF-8 name"):
+        client.build_pipeline(spec_of(name, language="shell"), plain)
+    Path(os.fsdecode(bad)).unlink()
+    assert not [repo for repo in client.list_repo() if repo.name.startswith(f"{name}_")]
+    client.create_repo(f"{name}_source")  # an empty one will do
+    client.build_pipeline(spec_of(name, language="shell"), plain)
+
+
 def test_what_is_extracted_makes_it_again(client: Client, name: str, plain: Path) -> None:
     client.build_pipeline(spec_of(name, language="shell"), plain)
     (first,) = done(client, name)
@@ -374,10 +393,13 @@ def test_create_python_pipeline_of_a_directory(client: Client, source: Path) -> 
     done(client, "code")
     assert client.get_file("code@master:/ape") == b"1 ape one"
     assert client.inspect_pipeline("code").description == "of words"
-    (source / "run.sh").write_text("exit 1\n")
-    with pytest.warns(UserWarning, match=r"run.sh of .* not run"):
-        create_python_pipeline(client, source, words, update=True)
-    assert done(client, "code", 1)[0].state == "JOB_SUCCESS"
+    (source / "build.sh").write_text("echo made >/pfs/out/mark\n")
+    (source / "run.sh").write_text("cp /pfs/build/mark /pfs/out/$(ls /pfs/words)\n")
+    create_python_pipeline(client, source, words, debug=True, update=True)
+    done(client, "code")
+    assert client.get_file("code@master:/ape") == b"made\n"
+    assert any(line.message == "+ ls /pfs/words" for line in client.logs("code"))
+    assert any(line.message == "+ echo made" for line in client.logs("code_build"))
 
 
 async def test_create_python_pipeline_of_a_file(

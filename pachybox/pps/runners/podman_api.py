@@ -132,6 +132,11 @@ class Api:
         found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
         return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
 
+    def unpause(self, id_: str) -> None:
+        """Let a container run on that somebody paused. Never raises."""
+        with contextlib.suppress(PachyboxError):
+            self._ask("post", f"/containers/{id_}/unpause")
+
     def remove(self, id_: str) -> None:
         """Kill and remove a container with its volumes; one that is gone is no trouble. Never
         raises: what cannot be removed now is removed by the next start of the box."""

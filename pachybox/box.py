@@ -159,8 +159,12 @@ class Box:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""
         assert self.containers is not None
         self.containers.runner.sweep()
-        if any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES)):
+        if self._has_images():
             self.containers.runner.why_not()
+
+    def _has_images(self) -> bool:
+        """Whether a pipeline runs in containers."""
+        return any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES))
 
     def request_stop(self) -> None:
         """Ask the daemon to stop; returns at once."""
@@ -234,7 +238,7 @@ class Box:
             "address": self.address,
             "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
-            "runner": self.runner.name,
+            "runner": self.runner.name + (", podman for images" if self._has_images() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -280,7 +284,8 @@ class Box:
         """What doctor says about this machine and this box."""
         from pachybox.doctor import findings
 
-        podman = self.containers.runner if self.containers is not None else None
+        asked = self.config.runner != PROCESS or self._has_images()
+        podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
         return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
 
@@ -404,7 +409,7 @@ def _containers(
     """What runs pipelines with an image, beside the process runner."""
     from pachybox.pps.runners.process import ProcessRunner
 
-    if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
+    if not isinstance(runner, ProcessRunner):
         return None
     return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
 

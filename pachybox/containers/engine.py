@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pachybox.containers import steps
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.worker import handover
 
@@ -42,8 +43,15 @@ _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
 _MOST = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, 1 << 22)}
 SOCKET = "podman.sock"  # in the folder of the engine: a link to that of the service it started
-# The service ends when our end of its standard input is closed, however that comes about.
-_KEEPER = '"$@" </dev/null & read -r _; kill $! 2>/dev/null; wait $!'
+# The service ends when our end of its standard input is closed, however that comes about; and
+# this with the service.
+_KEEPER = """exec 3<&0
+"$@" </dev/null 3<&- & p=$!
+{ read -r _ <&3; kill $p 2>/dev/null; } & r=$!
+exec 3<&-
+wait $p; s=$?
+kill $r 2>/dev/null
+exit $s"""
 INSTALL = "install podman 4 or later (apt install podman, dnf install podman)"
 
 
@@ -234,7 +242,8 @@ class Engine:
         deadline = time.monotonic() + _START_S
         while not (_listens(self._own) and _answers(client)):
             words = said.read_text(errors="replace").strip()
-            if time.monotonic() > deadline or (words and "rror" in words):
+            over = time.monotonic() > deadline or self._service.poll() is not None
+            if over or (words and "rror" in words):
                 client.close()
                 self._stop()
                 last = words.splitlines()[-1] if words else "it does not answer"
@@ -255,6 +264,7 @@ class Engine:
         if service is None:
             return
         assert service.stdin is not None
+        steps.end(service.pid)
         service.stdin.close()
         try:
             service.wait(_STOP_S)

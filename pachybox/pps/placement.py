@@ -13,12 +13,14 @@ from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.model.pps import PipelineRecord
+from pachybox.model.units import parse_quantity
 from pachybox.pps.runners.base import WorkerLost
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.spec import Spec
 
 PROCESS, PODMAN = "process", "podman"
 RUNNERS = ("auto", PROCESS, PODMAN)
+_LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
 _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
@@ -85,11 +87,7 @@ class Placement:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
             raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
-        if ((spec.canonical.get("resource_limits") or {}).get("gpu") or {}).get("number"):
-            raise Refused(
-                f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
-                f"remove resource_limits.gpu, or {_WITHOUT}",
-            )
+        _require_limits(spec, what)
         if why := self._containers.runner.why_not():
             raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
         try:
@@ -99,6 +97,23 @@ class Placement:
         if not image.entrypoint:
             _require_cmd(spec, f"{what}, which has no entrypoint")
         return replace(spec, runner=PODMAN, image_pin=image.pin)
+
+
+def _require_limits(spec: Spec, what: str) -> None:
+    """Raise Refused for limits that no container can have."""
+    limits = spec.canonical.get("resource_limits") or {}
+    memory = parse_quantity(limits.get("memory") or "0")
+    if 0 < memory < _LEAST_MEMORY:
+        raise Refused(
+            f"{what}, and no container starts with so little memory "
+            f"(resource_limits.memory {limits['memory']})",
+            f'write "{_LEAST_MEMORY // 10**6}M" or more, or {_WITHOUT}',
+        )
+    if (limits.get("gpu") or {}).get("number"):
+        raise Refused(
+            f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
+            f"remove resource_limits.gpu, or {_WITHOUT}",
+        )
 
 
 def _has_source(spec: Spec) -> bool:

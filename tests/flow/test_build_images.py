@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from pachybox.containers.build import build
+from pachybox.containers.context import Context
+from pachybox.containers.engine import Engine
+from pachybox.containers.names import parse
 from tests import images
 from tests.boxes import RealBox
 from tests.flow.shell import Ran, Run, refused, runner, succeeded
@@ -113,8 +118,11 @@ def test_a_build_that_fails_says_where_and_touches_no_pipeline(
     spec = write(tmp_path, base)
     succeeded(make(run, spec, "--build"))
     name, version = image(shared_box), shared_box.client.inspect_pipeline("say").version
-    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo oh dear >&2; exit 3\n")
-    ran = make(run, spec, "--build")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {base} AS first\nCOPY say /say\nFROM first\nRUN echo oh dear >&2; exit 3\n"
+    )
+    make(run, spec, "--build")
+    ran = make(run, spec, "--build")  # again: what was made on the way is not taken for it
     *live, last = ran.err.splitlines()
     assert ran.status == 1
     assert "oh dear" in live
@@ -124,6 +132,23 @@ def test_a_build_that_fails_says_where_and_touches_no_pipeline(
     said = refused(make(run, spec, "--build"))
     assert said.startswith("image localhost/pachybox-test/none is not on this machine; run: podman")
     assert (image(shared_box), shared_box.client.inspect_pipeline("say").version) == (name, version)
+
+
+def test_one_given_up_leaves_no_container(base: str, tmp_path: Path) -> None:
+    """Though podman is ended with it."""
+    name = "localhost/pachybox-test/given-up:1"
+    assert images.run("tag", base, name).returncode == 0
+    (tmp_path / "Dockerfile").write_text(f"FROM {name}\nRUN echo begun; sleep 100\n")
+
+    def stop(line: str) -> None:
+        if line == "begun":
+            raise KeyboardInterrupt
+
+    with closing(Engine(tmp_path / "run")) as engine, pytest.raises(KeyboardInterrupt):
+        build(engine, parse(f"localhost/{NAME}"), Context.at(tmp_path), {}, stop)
+    left = images.run("ps", "--all", "--external", "--format={{.Names}}").stdout
+    images.run("rmi", name)
+    assert "given-up-working" not in left
 
 
 def test_where_a_recipe_is_looked_for(

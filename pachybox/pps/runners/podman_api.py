@@ -132,16 +132,28 @@ class Api:
         found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
         return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
 
+    def unpause(self, id_: str) -> None:
+        """Let a container run on that somebody paused. Never raises."""
+        with contextlib.suppress(PachyboxError):
+            self._ask("post", f"/containers/{id_}/unpause")
+
     def remove(self, id_: str) -> None:
         """Kill and remove a container with its volumes; one that is gone is no trouble. Never
         raises: what cannot be removed now is removed by the next start of the box."""
         try:
-            params = {"force": "true", "v": "true", "timeout": "0"}
-            with contextlib.suppress(ContainerGone):
-                self._ask("delete", f"/containers/{id_}", params=params)
+            try:
+                self._delete(id_)
+            except Refused:  # its files are in use by what podman does not know of, perhaps
+                self._remove_unknown(id_)
+                self._delete(id_)
             self._remove_unknown(id_)
         except (PachyboxError, OSError, subprocess.SubprocessError) as e:
             log.warning("container not removed id=%s error=%s", id_[:12], e)
+
+    def _delete(self, id_: str) -> None:
+        params = {"force": "true", "v": "true", "timeout": "0"}
+        with contextlib.suppress(ContainerGone):
+            self._ask("delete", f"/containers/{id_}", params=params)
 
     def _remove_unknown(self, id_: str) -> None:
         """What podman does not know to be there: it was killed while it had the runtime make the

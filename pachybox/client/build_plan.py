@@ -76,10 +76,8 @@ class Plan:
             raise InvalidArgument(
                 "transform.build: missing", 'name the source, like {"language": "python"}'
             )
-        pipeline, transform = document.get("pipeline") or {}, document["transform"]
-        name, project = pipeline.get("name") or "", (pipeline.get("project") or {}).get("name")
-        if not name:
-            raise InvalidArgument("pipeline.name: missing", "give the pipeline a name")
+        transform, pipeline = document["transform"], document.get("pipeline") or {}
+        name, project = _named(pipeline)
         build = transform.pop("build")
         _refuse(document, build, alone=source is not None)
         if source is None:
@@ -112,6 +110,14 @@ class Plan:
         made["description"] = f"Builds the source of {where}"
         made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
+
+
+def _named(pipeline: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of a pipeline and that of its project, if it has one."""
+    name = pipeline.get("name")
+    if not name:
+        raise InvalidArgument("pipeline.name: missing", "give the pipeline a name")
+    return name, (pipeline.get("project") or {}).get("name") or ""
 
 
 def _refuse(document: Json, build: Any, *, alone: bool) -> None:

@@ -102,11 +102,22 @@ def test_what_the_image_says_holds_and_its_command_does_not(box: RealBox, odd_im
     assert said[1] != "0"
 
 
+def test_root_may_do_less_than_root(box: RealBox, busybox_image: str) -> None:
+    script = "grep -E 'Cap(Eff|Bnd)|NoNewPrivs' /proc/self/status > /pfs/out/said"
+    assert job_of(box, "rights", busybox_image, script, glob="/").state == "JOB_SUCCESS"
+    rights = dict(line.split(":\t") for line in text(box, "rights@master:/said").splitlines())
+    assert rights["NoNewPrivs"] == "1"
+    assert rights["CapEff"] == rights["CapBnd"]
+    assert int(rights["CapBnd"], 16) & ~0x404FB == 0, "docs/runners.md names them"
+
+
 def test_the_user_is_the_transforms(box: RealBox, busybox_image: str) -> None:
-    script = "id -u > /pfs/out/id; id -G >> /pfs/out/id; echo $HOME >> /pfs/out/id"
+    script = "(id -u; id -G; echo $HOME; grep CapEff /proc/self/status) > /pfs/out/id"
     done = job_of(box, "as-app", busybox_image, script, glob="/", transform={"user": "app"})
     assert done.state == "JOB_SUCCESS", done.reason
-    assert text(box, "as-app@master:/id").splitlines() == ["1000", "1000 50", "/home/app"]
+    assert text(box, "as-app@master:/id").splitlines() == [
+        "1000", "1000 50", "/home/app", "CapEff:\t0000000000000000"
+    ]  # fmt: skip
     done = job_of(box, "as-none", busybox_image, "true", transform={"user": "ghost"})
     assert done.state == "JOB_FAILURE"
     assert "user 'ghost' does not exist in the image" in done.reason

@@ -31,6 +31,7 @@ from pachybox.model.events import Event
 from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
+from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
 from pachybox.pfs.service import Pfs
@@ -118,7 +119,7 @@ class Box:
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
         self.filesets = Filesets(self.pfs)
-        self.objects = Objects(self.pfs, self.reader)
+        self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -158,8 +159,12 @@ class Box:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""
         assert self.containers is not None
         self.containers.runner.sweep()
-        if any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES)):
+        if self._has_images():
             self.containers.runner.why_not()
+
+    def _has_images(self) -> bool:
+        """Whether a pipeline runs in containers."""
+        return any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES))
 
     def request_stop(self) -> None:
         """Ask the daemon to stop; returns at once."""
@@ -233,7 +238,7 @@ class Box:
             "address": self.address,
             "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
-            "runner": self.runner.name,
+            "runner": self.runner.name + (", podman for images" if self._has_images() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -279,7 +284,8 @@ class Box:
         """What doctor says about this machine and this box."""
         from pachybox.doctor import findings
 
-        podman = self.containers.runner if self.containers is not None else None
+        asked = self.config.runner != PROCESS or self._has_images()
+        podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
         return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
 
@@ -343,7 +349,7 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
-        self.objects.windows.finish_left()
+        self.objects.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:
@@ -403,7 +409,7 @@ def _containers(
     """What runs pipelines with an image, beside the process runner."""
     from pachybox.pps.runners.process import ProcessRunner
 
-    if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
+    if not isinstance(runner, ProcessRunner):
         return None
     return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
 

@@ -134,7 +134,7 @@ def _containers(config: Config, runner: Runner, podman: PodmanRunner | None) -> 
     if podman is not None:
         return podman.probe()
     if config.runner == PROCESS or not isinstance(runner, ProcessRunner):
-        detail = "not used: this box was told to run all pipelines as processes"
+        detail = "not used: pipelines are processes here unless made with --runner podman"
         return [Finding("containers", "ok", detail)]
     with tempfile.TemporaryDirectory(prefix="pachybox-doctor-") as folder:
         engine = Engine(Path(folder))

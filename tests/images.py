@@ -133,6 +133,8 @@ def runtime() -> list[str]:
 
 @functools.cache
 def _found() -> tuple[str, list[str]]:
+    if os.geteuid() != 0:
+        return "containers take root", []
     for program in ("podman", "conmon", "busybox"):
         if not (shutil.which(program) or Path(f"/usr/libexec/podman/{program}").exists()):
             return f"containers need {program}, which is not installed", []

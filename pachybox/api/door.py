@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +131,19 @@ class Door:
             took = monotonic() - began
             self._metrics.observe(name, code, took)
             log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
+
+    def answer_all(self, pairs: Sequence[tuple[Request, Response]]) -> None:
+        """Answer requests that are small and whole, those of S3 together. Clients that left are
+        marked by their wires."""
+        mine = []
+        for pair in pairs:
+            if self._s3 is not None and self._s3.claims(pair[0]):
+                mine.append(pair)
+            else:
+                with suppress(Gone):
+                    self.answer(*pair)
+        if self._s3 is not None:
+            self._s3.answer_all(mine, self._access.hosts, self._metrics)
 
     def _serve(self, request: Request, response: Response) -> _Served:
         if not request.local:

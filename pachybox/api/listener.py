@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pachybox.api.http import Rejected, Request, read_request, rejected
+from pachybox.api.lane import Lane, Together
 from pachybox.api.metrics import Metrics
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.threads import Threads
@@ -34,7 +35,8 @@ class Listener(ABC):
     """Hands requests to ``answer`` until ``stop``. The other methods are for one thread, the
     composer's."""
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, limits: Limits, metrics: Metrics, together: Together | None = None) -> None:
+        """``together``: what answers many small PUTs at the price of few (see Lane)."""
         self._limits = limits
         self._attendant = Attendant()
         self._metrics = metrics
@@ -46,6 +48,7 @@ class Listener(ABC):
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
         self._unix: list[tuple[Path, int]] = []
         self._stopping = threading.Event()
+        self._lane = Lane(limits, together, self._begin, self._leave) if together else None
 
     @abstractmethod
     def answer(self, request: Request, response: Response) -> None:
@@ -124,6 +127,10 @@ class Listener(ABC):
         with self._lock:
             self._wires.add(wire)
             self._metrics.connected(1)
+        self._begin(wire)
+
+    def _begin(self, wire: Wire) -> None:
+        """Have a thread serve the connection, or refuse it when all are busy."""
 
         def serve() -> None:
             self._serve(wire)
@@ -132,7 +139,7 @@ class Listener(ABC):
             self._made_room() and self._threads.run(serve, _ROOM_S)
         ):
             wire.try_send(_FULL)
-            self._end(wire)
+            self._leave(wire)
 
     def _made_room(self) -> bool:
         """Hang up on the connection that has idled longest, as any server may; False when none
@@ -146,37 +153,43 @@ class Listener(ABC):
         return True
 
     def _serve(self, wire: Wire) -> None:
+        taken = False
         try:
             self._attendant.watch(wire.sock, wire.left)
-            while not self._stopping.is_set() and self._one(wire):
-                pass
+            wire.send(b"")  # what the lane could not
+            while not self._stopping.is_set() and (request := self._one(wire)) is not None:
+                if self._lane is not None and self._lane.take(wire, request):
+                    taken = True
+                    break
         except (Gone, TimedOut, Rejected, PachyboxError):
             pass  # nothing can be said to this client any more
         except Exception:
             log.exception("connection failed")
         finally:
-            self._attendant.unwatch(wire.sock)
-            self._end(wire)
+            if not taken:
+                self._leave(wire)
 
-    def _end(self, wire: Wire) -> None:
+    def _leave(self, wire: Wire) -> None:
+        """The connection is over."""
+        self._attendant.unwatch(wire.sock)
         wire.close()
         with self._ended:
             self._wires.discard(wire)
             self._metrics.connected(-1)
             self._ended.notify_all()
 
-    def _one(self, wire: Wire) -> bool:
-        """Serve one request; whether the connection can carry another."""
+    def _one(self, wire: Wire) -> Request | None:
+        """Serve one request; the request when the connection can carry another."""
         try:
             request = read_request(wire, self._limits)
         except TimedOut:
             _dismiss(wire, rejected(408, "the request's head came too slowly"))
-            return False
+            return None
         except Rejected as e:
             _dismiss(wire, e)
-            return False
+            return None
         if request is None:
-            return False
+            return None
         response = Response(wire, request)
         try:
             self.answer(request, response)
@@ -184,10 +197,10 @@ class Listener(ABC):
             wire.on_gone = None
             wire.close_fds()
         if response.keep_alive and not wire.gone and request.body.drain():
-            return True
+            return request
         if not request.body.finished:
             wire.linger()
-        return False
+        return None
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.
@@ -215,6 +228,8 @@ class Listener(ABC):
             if not self._has_ended(wire, grace_s):
                 wire.hang_up(socket.SHUT_RDWR)
                 self._has_ended(wire, 1.0)
+        if self._lane is not None:
+            self._lane.stop()
         self._threads.stop()
         self._attendant.stop()
 

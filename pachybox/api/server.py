@@ -37,7 +37,7 @@ class Server(Listener):
         s3: S3Door | None = None,
     ) -> None:
         metrics = metrics or Metrics(gauges)
-        super().__init__(limits or Limits(), metrics)
+        super().__init__(limits or Limits(), metrics, self._answer_all if s3 else None)
         self._door = Door(
             table,
             routes,
@@ -53,3 +53,6 @@ class Server(Listener):
     def answer(self, request: Request, response: Response) -> None:
         """See Door."""
         self._door.answer(request, response)
+
+    def _answer_all(self, pairs: list[tuple[Request, Response]]) -> None:
+        self._door.answer_all(pairs)

@@ -27,6 +27,9 @@ from pachybox.errors import InvalidArgument
 log = logging.getLogger("pachybox.api")
 
 BUFFER_BYTES = 64 << 10
+# perf: plain numbers; to or two flags takes a microsecond
+_QUIET = int(socket.MSG_NOSIGNAL)
+_QUIET_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
 MAX_FDS_WAITING = 1024
 _INT = struct.calcsize("i")
@@ -72,6 +75,7 @@ class Wire:
         self.local = sock.family == socket.AF_UNIX
         self.fds: deque[int] = deque()
         self.gone = False
+        self.patient = True  # whether sending waits for a client that does not take it
         self.idle_since = 0.0  # when the wait for the next request began; 0 = there is one
         self.on_gone: Callable[[], None] | None = None  # cancels the present call
         self._limits = limits
@@ -87,6 +91,32 @@ class Wire:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers
 
     # reading
+
+    def receive(self) -> int:
+        """What has come, without waiting: its bytes, 0 when the client will send no more, -1 when
+        there is nothing or no room. Raises Gone. For a TCP socket."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        if self._end == len(self._buffer):
+            return -1
+        try:
+            n = self.sock.recv_into(self._view[self._end :], 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return -1
+        except OSError as e:
+            self.gone = True
+            raise Gone from e
+        self._end += n
+        return n
+
+    @property
+    def held(self) -> bytes:
+        """What has come and was not taken."""
+        return bytes(self._view[self._start : self._end])
+
+    def untake(self, count: int) -> None:
+        """Have the last ``count`` bytes taken be there again; nothing was received since."""
+        self._start -= count
 
     def head(self) -> bytes | None:
         """The next request head without its empty line; None when the client left or idled.
@@ -237,7 +267,7 @@ class Wire:
         """
         waiting = self._unsent + bytes(data)
         try:
-            sent = self.sock.send(waiting, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            sent = self.sock.send(waiting, _QUIET_NOW)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -249,8 +279,9 @@ class Wire:
     def _send_all(self, data: Buffer) -> None:
         if not data:
             return
+        flags = _QUIET if self.patient else _QUIET_NOW
         try:
-            sent = self.sock.send(data, socket.MSG_NOSIGNAL)
+            sent = self.sock.send(data, flags)
         except BlockingIOError:
             sent = 0
         except OSError as e:
@@ -258,6 +289,9 @@ class Wire:
             raise Gone from e
         if sent == len(data):
             return  # perf: as nearly always
+        if not self.patient:
+            self._unsent = bytes(data[sent:])
+            return
         view = memoryview(data)
         while sent < len(view):
             rest = view[sent:]
@@ -339,11 +373,13 @@ class Attendant:
         self._thread.start()
 
     def watch(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
-        """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up."""
+        """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up. Does nothing
+        for a socket that is watched."""
         fd = sock.fileno()
         with self._lock:
-            self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
-            self._watched[fd] = on_gone
+            if fd not in self._watched:
+                self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+                self._watched[fd] = on_gone
 
     def unwatch(self, sock: socket.socket) -> None:
         """Forget a socket, before it is closed."""

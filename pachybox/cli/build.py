@@ -265,11 +265,11 @@ def _engine() -> Iterator[Engine]:
     import tempfile
 
     from pachybox.config import default_home
-    from pachybox.containers.engine import Engine, unusable
+    from pachybox.containers.engine import SOCKET, Engine, unusable
 
     with tempfile.TemporaryDirectory(prefix="pachybox-") as folder:
         engine = Engine(Path(folder))
-        beside = default_home() / "run" / "podman.sock"
+        beside = default_home() / "run" / SOCKET
         if not os.environ.get("CONTAINER_HOST") and beside.is_socket():
             shared = Engine(Path(folder), f"unix://{beside}")
             engine = engine if unusable(shared) else shared

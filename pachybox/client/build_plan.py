@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pachybox.client.build_source import OWN, SourceCode
 from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument
 
-RUN = ("sh", "/pfs/build/run.sh")
+RUN = "/pfs/build/run.sh"
 MARK = "pachybox/build"
 """The annotation by which a pipeline that builds is known to be as it would be made."""
 
@@ -35,14 +35,13 @@ class Plan:
     """What a spec with ``transform.build`` becomes. Made without asking the box anything.
 
     ``pipeline`` is its name, with its project unless it names none. ``build`` is the spec of the
-    pipeline that builds, ``document`` that of the pipeline itself. ``warnings`` are for the user.
+    pipeline that builds, ``document`` that of the pipeline itself.
     """
 
     pipeline: str
     source: SourceCode
     build: Json
     document: Json
-    warnings: tuple[str, ...] = ()
 
     @property
     def repo(self) -> str:
@@ -67,10 +66,11 @@ class Plan:
         *,
         source: SourceCode | None = None,
         runner: str = "",
+        own: bool = False,
     ) -> Plan:
         """Raises InvalidArgument for what cannot be built. ``source`` takes the place of what is
         in ``build.path``, and may be all that the pipeline reads; ``runner`` is the one asked
-        for."""
+        for. With ``own`` the source's build.sh and run.sh take the place of any builder's."""
         document = copy.deepcopy(document)
         if not asks(document):
             raise InvalidArgument(
@@ -88,6 +88,8 @@ class Plan:
             made = _by_image(image, transform)
         else:
             builder = find(build["language"])
+            if own:
+                builder = replace(builder, own=True)
             if runner == "podman":
                 transform.setdefault("image", builder.image)
             source, made = _by_builder(builder, source, transform)
@@ -96,7 +98,7 @@ class Plan:
         _shown(made["input"], code)
         built = {"repo": f"{name}_build", **base, "branch": BUILD}
         made["pipeline"] = {**pipeline, "name": f"{name}_build"}
-        transform["cmd"] = transform.get("cmd") or list(RUN)
+        transform["cmd"] = transform.get("cmd") or [*_shell(transform), RUN]
         document["input"] = {
             "cross": [
                 {"pfs": {"name": SOURCE, **code, "glob": "/"}},
@@ -105,6 +107,8 @@ class Plan:
             ]
         }
         where = f"{project}/{name}" if project else name
+        made["parallelism_spec"], made["output_branch"] = {"constant": 1}, BUILD
+        made["reprocess_on_code_change"] = True  # packages are those of an image and an index
         made["description"] = f"Builds the source of {where}"
         made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
@@ -161,8 +165,6 @@ def _by_image(image: str, transform: Json) -> Json:
     return {
         "transform": {**_kept(transform), "image": image, "cmd": ["sh", "./build.sh"]},
         "input": {"pfs": {"name": SOURCE, "glob": "/"}},
-        "parallelism_spec": {"constant": 1},
-        "output_branch": BUILD,
     }
 
 
@@ -190,15 +192,18 @@ def _by_builder(builder: Builder, source: SourceCode, transform: Json) -> tuple[
         "set -e",
         f"cp /pfs/{SOURCE}/{OWN}/run.sh /pfs/out/run.sh",
         f"cd /pfs/{SOURCE}",
-        f"sh {OWN}/build.sh",
+        " ".join([*_shell(transform), f"{OWN}/build.sh"]),
     ]
     return source, {
         "transform": {**_kept(transform), "cmd": ["sh"], "stdin": run},
         "input": read,
-        "parallelism_spec": {"constant": 1},
-        "output_branch": BUILD,
         "datum_tries": 1,  # pip and its like try again by themselves
     }
+
+
+def _shell(transform: Json) -> list[str]:
+    """What runs a script: with ``debug`` it says each command in the log."""
+    return ["sh", "-x"] if transform.get("debug") else ["sh"]
 
 
 def _kept(transform: Json) -> Json:

@@ -42,8 +42,16 @@ _CALL_S = 600.0
 _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
 _MOST = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, 1 << 22)}
-# The service ends when our end of its standard input is closed, however that comes about.
-_KEEPER = '"$@" </dev/null & read -r _; kill $! 2>/dev/null; wait $!'
+SOCKET = "podman.sock"  # in the folder of the engine: a link to that of the service it started
+# The service ends when our end of its standard input is closed, however that comes about; and
+# this with the service.
+_KEEPER = """exec 3<&0
+"$@" </dev/null 3<&- & p=$!
+{ read -r _ <&3; kill $p 2>/dev/null; } & r=$!
+exec 3<&-
+wait $p; s=$?
+kill $r 2>/dev/null
+exit $s"""
 INSTALL = "install podman 4 or later (apt install podman, dnf install podman)"
 
 
@@ -98,14 +106,12 @@ class Engine:
         Raises EngineMissing (no podman, too old an one) or EngineGone (it does not answer).
         """
         with self._lock:
-            client, place = self._client, self._socket
-            if client is not None and place and _listens(place) and _answers(client):
-                return client
+            if self._client is not None and _answers(self._client):
+                return self._client
             self._forget()
             client = self._connected()
             try:
-                self._facts = self._ask(client)
-                _require(self._facts.version)
+                _require_version(client)
             except BaseException:
                 client.close()
                 raise
@@ -115,8 +121,9 @@ class Engine:
     def facts(self) -> EngineFacts:
         """What this engine is. Raises what client() raises."""
         with self._lock:
-            self.client()
-            assert self._facts is not None
+            client = self.client()
+            if self._facts is None:
+                self._facts = self._ask(client)
             return self._facts
 
     def trial(self) -> str:
@@ -159,7 +166,9 @@ class Engine:
 
     @property
     def _own(self) -> Path:
-        return self._run / "podman.sock"
+        # of this process alone: a podman that ends takes its socket away by name, also that of
+        # the next one, when a box was killed and is started again at once
+        return self._run / f"podman-{os.getpid()}.sock"
 
     def _sockets(self) -> Iterator[Path]:
         if self._url:
@@ -205,16 +214,20 @@ class Engine:
     def _serve(self, program: str, runtime: str) -> PodmanClient:
         self._stop()
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._own.unlink(missing_ok=True)
         for left in self._run.glob("trial-*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in self._run.glob("podman-*.sock"):
+            if left == self._own or not _listens(left):
+                left.unlink(missing_ok=True)
         if len(os.fsencode(self._own)) > _PATH_MOST:
             raise InvalidArgument(
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
             )
         chosen = ["--runtime", runtime] if runtime else []
-        command = [program, *chosen, "system", "service", "-t", "0", f"unix://{self._own}"]
+        how = ["--log-level=error", *chosen]
+        command = [program, *how, "system", "service", "-t", "0", f"unix://{self._own}"]
         said = self._run / "podman.log"
+        said.unlink(missing_ok=True)  # one that is ending writes into its own
         with open(said, "wb") as log:
             self._service = subprocess.Popen(
                 ["/bin/sh", "-c", _KEEPER, "sh", *command],
@@ -229,13 +242,22 @@ class Engine:
         deadline = time.monotonic() + _START_S
         while not (_listens(self._own) and _answers(client)):
             words = said.read_text(errors="replace").strip()
-            if time.monotonic() > deadline or (words and "rror" in words):
+            over = time.monotonic() > deadline or self._service.poll() is not None
+            if over or (words and "rror" in words):
                 client.close()
                 self._stop()
                 last = words.splitlines()[-1] if words else "it does not answer"
                 raise EngineGone(f"podman's service does not start: {last}", "run: podman info")
             time.sleep(0.01)
+        self._name_it()
         return client
+
+    def _name_it(self) -> None:
+        """The name by which commands find it beside their box (SOCKET)."""
+        fresh = self._run / f"{SOCKET}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(self._own.name)
+        fresh.replace(self._run / SOCKET)
 
     def _stop(self) -> None:
         service, self._service = self._service, None
@@ -250,6 +272,9 @@ class Engine:
             os.killpg(service.pid, signal.SIGKILL)
             service.wait()
         self._own.unlink(missing_ok=True)
+        named = self._run / SOCKET
+        if named.is_symlink() and named.readlink() == Path(self._own.name):
+            named.unlink(missing_ok=True)
 
     def _ask(self, client: PodmanClient) -> EngineFacts:
         try:
@@ -324,7 +349,10 @@ def _runtime(client: PodmanClient) -> str:
     return str((client.info()["host"].get("ociRuntime") or {}).get("name") or "")
 
 
-def _require(version: str) -> None:
+def _require_version(client: PodmanClient) -> None:
+    # asked for its version podman runs each of its programs to ask for theirs: a second or two
+    version = client.api.head("/_ping").headers.get("Libpod-API-Version", "")
+    version = version or str(client.version()["Version"])
     numbers = tuple(int(n) for n in version.split("-")[0].split(".")[:2] if n.isdigit())
     if numbers < _OLDEST:
         raise EngineMissing(f"podman {version} is too old", INSTALL)

@@ -20,7 +20,7 @@ from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.apply import GONE, Purged, Staged, apply
 from pachybox.meta.connect import FREE_SPACE, Database, is_full, told
 from pachybox.meta.journal import Journal
-from pachybox.meta.tables import Table
+from pachybox.meta.tables import NOTES, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -47,6 +47,7 @@ class Folding:
         self._sure: Fresh = set()  # those of which the database has a row already
         self._rows = 0
         self._not_before = 0.0
+        self.in_time: Callable[[], None] = self.fold_to_read  # after IDLE_S
         self._journal = Journal(db.path.with_name(f"{db.path.name}.journal"), self._counted())
         self._left = True  # what waits comes from another process: nothing is known of it
         try:
@@ -64,7 +65,6 @@ class Folding:
                 raise told(db.path, e) from e
             raise
         self._left = False
-        db.before_read = self.fold_to_read
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="meta-fold", daemon=True)
@@ -97,24 +97,35 @@ class Folding:
                     if key not in waiting and self._exists(table, key)
                 )
             self._wait(staged, fresh)
-            if self._rows > MOST:
+            if self._rows > MOST and not self._pending.get(NOTES):
                 self.fold_to_read()
         if first:
             with self._wake:
                 self._wake.notify()
 
-    @staticmethod
-    def takes(staged: Staged, purged: Purged) -> bool:
-        """Whether a group can go to the journal: it removes nothing."""
+    def takes(self, staged: Staged, purged: Purged) -> bool:
+        """Whether a group can go to the journal: it removes nothing but notes, and these are
+        nowhere else."""
         return not purged and all(
-            record is not GONE for records in staged.values() for record in records.values()
+            record is not GONE or (table is NOTES and (NOTES.name, key) in self._fresh)
+            for table, records in staged.items()
+            for key, record in records.items()
         )
 
     def _wait(self, staged: Staged, fresh: Fresh) -> None:
-        for table, records in staged.items():
-            self._pending.setdefault(table, {}).update(records)
-            self._rows += len(records)
         self._fresh |= fresh
+        for table, records in staged.items():
+            pending = self._pending.setdefault(table, {})
+            self._rows -= len(pending)
+            if table is NOTES:
+                for key, record in records.items():
+                    if record is not GONE:
+                        pending[key] = record
+                    elif pending.pop(key, None) is not None:
+                        self._fresh.discard((NOTES.name, key))
+            else:
+                pending.update(records)
+            self._rows += len(pending)
 
     def write(self, staged: Staged, fresh: Fresh, purged: Purged) -> None:
         """Make a group durable in the database, with all that waits before it."""
@@ -172,7 +183,7 @@ class Folding:
                 if self._closed:
                     return
                 self._wake.wait_for(lambda: self._closed, IDLE_S)
-            self.fold_to_read()
+            self.in_time()
 
     def close(self) -> None:
         """Fold in what waits, and let go of the journal."""

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from pachybox.meta.writer import Tx
+    from pachybox.meta.tx import Tx
 
 T = TypeVar("T")
 
@@ -59,9 +59,9 @@ class Outcome(Generic[T]):
 
 class Pending(Generic[T]):
     """A change in the queue. ``solo``: a group of its own; ``later``: it may wait for company;
-    ``quick``: the journal will do."""
+    ``quick``: the journal will do; ``noting``: it goes with its like only (notes.py)."""
 
-    __slots__ = ("fn", "future", "later", "quick", "solo")
+    __slots__ = ("fn", "future", "later", "noting", "quick", "solo")
 
     def __init__(
         self,
@@ -70,11 +70,13 @@ class Pending(Generic[T]):
         solo: bool = False,
         later: bool = False,
         quick: bool = False,
+        noting: bool = False,
     ) -> None:
         self.fn = fn
         self.solo = solo
         self.later = later
         self.quick = quick
+        self.noting = noting
         self.future: Future[T] | Outcome[T] = Future() if later else Outcome()
 
 
@@ -114,7 +116,7 @@ class Groups:
             if following is None:
                 self._queue.put(None)
                 break
-            if following.solo:
+            if following.solo or following.noting is not first.noting:
                 self._held = following
                 break
             group.append(following)

@@ -9,8 +9,9 @@ database already are known by their number, whatever a crash left of the file.
 
 A line is the sum of its text (XXH3-64, 16 hex digits), a space, JSON and a newline:
 ``{"n": number, "rows": {table: [row, ...]}}``; a hash is a list of its hex digits. Rows are whole
-and replace what is there; nothing is removed by a line. The file is written from its start
-after each folding and keeps its length.
+and replace what is there. Where there is ``"gone": {table: [key, ...]}``, those rows were in
+earlier lines (notes, whose keys are numbers), in no database, and are not to come there. The file
+is written from its start after each folding and keeps its length.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import xxhash
 
 from pachybox.errors import Corrupt
-from pachybox.meta.apply import Staged
+from pachybox.meta.apply import GONE, Staged
 from pachybox.meta.tables import ALL, Row
 
 _STEP = 4 << 20  # bytes the file grows by: a sync that need not write its length is cheaper
@@ -111,11 +112,15 @@ def _sync_directory(path: Path) -> None:
 
 
 def _line(number: int, staged: Staged) -> bytes:
-    rows = {
-        table.name: [table.to_row(record) for record in records.values()]
-        for table, records in staged.items()
-    }
-    text = _encode({"n": number, "rows": rows}).encode()
+    entry: dict[str, Any] = {"n": number, "rows": {}}
+    for table, records in staged.items():
+        rows = [table.to_row(record) for record in records.values() if record is not GONE]
+        if rows:
+            entry["rows"][table.name] = rows
+        if len(rows) < len(records):
+            gone = [key for key, record in records.items() if record is GONE]
+            entry.setdefault("gone", {})[table.name] = gone
+    text = _encode(entry).encode()
     return b"%016x %s\n" % (xxhash.xxh3_64_intdigest(text), text)
 
 
@@ -143,6 +148,9 @@ def _staged(entry: dict[str, Any]) -> Staged:
         table = _BY_NAME[name]
         records = (table.from_row(_row(row)) for row in rows)
         found[table] = {table.key(record): record for record in records}
+    for name, keys in entry.get("gone", {}).items():
+        table = _BY_NAME[name]
+        found.setdefault(table, {}).update(dict.fromkeys(keys, GONE))
     return found
 
 

@@ -7,6 +7,7 @@ keep an LRU of what was read and written last.
 from __future__ import annotations
 
 import json
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from pachybox.model.ids import Branch, Commit, CommitId, Hash, Job, Pipeline, Re
 from pachybox.model.pfs import (
     BranchRecord,
     CommitRecord,
+    NoteRecord,
     Origin,
     ProjectRecord,
     RepoRecord,
@@ -703,6 +705,27 @@ UPLOADS: Table[str, UploadRecord] = Table(
     resident=True,
 )
 
+NOTES: Table[int, NoteRecord] = Table(
+    "notes",
+    ("number", "project", "repo", "type", "commit_id", "key", "content", "said"),
+    1,
+    lambda n: n.number,
+    lambda k: (k,),
+    lambda n: (
+        n.number,
+        n.commit.repo.project,
+        n.commit.repo.name,
+        n.commit.repo.type,
+        n.commit.id,
+        n.key,
+        b2a_base64(n.content, newline=False).decode(),
+        n.said,
+    ),
+    lambda r: NoteRecord(
+        r[0], Commit(Repo(r[1], r[2], r[3]), CommitId(r[4])), r[5], a2b_base64(r[6]), r[7]
+    ),
+)
+
 EVENTS: Table[int, Event] = Table(
     "events",
     ("seq", "time_us", "kind", "data_json"),
@@ -740,6 +763,7 @@ ALL: tuple[Table[Any, Any], ...] = (
     FILESETS,
     CACHE,
     UPLOADS,
+    NOTES,
     EVENTS,
     FACTS,
 )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 
@@ -26,9 +26,12 @@ from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert
 from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
-from pachybox.meta.tables import ALL, EVENTS, Table
+from pachybox.meta.tables import ALL, COMMITS, EVENTS, NOTES, Table
+from pachybox.meta.tx import Tx
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
+from pachybox.model.ids import Commit
+from pachybox.model.pfs import NoteRecord
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,93 +48,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Tx:
-    """What a change may do: read records, stage records. Never used outside its function."""
+class Notes(Protocol):
+    """Who brings notes into the trees of their commits (pfs/object_notes.py)."""
 
-    def __init__(self, meta: Meta, under: Staged, now: datetime, next_event: int) -> None:
-        self._meta = meta
-        self._under = under
-        self.staged: Staged = {}
-        self.now = now
-        self._next_event = next_event
-        self.events = 0
-        self.fresh: set[tuple[str, Any]] = set()
-        self.purged: list[tuple[Table[Any, Any], str, list[Any]]] = []
+    def write_up(self, tx: Tx, notes: list[NoteRecord]) -> None:
+        """Do what ``notes`` say and remove them, but those that cannot be done."""
 
-    def get(self, table: Table[K, V], key: K) -> V | None:
-        """The record as this transaction sees it."""
-        for overlay in (self.staged, self._under):
-            if (records := overlay.get(table)) is None:
-                continue
-            found = records.get(key)
-            if found is not None:
-                return None if found is GONE else found
-        return self._meta.get(table, key)
-
-    def _staged(self, table: Table[K, V], key: K, durable: V) -> V | None:
-        """``durable``, or what is staged in its place."""
-        for overlay in (self.staged, self._under):
-            found = overlay.get(table, {}).get(key)
-            if found is not None:
-                return None if found is GONE else found
-        return durable
-
-    def has_staged(self, table: Table[K, V], key: K) -> bool:
-        """Whether this change itself staged a record of ``key``; asks no database."""
-        return self.staged.get(table, {}).get(key, GONE) is not GONE
-
-    def put(self, table: Table[K, V], record: V) -> None:
-        """Insert or replace the record of its key."""
-        self.staged.setdefault(table, {})[table.key(record)] = record
-
-    def add(self, table: Table[K, V], record: V) -> None:
-        """Insert a record whose key is known to be new (cheaper than put)."""
-        key = table.key(record)
-        self.fresh.add((table.name, key))
-        self.staged.setdefault(table, {})[key] = record
-
-    def remove(self, table: Table[K, V], key: K) -> None:
-        """Delete the record of ``key``, if any."""
-        self.staged.setdefault(table, {})[key] = GONE
-
-    def purge(self, table: Table[K, V], where: str, params: Iterable[Any]) -> None:
-        """Delete the durable records of a table that is not resident by SQL condition, before
-        what is staged is written: for more than one would name. ``get`` sees them until then."""
-        self.purged.append((table, where, list(params)))
-
-    def all(self, table: Table[K, V]) -> list[V]:
-        """Every record of a resident table, as this transaction sees it."""
-        merged = dict(self._meta.resident(table))
-        for overlay in (self._under, self.staged):
-            merged.update(overlay.get(table, {}))
-        return [v for v in merged.values() if v is not GONE]
-
-    def select(
-        self,
-        table: Table[K, V],
-        where: str,
-        params: Iterable[Any] = (),
-        also: Callable[[V], bool] | None = None,
-    ) -> list[V]:
-        """Records by SQL condition; only in a solo change.
-
-        SQL sees the durable state. Records this change staged are seen through ``also``, the
-        same condition in Python: with it the answer is as if they had been written.
-        """
-        found = {table.key(v): v for v in self._meta.select(table, where, params)}
-        if also:
-            for key, record in self.staged.get(table, {}).items():
-                if record is not GONE:
-                    found.setdefault(key, record)
-        # perf: asks the overlays only, not the database again for each (10,000 rows: 17 s)
-        now = (self._staged(table, key, record) for key, record in found.items())
-        return [v for v in now if v is not None and (also is None or also(v))]
-
-    def event(self, kind: str, **data: Any) -> None:
-        """Append to the numbered event log."""
-        seq = self._next_event + self.events
-        self.events += 1
-        self.add(EVENTS, Event(seq, self.now, kind, data))
+    def written_up(self) -> None:
+        """The change of ``write_up`` is durable, or refused."""
 
 
 class Meta:
@@ -171,6 +95,12 @@ class Meta:
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
         # asked when the disk is full: whether it is worth another try
         self.make_room: Callable[[], bool] = lambda: False
+        self.notes: Notes | None = None
+        self.noted: frozenset[Commit] = frozenset()
+        """Open commits to which objects were put that are not in their trees yet."""
+        self._notes: list[NoteRecord] = []  # theirs, in the journal or in the database by now
+        self._folding.in_time = self._fold_in_turn
+        self.db.before_read = self._before_read
         self._groups = 0
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
@@ -181,6 +111,8 @@ class Meta:
         """The newest durable record of ``key``."""
         if table.resident:
             return self._resident[table].get(key)
+        if table is COMMITS and key in self.noted:
+            self._write_up()
         with self.lock:
             if (waiting := self._folding.find(table, key)) is not None:
                 return waiting
@@ -236,9 +168,35 @@ class Meta:
         """Bring in what waits in the journal, for a reader who must not miss it. Others are told
         what was there before when that does not work. Raises what forbids it."""
         try:
-            self._folding.fold()
+            if self.noted and not self._in_writer():
+                self.write(lambda tx: self._folding.fold(), quick=True)
+            else:
+                self._folding.fold()
         except BaseException as e:
             raise self._translate(e) from e
+
+    def _in_writer(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _write_up(self) -> None:
+        """Have the trees show what is noted. Raises what forbids it."""
+        if self.noted and not self._in_writer():
+            self.write(lambda tx: None, quick=True)  # any change but a note comes behind that
+
+    def _fold_in_turn(self) -> None:
+        """Bring in what waits while nothing is noted: no other than the writer could know that."""
+        try:
+            self.write(lambda tx: self._folding.fold_to_read(), quick=True)
+        except NotReady:
+            pass  # the box is closing, which brings all in
+        except PachyboxError as e:
+            log.warning("objects wait in the journal: %s", e)
+
+    def _before_read(self) -> None:
+        if self.noted and not self._in_writer():
+            self._fold_in_turn()
+        else:
+            self._folding.fold_to_read()
 
     def first_event(self) -> int:
         """The number of the oldest event kept."""
@@ -262,16 +220,34 @@ class Meta:
 
     # ---- writing
 
-    def write(self, fn: Callable[[Tx], T], *, solo: bool = False, quick: bool = False) -> T:
+    def write(
+        self,
+        fn: Callable[[Tx], T],
+        *,
+        solo: bool = False,
+        quick: bool = False,
+        noting: bool = False,
+    ) -> T:
         """Run ``fn`` in the writer and return its result once it is durable.
 
         ``solo`` gives the change a transaction of its own, in which ``Tx.select`` is allowed.
         ``quick``: the journal will do (journal.py), for changes of which many come at once.
+        ``noting``: it adds notes and does nothing else. It sees commits without what is noted;
+        all other changes come behind what was noted before.
         Raises what ``fn`` raises, Exhausted when the disk is full, NotReady when closing.
         """
-        if threading.current_thread() is self._thread:
+        return self._begin(Pending(fn, solo=solo, quick=quick, noting=noting)).result()
+
+    def begin(self, fn: Callable[[Tx], T], *, quick: bool = False) -> Outcome[T]:
+        """``write`` that is waited for later: have several begun by one thread be one group."""
+        return self._begin(Pending(fn, quick=quick))
+
+    def _begin(self, change: Pending[T]) -> Outcome[T]:
+        if self._in_writer():
             raise Internal("a metadata change started another change")
-        return self._enqueue(Pending(fn, solo=solo, quick=quick)).result()
+        outcome = self._enqueue(change)
+        assert isinstance(outcome, Outcome)
+        return outcome
 
     def later(self, fn: Callable[[Tx], T]) -> Future[T]:
         """Have ``fn`` run in the writer, in order with all other changes, and do not wait: it is
@@ -343,7 +319,26 @@ class Meta:
 
     def _run(self) -> None:
         while (group := self._queue.take()) is not None:
+            noted = self.noted and not group[0].noting
+            if noted and (error := self._commit_notes()) is not None:
+                for job in group:
+                    job.future.set_exception(error)
+                continue
             self._commit_group(group)
+
+    def _commit_notes(self) -> BaseException | None:
+        """Do what is noted, in a group of its own; what forbids it."""
+        notes = self.notes
+        assert notes is not None
+        job = Pending(lambda tx: notes.write_up(tx, self._notes), quick=True)
+        self._commit_group([job])
+        notes.written_up()
+        try:
+            job.future.result()
+        except BaseException as e:
+            return e
+        self._notes, self.noted = [], frozenset()
+        return None
 
     def _commit_group(self, group: list[Pending[Any]]) -> None:
         staged: Staged = {}
@@ -455,6 +450,10 @@ class Meta:
                         else:
                             merged[key] = record
                     self._resident[table] = merged
+                elif table is NOTES:
+                    made = [note for note in records.values() if note is not GONE]
+                    self._notes += made
+                    self.noted |= {note.commit for note in made}
                 elif table is not EVENTS:
                     for key, record in records.items():
                         if record is GONE:
@@ -470,6 +469,7 @@ class Meta:
 
     def close(self) -> None:
         """Finish what waits, then close the database. Later writes raise NotReady."""
+        self._fold_in_turn()
         with self.changed:
             if self._closed:
                 return
@@ -480,6 +480,8 @@ class Meta:
         self._folding.close()
         self.db.close()
         self._witness.close()
-        # the two point back at us: let go, so that the connection is freed with us
+        # these point back at us: let go, so that the connection is freed with us
+        self.db.before_read = self._folding.in_time = lambda: None
+        self.notes = None
         self._barrier = lambda: None
         self.on_publish = lambda staged: None

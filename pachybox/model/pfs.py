@@ -30,6 +30,18 @@ class CommitState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class NoteRecord:
+    """An object that S3 put into an open commit, durable and not in the commit's trees yet.
+    ``said``: what S3 says of it, as it will stand there. Notes count up box-wide."""
+
+    number: int
+    commit: Commit
+    key: str
+    content: bytes
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectRecord:
     """A namespace of repos and pipelines."""
 

@@ -31,7 +31,8 @@ OBJECTS, MARKERS = "/=", "/m"
 
 NO_BLOB = Hash(blake3(b"").digest())
 """The content of what is said whole in the node; to be stored like any other."""
-_INLINE = 400  # bytes of JSON that go into a node; more has a blob of its own
+INLINE = 400
+"""Characters of JSON that go into a node; more has a blob of its own."""
 _NOTHING = Attributes()
 
 
@@ -48,24 +49,34 @@ def encode(
     content: Hash, attributes: Attributes, modified: datetime, version: str, put: PutBlob
 ) -> Entry:
     """The file that says ``attributes`` of ``content``. The store is to have NO_BLOB."""
-    small = {
-        "c": content.hex(),
-        "e": attributes.etag,
-        "m": micros(modified),
-        "v": version,
-    }
-    more = _more(attributes)
+    text = encoded(content, attributes, modified, version)
+    if len(text) > INLINE:
+        rest = dumps(_more(attributes)).encode()
+        plain = _plain(_small(content, attributes, modified, version))
+        return Entry("", Kind.FILE, put(rest), len(rest), 1, plain.encode())
+    return short(text)
+
+
+def short(text: str) -> Entry:
+    """The file that says ``text``, at most INLINE characters."""
+    return Entry("", Kind.FILE, NO_BLOB, 0, 1, text.encode())
+
+
+def encoded(content: Hash, attributes: Attributes, modified: datetime, version: str) -> str:
+    """All that is said of ``content``, as JSON."""
+    small, more = _small(content, attributes, modified, version), _more(attributes)
     # perf: joined by hand, since dumps() sorts and escapes anew what are digits (4 us -> 1)
     if not more:
-        text = _plain(small)
-    elif len(more) == 1 and "t" in more:
-        text = _TYPED.format_map(small | {"t": _quoted(attributes.content_type)})
-    else:
-        text = dumps({**small, **more})
-    if len(text) > _INLINE:
-        rest = dumps(more).encode()
-        return Entry("", Kind.FILE, put(rest), len(rest), 1, _plain(small).encode())
-    return Entry("", Kind.FILE, NO_BLOB, 0, 1, text.encode())
+        return _plain(small)
+    if len(more) == 1 and "t" in more:
+        return _TYPED.format_map(small | {"t": _quoted(attributes.content_type)})
+    return dumps({**small, **more})
+
+
+def _small(
+    content: Hash, attributes: Attributes, modified: datetime, version: str
+) -> dict[str, Any]:
+    return {"c": content.hex(), "e": attributes.etag, "m": micros(modified), "v": version}
 
 
 _TYPED = '{{"c":"{c}","e":"{e}","m":{m},"t":{t},"v":"{v}"}}'

@@ -18,7 +18,7 @@ from pachybox.model.ids import Commit, CommitId, Hash
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.pfs import commits
 from pachybox.pfs.change import Change
-from pachybox.pfs.object_attributes import encode, marker_edit, object_edit
+from pachybox.pfs.object_attributes import encode, marker_edit, object_edit, short
 from pachybox.pfs.object_read import NO_CONTENT, look
 from pachybox.pfs.object_types import (
     WINDOW,
@@ -41,9 +41,11 @@ from pachybox.store.trees import EMPTY, Trees
 @dataclass(slots=True, eq=False)
 class Op:
     """One key's change; ``entry`` None removes it. ``blob``: content that is not in the store
-    yet, and of which ``entry`` says nothing. ``also`` runs in the transaction when all else
-    allows the change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was
-    removed) and the ``version`` it is in; a removal of what is not there has neither."""
+    yet, and of which ``entry`` says nothing. ``said``: its attributes as encode() would write
+    them, "" when that is to be done. ``also`` runs in the transaction when all else allows the
+    change, and may refuse it. Afterwards ``error``, or ``info`` (of a removal: what was removed;
+    not where ``said`` was given) and the ``version`` it is in; a removal of what is not there has
+    neither."""
 
     key: str
     entry: Entry | None
@@ -51,6 +53,7 @@ class Op:
     condition: Condition | None = None
     also: Callable[[Change], None] | None = None
     blob: bytes | None = None
+    said: str = ""
     path: str = ""
     info: ObjectInfo | None = None
     version: str = ""
@@ -138,7 +141,7 @@ class Batch:
         entry = op.entry
         if op.blob is not None:
             entry = Entry("", Kind.FILE, self._put(op.blob), len(op.blob))
-        said = encode(
+        said = short(op.said) if op.said else encode(
             NO_CONTENT.hash if op.marker else entry.hash,
             op.attributes, self._now, self._version, self._put,
         )  # fmt: skip
@@ -245,7 +248,7 @@ def apply(
         )
     for op, entry in batch.done:
         op.version = commit.commit.id
-        if op.entry is not None:
+        if op.entry is not None and not op.said:
             etag = op.attributes.etag or entry.hash.hex()
             file = File(commit, op.path, entry)
             op.info = ObjectInfo(op.key, entry.size, ch.now, op.version, op.attributes, etag, file)

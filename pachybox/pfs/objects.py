@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
+from pachybox.meta.groups import Outcome
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import USER, Branch, Commit, Hash
@@ -21,6 +22,7 @@ from pachybox.model.pfs import CommitRecord
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
 from pachybox.pfs.multipart import Multipart
+from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.object_read import NO_CONTENT, ObjectReader, present_commit
 from pachybox.pfs.object_read import keys as all_keys
 from pachybox.pfs.object_types import (
@@ -73,7 +75,6 @@ class Intake:
         self,
         session: Session,
         digests: Collection[str],
-        expected: int | None,
         *,
         own: bool = True,
     ) -> None:
@@ -81,10 +82,11 @@ class Intake:
         self._session = session
         self._own = own
         try:
-            self._inner = store_intake.Intake(session, digests, expected)
+            self._inner = store_intake.Intake(session, digests)
         except BaseException:
             self._end(undo=True)
             raise
+        self.room, self.came = self._inner.room, self._inner.came
         self.write = self._inner.write
 
     def __enter__(self) -> Intake:
@@ -120,18 +122,26 @@ class Intake:
 class Objects:
     """All S3 semantics but the protocol."""
 
-    def __init__(self, pfs: Pfs, reader: Reader) -> None:
+    def __init__(self, pfs: Pfs, reader: Reader, notes: Notes | None = None) -> None:
+        """``notes`` None: all is made in the trees at once."""
         self.pfs = pfs
         self.reader = reader
         self._reads = ObjectReader(pfs)
         self._versions = Versions(self._reads)
         self._multipart = Multipart(pfs)
+        self._notes = notes
         self.windows = Windows(pfs)
         self._lanes: dict[tuple[Branch, str], Lane] = {}
 
     def start(self) -> None:
         """Finish what a crash left of windows, and begin to watch them."""
         self.windows.start()
+
+    def take_up(self) -> None:
+        """Finish what another process left, of which there is a backup here now."""
+        if self._notes is not None:
+            self._notes.take_up()
+        self.windows.finish_left()
 
     def stop(self) -> None:
         """Finish the commits that windows hold open."""
@@ -216,10 +226,10 @@ class Objects:
 
     # ---- objects
 
-    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
+    def intake(self, digests: Collection[str] = ()) -> Intake:
         """Take one body in. MD5 is always taken; ``digests`` names others: crc32, crc32c,
-        crc64nvme, sha1, sha256. ``expected``: the body's length where it is known."""
-        return Intake(self.pfs.blobs.session(), digests, expected)
+        crc64nvme, sha1, sha256."""
+        return Intake(self.pfs.blobs.session(), digests)
 
     def put(
         self,
@@ -250,28 +260,37 @@ class Objects:
         attributes: Attributes,
         condition: Condition | None = None,
     ) -> ObjectInfo:
-        """``put`` of a body of at most SHORT bytes: it comes into the store with the change that
-        names it, which saves an intake and a lease (a fifth of a small PUT)."""
-        op = Op(key, NO_CONTENT, attributes, condition)
-        if key.endswith("/"):
-            _require_none(key, len(data))
-        else:
-            op.blob = data
+        """``put`` of a body of at most SHORT bytes; see ``short_put``."""
+        op = short_put(key, data, attributes, condition)
         self._make_one(bucket, op)
         assert op.info is not None
         return op.info
+
+    def make_all(self, writes: Sequence[tuple[Bucket, Op]]) -> None:
+        """Make all ``writes`` as if each came by itself, at the price of few; on return each is
+        durable or has its error."""
+        by_bucket: dict[str, tuple[Bucket, list[Op]]] = {}
+        for bucket, op in writes:
+            by_bucket.setdefault(bucket.name, (bucket, []))[1].append(op)
+        for bucket, ops in by_bucket.values():
+            try:
+                self._submit(bucket, ops, apart=True)
+            except Exception as e:
+                for op in ops:
+                    op.error = e
 
     def _make_one(self, bucket: Bucket, op: Op) -> None:
         self._submit(bucket, [op])
         if op.error is not None:
             raise op.error
 
-    def _submit(self, bucket: Bucket, ops: list[Op]) -> None:
-        """Make ``ops`` durable: by themselves, or with all others that wait where they join."""
+    def _submit(self, bucket: Bucket, ops: list[Op], *, apart: bool = False) -> None:
+        """Make ``ops`` durable: by themselves, ``apart`` in a commit each, or with all others that
+        wait where they join."""
         if self._joins(bucket):
             self._lane(bucket).submit(ops)
         else:
-            self._make(bucket, ops)
+            self._make(bucket, [[op] for op in ops] if apart else [ops])
 
     def _joins(self, bucket: Bucket) -> bool:
         """Whether a write would go into a commit that others write to."""
@@ -282,7 +301,10 @@ class Objects:
             return branch is not None and WINDOW in branch.metadata
         if WINDOW in branch.metadata:
             return True
-        head = self.pfs.meta.get(COMMITS, Commit(bucket.repo, branch.head))
+        commit = Commit(bucket.repo, branch.head)
+        if commit in self.pfs.meta.noted:  # to look at the commit would have it written up
+            return True
+        head = self.pfs.meta.get(COMMITS, commit)
         return head is not None and head.finished is None
 
     def _lane(self, bucket: Bucket) -> Lane:
@@ -291,21 +313,42 @@ class Objects:
         if lane is None:
             if len(self._lanes) >= _LANES:
                 self._lanes.clear()  # two lanes to one commit are slower, and as right
-            lane = self._lanes.setdefault(where, Lane(lambda ops: self._make(bucket, ops)))
+            lane = self._lanes.setdefault(where, Lane(lambda ops: self._join(bucket, ops)))
         return lane
 
-    def _make(self, bucket: Bucket, ops: Sequence[Op]) -> None:
+    def _join(self, bucket: Bucket, ops: Sequence[Op]) -> None:
+        """Make ``ops`` where others are made, too: into an open commit, if there is one."""
+        commit = self._notes.put(bucket, ops) if self._notes is not None else None
+        if commit is not None:
+            self.windows.touched(commit)
+        else:
+            self._make(bucket, [ops])
+
+    def _make(self, bucket: Bucket, changes: Sequence[Sequence[Op]]) -> None:
+        """Make each of ``changes`` in a commit. Of one, raises what forbids it; of several, what
+        forbids one is the error of its ops."""
         pfs = self.pfs
         with pfs.blobs.session() as session:
 
-            def run(ch: Change) -> CommitRecord | None:
-                with session.gathering() as put:
-                    return apply(ch, pfs.trees, put, bucket, ops)
+            def begin(ops: Sequence[Op]) -> Outcome[CommitRecord | None]:
+                def run(ch: Change) -> CommitRecord | None:
+                    with session.gathering() as put:
+                        return apply(ch, pfs.trees, put, bucket, ops)
 
-            commit = pfs.change(run, quick=True)
+                return pfs.begin(run, quick=True)
+
+            for ops, begun in [(ops, begin(ops)) for ops in changes]:
+                try:
+                    commit = begun.result()
+                except Exception as e:
+                    if len(changes) == 1:
+                        raise
+                    for op in ops:
+                        op.error = e
+                else:
+                    if commit is not None:
+                        self.windows.touched(commit)
             session.keep()
-        if commit is not None:
-            self.windows.touched(commit)
 
     def get(self, bucket: Bucket, key: str, version: str = "") -> ObjectInfo:
         """The object as it is now or in the commit ``version``; NoSuchKey, NoSuchVersion.
@@ -488,6 +531,19 @@ class Objects:
         """Objects and common prefixes in the order of their keys' bytes, behind ``after`` (a key
         or a common prefix). ``limit`` counts both."""
         return self._reads.list(bucket, prefix, delimiter, after, limit)
+
+
+def short_put(
+    key: str, data: bytes, attributes: Attributes, condition: Condition | None = None
+) -> Op:
+    """The write of a body of at most SHORT bytes: it comes into the store with the change that
+    names it, which saves an intake and a lease (a fifth of a small PUT). InvalidKey."""
+    op = Op(key, NO_CONTENT, attributes, condition)
+    if op.marker:
+        _require_none(key, len(data))
+    else:
+        op.blob = data
+    return op
 
 
 def _require_none(key: str, size: int) -> None:

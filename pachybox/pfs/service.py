@@ -17,8 +17,10 @@ from typing import TypeVar
 
 from pachybox.errors import NotFound, Refused
 from pachybox.meta.apply import Filling, Staged
+from pachybox.meta.groups import Outcome
 from pachybox.meta.tables import BRANCHES, COMMITS, PROJECTS, REPOS
-from pachybox.meta.writer import Meta, Tx
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta
 from pachybox.model.ids import (
     DEFAULT_PROJECT,
     USER,
@@ -85,15 +87,26 @@ class Pfs:
         *,
         solo: bool = False,
         quick: bool = False,
+        noting: bool = False,
         commit_id: CommitId | None = None,
     ) -> T:
         """Run ``fn`` as one transaction, with all that follows from it (see Change); returns
-        its result once durable. ``solo`` and ``quick``: see Meta.write."""
-        return self.meta.write(self._transaction(fn, commit_id), solo=solo, quick=quick)
+        its result once durable. ``solo``, ``quick``, ``noting``: see Meta.write."""
+        return self.meta.write(
+            self._transaction(fn, commit_id), solo=solo, quick=quick, noting=noting
+        )
+
+    def begin(self, fn: Callable[[Change], T], *, quick: bool = False) -> Outcome[T]:
+        """``change`` that is waited for later: its result once durable, or what it raised."""
+        return self.meta.begin(self._transaction(fn, None), quick=quick)
 
     def change_later(self, fn: Callable[[Change], T]) -> Future[T]:
         """``change`` for what nobody waits for; see Meta.later."""
         return self.meta.later(self._transaction(fn, None))
+
+    def change_of(self, tx: Tx) -> Change:
+        """What is to be done in ``tx``, which is not a change's of its own."""
+        return Change(tx, self._graph, self.listener)
 
     def _transaction(
         self, fn: Callable[[Change], T], commit_id: CommitId | None

@@ -131,11 +131,11 @@ class DatumBuckets(Objects):
 
     # ---- objects
 
-    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
+    def intake(self, digests: Collection[str] = ()) -> Intake:
         """See Objects; the job's session holds what comes."""
-        return Intake(self._session, digests, expected, own=False)
+        return Intake(self._session, digests, own=False)
 
-    def _submit(self, bucket: Bucket, ops: list[Op]) -> None:
+    def _submit(self, bucket: Bucket, ops: list[Op], *, apart: bool = False) -> None:
         """Put into ``out``, in place of a commit."""
         if not self._is_out(bucket):
             raise ReadOnly(f"bucket {bucket.name} is an input of the job", "write to out")

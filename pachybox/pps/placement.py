@@ -11,13 +11,16 @@ from typing import Any
 
 from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
-from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.model.pps import PipelineRecord
+from pachybox.model.units import parse_quantity
+from pachybox.pps.runners.base import WorkerLost
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.spec import Spec
 
 PROCESS, PODMAN = "process", "podman"
 RUNNERS = ("auto", PROCESS, PODMAN)
+_LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
 _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
@@ -35,7 +38,8 @@ class Containers:
         """The image of a pipeline version. One that is pinned is not pulled here: its jobs wait
         for it (pachybox.pps.pins). ``logins`` gives those that its spec names.
 
-        Raises ImageMissing, or Refused naming what else is in the way.
+        Raises ImageMissing, WorkerLost when podman went away just now (a next try starts it again
+        where that can be), or Refused naming what else is in the way.
         """
         wanted = pipeline.spec["transform"]["image"]
         try:
@@ -45,7 +49,8 @@ class Containers:
         except ImageMissing:
             raise
         except PachyboxError as e:
-            raise Refused(f"no container for {pipeline.pipeline}: {e.message}", e.hint) from e
+            what = f"no container for {pipeline.pipeline}: {e.message}"
+            raise (WorkerLost if isinstance(e, NotReady) else Refused)(what, e.hint) from e
 
 
 class Placement:
@@ -82,11 +87,7 @@ class Placement:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
             raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
-        if ((spec.canonical.get("resource_limits") or {}).get("gpu") or {}).get("number"):
-            raise Refused(
-                f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
-                f"remove resource_limits.gpu, or {_WITHOUT}",
-            )
+        _require_limits(spec, what)
         if why := self._containers.runner.why_not():
             raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
         try:
@@ -96,6 +97,23 @@ class Placement:
         if not image.entrypoint:
             _require_cmd(spec, f"{what}, which has no entrypoint")
         return replace(spec, runner=PODMAN, image_pin=image.pin)
+
+
+def _require_limits(spec: Spec, what: str) -> None:
+    """Raise Refused for limits that no container can have."""
+    limits = spec.canonical.get("resource_limits") or {}
+    memory = parse_quantity(limits.get("memory") or "0")
+    if 0 < memory < _LEAST_MEMORY:
+        raise Refused(
+            f"{what}, and no container starts with so little memory "
+            f"(resource_limits.memory {limits['memory']})",
+            f'write "{_LEAST_MEMORY // 10**6}M" or more, or {_WITHOUT}',
+        )
+    if (limits.get("gpu") or {}).get("number"):
+        raise Refused(
+            f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
+            f"remove resource_limits.gpu, or {_WITHOUT}",
+        )
 
 
 def _has_source(spec: Spec) -> bool:

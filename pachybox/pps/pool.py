@@ -93,9 +93,8 @@ class WorkerPool:
         can start, and what reading its secrets raises."""
         image = self.image_of(pipeline)
         fence = self._fence(pipeline, image)
+        worker = self._take_idle(fence)
         with self._lock:
-            waiting = self._idle.get(fence)
-            worker = waiting.pop().worker if waiting else None
             self._made += 1
             folder = self._work / f"worker-{self._made}"
         if worker is not None:
@@ -123,6 +122,17 @@ class WorkerPool:
             self._fences[worker] = fence
             self._folders[worker] = folder
         return worker
+
+    def _take_idle(self, fence: Fence) -> Worker | None:
+        """One that is kept, and lives: what was killed while it was idle is no datum's loss."""
+        dead = []
+        with self._lock:
+            waiting = self._idle.get(fence) or []
+            while waiting and not waiting[-1].worker.alive:
+                dead.append(waiting.pop().worker)
+            found = waiting.pop().worker if waiting else None
+        self._end_all(dead)
+        return found
 
     def runner_of(self, pipeline: PipelineRecord) -> Runner:
         """What starts the workers of a pipeline version."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import images
 from tests.arch.repo import ROOT
 
 TOUR = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
@@ -76,3 +78,33 @@ def test_the_tour_does_what_the_readme_says(environment: dict[str, str]) -> None
     assert "romeo" in said["pachybox diff file texts@master:/"]
     assert "words@" in said["pachybox inspect commit total@master"]
     assert not (Path(environment["PACHYBOX_HOME"]) / "run" / "box.sock").exists()
+
+
+def wordcounts() -> set[str]:
+    """The images that the tour may make."""
+    return set(images.run("images", "--quiet", "localhost/wordcount").stdout.split())
+
+
+def test_the_tour_of_containers_runs_an_image_of_one_program(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """With a C compiler that every machine of ours has."""
+    images.needed()
+    compiler = tmp_path / "cc"
+    target = f"{platform.machine()}-linux-musl"
+    command = f"exec {sys.executable} -m ziglang cc -target {target}"
+    compiler.write_text(f'#!/bin/sh\n{command} -s "$@"\n')
+    compiler.chmod(0o755)
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path.home() / ".cache" / "zig")
+    before = wordcounts()
+    block = TOUR.findall((ROOT / "README.md").read_text())[1]
+    try:
+        said = walk(block.splitlines(), environment)
+    finally:
+        (ROOT / "examples" / "languages" / "wordcount").unlink(missing_ok=True)
+        images.run("rmi", "--force", *(wordcounts() - before))
+    assert said["pachybox get file count-c@master:/hamlet"].split() == (
+        ["2", "be", "1", "not", "1", "or", "2", "to"]
+    )
+    assert "localhost/wordcount" in said["pachybox inspect pipeline count-c"]

@@ -136,3 +136,41 @@ def test_a_unified_hierarchy_is_written_as_the_kernel_wants_it(tmp_path: Path) -
     (folder / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 1\noom_kill 2\n")
     assert group.out_of_memory()
     assert not group.out_of_memory()
+
+
+@pytest.mark.parametrize(
+    ("rows", "made", "folders"),
+    [
+        (  # v2
+            ["0::/machine.slice/libpod-1.scope/container"],
+            ["machine.slice/libpod-1.scope/container"],
+            {"machine.slice/libpod-1.scope/container"},
+        ),
+        (  # v1 beside an empty v2, as here
+            ["5:memory:/libpod_parent/1", "4:cpu,cpuacct:/libpod_parent/1", "0::/libpod_parent/1"],
+            ["memory/libpod_parent/1", "cpu,cpuacct/libpod_parent/1", "unified/libpod_parent/1"],
+            {"memory/libpod_parent/1", "cpu,cpuacct/libpod_parent/1", "unified/libpod_parent/1"},
+        ),
+        (  # a hierarchy that nobody mounted
+            ["2:name=systemd:/libpod_parent/1", "1:rdma:/libpod_parent/1"],
+            ["systemd/libpod_parent/1"],
+            {"systemd/libpod_parent/1"},
+        ),
+    ],
+)
+def test_the_groups_of_a_container_are_those_of_its_first_process(
+    tmp_path: Path, rows: list[str], made: list[str], folders: set[str]
+) -> None:
+    root, proc = tmp_path / "cgroup", tmp_path / "proc"
+    (proc / "7").mkdir(parents=True)
+    (proc / "7" / "cgroup").write_text("".join(f"{row}\n" for row in rows))
+    for name in made:
+        (root / name).mkdir(parents=True)
+    group = cgroups.ContainerGroup.of(7, root, proc)
+    assert {str(folder.relative_to(root)) for folder in group.folders.values()} == folders
+    group.add(123)
+    for name in folders:
+        assert (root / name / "cgroup.procs").read_text() == "123"
+    assert group.unkept == []
+    group.remove()
+    assert all((root / name).is_dir() for name in made), "its engine removes them"

@@ -60,8 +60,9 @@ def prepare(client: Client, runs: Path) -> None:
 class Feeder:
     """A thread that commits to the inputs until it is stopped, box or no box."""
 
-    def __init__(self, box: RealBox, seed: int) -> None:
+    def __init__(self, box: RealBox, seed: int, most_open: int = MOST_OPEN) -> None:
         self._box = box
+        self._most_open = most_open
         self._draw = random.Random(seed)
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -93,7 +94,7 @@ class Feeder:
             self._error = e
 
     def _feed(self, client: Client) -> None:
-        if sum(not job.done for job in client.list_job(number=10 * MOST_OPEN)) > MOST_OPEN:
+        if sum(not job.done for job in client.list_job(number=10 * MOST_OPEN)) > self._most_open:
             self._stop.wait(0.02)  # for the box to catch up
             return
         with client.put(f"{self._draw.choice(INPUTS)}@master") as put:

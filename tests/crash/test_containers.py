@@ -7,7 +7,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pachybox.client.pipeline_values import JobInfo
 from tests import images
 from tests.boxes import RealBox, eventually
 from tests.crash.dag import INPUTS, NAMES, Feeder
+from tests.crash.disks import SmallDisk
 from tests.crash.kills import below
 from tests.crash.podman import Container, containers, leftovers, podman, service
 from tests.crash.test_dag_kill import leavings, run_out
@@ -115,6 +116,39 @@ def test_a_box_killed_with_its_containers_finishes_the_job_at_its_next_start(
     assert [one.id for one in containers(box)] in ([], [again.id])
 
 
+RESERVE = 64 << 20
+
+
+def test_a_container_that_fills_the_disk_fails_by_name_and_the_next_datum_goes_on(
+    small_disk: Callable[[int], SmallDisk], busybox_image: str
+) -> None:
+    """By its output, which is on the box's disk."""
+    disk = small_disk(256 << 20)
+    settings = f"reserve_bytes = {RESERVE}\nworkers = 1\n"
+    box = RealBox(disk.where / "home", settings=settings).start()
+    try:
+        box.client.create_repo("in")
+        with box.client.put("in@master") as put:
+            for name in ("big", "small"):
+                put.data(f"/{name}", b"content\n")
+        script = [
+            '[ "${in##*/}" != big ] || cat /dev/zero > /pfs/out/big',
+            "cp $in /pfs/out",
+        ]
+        box.client.create_pipelines(spec("p", busybox_image, script, datum_tries=1))
+        job = job_of(box, "p")
+        assert (job.state, job.failed, job.processed) == ("JOB_FAILURE", 1, 1), job
+        assert "the disk is full: datum " in job.reason
+        assert "to /pfs/out" in job.reason
+        seen = set(containers(box))
+        assert box.stop() == 0
+        assert leftovers(box, seen) == []
+        assert leavings(box) == []
+    finally:
+        box.kill()
+        images.run("rm", "--force", "--time=0", *(one.id for one in containers(box)))
+
+
 # ---- at random, under load
 
 PLANS = {
@@ -170,7 +204,7 @@ def test_faults_at_random_change_no_output(
     draw = random.Random(seed)
     kinds = [*draw.sample(FAULTS, len(FAULTS)), *draw.choices(FAULTS, k=10 - len(FAULTS))]
     box = RealBox(tmp_path / "home", settings="workers = 3\n").start()
-    feeder = Feeder(box, seed)
+    feeder = Feeder(box, seed, most_open=9)
     seen: set[Container] = set()
     try:
         for repo in INPUTS:
@@ -182,7 +216,7 @@ def test_faults_at_random_change_no_output(
             box.client.create_pipelines(json.dumps(made))
         feeder.start()
         for kind in kinds:
-            threading.Event().wait(draw.uniform(0.0, 0.6))  # the moment
+            threading.Event().wait(draw.uniform(0.0, 0.4))  # the moment
             seen |= set(containers(box))
             disturb(box, kind, draw)
         feeder.stop()

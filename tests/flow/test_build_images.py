@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -16,19 +17,19 @@ from pachybox.containers.names import parse
 from tests import images
 from tests.boxes import RealBox
 from tests.flow.shell import Ran, Run, refused, runner, succeeded
+from tests.flow.test_images import ended
 from tests.registry import PASSWORD, USER, Registry, login
 
-NAME = "pachybox-test-build"
+NAME = f"pachybox-test-build-{uuid4().hex[:8]}"  # other runs on this machine have their own
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[str]:
     """The tag of an image to start from; what was built is removed afterwards."""
     yield images.image("busybox")
-    built = images.run("images", "-q", "--filter", "label=org.pachybox.build").stdout.split()
     mine = images.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     gone = [one for one in mine if NAME in one]
-    if built and gone:
+    if gone:
         images.run("rmi", "-f", *gone)
 
 
@@ -76,7 +77,7 @@ def image(box: RealBox) -> str:
 def said(box: RealBox) -> str:
     """What the newest job made."""
     job = next(iter(box.client.list_job("say")))
-    job = box.client.wait_job(f"say@{job.id}")
+    job = ended(box, f"say@{job.id}")
     assert job.state == "JOB_SUCCESS", job.reason
     return box.client.get_file("say@master:/all").decode()
 

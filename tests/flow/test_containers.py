@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.containers.engine import SOCKET
 from pachybox.errors import PachyboxError, Refused
 from tests import images
 from tests.boxes import RealBox, eventually
@@ -127,6 +128,11 @@ def test_a_limit_that_is_broken_fails_the_datum(
     assert reason in done.reason
 
 
+def test_a_limit_that_no_container_starts_with_is_refused(box: RealBox, busybox_image: str) -> None:
+    with pytest.raises(Refused, match=r"little memory \(resource_limits.memory 4Mi\).*8M"):
+        job_of(box, "tiny", busybox_image, "true", resource_limits={"memory": "4Mi"})
+
+
 def test_limits_are_the_containers(box: RealBox, busybox_image: str) -> None:
     limits = {"memory": "64Mi", "cpu": 0.5, "shm": "2Mi", "pids": 100}
     hang(box, "held", busybox_image, resource_limits=limits)
@@ -218,6 +224,34 @@ def test_a_container_that_is_killed_costs_its_datum_another_try(
     assert "its container" in done.reason, "removed, or ended on the way to that"
 
 
+def test_a_container_that_is_killed_while_it_is_idle_costs_nothing(
+    box: RealBox, busybox_image: str
+) -> None:
+    assert job_of(box, "idle", busybox_image, "cp /pfs/in/a.txt /pfs/out", glob="/").state == (
+        "JOB_SUCCESS"
+    )
+    images.run("kill", *of_pipeline(box, "idle"))
+    box.client.rerun_pipeline("idle", reprocess=True)
+
+    def jobs() -> list[JobInfo]:
+        found = list(box.client.list_job("idle"))
+        return found if len(found) == 2 and all(one.finished for one in found) else []
+
+    done = eventually(jobs, "it ran again")
+    assert {one.state for one in done} == {"JOB_SUCCESS"}
+
+
+def test_a_container_that_is_paused_can_be_stopped(box: RealBox, busybox_image: str) -> None:
+    hang(box, "paused", busybox_image)
+    id_ = running(box, "paused")
+    images.run("pause", id_)
+    box.client.stop_job(f"paused@{next(iter(box.client.list_job('paused'))).id}")
+    assert over(box, "paused").state == "JOB_KILLED"
+    images.run("pause", id_)
+    box.client.delete_pipeline("paused")
+    eventually(lambda: id_ not in containers(box.home), "it is removed")
+
+
 def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -> None:
     pid = service(box)
     os.kill(pid, signal.SIGKILL)
@@ -227,7 +261,7 @@ def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -
 
 def service(box: RealBox) -> int:
     """The podman that the box started."""
-    mark = f"unix://{box.home}/run/podman.sock".encode()
+    mark = f"unix://{(box.home / 'run' / SOCKET).resolve()}".encode()
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
@@ -252,6 +286,7 @@ def test_a_box_that_is_killed_leaves_nothing_for_long(
         other.kill()
         eventually(lambda: not Path(f"/proc/{pid}").exists(), "its podman ends with it")
         assert left in containers(other.home)
+        other.env["PACHYBOX_RUNNER"] = "process"  # of pipelines to come
         other.start()
         eventually(lambda: left not in containers(other.home), "it is removed")
         assert running(other, "held") != left, "the datum is run again"

@@ -17,7 +17,7 @@ from tests import images
 from tests.boxes import RealBox
 from tests.flow.test_pipelines import contents, last_job
 
-LANGUAGES = Path(__file__).resolve().parents[2] / "examples" / "languages" / "languages.yaml"
+LANGUAGES = Path(__file__).resolve().parents[2] / "examples" / "languages"
 TEXTS = {
     "/hamlet": "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind\n",
     "/merchant": "The quality of mercy is not strain'd,\nIt droppeth as the gentle rain\n",
@@ -49,7 +49,8 @@ def counted(text: str) -> bytes:
 
 def languages() -> list[dict[str, Any]]:
     """The specs of the example."""
-    return list(yaml.safe_load_all(LANGUAGES.read_text()))
+    texts = [(LANGUAGES / name).read_text() for name in ("languages.yaml", "c.yaml")]
+    return [spec for text in texts for spec in yaml.safe_load_all(text)]
 
 
 def right(box: RealBox, pipelines: list[str]) -> None:
@@ -62,8 +63,9 @@ def right(box: RealBox, pipelines: list[str]) -> None:
 
 
 def test_three_languages_count_the_same_with_programs_of_this_machine(box: RealBox) -> None:
-    """The spec of the example as it stands; its images do not matter."""
-    box.client.create_pipelines(LANGUAGES.read_text(), runner="process")
+    """The specs of the example as they stand; their images do not matter."""
+    for spec in languages():
+        box.client.create_pipelines(json.dumps(spec), runner="process")
     right(box, [spec["pipeline"]["name"] for spec in languages()])
 
 

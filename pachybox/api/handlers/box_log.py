@@ -59,7 +59,8 @@ def messages(
             return False
         return about is None or about.search(line.text) is not None
 
-    for line in read(box.config.log_file, keep, request.tail, request.follow, call.cancel.is_set):
+    tail = max(request.tail, 0)  # below zero: all, as to Pachyderm
+    for line in read(box.config.log_file, keep, tail, request.follow, call.cancel.is_set):
         if line is None:
             yield None
         else:

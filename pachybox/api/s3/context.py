@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import monotonic
 
 from pachybox.api.http import Request
 from pachybox.api.response import Response
 from pachybox.api.s3.auth import Identity
 from pachybox.api.s3.payload import Payload
 from pachybox.pfs.object_types import Bucket, ObjectInfo
+from pachybox.pfs.object_write import Op
 from pachybox.pfs.objects import Objects
 
 XML = "application/xml"
@@ -18,8 +20,8 @@ Header = tuple[str, str]
 class Ask:
     """A request with its address, its query decoded, its sender known."""
 
-    __slots__ = ("_bucket", "bucket_name", "closed", "headers", "identity", "ids", "key", "objects",
-                 "operation", "query", "request", "response")  # fmt: skip
+    __slots__ = ("_bucket", "began", "bucket_name", "closed", "headers", "identity", "ids", "key",
+                 "objects", "operation", "query", "request", "response", "write")  # fmt: skip
 
     def __init__(
         self, request: Request, response: Response, objects: Objects, ids: tuple[Header, Header]
@@ -36,6 +38,8 @@ class Ask:
         self.operation = ""
         self.identity = Identity()
         self.closed = False  # whether a token is set
+        self.write: tuple[Bucket, Op] | None = None  # what is to be made before the answer
+        self.began = monotonic()
         self._bucket: Bucket | None = None
 
     def bucket(self) -> Bucket:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from time import monotonic
 
 from pachybox.api.guard import guard
@@ -21,6 +22,7 @@ from pachybox.api.s3.context import XML, Ask
 from pachybox.api.s3.errors import NotModified, S3Error, as_s3_error, error_xml
 from pachybox.api.s3.form import is_form, post_object
 from pachybox.api.s3.objects import check_values, wire_text
+from pachybox.api.s3.puts import answer_put
 from pachybox.api.s3.route import address, check_key, claims, operation, parse_query, virtual_bucket
 from pachybox.api.transport import Gone, TimedOut
 from pachybox.pfs.objects import Objects
@@ -76,26 +78,56 @@ class S3Door:
 
         Raises Gone when the client left; then nothing more can be said to it.
         """
-        began = monotonic()
+        ask = self._ask(request, response)
+        self._step(ask, lambda: self._serve(ask, hosts), metrics)
+        if ask.write is not None and not response.started:
+            self._objects.make_all([ask.write])
+            self._step(ask, lambda: answer_put(ask), metrics)
+
+    def answer_all(
+        self,
+        pairs: Iterable[tuple[Request, Response]],
+        hosts: frozenset[str] | None,
+        metrics: Metrics,
+    ) -> None:
+        """Answer requests of which most are short PUTs: what is to be written is made durable
+        together. Clients that left are marked by their wires."""
+        asks = [self._ask(request, response) for request, response in pairs]
+        for ask in asks:
+            with suppress(Gone):
+                self._step(ask, lambda ask=ask: self._serve(ask, hosts), metrics)  # type: ignore[misc]
+        waiting = [ask for ask in asks if ask.write is not None and not ask.response.started]
+        self._objects.make_all([ask.write for ask in waiting if ask.write is not None])
+        for ask in waiting:
+            with suppress(Gone):
+                self._step(ask, lambda ask=ask: answer_put(ask), metrics)  # type: ignore[misc]
+
+    def _ask(self, request: Request, response: Response) -> Ask:
         ids = ("x-amz-request-id", f"{next(self._count):016X}"), self._host_id
-        ask = Ask(request, response, self._objects, ids)
+        return Ask(request, response, self._objects, ids)
+
+    def _step(self, ask: Ask, step: Callable[[], None], metrics: Metrics) -> None:
+        """Come to an answer, with an error if need be, or to what is to be made before it."""
         code = "ok"
         try:
-            self._serve(ask, hosts)
+            step()
+            if not ask.response.started:
+                code = ""
         except Gone:
             code = "cancelled"
             raise
         except NotModified as e:
-            response.send(304, XML, b"", [*ids, *e.headers])
+            ask.response.send(304, XML, b"", [*ask.ids, *e.headers])
         except Exception as e:
             error = as_s3_error(e, ask.operation)
             code = error.code
             self._refuse(ask, error, slow=isinstance(e, TimedOut))
         finally:
-            took = monotonic() - began
-            name = f"S3 {ask.operation or 'other'}"
-            metrics.observe(name, code, took)
-            log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
+            if code:
+                took = monotonic() - ask.began
+                name = f"S3 {ask.operation or 'other'}"
+                metrics.observe(name, code, took)
+                log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
 
     def _serve(self, ask: Ask, hosts: frozenset[str] | None) -> None:
         request = ask.request

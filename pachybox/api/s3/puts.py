@@ -20,13 +20,12 @@ from pachybox.pfs.object_types import (
     ObjectInfo,
     Stored,
 )
-from pachybox.pfs.objects import SHORT, Intake
+from pachybox.pfs.objects import SHORT, Intake, short_put
 from pachybox.store.intake import digests_of
 
 MOST_BYTES = 5 << 40
 """Of an object. Amazon's bound is 5 GiB a PUT; here only the disk bounds it, and nonsense."""
 
-_BUFFER_BYTES = 1 << 20
 _MOST_METADATA = 8 << 10
 _KEPT = ("cache-control", "content-disposition", "content-language", "expires")
 _META = "x-amz-meta-"
@@ -34,7 +33,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def put_object(ask: Ask) -> None:
-    """PutObject: nothing is stored unless all that was said of the body holds."""
+    """PutObject: nothing is stored unless all that was said of the body holds. A short body is
+    left to be written with others that came (``ask.write``), and answered by ``answer_put``."""
     bucket = ask.bucket()
     refuse_headers(ask)
     condition = of_write(ask.headers)
@@ -48,13 +48,26 @@ def put_object(ask: Ask) -> None:
         digests = digests_of(data, payload.wanted)
         checksums = payload.verify(digests, len(data))
         described = finished(described, digests, checksums)
-        info = ask.objects.put_bytes(bucket, ask.key, data, described, condition)
+        ask.write = bucket, short_put(ask.key, data, described, condition)
     else:
-        with ask.objects.intake(payload.wanted, payload.length) as intake:
+        with ask.objects.intake(payload.wanted) as intake:
             stored = receive(payload, intake)
             checksums = payload.verify(stored.digests, stored.size)
             described = finished(described, stored.digests, checksums)
-            info = ask.objects.put(bucket, ask.key, stored, described, condition)
+            _answer(ask, ask.objects.put(bucket, ask.key, stored, described, condition))
+
+
+def answer_put(ask: Ask) -> None:
+    """Answer when ``ask.write`` was made. Raises what refused it."""
+    assert ask.write is not None
+    _, op = ask.write
+    if op.error is not None:
+        raise op.error
+    assert op.info is not None
+    _answer(ask, op.info)
+
+
+def _answer(ask: Ask, info: ObjectInfo) -> None:
     ask.send(200, [("ETag", f'"{info.etag}"'), *version(info), *checksum_headers(info)])
 
 
@@ -74,10 +87,6 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
     length = payload.length
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge")
-    if length is not None and length <= _BUFFER_BYTES:
-        if length:
-            intake.write(payload.read_known(length))
-        return intake.finish()
     stored = receive_from(payload.readinto, intake, limit)
     if length is not None and stored.size != length:
         raise S3Error("IncompleteBody")
@@ -86,18 +95,10 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
 
 def receive_from(source: Callable[[memoryview], int], intake: Intake, limit: int) -> Stored:
     """Take in all that ``source`` gives. Raises EntityTooLarge past ``limit``."""
-    view = memoryview(bytearray(_BUFFER_BYTES))
-    total = held = 0
-    while n := source(view[held:]):
-        held += n
-        total += n
-        if total > limit:
+    while n := source(intake.room()):
+        intake.came(n)
+        if intake.size > limit:
             raise S3Error("EntityTooLarge")
-        if held == len(view):
-            intake.write(view)
-            held = 0
-    if held:
-        intake.write(view[:held])
     return intake.finish()
 
 

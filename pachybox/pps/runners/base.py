@@ -65,6 +65,10 @@ class Presents:
 class Worker(Protocol):
     """Runs datums of one pipeline, one at a time, the next one handed over already."""
 
+    @property
+    def alive(self) -> bool:
+        """False once it has ended, by itself or by ``close``. It may end at any time after."""
+
     def serve(self, spec: WorkerSpec) -> None:
         """From now on run the transform of ``spec``, which asks for the same fence as the one
         the worker was started with: the same user, limits and files. No attempt is under way.

@@ -7,6 +7,7 @@ what a killed box left is known and removed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -74,6 +75,21 @@ class ContainerGroup(Group):
     def remove(self) -> None:
         """Nothing: they go with the container."""
 
+    def paused(self) -> bool:
+        """Whether somebody froze it: its processes neither run nor die."""
+        return any(_read(file) in ("FROZEN", "FREEZING", "1") for file, _ in self._freezers())
+
+    def thaw(self) -> None:
+        """Let its processes run on, as far as the kernel lets us."""
+        for file, word in self._freezers():
+            _try_write(file, word)
+
+    def _freezers(self) -> list[tuple[Path, str]]:
+        kinds = (("freezer", "freezer.state", "THAWED"), ("", "cgroup.freeze", "0"))
+        return [
+            (self.folders[name] / file, word) for name, file, word in kinds if name in self.folders
+        ]
+
     @classmethod
     def of(
         cls, pid: int, root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")
@@ -94,6 +110,22 @@ class ContainerGroup(Group):
             if folder.is_dir():
                 group.folders |= dict.fromkeys(names.split(","), folder)
         return group
+
+
+_ENGINES = ("libpod_parent", "machine.slice")  # without systemd, and with it
+
+
+def remove_empty(container: str, root: Path = Path("/sys/fs/cgroup")) -> None:
+    """Remove the groups of a container that is gone, where its engine was killed before it did.
+    Never raises; one with a process in it stays."""
+    for parent in _ENGINES:
+        for folder in (*root.glob(f"{parent}/libpod-{container}*"),
+                       *root.glob(f"*/{parent}/libpod-{container}*")):  # fmt: skip
+            with contextlib.suppress(OSError):
+                for inner in folder.iterdir():
+                    if inner.is_dir():
+                        inner.rmdir()
+                folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -224,6 +256,13 @@ def _remove(folder: Path) -> bool:
     except OSError as e:
         return e.errno != errno.EBUSY
     return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _try_write(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from pachybox.pps.runners.podman_api import Api, Started, container_spec
 from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 from pachybox.worker import handover
+from pachybox.worker.container import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class PodmanRunner:
         self.engine = engine
         self._api = Api(engine)
         self._host = host
-        self._home = home
+        self._home = home.resolve()
         self._box = box
         self._command = tuple(command or worker_command())
         self._mark = home / "run" / "containers"
@@ -120,6 +121,8 @@ class PodmanRunner:
                 "give the transform a cmd: its image has no entrypoint",
             )
         if why := self.why_not():
+            if isinstance(why, NotReady):  # podman was killed a moment ago, it may be
+                raise WorkerLost(_for(spec, why).message, why.hint)
             raise _for(spec, why)
         self._mark.touch()  # before there is one: else a kill would leave it unknown
         try:
@@ -167,7 +170,7 @@ class PodmanRunner:
         try:
             worker.greet(seal)
         except Refused as e:
-            ended = self._api.how_it_ended(started)
+            ended = self._api.how_it_ended(started) or (ENDED if e.message == ENDED else "")
             worker.close()
             if not ended:
                 raise

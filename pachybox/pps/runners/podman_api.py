@@ -22,6 +22,7 @@ from typing import Any
 
 from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
+from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import WorkerSpec
 from pachybox.worker.sandbox import BATCH_DIR, KEPT_CAPABILITIES
 
@@ -60,9 +61,7 @@ class Started:
         the rights and the environment that podman made of spec and image. Raises OSError when it
         is gone."""
         proc = Path("/proc", str(self.pid))
-        status = dict(
-            line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
-        )
+        status = _status(proc)
         environ = (proc / "environ").read_bytes().split(b"\0")
         pairs = (os.fsdecode(one).partition("=") for one in environ if b"=" in one)
         return {
@@ -94,7 +93,7 @@ class Api:
             self._ask("post", f"/containers/{made}/start")
             state = self.inspect(made)["State"]
             if not state.get("Pid"):
-                raise Refused(f"the container ended at once: {_ended(state)}", "run: podman info")
+                raise ContainerGone(f"the container {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
             return Started(made, str(wanted["name"]), int(state["Pid"]))
         except Refused:
@@ -133,16 +132,28 @@ class Api:
         found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
         return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
 
+    def unpause(self, id_: str) -> None:
+        """Let a container run on that somebody paused. Never raises."""
+        with contextlib.suppress(PachyboxError):
+            self._ask("post", f"/containers/{id_}/unpause")
+
     def remove(self, id_: str) -> None:
         """Kill and remove a container with its volumes; one that is gone is no trouble. Never
         raises: what cannot be removed now is removed by the next start of the box."""
         try:
-            params = {"force": "true", "v": "true", "timeout": "0"}
-            with contextlib.suppress(ContainerGone):
-                self._ask("delete", f"/containers/{id_}", params=params)
+            try:
+                self._delete(id_)
+            except Refused:  # its files are in use by what podman does not know of, perhaps
+                self._remove_unknown(id_)
+                self._delete(id_)
             self._remove_unknown(id_)
         except (PachyboxError, OSError, subprocess.SubprocessError) as e:
             log.warning("container not removed id=%s error=%s", id_[:12], e)
+
+    def _delete(self, id_: str) -> None:
+        params = {"force": "true", "v": "true", "timeout": "0"}
+        with contextlib.suppress(ContainerGone):
+            self._ask("delete", f"/containers/{id_}", params=params)
 
     def _remove_unknown(self, id_: str) -> None:
         """What podman does not know to be there: it was killed while it had the runtime make the
@@ -152,6 +163,7 @@ class Api:
         if program is not None and Path("/run", runtime, id_).exists():
             command = [program, "delete", "--force", id_]
             subprocess.run(command, capture_output=True, timeout=_CALL_S, check=True)
+        cgroups.remove_empty(id_)
 
     def _ask(
         self, method: str, path: str, data: str = "", params: Mapping[str, str] | None = None
@@ -192,6 +204,7 @@ def container_spec(
         quota = max(1000, math.ceil(limits.cpu * _PERIOD_US))
         resources["cpu"] = {"quota": quota, "period": _PERIOD_US}
     hold = f"{BATCH_DIR}/shim"
+    bounds = int(_status(Path("/proc/self"))["CapBnd"], 16)  # it cannot be given more than we have
     return {
         "name": name,
         "image": spec.image,
@@ -219,7 +232,7 @@ def container_spec(
         "netns": {"nsmode": "host"},
         "userns": {"nsmode": "host"},
         "cap_drop": ["ALL"],
-        "cap_add": [f"CAP_{_NAMES[n]}" for n in sorted(KEPT_CAPABILITIES)],
+        "cap_add": [f"CAP_{_NAMES[n]}" for n in sorted(KEPT_CAPABILITIES) if bounds >> n & 1],
         "no_new_privileges": True,
         "selinux_opts": ["disable"],
         "r_limits": [{"type": kind, "soft": n, "hard": n} for kind, n in ulimits.items()],
@@ -231,6 +244,11 @@ def container_spec(
         "stop_signal": 9,
         "stop_timeout": 0,
     }
+
+
+def _status(proc: Path) -> dict[str, str]:
+    lines = (proc / "status").read_text().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _spare(pid: int) -> None:

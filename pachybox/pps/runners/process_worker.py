@@ -89,6 +89,11 @@ class ProcessWorker:
         return self._process.pid
 
     @property
+    def alive(self) -> bool:
+        """See Worker.alive."""
+        return self._process.poll() is None
+
+    @property
     def code_uid(self) -> int:
         """See AsksNext.code_uid."""
         user = self._spec.transform.user

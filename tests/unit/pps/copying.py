@@ -45,6 +45,8 @@ def is_saved(files: Files) -> bool:
 class CopyWorker:
     """See runners.base.Worker."""
 
+    alive = True
+
     def __init__(self, pause: Callable[[], None]) -> None:
         self._under: deque[DatumTask] = deque()
         self._cancelled: set[int] = set()

@@ -100,6 +100,10 @@ class Plan:
         for one, found in zip(given, self._documents, strict=True):
             for document in found or ():  # None: the box says why it cannot be read
                 self._read(document, one)
+        if not (args.build or self._images or None in self._documents):
+            raise InvalidArgument(
+                "no spec names an image to push", "name one in transform.image, or add --build"
+            )
 
     def _read(self, document: Any, given: SpecText) -> None:
         transform = document.get("transform") if isinstance(document, dict) else None
@@ -232,8 +236,10 @@ def _context(transform: dict[str, Any], given: SpecText) -> Context:
     transform.pop("build", None)
     file = transform.get("dockerfile")
     recipe = given.folder / str(file) if file else None
+    if recipe:  # without dots, and the directory of a link is its own
+        recipe = recipe.parent.resolve() / recipe.name
     if build.get("path"):
-        return Context.at(given.folder / str(build["path"]), recipe)
+        return Context.at((given.folder / str(build["path"])).resolve(), recipe)
     return Context.at(recipe.parent if recipe else given.folder, recipe)
 
 

@@ -232,5 +232,7 @@ def test_an_image_is_pushed_as_it_is(
     assert name.startswith(f"{locked.host}/pachybox-test/busybox:")
     assert locked.tags("pachybox-test/busybox") == [name.rpartition(":")[2]]
     images.run("rmi", name)
+    spec = write(tmp_path, base, image="")
+    assert "no spec names an image to push" in refused(make(run, spec, "-p", "-r", locked.host))
     spec = write(tmp_path, base, image="localhost/pachybox-test/none")
     assert "is not on this machine" in refused(make(run, spec, "-p", "-r", locked.host))

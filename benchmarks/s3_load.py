@@ -6,13 +6,16 @@
     python -m benchmarks.s3_load serve FILE                               prints its port
 
 The generator is one thread over epoll and does no more than S3 needs, so that it is not what
-is measured. The server has a thread a connection: it takes a body in and drops it (of a path
-below /disk/: writes it beside FILE and has it synced), and sends FILE by sendfile; nothing can
-be less that speaks HTTP over a socket from Python.
+is measured. The server has a thread a connection: it takes a body in and drops it, and sends FILE
+by sendfile; nothing can be less that speaks HTTP over a socket from Python. A body for a path below
+/disk/ it writes beside FILE and has synced; below /etag/ it also makes the MD5, on another thread.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import mmap
 import os
 import selectors
 import socket
@@ -20,6 +23,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 BODY = 1024
 _PIECE = 1 << 20
@@ -139,18 +144,44 @@ def _answer(connection: socket.socket, file: str) -> None:
             int(line[15:]) for line in head.split(b"\r\n") if line[:14] == b"Content-Length"
         )
         body, held = held[:size], held[size:]
-        target = f"{file}.put" if head.startswith(b"PUT /disk/") else os.devnull
-        with open(target, "wb", buffering=0) as out:
-            out.write(body)
+        kept = None
+        if head.startswith((b"PUT /disk/", b"PUT /etag/")):
+            kept = os.open(Path(file).parent, os.O_TMPFILE | os.O_WRONLY | os.O_DIRECT)
+            _keep(connection, kept, body, size, etag=head.startswith(b"PUT /etag/"))
+        else:
             left = size - len(body)
             while left > 0:
-                n = connection.recv_into(buffer, min(left, _PIECE))
-                if target != os.devnull:
-                    out.write(buffer[:n])
-                left -= n
-            if target != os.devnull:
-                os.fdatasync(out.fileno())
+                left -= connection.recv_into(buffer, min(left, _PIECE))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        if kept is not None:
+            os.close(kept)
+
+
+def _keep(connection: socket.socket, fd: int, body: bytes, size: int, *, etag: bool) -> None:
+    """Write a body that begins with ``body`` to a file, past the page cache; with its MD5."""
+    made = hashlib.md5(usedforsecurity=False)
+    buffers = [memoryview(mmap.mmap(-1, _PIECE)) for _ in range(4)]
+    buffers[0][: len(body)] = body
+    filled = len(body)
+    hashing: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        for done in range(0, size, _PIECE):
+            buffer = buffers[0][: size - done]
+            while filled < len(buffer):
+                filled += connection.recv_into(buffer[filled:])
+            if etag:
+                hashing.append(pool.submit(made.update, buffer))
+                if len(hashing) == len(buffers):
+                    hashing.pop(0).result()  # its buffer is the next
+            if len(buffer) % mmap.PAGESIZE:
+                fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the end: not direct
+            os.write(fd, buffer)
+            buffers.append(buffers.pop(0))
+            filled = 0
+        for last in hashing:
+            last.result()
+    made.digest()
+    os.fdatasync(fd)
 
 
 def main(arguments: list[str]) -> None:

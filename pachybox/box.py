@@ -238,7 +238,7 @@ class Box:
             "address": self.address,
             "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
-            "runner": self.runner.name,
+            "runner": self.runner.name + (", podman for images" if self._has_images() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),

@@ -100,6 +100,10 @@ class Plan:
         for one, found in zip(given, self._documents, strict=True):
             for document in found or ():  # None: the box says why it cannot be read
                 self._read(document, one)
+        if not (args.build or self._images or None in self._documents):
+            raise InvalidArgument(
+                "no spec names an image to push", "name one in transform.image, or add --build"
+            )
 
     def _read(self, document: Any, given: SpecText) -> None:
         transform = document.get("transform") if isinstance(document, dict) else None
@@ -130,6 +134,9 @@ class Plan:
         say = say or _say
         from pachybox.containers.images import Images
 
+        if self._args.push_images:  # who has no password says so before minutes of building
+            for one in self._images:
+                self._login(one.name)
         with _engine() as engine:
             images, pushed = Images(engine), set()
             for one in self._images:
@@ -193,6 +200,10 @@ def _name(pipeline: str, image: str, args: Args) -> ImageName:
     name = ImageName(LOCAL, own, "", "") if not image or is_id(image) else parse(image)
     bare = name.repository.removeprefix("library/")
     if args.registry:
+        if "://" in args.registry:
+            raise InvalidArgument(
+                f"--registry {args.registry!r} is not understood", "write HOST[:PORT][/PATH]"
+            )
         return parse(f"{args.registry.rstrip('/')}/{bare}")
     if args.push_images and (name.only_here or name.repository != bare):
         raise InvalidArgument(
@@ -225,8 +236,10 @@ def _context(transform: dict[str, Any], given: SpecText) -> Context:
     transform.pop("build", None)
     file = transform.get("dockerfile")
     recipe = given.folder / str(file) if file else None
+    if recipe:  # without dots, and the directory of a link is its own
+        recipe = recipe.parent.resolve() / recipe.name
     if build.get("path"):
-        return Context.at(given.folder / str(build["path"]), recipe)
+        return Context.at((given.folder / str(build["path"])).resolve(), recipe)
     return Context.at(recipe.parent if recipe else given.folder, recipe)
 
 
@@ -252,11 +265,11 @@ def _engine() -> Iterator[Engine]:
     import tempfile
 
     from pachybox.config import default_home
-    from pachybox.containers.engine import Engine, unusable
+    from pachybox.containers.engine import SOCKET, Engine, unusable
 
     with tempfile.TemporaryDirectory(prefix="pachybox-") as folder:
         engine = Engine(Path(folder))
-        beside = default_home() / "run" / "podman.sock"
+        beside = default_home() / "run" / SOCKET
         if not os.environ.get("CONTAINER_HOST") and beside.is_socket():
             shared = Engine(Path(folder), f"unix://{beside}")
             engine = engine if unusable(shared) else shared

@@ -93,21 +93,22 @@ class Report:
         counts = {
             "tests": str(len(self.cases)),
             "failures": str(self.count(FAILED)),
-            "skipped": str(self.count(SKIPPED)),
             "errors": "0",
             "time": took,
         }
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.began))
-        top = Xml.Element("testsuites", counts)
+        top = Xml.Element("testsuites", {"name": "pachybox ci", **counts})
+        skipped = str(self.count(SKIPPED))
         suite = Xml.SubElement(
-            top, "testsuite", {"name": "pachybox ci", "timestamp": stamp, **counts}
+            top, "testsuite", {**top.attrib, "timestamp": stamp, "skipped": skipped}
         )
         for case in self.cases:
             about = {"classname": f"pachybox.{case.kind}", "name": clean(case.name)}
             one = Xml.SubElement(suite, "testcase", about | {"time": f"{case.seconds:.3f}"})
             text = clean("\n".join(case.text))
             if case.state == FAILED:
-                Xml.SubElement(one, "failure", {"message": clean(case.detail)}).text = text
+                why = {"message": clean(case.detail), "type": case.kind}
+                Xml.SubElement(one, "failure", why).text = text
             elif case.state == SKIPPED:
                 Xml.SubElement(one, "skipped", {"message": clean(case.detail)})
             elif case.detail or text:

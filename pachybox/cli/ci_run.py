@@ -212,6 +212,7 @@ class Run:
         if not job.done:
             one.why_not = "its job did not end"
             why = f"still running after {self._args.timeout:g} s: {counts} (--timeout)"
+            why = self._crashed(one) or why
             self._report.add("job", one.shown, FAILED, why, since=began, text=self._said(job))
         elif _ENDED[job.state] == FAILED:
             one.why_not = "its job failed"
@@ -226,17 +227,23 @@ class Run:
             self._output(one, job)
 
     def _wait(self, one: Wanted) -> JobInfo | None:
-        """The newest job once none is running, or as it is when the time is over."""
+        """The newest job once none is running, or as it is when the time is over, or when it waits
+        for what will not come by itself (an image)."""
         while True:
             jobs = list(self._box.list_job(one.name))
             running = [job for job in jobs if not job.done]
-            if not running or time.monotonic() > self._until:
+            if not running or time.monotonic() > self._until or self._crashed(one):
                 return running[0] if running else jobs[0] if jobs else None
             job = running[-1]
             state = job.state.removeprefix("JOB_").lower()
             far = f", {_done(job)} of {job.total} datums" if job.total else ""
             self._report.live(f"job {one.shown}: {state}{far}")
             time.sleep(_LOOK_S)
+
+    def _crashed(self, one: Wanted) -> str:
+        """What a pipeline lacks to run at all; "" for nothing."""
+        info = self._box.inspect_pipeline(one.name)
+        return info.reason if info.state == "PIPELINE_CRASHING" else ""
 
     def _idle(self, one: Wanted) -> str:
         info = self._box.inspect_pipeline(one.name)

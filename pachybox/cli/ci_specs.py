@@ -16,10 +16,10 @@ from pachybox.cli.documents import documents
 from pachybox.cli.output import note
 from pachybox.cli.spec_source import ENDINGS, SpecText, is_spec, texts
 from pachybox.client.values import Json
+from pachybox.containers.context import RECIPES
 from pachybox.errors import InvalidArgument, PachyboxError
 
 _LISTS = ("cross", "union", "join", "group")
-_RECIPES = ("Containerfile", "Dockerfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Wanted:
         build = self.transform.get("build") or {}
         if self.given.folder is None or build.get("language") or build.get("image"):
             return False
-        beside = any((self.given.folder / name).is_file() for name in _RECIPES)
+        beside = any((self.given.folder / name).is_file() for name in RECIPES)
         return bool(self.transform.get("dockerfile") or (self.transform.get("image") and beside))
 
     @property

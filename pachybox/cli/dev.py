@@ -19,7 +19,7 @@ from pachybox.cli.trying import Box, Telling, Trying, arguments
 from pachybox.client.transport import Scope
 from pachybox.client.trial_source import Folder
 from pachybox.client.trial_values import TrialEnd, TrialEvent
-from pachybox.errors import PachyboxError, Unreachable
+from pachybox.errors import InvalidArgument, PachyboxError, Unreachable
 
 _AHEAD = 1000  # what may wait to be shown: a program that prints without end waits
 _QUIET_MS, _LONGEST_MS = (
@@ -75,6 +75,8 @@ class Loop:
 
     def run(self) -> int:
         """Until it is told to quit; the exit status."""
+        if self._args.spec == "-":
+            raise InvalidArgument("dev reads a spec again and again", "give it as a file")
         self._start(self._listen)
         try:
             return self._loop()
@@ -212,7 +214,8 @@ class Loop:
     def _again(self, saved: float | None, *, always: bool) -> None:
         """Run what the files say now; what is wrong with them is shown, and nothing more."""
         try:
-            number = self._trying.run(always=always)
+            # mended, it is run even if it is what ran before: the screen says that it is wrong
+            number = self._trying.run(always=always or bool(self._wrong))
         except PachyboxError as e:
             if always or str(e) != self._wrong:
                 self._complain(e)

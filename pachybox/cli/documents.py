@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pachybox.model.plain_scalars import PLAIN
+
 
 def documents(text: str) -> list[Any] | None:
     """The specs of a text, in order; None when it cannot be read, of which the box says more."""
@@ -37,14 +39,8 @@ def _yaml(text: str) -> Iterator[Any]:
 
     Loader.yaml_implicit_resolvers = {}
     tag = "tag:yaml.org,2002:"
-    for name, pattern, first in (
-        ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-        ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-        ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-        ("merge", r"<<", ["<"]),
-    ):
-        Loader.add_implicit_resolver(tag + name, re.compile(rf"({pattern})\Z"), first)
+    for name, pattern, first in PLAIN:
+        Loader.add_implicit_resolver(tag + name, re.compile(pattern, re.ASCII), list(first))
     Loader.add_constructor(tag + "int", lambda _, node: int(node.value))
     try:
         for one in yaml.load_all(text, Loader=Loader):

@@ -102,8 +102,8 @@ class _Fetched:
         from pachybox.cli.spec_source import is_spec, taken
 
         place = self._place
-        path = "" if place.path == "." else place.path
-        if path and self._git("cat-file", "-t", f"FETCH_HEAD:{path}").strip() == "blob":
+        path = "" if place.path == "." else place.path.removeprefix("./")
+        if path and self._found(path)[1] == "blob":
             return [(place.called, self._file(path))]
         names = []
         for line in self._git("ls-tree", "-z", f"FETCH_HEAD:{path}").split("\0"):
@@ -114,12 +114,23 @@ class _Fetched:
         below = f"{path}/" if path else ""
         return [(f"{place.called}/{name}", self._file(below + name)) for name in names]
 
-    def _file(self, path: str) -> str:
-        if int(self._git("cat-file", "-s", f"FETCH_HEAD:{path}")) > _LARGEST:
-            raise InvalidArgument(f"{self._place.called}: {path} is larger than 1 MiB")
-        return self._git("cat-file", "blob", f"FETCH_HEAD:{path}")
+    def _found(self, path: str) -> tuple[str, str, int]:
+        """(object, its type, its size) of a path, links followed."""
+        how = ("cat-file", "--batch-check", "--follow-symlinks")
+        said = self._git(*how, given=f"FETCH_HEAD:{path}\n").split()
+        if len(said) != 3 or not said[2].isdecimal():  # "PATH missing", "dangling 12", ...
+            raise InvalidArgument(
+                f"cannot read {self._place.called}: there is no {path}", "check repo, ref, path"
+            )
+        return said[0], said[1], int(said[2])
 
-    def _git(self, *words: str) -> str:
+    def _file(self, path: str) -> str:
+        name, _, size = self._found(path)
+        if size > _LARGEST:
+            raise InvalidArgument(f"{self._place.called}: {path} is larger than 1 MiB")
+        return self._git("cat-file", "blob", name)
+
+    def _git(self, *words: str, given: str = "") -> str:
         import subprocess
 
         env = {
@@ -131,7 +142,7 @@ class _Fetched:
         try:
             done = subprocess.run(
                 ["git", "-C", self._folder, *words], env=env, timeout=_LONGEST_S, check=False,
-                capture_output=True, stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
+                capture_output=True, input=given, text=True, encoding="utf-8",
             )  # fmt: skip
         except FileNotFoundError as e:
             raise InvalidArgument(
@@ -145,5 +156,6 @@ class _Fetched:
             raise InvalidArgument(f"{called} is not text: it is not UTF-8") from e
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InvalidArgument(f"cannot read {called}: git: {said[-1]}", "check repo, ref, path")
+            why = next((line for line in said if line.startswith("fatal:")), said[-1])
+            raise InvalidArgument(f"cannot read {called}: git: {why}", "check repo, ref, path")
         return done.stdout

@@ -67,7 +67,11 @@ def make(app: App, args: Args, texts: list[SpecText], *, update: bool) -> list[C
 
     if build:  # what is wrong with the specs is said before minutes of building
         plan = Plan(args, texts)
-        put(plan.texts(), dry_run=True)
+        try:
+            put(plan.texts(), dry_run=True)
+        except InvalidArgument:
+            put(texts, dry_run=True)  # the same, by the lines of the files
+            raise
         plan.make()
         texts = plan.texts()
     texts = expanded(app, args, texts, update=update)

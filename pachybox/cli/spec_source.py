@@ -65,7 +65,6 @@ def texts(app: App, names: Sequence[str], given: dict[str, str]) -> list[SpecTex
 
 
 def given_arguments(pairs: Sequence[str]) -> dict[str, str]:
-    """--arg KEY=VALUE. Raises InvalidArgument for what is no such pair."""
     """The values of --arg by their names. Raises InvalidArgument for one without a name."""
     given = {}
     for pair in pairs:

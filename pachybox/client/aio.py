@@ -726,7 +726,9 @@ class AsyncClient(AsyncBase):
         """Make a pipeline of a directory with a main.py, or of one Python file.
 
         The packages of its requirements.txt (else pyproject.toml) are built once for each change
-        of that list. ``input`` is an object as in specs; without one the code has one datum and
+        of that list; a build.sh or run.sh beside it takes the place of what builds and runs, with
+        the source in /pfs/source and what was built in /pfs/build. ``debug`` logs each command
+        of these scripts. ``input`` is an object as in specs; without one the code has one datum and
         its source alone. The name defaults to the last element of ``path``, without ``.py``.
         Without ``image`` it runs on this machine; with one, which needs python3 and pip, in that.
         ``pipeline_kwargs`` are the other fields of a spec, ``reprocess`` and ``runner``.

@@ -103,10 +103,38 @@ def prepare(
         )
     if not update:
         _absent(box, plan.pipeline)
-    box.create_repo(plan.repo, f"Source of pipeline {plan.pipeline}.", update=True)
-    if reprocess or not _is_built_so(box, plan):
+    said = plan.said  # reads all of the source: what is wrong with it is known before all else
+    found = _mark_of_builder(box, plan)
+    if found is None:
+        _make_repo(box, plan)
+    commit = _upload(box, plan, said) if found is not None else ""
+    # after the source, whose building the update ends: nothing is built twice
+    if reprocess or found != plan.build["metadata"]:
         box.create_pipelines(plan.build, update=True, reprocess=reprocess, runner=runner)
-    branch, what = f"{plan.repo}@master", plan.said
+    return commit if found is not None else _upload(box, plan, said)
+
+
+def _make_repo(box: Builds, plan: Plan) -> None:
+    """Make the repo of the source; one that an earlier such pipeline left will do. Raises
+    AlreadyExists for one that holds something else, which the source would take the place of."""
+    description = f"Source of pipeline {plan.pipeline}."
+    try:
+        there = box.inspect_repo(plan.repo)
+    except NotFound:
+        pass
+    else:
+        if there.description != description and there.branches:
+            raise AlreadyExists(
+                f'repo "{full_name(plan.repo, box.project)}" exists, and is not the source of '
+                f"pipeline {plan.pipeline}",
+                "give the pipeline another name, or delete the repo",
+            )
+    box.create_repo(plan.repo, description, update=True)
+
+
+def _upload(box: Builds, plan: Plan, what: str) -> str:
+    """Commit the source, described so, unless it is there; the commit's id when one was made."""
+    branch = f"{plan.repo}@master"
     try:
         if box.inspect_commit(branch).description == what:
             return ""
@@ -149,10 +177,10 @@ def _absent(box: Builds, pipeline: str) -> None:
     )
 
 
-def _is_built_so(box: Builds, plan: Plan) -> bool:
-    """Whether the pipeline that builds is there as it would be made."""
+def _mark_of_builder(box: Builds, plan: Plan) -> Json | None:
+    """The metadata of the pipeline that builds, which say how it was made; None without one."""
     try:
         found = json.loads(box.extract_pipeline(plan.builder))
     except NotFound:
-        return False
-    return bool(found.get("metadata") == plan.build["metadata"])
+        return None
+    return dict(found.get("metadata") or {})

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pachybox.client.build_source import OWN, SourceCode
 from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument
 
-RUN = ("sh", "/pfs/build/run.sh")
+RUN = "/pfs/build/run.sh"
 MARK = "pachybox/build"
 """The annotation by which a pipeline that builds is known to be as it would be made."""
 
@@ -66,19 +66,18 @@ class Plan:
         *,
         source: SourceCode | None = None,
         runner: str = "",
+        own: bool = False,
     ) -> Plan:
         """Raises InvalidArgument for what cannot be built. ``source`` takes the place of what is
         in ``build.path``, and may be all that the pipeline reads; ``runner`` is the one asked
-        for."""
+        for. With ``own`` the source's build.sh and run.sh take the place of any builder's."""
         document = copy.deepcopy(document)
         if not asks(document):
             raise InvalidArgument(
                 "transform.build: missing", 'name the source, like {"language": "python"}'
             )
-        pipeline, transform = document.get("pipeline") or {}, document["transform"]
-        name, project = pipeline.get("name") or "", (pipeline.get("project") or {}).get("name")
-        if not name:
-            raise InvalidArgument("pipeline.name: missing", "give the pipeline a name")
+        transform, pipeline = document["transform"], document.get("pipeline") or {}
+        name, project = _named(pipeline)
         build = transform.pop("build")
         _refuse(document, build, alone=source is not None)
         if source is None:
@@ -87,6 +86,8 @@ class Plan:
             made = _by_image(image, transform)
         else:
             builder = find(build["language"])
+            if own:
+                builder = replace(builder, own=True)
             if runner == "podman":
                 transform.setdefault("image", builder.image)
             source, made = _by_builder(builder, source, transform)
@@ -95,7 +96,7 @@ class Plan:
         _shown(made["input"], code)
         built = {"repo": f"{name}_build", **base, "branch": BUILD}
         made["pipeline"] = {**pipeline, "name": f"{name}_build"}
-        transform["cmd"] = transform.get("cmd") or list(RUN)
+        transform["cmd"] = transform.get("cmd") or [*_shell(transform), RUN]
         document["input"] = {
             "cross": [
                 {"pfs": {"name": SOURCE, **code, "glob": "/"}},
@@ -109,6 +110,14 @@ class Plan:
         made["description"] = f"Builds the source of {where}"
         made["metadata"] = {"annotations": {MARK: _digest(made, runner)}}
         return cls(where, source, made, document)
+
+
+def _named(pipeline: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of a pipeline and that of its project, if it has one."""
+    name = pipeline.get("name")
+    if not name:
+        raise InvalidArgument("pipeline.name: missing", "give the pipeline a name")
+    return name, (pipeline.get("project") or {}).get("name") or ""
 
 
 def _refuse(document: Json, build: Any, *, alone: bool) -> None:
@@ -189,13 +198,18 @@ def _by_builder(builder: Builder, source: SourceCode, transform: Json) -> tuple[
         "set -e",
         f"cp /pfs/{SOURCE}/{OWN}/run.sh /pfs/out/run.sh",
         f"cd /pfs/{SOURCE}",
-        f"sh {OWN}/build.sh",
+        " ".join([*_shell(transform), f"{OWN}/build.sh"]),
     ]
     return source, {
         "transform": {**_kept(transform), "cmd": ["sh"], "stdin": run},
         "input": read,
         "datum_tries": 1,  # pip and its like try again by themselves
     }
+
+
+def _shell(transform: Json) -> list[str]:
+    """What runs a script: with ``debug`` it says each command in the log."""
+    return ["sh", "-x"] if transform.get("debug") else ["sh"]
 
 
 def _kept(transform: Json) -> Json:

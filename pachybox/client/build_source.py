@@ -56,11 +56,15 @@ class SourceCode:
             raise InvalidArgument(f"cannot read {place}: {e.strerror}", CHECK_FILE) from e
 
     def digest(self) -> str:
-        """What the files are, names and content, as hex."""
+        """What the files are, names and content, as hex. Raises InvalidArgument for what cannot
+        be read or named."""
         whole = hashlib.sha256()
         for path in sorted(self.files):
             content = hashlib.sha256(self.read(path)).hexdigest()
-            whole.update(f"{content} {path}\0".encode(errors="surrogateescape"))
+            try:
+                whole.update(f"{content} {path}\0".encode())
+            except UnicodeEncodeError:
+                raise InvalidArgument(f"{path!a} is not a UTF-8 name", "rename the file") from None
         return whole.hexdigest()
 
     def put(self, put: Put) -> None:

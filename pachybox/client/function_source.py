@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
 import symtable
 import sys
 import textwrap
@@ -60,7 +61,7 @@ class _Gathered:
                 "define it at the top of its module, and give it what it needs",
             )
         try:
-            text = textwrap.dedent(inspect.getsource(value))
+            text = textwrap.dedent(_source(value))
         except (OSError, TypeError) as e:
             raise self._refused(
                 f"{name}, whose source is not known", "define it in a file or a notebook"
@@ -68,6 +69,7 @@ class _Gathered:
         around = _globals(value)
         text = _undecorated(text, around)
         self._known[name] = value
+        self._inner_imports(text)
         for used in sorted(_global_names(text, name)):
             if used in around:
                 self._name(used, around[used], text)
@@ -107,16 +109,36 @@ class _Gathered:
                 if isinstance(sys.modules.get(chain), ModuleType):
                     self.imports.add(f"import {chain}")
 
+    def _inner_imports(self, text: str) -> None:
+        """Refuse imports within a function of what lies beside its module, unless it is sent."""
+        folder = _top(sys.modules.get(self._home))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                if node.level:
+                    raise self._refused("a relative import", "import it by its whole name")
+                imported = [node.module or ""]
+            else:
+                imported = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            for name in imported:
+                top = name.partition(".")[0]
+                for place in (folder / f"{top}.py", folder / top / "__init__.py"):
+                    if place.is_file():
+                        self._beside_it(top, place)
+
     def _local(self, module: ModuleType) -> None:
         """Refuse a module that lies in the directory of the function's, unless it is sent."""
-        home = getattr(sys.modules.get(self._home), "__file__", None)
-        folder = Path(home).resolve().parent if home else Path.cwd()
         place = getattr(module, "__file__", None)
-        top = module.__name__.partition(".")[0]
-        if place is None or not self._beside.isdisjoint({top, f"{top}.py"}):
-            return
-        path = Path(place).resolve()
+        if place is not None:
+            self._beside_it(module.__name__.partition(".")[0], Path(place))
+
+    def _beside_it(self, top: str, place: Path) -> None:
+        """Refuse what is imported from ``top``, whose file is ``place``, if that is beside the
+        function's module (or the package it is in) and is not sent."""
+        folder = _top(sys.modules.get(self._home))
+        path = place.resolve()
         inner = path.relative_to(folder).parts if path.is_relative_to(folder) else ()
+        if not self._beside.isdisjoint({top, f"{top}.py"}):
+            return
         if inner and inner[0].removesuffix(".py") == top:
             here = folder / inner[0]
             raise self._refused(
@@ -125,6 +147,39 @@ class _Gathered:
 
     def _refused(self, what: str, hint: str) -> InvalidArgument:
         return InvalidArgument(f"function {self._whose} cannot be sent with {what}", hint)
+
+
+def _top(module: ModuleType | None) -> Path:
+    """The directory from which a module, or the outermost package it is in, is imported."""
+    place = getattr(module, "__file__", None)
+    if not place:
+        return Path.cwd()
+    spec = getattr(module, "__spec__", None)  # run by -m, a module's own name is __main__
+    name = spec.name if spec is not None else getattr(module, "__name__", "")
+    above = name.count(".") + hasattr(module, "__path__")
+    return Path(place).resolve().parents[above]
+
+
+def _source(value: Any) -> str:
+    """The text of a function or class. Raises OSError or TypeError when it is not known."""
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):
+        if not isinstance(value, type):
+            raise
+    # a class of a notebook: no file is known of it, but of each cell there is the text
+    for cell in reversed([entry[2] for entry in linecache.cache.values() if len(entry) == 4]):
+        if not any(value.__name__ in line for line in cell):
+            continue
+        try:
+            tree = ast.parse("".join(cell))
+        except SyntaxError:  # a cell that did not run
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == value.__name__:
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                return "".join(cell[first - 1 : node.end_lineno])
+    raise OSError(f"no cell defines {value.__name__}")
 
 
 def _globals(value: Any) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     from pathlib import Path as _Path
 
     _pfs = _os.environ.get("PFS", "/pfs")
-    {name}({arguments})
+    {call}
 """
 
 
@@ -52,12 +52,13 @@ class FunctionPipeline(Generic[P, R]):
     ) -> None:
         """See ``pipeline``. Raises InvalidArgument when the function's parameters do not go with
         the input."""
+        _check_function(function)
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or function.__name__
         self.input = _input(input)
-        self._requirements = tuple(requirements)
-        self._files = tuple(files)
+        self._requirements = _several("requirements", requirements)
+        self._files = _several("files", files)
         self._spec = dict(spec or {})
         self._arguments = _arguments(function, list(names(self.input)))
 
@@ -80,8 +81,10 @@ class FunctionPipeline(Generic[P, R]):
             else:
                 files[path.name] = path
         text = text_of(self.function, frozenset(name.partition("/")[0] for name in files))
-        call = _MAIN.format(name=self.function.__name__, arguments=self._arguments)
-        files["main.py"] = (text + call).encode()
+        call = f"{self.function.__name__}({self._arguments})"
+        if inspect.iscoroutinefunction(self.function):
+            call = f'__import__("asyncio").run({call})'
+        files["main.py"] = (text + _MAIN.format(call=call)).encode()
         if self._requirements:
             files["requirements.txt"] = "".join(f"{r}\n" for r in self._requirements).encode()
         return SourceCode(files)
@@ -133,12 +136,41 @@ def pipeline(
     >>> edges.deploy()
     """
 
+    read = _input(input)
+
     def made(function: Callable[P, R]) -> FunctionPipeline[P, R]:
         return FunctionPipeline(
-            function, input, name=name, requirements=requirements, files=files, spec=spec
+            function, read, name=name, requirements=requirements, files=files, spec=spec
         )
 
     return made
+
+
+def _check_function(function: object) -> None:
+    """Raise InvalidArgument for what is no function, or one whose call does nothing."""
+    found = getattr(function, "__wrapped__", function)
+    if not inspect.isfunction(found):
+        raise InvalidArgument(f"{function!r} is no function", "define one by def")
+    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
+        raise InvalidArgument(
+            f"{found.__name__} is a generator: nobody takes what it yields",
+            "have it write files to out",
+        )
+    if next(iter(inspect.signature(found).parameters), "") == "self":
+        raise InvalidArgument(
+            f"{found.__qualname__} is a method, and there is no object to call it on",
+            "define it at the top of its module",
+        )
+
+
+T = TypeVar("T")
+
+
+def _several(what: str, given: Sequence[T]) -> tuple[T, ...]:
+    """Raises InvalidArgument for one text, whose elements are letters."""
+    if isinstance(given, str):
+        raise InvalidArgument(f"{what} is one text", f"give a list: {what}=[{given!r}]")
+    return tuple(given)
 
 
 def _client() -> Client:
@@ -150,6 +182,10 @@ def _client() -> Client:
 def _input(given: str | Mapping[str, Any]) -> Json:
     if isinstance(given, str):
         return _leaf(given)
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(
+            f"{given!r} is not an input", '@pachybox.pipeline("REPO@BRANCH:GLOB") over the function'
+        )
     if len(given) == 1 and _KINDS.issuperset(given):
         return dict(given)
     leaves = [_leaf(text, name) for name, text in given.items()]

@@ -39,7 +39,9 @@ class PythonPipelines(Builds):
         """Make a pipeline of a directory with a main.py, or of one Python file.
 
         The packages of its requirements.txt (else pyproject.toml) are built once for each change
-        of that list. ``input`` is an object as in specs; without one the code has one datum and
+        of that list; a build.sh or run.sh beside it takes the place of what builds and runs, with
+        the source in /pfs/source and what was built in /pfs/build. ``debug`` logs each command
+        of these scripts. ``input`` is an object as in specs; without one the code has one datum and
         its source alone. The name defaults to the last element of ``path``, without ``.py``.
         Without ``image`` it runs on this machine; with one, which needs python3 and pip, in that.
         ``pipeline_kwargs`` are the other fields of a spec, ``reprocess`` and ``runner``.
@@ -72,7 +74,7 @@ class PythonPipelines(Builds):
         }
         if input is not None:
             spec["input"] = plain(input)
-        plan = Plan.of(spec, None, source=_source(folder), runner=runner)
+        plan = Plan.of(spec, None, source=_source(folder), runner=runner, own=True)
         if input is not None:
             check(self, spec, update=update, runner=runner)
         return make(self, plan, update=update, reprocess=reprocess, runner=runner)
@@ -80,8 +82,6 @@ class PythonPipelines(Builds):
 
 def _source(path: Path) -> SourceCode:
     """A directory that has a main.py, or one file as main.py."""
-    import warnings
-
     from pachybox.client.build_source import SourceCode
 
     if path.is_file():
@@ -91,12 +91,6 @@ def _source(path: Path) -> SourceCode:
     source = SourceCode.of_folder(path)
     if "main.py" not in source.files:
         raise InvalidArgument(f"no main.py in {path}", "it is what a pipeline of a directory runs")
-    if own := [name for name in ("build.sh", "run.sh") if name in source.files]:
-        warnings.warn(
-            f"{' and '.join(own)} of {path} are not run: main.py is, with its requirements; "
-            'for scripts of your own use transform.build with "language": "shell"',
-            stacklevel=3,
-        )
     return source
 
 

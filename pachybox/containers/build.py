@@ -7,6 +7,7 @@ make, and nothing is built.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tempfile
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pachybox.containers.context import Context
 from pachybox.containers.images import Image, ImageMissing, Images, Said
-from pachybox.containers.names import ImageName, parse
+from pachybox.containers.names import ImageName, is_id, parse
 from pachybox.errors import CHECK_FILE, InvalidArgument, Refused
 from pachybox.model.units import format_size
 
@@ -29,6 +30,12 @@ LABEL = "org.pachybox.build"
 _SPOOL = 16 << 20  # a context beyond is packed into a temporary file
 _LAST = 3  # so many lines of a step that failed are in the error
 _SAYS_NOTHING_S = 3600.0  # so long a step of a build may be silent
+# Docker's own form of images: it has SHELL and HEALTHCHECK, which OCI's has not. podman takes steps
+# done before from its cache only when it is told a form.
+_FORM = "application/vnd.docker.distribution.manifest.v2+json"
+_USED = re.compile(r"(?:--|[=,])from=([^,]+)")  # in an option of COPY and RUN
+_HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1(?=\s|$)")
+_STEP = re.compile(r"(\[\d+/\d+\] )?STEP ")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 
 
@@ -62,8 +69,11 @@ def build(
         return Built(name, images.find(str(name)), fresh=False)
     except ImageMissing:
         pass
+    if other := images.labelled(LABEL, tag):  # the same by another name
+        images.tag(other, name)
+        return Built(name, images.find(str(name)), fresh=False)
     said(f"building {name} from {context.folder} ({files} files, {format_size(size)})")
-    _build(engine, images, name, context, args, said)
+    images.tag(_build(engine, images, name, context, args, said), name)
     return Built(name, images.find(str(name)), fresh=True)
 
 
@@ -111,14 +121,16 @@ def starts(text: str, args: Mapping[str, str]) -> list[str]:
                 found.append(image)
             if len(words) == 3 and words[1].upper() == "AS":
                 stages.add(words[2].lower())
-        elif word == "COPY" and (copied := re.search(r"--from=(\S+)", rest)):
-            image = copied[1]
-            if image.lower() not in stages and not image.isdecimal() and "$" not in image:
-                found.append(image)
+        elif word in ("COPY", "RUN"):
+            options = itertools.takewhile(lambda word: word.startswith("--"), rest.split())
+            for image in (used[1] for option in options if (used := _USED.search(option))):
+                if image.lower() not in stages and not image.isdecimal() and "$" not in image:
+                    found.append(image)
     return list(dict.fromkeys(image for image in found if image))
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
+    """(word, rest) of each instruction, without the texts that follow some (``<<EOF``)."""
     lines = (line.strip() for line in text.splitlines())
     whole = ""
     for line in lines:
@@ -131,6 +143,10 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         word, _, rest = whole.strip().partition(" ")
         yield word.upper(), rest.strip()
         whole = ""
+        if word.upper() in ("RUN", "COPY", "ADD"):
+            for _, end in _HEREDOC.findall(rest):
+                while next(lines, end) != end:
+                    pass
 
 
 def _expanded(text: str, known: Mapping[str, str]) -> str:
@@ -151,19 +167,22 @@ def _build(
     context: Context,
     args: Mapping[str, str],
     said: Said,
-) -> None:
+) -> str:
+    """The id of the image. podman is not told the name: it gives it to a stage on the way, too,
+    and to that alone when a later one fails."""
     limits = [f"{kind}={n}:{n}" for kind, n in engine.facts().ulimits.items()]
     params = {
-        "t": str(name),
         "dockerfile": context.recipe_path,
         "buildargs": json.dumps(dict(args)),
         "labels": json.dumps({LABEL: name.tag}),
         "ulimits": json.dumps(limits),
+        "outputformat": _FORM,
         "layers": "true",
         "rm": "true",
         "forcerm": "true",
     }
     last: list[str] = []
+    made = ""
     with tempfile.SpooledTemporaryFile(_SPOOL) as packed:
         try:
             context.pack(packed)
@@ -173,9 +192,13 @@ def _build(
         for line in images.build(packed, params, timeout=_SAYS_NOTHING_S):
             for words in str(line.get("stream") or "").splitlines():
                 said(words)
-                last = [] if words.startswith("STEP ") else [*last, words][-_LAST:]
+                last = [] if _STEP.match(words) else [*last, words][-_LAST:]
+                made = words if is_id(words) else made
             if error := line.get("error"):
                 raise _failed(name, context, str(error), last)
+    if not made:
+        raise _failed(name, context, "podman does not say what it made", last)
+    return made
 
 
 def _failed(name: ImageName, context: Context, error: str, last: Sequence[str]) -> BuildFailed:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pachybox.containers import steps
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.worker import handover
 
@@ -42,8 +43,16 @@ _CALL_S = 600.0
 _OLDEST = (4, 0)
 _RUNTIMES = ("crun", "runc")
 _MOST = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, 1 << 22)}
-# The service ends when our end of its standard input is closed, however that comes about.
-_KEEPER = '"$@" </dev/null & read -r _; kill $! 2>/dev/null; wait $!'
+SOCKET = "podman.sock"  # in the folder of the engine: a link to that of the service it started
+# The service ends when our end of its standard input is closed, however that comes about; and
+# this with the service.
+_KEEPER = """exec 3<&0
+"$@" </dev/null 3<&- & p=$!
+{ read -r _ <&3; kill $p 2>/dev/null; } & r=$!
+exec 3<&-
+wait $p; s=$?
+kill $r 2>/dev/null
+exit $s"""
 INSTALL = "install podman 4 or later (apt install podman, dnf install podman)"
 
 
@@ -161,7 +170,9 @@ class Engine:
 
     @property
     def _own(self) -> Path:
-        return self._run / "podman.sock"
+        # of this process alone: a podman that ends takes its socket away by name, also that of
+        # the next one, when a box was killed and is started again at once
+        return self._run / f"podman-{os.getpid()}.sock"
 
     def _sockets(self) -> Iterator[Path]:
         if self._url:
@@ -207,9 +218,11 @@ class Engine:
     def _serve(self, program: str, runtime: str) -> PodmanClient:
         self._stop()
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._own.unlink(missing_ok=True)
         for left in self._run.glob("trial-*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in self._run.glob("podman-*.sock"):
+            if left == self._own or not _listens(left):
+                left.unlink(missing_ok=True)
         if len(os.fsencode(self._own)) > _PATH_MOST:
             raise InvalidArgument(
                 f"{self._own} is too long a name for a socket", "choose a shorter PACHYBOX_HOME"
@@ -218,6 +231,7 @@ class Engine:
         how = ["--log-level=error", *chosen]
         command = [program, *how, "system", "service", "-t", "0", f"unix://{self._own}"]
         said = self._run / "podman.log"
+        said.unlink(missing_ok=True)  # one that is ending writes into its own
         with open(said, "wb") as log:
             self._service = subprocess.Popen(
                 ["/bin/sh", "-c", _KEEPER, "sh", *command],
@@ -232,19 +246,29 @@ class Engine:
         deadline = time.monotonic() + _START_S
         while not (_listens(self._own) and _answers(client)):
             words = said.read_text(errors="replace").strip()
-            if time.monotonic() > deadline or (words and "rror" in words):
+            over = time.monotonic() > deadline or self._service.poll() is not None
+            if over or (words and "rror" in words):
                 client.close()
                 self._stop()
                 last = words.splitlines()[-1] if words else "it does not answer"
                 raise EngineGone(f"podman's service does not start: {last}", "run: podman info")
             time.sleep(0.01)
+        self._name_it()
         return client
+
+    def _name_it(self) -> None:
+        """The name by which commands find it beside their box (SOCKET)."""
+        fresh = self._run / f"{SOCKET}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(self._own.name)
+        fresh.replace(self._run / SOCKET)
 
     def _stop(self) -> None:
         service, self._service = self._service, None
         if service is None:
             return
         assert service.stdin is not None
+        steps.end(service.pid)
         service.stdin.close()
         try:
             service.wait(_STOP_S)
@@ -252,6 +276,9 @@ class Engine:
             os.killpg(service.pid, signal.SIGKILL)
             service.wait()
         self._own.unlink(missing_ok=True)
+        named = self._run / SOCKET
+        if named.is_symlink() and named.readlink() == Path(self._own.name):
+            named.unlink(missing_ok=True)
 
     def _ask(self, client: PodmanClient) -> EngineFacts:
         try:

@@ -59,11 +59,6 @@ class Image:
     size: int = field(default=0, compare=False)
 
     @property
-    def digest(self) -> str:
-        """The digest by which a registry has it (``sha256:...``), "" for one made here."""
-        return self.digests[0].partition("@")[2] if self.digests else ""
-
-    @property
     def pin(self) -> str:
         """What finds this very image again; see Images.find."""
         return " ".join((self.id, *self.digests))
@@ -114,6 +109,16 @@ class Images:
             if pause is not None:
                 time.sleep(pause)
         raise _gone(f"image {reference}: {_said(answer)}")
+
+    def labelled(self, label: str, tag: str) -> str:
+        """The id of an image with the label ``label=tag`` and that tag; "" when there is none, or
+        podman cannot say (as while another image is deleted)."""
+        wanted = json.dumps({"label": [f"{label}={tag}"]})
+        answer = self._ask("GET", "/images/json", params={"filters": wanted}, timeout=_ASK_S)
+        for one in (answer.json() if answer.status_code < 400 else None) or ():
+            if any(name.endswith(f":{tag}") for name in one.get("RepoTags") or ()):
+                return str(one["Id"])
+        return ""
 
     # ---- pull
 

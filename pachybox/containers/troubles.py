@@ -60,9 +60,10 @@ class Trouble:
 
     def pushed(self, name: ImageName) -> PushRefused:
         """The error of a push."""
+        login = f"run: podman login {name.registry}, or give the right --username and password"
         return PushRefused(
             f"image {name} was not pushed: {self.what}",
-            self.hint,
+            login if self.reason == "login" else self.hint,
             self.reason,
         )
 

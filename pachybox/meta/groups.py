@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from pachybox.meta.writer import Tx
+    from pachybox.meta.tx import Tx
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from pachybox.errors import NotFound
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, Table
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.ids import SPEC, Branch, Commit, CommitId, Hash, Repo, new_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.store.trees import EMPTY

@@ -16,7 +16,8 @@ from datetime import timedelta
 
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.meta.tables import CACHE, COMMITS, FILESETS, CacheRecord, FilesetRecord, micros
-from pachybox.meta.writer import Meta, Tx, utc_now
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta, utc_now
 from pachybox.model.files import Put
 from pachybox.model.ids import Commit, CommitId, Hash, Repo
 from pachybox.model.pfs import CommitRecord, Origin

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from pachybox.errors import InvalidArgument
 from pachybox.meta.tables import UPLOADS, dumps, micros, moment
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.files import Entry, Put
 from pachybox.model.pfs import UploadRecord
 from pachybox.pfs.change import Change

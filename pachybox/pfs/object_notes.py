@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.tables import NOTES
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import Commit, Hash
 from pachybox.model.pfs import CommitRecord, NoteRecord

@@ -36,7 +36,7 @@ from pachybox.pfs.object_types import (
 )
 from pachybox.pfs.read import File
 from pachybox.pfs.service import Pfs
-from pachybox.store.transfer import CHUNK
+from pachybox.store.transfer import CHUNK, ReadAhead
 from pachybox.store.trees import EMPTY, Trees
 
 _NOTHING = Attributes()
@@ -156,13 +156,16 @@ class ObjectReader:
         found = self.pfs.blobs.objects.open(h)
         assert found is not None
         fd = os.dup(found.file.fd)
+        end = offset + length
+        ahead = ReadAhead(fd, offset + _SLICE, end)
         try:
-            end = offset + length
             for at in range(offset, end, _SLICE):
+                ahead.come(at)
                 to = min(at + _SLICE, end)
                 self.pfs.blobs.objects.prove(h, found, at, to - at)
                 yield FileSlice(fd, at, to - at, _nothing)
         finally:
+            ahead.close()
             os.close(fd)
 
     # ---- lists

@@ -75,7 +75,6 @@ class Intake:
         self,
         session: Session,
         digests: Collection[str],
-        expected: int | None,
         *,
         own: bool = True,
     ) -> None:
@@ -83,10 +82,11 @@ class Intake:
         self._session = session
         self._own = own
         try:
-            self._inner = store_intake.Intake(session, digests, expected)
+            self._inner = store_intake.Intake(session, digests)
         except BaseException:
             self._end(undo=True)
             raise
+        self.room, self.came = self._inner.room, self._inner.came
         self.write = self._inner.write
 
     def __enter__(self) -> Intake:
@@ -226,10 +226,10 @@ class Objects:
 
     # ---- objects
 
-    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
+    def intake(self, digests: Collection[str] = ()) -> Intake:
         """Take one body in. MD5 is always taken; ``digests`` names others: crc32, crc32c,
-        crc64nvme, sha1, sha256. ``expected``: the body's length where it is known."""
-        return Intake(self.pfs.blobs.session(), digests, expected)
+        crc64nvme, sha1, sha256."""
+        return Intake(self.pfs.blobs.session(), digests)
 
     def put(
         self,

@@ -19,7 +19,8 @@ from pachybox.errors import NotFound, Refused
 from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.groups import Outcome
 from pachybox.meta.tables import BRANCHES, COMMITS, PROJECTS, REPOS
-from pachybox.meta.writer import Meta, Tx
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta
 from pachybox.model.ids import (
     DEFAULT_PROJECT,
     USER,

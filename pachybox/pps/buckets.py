@@ -131,9 +131,9 @@ class DatumBuckets(Objects):
 
     # ---- objects
 
-    def intake(self, digests: Collection[str] = (), expected: int | None = None) -> Intake:
+    def intake(self, digests: Collection[str] = ()) -> Intake:
         """See Objects; the job's session holds what comes."""
-        return Intake(self._session, digests, expected, own=False)
+        return Intake(self._session, digests, own=False)
 
     def _submit(self, bucket: Bucket, ops: list[Op], *, apart: bool = False) -> None:
         """Put into ``out``, in place of a commit."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pachybox.errors import NotFound, Refused
 from pachybox.meta.tables import COMMITS, EGRESSES, JOBS, PIPELINES, EgressRecord
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.ids import USER, Commit, Hash, Job, Pipeline
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import JobRecord, JobState, PipelineRecord

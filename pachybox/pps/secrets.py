@@ -30,7 +30,8 @@ from pachybox.errors import (
     Refused,
 )
 from pachybox.meta.tables import PIPELINES, SECRETS, SecretRecord, dumps
-from pachybox.meta.writer import Meta, Tx
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta
 from pachybox.pps.secret_file import SecretFile, parse
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound
+from pachybox.errors import InvalidArgument, NotFound, NotReady
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Entry, Kind, Put
@@ -19,6 +19,7 @@ from pachybox.model.units import format_time
 from pachybox.pfs import commits
 from pachybox.pfs.service import Pfs
 from pachybox.pps import algebra, planner
+from pachybox.pps.algebra import Combination
 from pachybox.pps.datums import matches
 from pachybox.pps.pipelines import Chosen, chosen_branch
 from pachybox.pps.sources import branch_of
@@ -26,8 +27,11 @@ from pachybox.pps.spec.inputs import leaves
 from pachybox.store.blobs import Session
 from pachybox.store.trees import EMPTY
 
-Pick = Callable[[Callable[[], Iterator[Datum]]], tuple[int, tuple[Datum, ...]]]
-"""Says how many datums there are, of a function that gives them all, and chooses some."""
+Every = Callable[[], Iterator[Combination]]
+Make = Callable[[Combination], Datum]
+Pick = Callable[[Every, Make], tuple[int, tuple[Datum, ...]]]
+"""Says how many datums there are, of a function that gives the combinations of all, and chooses
+some, which it has made: there may be millions, and each takes longer to make than to count."""
 
 Roots = dict[Branch, tuple[CommitId, Hash] | None]
 _SHORTEST = 8  # digits of an id that tell which is meant
@@ -63,12 +67,14 @@ class TrialPlanner:
         held: ExitStack,
         *,
         given: Mapping[Branch, Hash],
+        cancelled: Callable[[], bool],
     ) -> Sample:
         """The datums that ``pick`` chooses of all (see ``evenly`` and ``named``). ``refs`` name
         commits, ``given`` trees, that are read in place of heads.
 
         Trees it reads are held from the garbage collector until ``held`` is closed. Raises
-        NotFound when a repo is not there, NotReady when a commit is not finished.
+        NotFound when a repo is not there, NotReady when a commit is not finished, or once
+        ``cancelled``.
         """
         node = algebra.parse(spec["input"])
         wanted = self._wanted(pipeline, tuple(algebra.branches(node)), refs)
@@ -90,11 +96,13 @@ class TrialPlanner:
                 held.enter_context(self._pfs.reading(at[1]))
         read = {branch: at[0] for branch, at in roots.items() if at is not None}
 
-        def every() -> Iterator[Datum]:
+        def every() -> Iterator[Combination]:
             for combination in algebra.whole(node, roots, self._pfs.trees):
-                yield planner.to_datum(combination, read, "")
+                if cancelled():
+                    raise NotReady("the run is cancelled", "ask for another")
+                yield combination
 
-        total, datums = pick(every)
+        total, datums = pick(every, lambda combination: planner.to_datum(combination, read, ""))
         return Sample(total, datums, made, tuple(b for b, at in roots.items() if at is None))
 
     def _wanted(
@@ -154,16 +162,16 @@ def evenly(sample: int) -> Pick:
     """Picks ``sample`` datums (0: all), the first of all and then at equal distances: of ten
     datums and a sample of three those numbered 0, 3 and 6. The same data give the same ones."""
 
-    def pick(every: Callable[[], Iterator[Datum]]) -> tuple[int, tuple[Datum, ...]]:
+    def pick(every: Every, make: Make) -> tuple[int, tuple[Datum, ...]]:
         total = sum(1 for _ in every())
         if not sample or sample >= total:
             _bounded(total)
-            return total, tuple(every())
+            return total, tuple(map(make, every()))
         wanted = [i * total // sample for i in range(sample)]
         chosen: list[Datum] = []
-        for number, datum in enumerate(every()):
+        for number, combination in enumerate(every()):
             if number == wanted[len(chosen)]:
-                chosen.append(datum)
+                chosen.append(make(combination))
                 if len(chosen) == sample:
                     break
         return total, tuple(chosen)
@@ -175,11 +183,11 @@ def named(filters: Sequence[str]) -> Pick:
     """Picks the datums that one of ``filters`` names: an id, 8 or more digits of one, the path or
     hash of an input. NotFound when one of them names none."""
 
-    def pick(every: Callable[[], Iterator[Datum]]) -> tuple[int, tuple[Datum, ...]]:
+    def pick(every: Every, make: Make) -> tuple[int, tuple[Datum, ...]]:
         total = 0
         chosen: list[Datum] = []
         left = set(filters)
-        for datum in every():
+        for datum in map(make, every()):
             total += 1
             hit = [one for one in filters if _means(one, datum)]
             if hit:

@@ -114,7 +114,7 @@ class Stage:
         """Choose the datums; see TrialPlanner.sample."""
         self.picked = TrialPlanner(self._shop.pfs).sample(
             self._spec.pipeline, self._spec.canonical, refs, pick, self.kept.session,
-            self.kept.held, given=given,
+            self.kept.held, given=given, cancelled=lambda: self._cancelled,
         )  # fmt: skip
 
     def run(self, place: str) -> None:

@@ -71,6 +71,7 @@ class BlobStore:
         self.collecting = threading.Lock()  # one collection or repair at a time
         self.leases = Leases()
         self.dead_bytes = 0
+        self.shares = True  # whether files of this file system can share their blocks: to be tried
         self.held: dict[Hash, bytes] = {}  # see Session.gathering
         self._lock_fd = lock_fd
         self._changed = threading.Condition(self.lock)

@@ -22,7 +22,7 @@ from pachybox.store.gc import contains, mark
 from pachybox.store.index import prefixes
 from pachybox.store.objects import SUFFIX, decode_sums
 from pachybox.store.pack import Pack, open_to_read
-from pachybox.store.transfer import CHUNK, Hasher
+from pachybox.store.transfer import CHUNK, hash_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _check_object(h: Hash, path: Path) -> Iterator[tuple[str, Hash, Path]]:
         return
     try:
         size = os.fstat(fd).st_size
-        true, sums = Hasher(fd).result(size)
+        true, sums = hash_file(fd, size)
     finally:
         os.close(fd)
     if true != h:

@@ -34,7 +34,7 @@ from pachybox.store.disk import (
 )
 from pachybox.store.format import digest
 from pachybox.store.pack import OpenFile
-from pachybox.store.transfer import CHUNK, Hasher, Sums, copy_out
+from pachybox.store.transfer import CHUNK, Sums, copy_out, hash_file
 
 SUM_MAGIC = b"PBXSUMS\0"
 SUFFIX = ".sum"
@@ -69,12 +69,10 @@ class Upload:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self.hasher = Hasher(self.fd)
 
     def close(self) -> None:
-        """Let go of the file and the hashing thread."""
+        """Let go of the file."""
         if self.fd >= 0:
-            self.hasher.stop()
             os.close(self.fd)
             self.fd = -1
 
@@ -177,8 +175,7 @@ class Objects:
 
     def make_sums(self, h: Hash, path: Path, file: OpenFile, size: int) -> Sums[int]:
         """Prove the whole object by its hash and write its sums; Corrupt when it is not true."""
-        hasher = Hasher(file.fd, threads=blake3.AUTO)
-        true, sums = hasher.result(size)
+        true, sums = hash_file(file.fd, size, threads=blake3.AUTO)
         if true != h:
             raise self.corrupt(h, path)
         self._write_sums(path, encode_sums(h, size, sums))
@@ -390,7 +387,7 @@ def _write_again(h: Hash, item: Pending) -> None:
         return
     try:
         redirty(fd, 0, item.size)
-        if Hasher(fd).result(item.size)[0] != h:
+        if hash_file(fd, item.size)[0] != h:
             raise Corrupt(
                 f"{item.path}: content that could not be synced is lost",
                 "mend the disk, restart the box and put it again",

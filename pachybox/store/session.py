@@ -13,7 +13,6 @@ import signal
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -23,10 +22,11 @@ from blake3 import blake3
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
-from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, write_all, write_back
+from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, share_blocks, write_back
 from pachybox.store.format import PACK_LIMIT, digest
+from pachybox.store.inflow import Inflow, Update
 from pachybox.store.objects import Upload
-from pachybox.store.transfer import CHUNK, STEP, Hasher, Sums, copy_in
+from pachybox.store.transfer import Sums, hash_file
 
 _GATHERED = 256 << 10  # bytes held back by gathering()
 
@@ -187,26 +187,17 @@ class Session:
         h = Hash(blake3(data, max_threads=blake3.AUTO).digest())
         if self._found(h):
             return h
-        with self.upload() as upload:
-            at = 0
-            while at < len(data):
-                piece = data[at : at + STEP]
-                write_all(upload.fd, piece)
-                write_back(upload.fd, at, len(piece))
-                at += len(piece)
-                upload.hasher.follow(at)
-            # Read back, so that what is named is what was stored.
-            stored, sums = upload.hasher.result(at)
-            if stored != h:
+        with self.inflow() as flow:
+            flow.write(data)
+            if self.settle(flow)[0] != h:  # it is stored, by the name of what it was then
                 raise Refused("the content changed while it was put", "put it again")
-            self.stage(h, upload.path, at, sums)
         return h
 
     def put_fd(self, fd: int) -> tuple[Hash, int]:
         """Store a regular file from its start; returns address and size.
 
-        Large content is copied inside the kernel and hashed meanwhile. The position of ``fd``
-        is of no matter. Raises InvalidArgument for what is no regular file, Refused when it
+        Large content shares the file's blocks where the file system can do that. The position of
+        ``fd`` is of no matter. Raises InvalidArgument for what is no regular file, Refused when it
         changes while it is read.
         """
         before = os.fstat(fd)
@@ -214,76 +205,65 @@ class Session:
             raise InvalidArgument("not a regular file", "send its content as a stream")
         if before.st_size <= PACK_LIMIT:
             data = pread_all(fd, PACK_LIMIT + 1, 0)
-            after = os.fstat(fd)
-            same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-            if not same or len(data) > PACK_LIMIT:
-                raise Refused(
-                    "the file changed while it was read", "put it again when nobody writes it"
-                )
+            _unchanged(fd, before, len(data))
             return self.put(data), len(data)
+        if (found := self._share(fd)) is not None:
+            return found
+        with self.inflow() as flow:
+            while flow.size <= before.st_size:
+                count = os.preadv(fd, [flow.room()], flow.size)
+                if not count:
+                    break
+                flow.came(count)
+            _unchanged(fd, before, flow.size)
+            return self.settle(flow)
+
+    def _share(self, fd: int) -> tuple[Hash, int] | None:
+        """A large file by its blocks; None where the file system does not share them."""
+        store = self._store
+        if not store.shares or os.fstat(fd).st_dev != store.root.stat().st_dev:
+            return None
         with self.upload() as upload:
-            size = copy_in(fd, upload.fd, upload.hasher.follow)
-            h, sums = upload.hasher.result(size)
-            self.stage(h, upload.path, size, sums)
-        return h, size
+            store.shares = share_blocks(fd, upload.fd)
+            if store.shares:
+                size = os.fstat(upload.fd).st_size
+                h, sums = hash_file(upload.fd, size, threads=blake3.AUTO)
+                self.stage(h, upload.path, size, sums)
+                return h, size
+        store.objects.release(upload.path)
+        return None
 
     def put_stream(self, readinto: Callable[[memoryview], int]) -> tuple[Hash, int]:
         """Store what ``readinto`` delivers until it returns 0; returns address and size.
 
         Memory is bounded whatever the length. An error of ``readinto`` leaves nothing behind.
         """
-        buffer = memoryview(bytearray(CHUNK))
-        filled = _fill_from(readinto, buffer[: PACK_LIMIT + 1])
-        if filled <= PACK_LIMIT:
-            return self.put(buffer[:filled]), filled
-        with self.upload() as upload:
-            filled += _fill_from(readinto, buffer[filled:])
-            size = 0
-            while filled:
-                write_all(upload.fd, buffer[:filled])
-                size += filled
-                if size % STEP == 0:
-                    write_back(upload.fd, size - STEP, STEP)
-                upload.hasher.follow(size)
-                filled = _fill_from(readinto, buffer) if filled == CHUNK else 0
-            h, sums = upload.hasher.result(size)
-            self.stage(h, upload.path, size, sums)
-        return h, size
+        with self.inflow() as flow:
+            while count := readinto(flow.room()):
+                flow.came(count)
+            return self.settle(flow)
 
     def put_pieces(self, pieces: Iterable[memoryview]) -> tuple[Hash, int]:
         """Store ``pieces`` one after another as one blob; returns address and size.
 
-        No piece is copied before it is written, and none is asked for before the one in front of
-        it was. An error of the iterable leaves nothing behind.
+        None is asked for before the one in front of it was taken. An error of the iterable leaves
+        nothing behind.
         """
         rest = iter(pieces)
-        first: list[memoryview] = []
-        filled = 0
-        for piece in rest:
-            first.append(piece)
-            filled += len(piece)
-            if filled > PACK_LIMIT:
-                break
-        else:
-            return self.put(b"".join(first)), filled
-        with self.upload() as upload:
-            size = begun = 0
-            while first:
-                piece = first.pop(0)
-                for at in range(0, len(piece), CHUNK):
-                    part = piece[at : at + CHUNK]
-                    write_all(upload.fd, part)
-                    size += len(part)
-                    if size - begun >= STEP:
-                        write_back(upload.fd, begun, size - begun)
-                        begun = size
-                    upload.hasher.follow(size)
-                if not first:
-                    del piece  # large ones are let go of before the next comes
-                    first.extend(islice(rest, 1))
-            h, sums = upload.hasher.result(size)
-            self.stage(h, upload.path, size, sums)
-        return h, size
+        first = next(rest, b"")
+        second = next(rest, None) if len(first) <= PACK_LIMIT else None
+        if second is None and len(first) <= PACK_LIMIT:
+            return self.put(first), len(first)
+        with self.inflow() as flow:
+            flow.write(first)
+            del first  # large ones are let go of before the next comes
+            if second is not None:
+                flow.write(second)
+                del second
+            for piece in rest:
+                flow.write(piece)
+                del piece
+            return self.settle(flow)
 
     def adopt(self, path: Path) -> tuple[Hash, int]:
         """Take over a finished file, which is gone from ``path`` on return.
@@ -321,7 +301,7 @@ class Session:
     def _adopt_large(self, path: Path, fd: int, size: int) -> tuple[Hash, int]:
         self._ask_reserve()
         write_back(fd, 0, size)
-        h, sums = Hasher(fd, threads=blake3.AUTO).result(size)
+        h, sums = hash_file(fd, size, threads=blake3.AUTO)
         if self._found(h):
             remove(path)
             return h, size
@@ -334,24 +314,36 @@ class Session:
             raise
         return h, size
 
+    def inflow(self, digests: Sequence[Sequence[Update]] = ()) -> Inflow:
+        """For content of any size; ``settle`` when all has come. ``digests``: see Inflow."""
+        return Inflow(self._begin, self._store.objects.release, digests)
+
+    def settle(self, flow: Inflow) -> tuple[Hash, int]:
+        """Store what came by an inflow; returns address and size."""
+        if flow.size <= PACK_LIMIT:
+            return self.put(flow.held()), flow.size
+        h, sums, path = flow.finish()
+        self.stage(h, path, flow.size, sums)
+        flow.close()
+        return h, flow.size
+
     @contextmanager
     def upload(self) -> Iterator[Upload]:
         """A new upload, to be staged; removed when the block is left by an exception."""
-        self._ask_reserve()
-        objects = self._store.objects
-        with full_disk_is_exhausted(self._store.root):
-            upload = objects.begin()
-            try:
+        upload = self._begin()
+        try:
+            with full_disk_is_exhausted(self._store.root):
                 yield upload
-            except BaseException:
-                objects.release(upload.path)
-                raise
-            finally:
-                upload.close()
+        except BaseException:
+            self._store.objects.release(upload.path)
+            raise
+        finally:
+            upload.close()
 
-    def discard(self, path: Path) -> None:
-        """Remove an upload that is not to be staged."""
-        self._store.objects.release(path)
+    def _begin(self) -> Upload:
+        self._ask_reserve()
+        with full_disk_is_exhausted(self._store.root):
+            return self._store.objects.begin()
 
     def _found(self, h: Hash) -> bool:
         """Whether the object is in the store already; it is protected then."""
@@ -378,6 +370,14 @@ class Session:
             store.objects.release(path)
 
 
+def _unchanged(fd: int, before: os.stat_result, size: int) -> None:
+    """Raise Refused unless ``size`` bytes were read of a file that is still as it was before."""
+    after = os.fstat(fd)
+    same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if not same or size != before.st_size:
+        raise Refused("the file changed while it was read", "put it again when nobody writes it")
+
+
 def _nobody_writes(fd: int) -> bool:
     """Whether no process has the file of ``fd`` open for writing, or mapped so.
 
@@ -392,11 +392,3 @@ def _nobody_writes(fd: int) -> bool:
         return e.errno != errno.EAGAIN
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return True
-
-
-def _fill_from(readinto: Callable[[memoryview], int], view: memoryview) -> int:
-    """Call ``readinto`` until ``view`` is full or it returns 0; the bytes read."""
-    filled = 0
-    while filled < len(view) and (n := readinto(view[filled:])):
-        filled += n
-    return filled

@@ -20,6 +20,7 @@ from pachybox.worker import kernel, mounts, sandbox, secrets
 from pachybox.worker.identity import Identity
 from pachybox.worker.wire import JSON
 
+ENDED = "the container ended before its worker was there"
 _OTHERS = ("ipc", "uts", "net", "cgroup")
 
 
@@ -89,7 +90,7 @@ def join(container: Container, files: Mapping[str, bytes], shown: Mapping[str, s
 def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
     """The namespaces of its first process, which is sure to be the one that was meant: the folder
     is opened first, and what it says of control groups names the container."""
-    gone = Refused("the container ended before its worker was there", "the datum will be run again")
+    gone = Refused(ENDED, "the datum will be run again")
     try:
         proc = os.open(f"/proc/{container.pid}", os.O_RDONLY | os.O_DIRECTORY)
         spaces, pids, *others = [

@@ -146,6 +146,7 @@ def test_a_container_that_fills_the_disk_fails_by_name_and_the_next_datum_goes_o
         assert leavings(box) == []
     finally:
         box.kill()
+        images.run("rm", "--force", "--time=0", *(one.id for one in containers(box)))
 
 
 # ---- at random, under load

@@ -23,12 +23,13 @@ from pachybox.store.gc import collect
 ROUNDS = 12
 MEMORY = Path("/dev/shm")  # a kill loses nothing that was written, synced or not
 SIZES = (0, 10, 300, 2000, 50_000, 131_073, 1_200_000)
+LARGE = 4_500_000  # of every 250th: threads hash and write it
 
 
 def made(name: int) -> bytes:
     """The content numbered ``name``: parent and child make the same."""
     draw = random.Random(name)
-    return b"%d" % name + draw.randbytes(draw.choice(SIZES))
+    return b"%d" % name + draw.randbytes(draw.choice(SIZES) if name % 250 else LARGE)
 
 
 def child(root: Path, seed: int) -> None:

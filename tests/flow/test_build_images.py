@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from pachybox.containers.build import build
+from pachybox.containers.context import Context
+from pachybox.containers.engine import Engine
+from pachybox.containers.names import parse
 from tests import images
 from tests.boxes import RealBox
 from tests.flow.shell import Ran, Run, refused, runner, succeeded
+from tests.flow.test_images import ended
 from tests.registry import PASSWORD, USER, Registry, login
 
-NAME = "pachybox-test-build"
+NAME = f"pachybox-test-build-{uuid4().hex[:8]}"  # other runs on this machine have their own
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[str]:
     """The tag of an image to start from; what was built is removed afterwards."""
     yield images.image("busybox")
-    built = images.run("images", "-q", "--filter", "label=org.pachybox.build").stdout.split()
     mine = images.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     gone = [one for one in mine if NAME in one]
-    if built and gone:
+    if gone:
         images.run("rmi", "-f", *gone)
 
 
@@ -50,7 +56,7 @@ def write(folder: Path, base: str, said: str = "one", **transform: object) -> Pa
     (folder / "say").write_text(f"#!/bin/sh\n{code}\n")
     (folder / "say").chmod(0o755)
     (folder / "Dockerfile").write_text(
-        f"FROM {base}\nARG MARK=none\nCOPY say /bin/say\nRUN echo built-$MARK > /mark\n"
+        f"FROM {base}\nARG MARK=none\nRUN echo built-$MARK > /mark\nCOPY say /bin/say\n"
     )
     (folder / ".dockerignore").write_text("*.json\n")
     spec = {
@@ -71,7 +77,7 @@ def image(box: RealBox) -> str:
 def said(box: RealBox) -> str:
     """What the newest job made."""
     job = next(iter(box.client.list_job("say")))
-    job = box.client.wait_job(f"say@{job.id}")
+    job = ended(box, f"say@{job.id}")
     assert job.state == "JOB_SUCCESS", job.reason
     return box.client.get_file("say@master:/all").decode()
 
@@ -87,7 +93,7 @@ def test_a_spec_is_built_once_for_each_content(
     before = spec.read_text()
     first = make(run, spec, "--build")
     assert first.status == 0, first.err
-    assert "STEP 4/5: RUN echo built-$MARK > /mark" in first.err
+    assert "STEP 3/5: RUN echo built-$MARK > /mark" in first.err
     name = image(shared_box)
     assert name.startswith(f"localhost/{NAME}:")
     assert spec.read_text() == before
@@ -97,9 +103,13 @@ def test_a_spec_is_built_once_for_each_content(
     assert image(shared_box) == name
     assert said(shared_box) == "hello\none\nbuilt-none\n"
     write(tmp_path, base, "two")
+    assert "Using cache" in make(run, spec, "--build").err  # of the steps before it is copied
     assert "STEP" in make(run, spec, "--build", "--build-arg", "MARK=2", "--reprocess").err
     assert image(shared_box) not in ("", name)
     assert said(shared_box) == "hello\ntwo\nbuilt-2\n"
+    write(tmp_path, base, "two", image=f"{NAME}-too")  # the same by another name is no other build
+    assert "STEP" not in make(run, spec, "--build", "--build-arg", "MARK=2").err
+    assert image(shared_box).startswith(f"localhost/{NAME}-too:")
 
 
 def test_a_build_that_fails_says_where_and_touches_no_pipeline(
@@ -108,8 +118,11 @@ def test_a_build_that_fails_says_where_and_touches_no_pipeline(
     spec = write(tmp_path, base)
     succeeded(make(run, spec, "--build"))
     name, version = image(shared_box), shared_box.client.inspect_pipeline("say").version
-    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo oh dear >&2; exit 3\n")
-    ran = make(run, spec, "--build")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {base} AS first\nCOPY say /say\nFROM first\nRUN echo oh dear >&2; exit 3\n"
+    )
+    make(run, spec, "--build")
+    ran = make(run, spec, "--build")  # again: what was made on the way is not taken for it
     *live, last = ran.err.splitlines()
     assert ran.status == 1
     assert "oh dear" in live
@@ -119,6 +132,23 @@ def test_a_build_that_fails_says_where_and_touches_no_pipeline(
     said = refused(make(run, spec, "--build"))
     assert said.startswith("image localhost/pachybox-test/none is not on this machine; run: podman")
     assert (image(shared_box), shared_box.client.inspect_pipeline("say").version) == (name, version)
+
+
+def test_one_given_up_leaves_no_container(base: str, tmp_path: Path) -> None:
+    """Though podman is ended with it."""
+    name = "localhost/pachybox-test/given-up:1"
+    assert images.run("tag", base, name).returncode == 0
+    (tmp_path / "Dockerfile").write_text(f"FROM {name}\nRUN echo begun; sleep 100\n")
+
+    def stop(line: str) -> None:
+        if line == "begun":
+            raise KeyboardInterrupt
+
+    with closing(Engine(tmp_path / "run")) as engine, pytest.raises(KeyboardInterrupt):
+        build(engine, parse(f"localhost/{NAME}"), Context.at(tmp_path), {}, stop)
+    left = images.run("ps", "--all", "--external", "--format={{.Names}}").stdout
+    images.run("rmi", name)
+    assert "given-up-working" not in left
 
 
 def test_where_a_recipe_is_looked_for(
@@ -202,5 +232,7 @@ def test_an_image_is_pushed_as_it_is(
     assert name.startswith(f"{locked.host}/pachybox-test/busybox:")
     assert locked.tags("pachybox-test/busybox") == [name.rpartition(":")[2]]
     images.run("rmi", name)
+    spec = write(tmp_path, base, image="")
+    assert "no spec names an image to push" in refused(make(run, spec, "-p", "-r", locked.host))
     spec = write(tmp_path, base, image="localhost/pachybox-test/none")
     assert "is not on this machine" in refused(make(run, spec, "-p", "-r", locked.host))

@@ -244,6 +244,35 @@ def test_packages_of_a_pyproject(client: Client, name: str, source: Path, tmp_pa
     assert built(client, name) == [(1, 0), (0, 1)]
 
 
+BACKEND = """\
+import zipfile
+def build_wheel(folder, *more):
+    open("mark", "w").close()  # builders write beside what they build
+    name = "own-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as packed:
+        packed.writestr("own.py", "MARK = 'own'")
+        about = "Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n"
+        packed.writestr("own-1.dist-info/METADATA", about)
+        packed.writestr("own-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        packed.writestr("own-1.dist-info/RECORD", "")
+    return name
+"""
+
+
+def test_packages_within_the_source(client: Client, name: str, source: Path) -> None:
+    library = source / "lib"
+    library.mkdir()
+    (library / "backend.py").write_text(BACKEND)
+    (library / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (source / "requirements.txt").write_text("--no-index\n-e ./lib\n")
+    (source / "main.py").write_text(MAIN.replace("stamp", "own"))
+    client.build_pipeline(spec_of(name, language="python"), source)
+    done(client, name)
+    assert client.get_file(f"{name}@master:/ape") == b"own ape one"
+
+
 def test_shell_with_a_build_of_its_own(client: Client, name: str, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
@@ -313,6 +342,25 @@ input: {pfs: {repo: many, glob: "/*"}}
     assert "again_build" in shared_box.cli("list", "pipeline", "--dag")
 
 
+def test_what_cannot_be_uploaded_leaves_all_as_it_is(
+    client: Client, name: str, plain: Path
+) -> None:
+    client.create_repo(f"{name}_source", "mine")
+    client.put_file(f"{name}_source@master:/data", b"data")
+    with pytest.raises(AlreadyExists, match="another name"):
+        client.build_pipeline(spec_of(name, language="shell"), plain)
+    assert client.inspect_repo(f"{name}_source").description == "mine"
+    assert [f.path for f in client.list_file(f"{name}_source@master:/")] == ["/data"]
+    client.delete_repo(f"{name}_source")
+    bad = os.fsencode(plain) + b"/bad\xff"
+    with open(bad, "w"), pytest.raises(InvalidArgument, match="is not a UTF-8 name"):
+        client.build_pipeline(spec_of(name, language="shell"), plain)
+    Path(os.fsdecode(bad)).unlink()
+    assert not [repo for repo in client.list_repo() if repo.name.startswith(f"{name}_")]
+    client.create_repo(f"{name}_source")  # an empty one will do
+    client.build_pipeline(spec_of(name, language="shell"), plain)
+
+
 def test_what_is_extracted_makes_it_again(client: Client, name: str, plain: Path) -> None:
     client.build_pipeline(spec_of(name, language="shell"), plain)
     (first,) = done(client, name)
@@ -345,10 +393,13 @@ def test_create_python_pipeline_of_a_directory(client: Client, source: Path) -> 
     done(client, "code")
     assert client.get_file("code@master:/ape") == b"1 ape one"
     assert client.inspect_pipeline("code").description == "of words"
-    (source / "run.sh").write_text("exit 1\n")
-    with pytest.warns(UserWarning, match=r"run.sh of .* not run"):
-        create_python_pipeline(client, source, words, update=True)
-    assert done(client, "code", 1)[0].state == "JOB_SUCCESS"
+    (source / "build.sh").write_text("echo made >/pfs/out/mark\n")
+    (source / "run.sh").write_text("cp /pfs/build/mark /pfs/out/$(ls /pfs/words)\n")
+    create_python_pipeline(client, source, words, debug=True, update=True)
+    done(client, "code")
+    assert client.get_file("code@master:/ape") == b"made\n"
+    assert any(line.message == "+ ls /pfs/words" for line in client.logs("code"))
+    assert any(line.message == "+ echo made" for line in client.logs("code_build"))
 
 
 async def test_create_python_pipeline_of_a_file(

@@ -147,7 +147,8 @@ def test_what_is_wrong_is_told_and_the_rest_goes_on(
     assert "without its egress" in found["job", "out"][1]
     assert "exit status 1" in found["job", "bad"][1]
     report = ElementTree.parse("report.xml").getroot()
-    assert (report.get("failures"), report.get("skipped")) == ("6", "2")
+    (suite,) = report
+    assert (report.get("failures"), suite.get("skipped")) == ("6", "2")
     texts = {one.get("name"): failure.text for one in report.iter("testcase")
              for failure in one.iter("failure")}  # fmt: skip
     assert texts["bad"] is not None
@@ -168,6 +169,11 @@ def test_an_image_is_built_and_run(run: Run, busybox_image: str) -> None:
         image = found["build", "boxed"][1]
         subprocess.run(["podman", "rmi", image], capture_output=True, check=True)
     assert image.startswith("localhost/pachybox-test/ci:")
+    write("boxed.json", transform={"image": "localhost/pachybox-test/none", "cmd": ["sh"]})
+    state, why = cases(run("ci --raw --no-build"))["job", "boxed"]  # at once: it is not awaited
+    assert (state, why.partition(";")[0]) == (
+        "failed", "image localhost/pachybox-test/none is not on this machine",
+    )  # fmt: skip
 
 
 def test_data_of_a_real_box_and_results_that_are_accepted(run: Run, shared_box: RealBox) -> None:

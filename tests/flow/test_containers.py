@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.containers.engine import SOCKET
 from pachybox.errors import PachyboxError, Refused
 from tests import images
 from tests.boxes import RealBox, eventually
@@ -271,7 +272,7 @@ def test_a_podman_that_dies_is_started_again(box: RealBox, busybox_image: str) -
 
 def service(box: RealBox) -> int:
     """The podman that the box started."""
-    mark = f"unix://{box.home}/run/podman.sock".encode()
+    mark = f"unix://{(box.home / 'run' / SOCKET).resolve()}".encode()
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")

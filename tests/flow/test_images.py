@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from pachybox.client import JobInfo
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import NotFound, Refused
@@ -17,7 +19,8 @@ from tests import images
 from tests.boxes import RealBox, eventually
 from tests.registry import Registry, login
 
-PREFIX = "localhost/pachybox-test-images"
+NAME = f"pachybox-test-images-{uuid4().hex[:8]}"  # other runs on this machine have their own
+PREFIX = f"localhost/{NAME}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,7 +28,7 @@ def base() -> Iterator[str]:
     """An image with a shell; the names that the tests gave are removed afterwards."""
     yield images.image("busybox")
     found = images.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-    if mine := [one for one in found if "pachybox-test-images" in one and "<none>" not in one]:
+    if mine := [one for one in found if NAME in one and "<none>" not in one]:
         images.run("rmi", "-f", *mine)
 
 
@@ -42,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, base: str) -> tuple[str, str]
     """Two small images that say different things in /word, as archives of the same name."""
     folder = tmp_path_factory.mktemp("made")
     for word in ("one", "two"):
-        recipe = f"FROM {base}\nRUN echo {word} > /word\n"
+        recipe = f"FROM {base}\nRUN echo {word} > /word; echo {NAME} > /own\n"
         (folder / "Dockerfile").write_text(recipe)
         limits = images.ulimits()
         done = images.run("build", "-q", *limits, "-t", f"{PREFIX}:{word}", str(folder))
@@ -75,10 +78,20 @@ def create(box: RealBox, name: str, image: str, **transform: Any) -> None:
     box.client.create_pipelines(json.dumps(spec), update=True)
 
 
+def ended(box: RealBox, job: str) -> JobInfo:
+    """The job, once it is over."""
+
+    def look() -> JobInfo | None:
+        now = box.client.inspect_job(job)
+        return now if now.finished else None
+
+    return eventually(look, f"{job} ends")
+
+
 def said(box: RealBox, name: str) -> str:
     """What the newest job's output says, once it is over."""
     job = next(iter(box.client.list_job(name)))
-    job = box.client.wait_job(f"{name}@{job.id}")
+    job = ended(box, f"{name}@{job.id}")
     assert job.state == "JOB_SUCCESS", job.reason
     return box.client.get_file(f"{name}@master:/said").decode()
 
@@ -147,7 +160,7 @@ def test_a_pipeline_waits_for_an_image_that_is_not_here(
     # the very image goes, and comes back from an archive
     archive = tmp_path / "image.tar"
     own = f"{PREFIX}:own"
-    (tmp_path / "Dockerfile").write_text(f"FROM {made[0]}\nENV OWN=1\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM {made[0]}\nENV OWN={NAME}\n")
     images.run("build", "-q", "-t", own, str(tmp_path))
     create(shared_box, "waits", own)
     assert said(shared_box, "waits") == "one\na"
@@ -184,7 +197,7 @@ def test_an_image_is_pulled_with_the_login_of_a_secret(
 ) -> None:
     auth = tmp_path / "auth.json"
     auth.write_text(json.dumps(login(registry.host)))
-    name = tag(made[0], f"{registry.host}/pachybox-test-images:1")
+    name = tag(made[0], f"{registry.host}/{NAME}:1")
     push = images.run("push", "-q", "--tls-verify=false", f"--authfile={auth}", name)
     assert push.returncode == 0, push.stderr
     images.run("rmi", name)
@@ -208,11 +221,11 @@ def test_an_image_is_pulled_with_the_login_of_a_secret(
     create(
         shared_box,
         "pulls",
-        f"{registry.host}/pachybox-test-images:none",
+        f"{registry.host}/{NAME}:none",
         image_pull_secrets=["pull"],
     )
     put(shared_box, "b")
-    reason = waits(shared_box, "pulls", "has no pachybox-test-images:none")
+    reason = waits(shared_box, "pulls", f"has no {NAME}:none")
     assert registry.host in reason
 
 
@@ -222,7 +235,7 @@ def test_an_image_is_pulled_once(
     registry = Registry(tmp_path / "registry")
     engine = Engine(tmp_path / "run")
     try:
-        name = tag(made[0], f"{registry.host}/pachybox-test-images:1")
+        name = tag(made[0], f"{registry.host}/{NAME}:1")
         assert images.run("push", "-q", "--tls-verify=false", name).returncode == 0
         images.run("rmi", name)
         monkeypatch.setenv("HOME", str(tmp_path))

@@ -67,10 +67,11 @@ def repository(dag: Path) -> str:
         subprocess.run(["git", *who, *words], cwd=dag.parent, check=True, capture_output=True)
 
     git("init")
-    git("add", "specs")
+    (dag.parent / "link.yaml").symlink_to("specs/b.yaml")
+    git("add", "specs", "link.yaml")
     git("commit", "-m", "one")
     git("tag", "v1")
-    git("rm", "-r", "specs")
+    git("rm", "-r", "specs", "link.yaml")
     (dag.parent / "README").write_text("nothing")
     git("add", "README")
     git("commit", "-m", "two")
@@ -150,9 +151,12 @@ def test_a_git_repository(run: Run, repository: str, shared_box: RealBox) -> Non
     """A directory or a file of it, at a tag or the newest commit."""
     assert succeeded(run(f"create pipeline -f {repository}@v1#specs")) == ""
     assert names(shared_box) == {"first", "second", "third"}
-    assert succeeded(run(f"validate pipeline -f {repository}@v1#specs/b.yaml")) == "second: valid\n"
+    for file in ("specs/b.yaml", "link.yaml"):
+        assert succeeded(run(f"validate pipeline -f {repository}@v1#{file}")) == "second: valid\n"
     said = refused(run(f"validate pipeline -f {repository}#specs"))
-    assert said.startswith(f"cannot read {repository}#specs: git: ")
+    assert said.startswith(f"cannot read {repository}#specs: there is no specs; ")
+    said = refused(run(f"validate pipeline -f {repository}none#specs"))
+    assert "does not appear to be a git repository" in said
     assert "holds no spec" in refused(run(f"validate pipeline -f {repository}#."))
     assert "nowhere" in refused(run(f"validate pipeline -f {repository}@nowhere#specs"))
     assert "is not understood" in refused(run("validate pipeline -f git+file:///x"))

@@ -176,6 +176,16 @@ def test_the_next_run_cancels_the_one_before_and_has_its_worker(
     assert [p.name for p in (session.place / "workers").iterdir()] == ["worker-1"]
 
 
+def test_a_run_that_counts_its_datums_is_cancelled(repo: str, session: Session) -> None:
+    sides = [{"pfs": {"repo": repo, "name": f"in{i}", "glob": "/*"}} for i in range(8)]
+    number = session.start(spec("many", repo) | {"input": {"cross": sides}})
+    began = time.monotonic()
+    following = session.start(spec("many", repo))
+    assert session.until(number)[-1].state == "CANCELLED"
+    assert session.until(following)[-1].state == "SUCCESS"
+    assert time.monotonic() - began < 5
+
+
 def test_differences_from_the_last_good_run(repo: str, session: Session) -> None:
     session.run(spec("texts", repo, "echo one > /pfs/out/$(basename $in); echo > /pfs/out/x"),
                 datums=["/f0"])  # fmt: skip

@@ -24,7 +24,7 @@ from pachybox.api.table import Call
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, NotFound, Unimplemented
 from pachybox.meta.tables import BRANCHES, COMMITS, TRANSACTIONS, TransactionRecord
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.ids import (
     DEFAULT_PROJECT,
     Commit,

@@ -78,7 +78,9 @@ def _one(box: Box, request: Any, text: str, wanted: str = "") -> Spec:
         return found[0]
     names = ", ".join(str(spec.pipeline) for spec in specs)
     if found:
-        raise InvalidArgument(f"{source} holds several specs: {names}", "name the one to try")
+        raise InvalidArgument(
+            f"{source} holds several specs: {names}", "choose one: --pipeline NAME"
+        )
     raise InvalidArgument(f"{source} has no pipeline {wanted}", f"it has {names}")
 
 

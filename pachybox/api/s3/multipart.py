@@ -96,7 +96,7 @@ def upload_part(ask: Ask) -> None:
     payload.need_length()
     # The upload's checksum is made of every part, so that the whole has one.
     wanted = payload.wanted | ({upload.checksum_algorithm} - {""})
-    with ask.objects.intake(wanted, payload.length) as intake:
+    with ask.objects.intake(wanted) as intake:
         stored = receive(payload, intake)
         checksums = payload.verify(stored.digests, stored.size)
         if name := upload.checksum_algorithm:

@@ -26,7 +26,6 @@ from pachybox.store.intake import digests_of
 MOST_BYTES = 5 << 40
 """Of an object. Amazon's bound is 5 GiB a PUT; here only the disk bounds it, and nonsense."""
 
-_BUFFER_BYTES = 1 << 20
 _MOST_METADATA = 8 << 10
 _KEPT = ("cache-control", "content-disposition", "content-language", "expires")
 _META = "x-amz-meta-"
@@ -51,7 +50,7 @@ def put_object(ask: Ask) -> None:
         described = finished(described, digests, checksums)
         ask.write = bucket, short_put(ask.key, data, described, condition)
     else:
-        with ask.objects.intake(payload.wanted, payload.length) as intake:
+        with ask.objects.intake(payload.wanted) as intake:
             stored = receive(payload, intake)
             checksums = payload.verify(stored.digests, stored.size)
             described = finished(described, stored.digests, checksums)
@@ -88,10 +87,6 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
     length = payload.length
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge")
-    if length is not None and length <= _BUFFER_BYTES:
-        if length:
-            intake.write(payload.read_known(length))
-        return intake.finish()
     stored = receive_from(payload.readinto, intake, limit)
     if length is not None and stored.size != length:
         raise S3Error("IncompleteBody")
@@ -100,18 +95,10 @@ def receive(payload: Payload, intake: Intake, limit: int = MOST_BYTES) -> Stored
 
 def receive_from(source: Callable[[memoryview], int], intake: Intake, limit: int) -> Stored:
     """Take in all that ``source`` gives. Raises EntityTooLarge past ``limit``."""
-    view = memoryview(bytearray(_BUFFER_BYTES))
-    total = held = 0
-    while n := source(view[held:]):
-        held += n
-        total += n
-        if total > limit:
+    while n := source(intake.room()):
+        intake.came(n)
+        if intake.size > limit:
             raise S3Error("EntityTooLarge")
-        if held == len(view):
-            intake.write(view)
-            held = 0
-    if held:
-        intake.write(view[:held])
     return intake.finish()
 
 

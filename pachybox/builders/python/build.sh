@@ -11,26 +11,31 @@ python=$(command -v python3 || command -v python) || {
 python=$("$python" -c 'import sys; print(sys.executable)')
 echo "$python" >"$pfs/out/python"
 
-list=$pfs/source/requirements.txt
-[ -f "$list" ] || list=$pfs/source/.pachybox/requirements.txt
-if [ ! -f "$list" ] || ! grep -Eqv '^[[:space:]]*(#|$)' "$list"; then
+list=requirements.txt
+[ -f "$pfs/source/$list" ] || list=.pachybox/requirements.txt
+if [ ! -f "$pfs/source/$list" ] || ! grep -Eqv '^[[:space:]]*(#|$)' "$pfs/source/$list"; then
     echo "no packages are required"
     exit 0
 fi
 
+# What is built of the source itself (./library) is built in a copy: builders write beside what they
+# build. It is installed to stay: with --target nothing can be left where it is (-e).
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -RL "$pfs/source" "$work/source"
+chmod -R u+w "$work/source"
+cd "$work/source"
+sed -E 's/^[[:space:]]*(-e|--editable)[[:space:]=]+//' "$pfs/source/$list" >"$list"
+
 pip=$python
-tools=
 if ! "$python" -m pip --version >/dev/null 2>&1; then # as in Debian without python3-pip
-    tools=$(mktemp -d)
-    trap 'rm -rf "$tools"' EXIT
-    if ! "$python" -m venv "$tools" >/dev/null 2>&1; then
+    if ! "$python" -m venv "$work/tools" >/dev/null 2>&1; then
         echo "$python has no pip: install it (python3-pip, or python3-venv)" >&2
         exit 127
     fi
-    pip=$tools/bin/python
+    pip=$work/tools/bin/python
 fi
 mkdir "$site"
-cd "$pfs/source"
 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
     "$pip" -m pip install --no-input --no-compile --no-warn-conflicts --no-warn-script-location \
     --progress-bar off --target "$site" --requirement "$list"

@@ -26,7 +26,7 @@ from pachybox.meta.tables import (
     PIPELINES,
     EgressRecord,
 )
-from pachybox.meta.writer import Tx
+from pachybox.meta.tx import Tx
 from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline
 from pachybox.model.pps import JobRecord, JobState
 from pachybox.model.units import format_size

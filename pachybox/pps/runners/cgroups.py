@@ -7,6 +7,7 @@ what a killed box left is known and removed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -109,6 +110,22 @@ class ContainerGroup(Group):
             if folder.is_dir():
                 group.folders |= dict.fromkeys(names.split(","), folder)
         return group
+
+
+_ENGINES = ("libpod_parent", "machine.slice")  # without systemd, and with it
+
+
+def remove_empty(container: str, root: Path = Path("/sys/fs/cgroup")) -> None:
+    """Remove the groups of a container that is gone, where its engine was killed before it did.
+    Never raises; one with a process in it stays."""
+    for parent in _ENGINES:
+        for folder in (*root.glob(f"{parent}/libpod-{container}*"),
+                       *root.glob(f"*/{parent}/libpod-{container}*")):  # fmt: skip
+            with contextlib.suppress(OSError):
+                for inner in folder.iterdir():
+                    if inner.is_dir():
+                        inner.rmdir()
+                folder.rmdir()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from pachybox.pps.runners.podman_api import Api, Started, container_spec
 from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 from pachybox.worker import handover
+from pachybox.worker.container import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class PodmanRunner:
         try:
             worker.greet(seal)
         except Refused as e:
-            ended = self._api.how_it_ended(started)
+            ended = self._api.how_it_ended(started) or (ENDED if e.message == ENDED else "")
             worker.close()
             if not ended:
                 raise

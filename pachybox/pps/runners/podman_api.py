@@ -22,6 +22,7 @@ from typing import Any
 
 from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
+from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import WorkerSpec
 from pachybox.worker.sandbox import BATCH_DIR
 
@@ -141,12 +142,19 @@ class Api:
         """Kill and remove a container with its volumes; one that is gone is no trouble. Never
         raises: what cannot be removed now is removed by the next start of the box."""
         try:
-            params = {"force": "true", "v": "true", "timeout": "0"}
-            with contextlib.suppress(ContainerGone):
-                self._ask("delete", f"/containers/{id_}", params=params)
+            try:
+                self._delete(id_)
+            except Refused:  # its files are in use by what podman does not know of, perhaps
+                self._remove_unknown(id_)
+                self._delete(id_)
             self._remove_unknown(id_)
         except (PachyboxError, OSError, subprocess.SubprocessError) as e:
             log.warning("container not removed id=%s error=%s", id_[:12], e)
+
+    def _delete(self, id_: str) -> None:
+        params = {"force": "true", "v": "true", "timeout": "0"}
+        with contextlib.suppress(ContainerGone):
+            self._ask("delete", f"/containers/{id_}", params=params)
 
     def _remove_unknown(self, id_: str) -> None:
         """What podman does not know to be there: it was killed while it had the runtime make the
@@ -156,6 +164,7 @@ class Api:
         if program is not None and Path("/run", runtime, id_).exists():
             command = [program, "delete", "--force", id_]
             subprocess.run(command, capture_output=True, timeout=_CALL_S, check=True)
+        cgroups.remove_empty(id_)
 
     def _ask(
         self, method: str, path: str, data: str = "", params: Mapping[str, str] | None = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_NAMELESS = ("pipeline", "salt")  # the same by definition, and told apart from the others
 
 Values = Mapping[str, Any]
 
@@ -38,9 +37,11 @@ def changes(
     old: Values, new: Values, old_user: Values | None = None, new_user: Values | None = None
 ) -> list[Change]:
     """How ``new`` differs from ``old``, fields in the order in which specs have them. The users'
-    own values, where they are given, tell what is a default."""
+    own values, where they are given, tell what is a default. A salt that the box chose is none."""
     found = []
-    for path, before, after in _objects("", _without(old), _without(new)):
+    users = (old if old_user is None else old_user, new if new_user is None else new_user)
+    hidden = {"pipeline"} if any("salt" in user for user in users) else {"pipeline", "salt"}
+    for path, before, after in _objects("", _without(old, hidden), _without(new, hidden)):
         found.append(
             Change(
                 path,
@@ -53,8 +54,8 @@ def changes(
     return found
 
 
-def _without(values: Values) -> Values:
-    return {name: value for name, value in values.items() if name not in _NAMELESS}
+def _without(values: Values, hidden: Collection[str]) -> Values:
+    return {name: value for name, value in values.items() if name not in hidden}
 
 
 def _objects(path: str, old: Values, new: Values) -> Iterator[tuple[str, Any, Any]]:

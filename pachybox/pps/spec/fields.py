@@ -264,7 +264,7 @@ _TRANSFORM = (
     Field("transform.err_stdin", _STRS, "1 2", _BUILT, "lines fed to err_cmd"),
     Field("transform.env", _MAP, "1 2", _BUILT, "further environment variables"),
     Field("transform.accept_return_code", Kind.INTS, "1 2", _BUILT, "exit codes that are success"),
-    Field("transform.debug", _BOOL, "1 2", _BUILT, "nothing to turn on: the log has all"),
+    Field("transform.debug", _BOOL, "1 2", _BUILT, "logs each command of `build` scripts"),
     Field("transform.user", _STR, "1 2", _BUILT, "`name[:group]` or `uid[:gid]`"),
     Field("transform.working_dir", _STR, "1 2", _BUILT, "where cmd starts"),
     Field("transform.secrets", _OBJECTS, "1 2", _BUILT, "secrets as files or variables"),

@@ -19,6 +19,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
+from pachybox.model.plain_scalars import PLAIN
 from pachybox.pps.spec.documents import (
     MAX_DEPTH,
     MAX_DIGITS,
@@ -36,22 +37,15 @@ _NULL, _BOOL, _INT, _FLOAT, _STR, _MERGE = (
     _TAG + name for name in ("null", "bool", "int", "float", "str", "merge")
 )
 _CONTAINERS = {_TAG + "map", _TAG + "seq"}
-_RULES = (
-    (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    (_BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    (_INT, r"[-+]?[0-9]+", list("-+0123456789")),
-    (_FLOAT, r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    (_MERGE, r"<<", ["<"]),
-)
-_PATTERNS = {tag: re.compile(rf"(?:{pattern})\Z", re.ASCII) for tag, pattern, _ in _RULES}
+_PATTERNS = {_TAG + name: re.compile(pattern, re.ASCII) for name, pattern, _ in PLAIN}
 
 
 class _Resolver(BaseResolver):
     """YAML 1.2's plain scalars; PyYAML's own resolver follows 1.1."""
 
 
-for _tag, _, _first in _RULES:
-    _Resolver.add_implicit_resolver(_tag, _PATTERNS[_tag], _first)
+for _kind, _, _first in PLAIN:
+    _Resolver.add_implicit_resolver(_TAG + _kind, _PATTERNS[_TAG + _kind], list(_first))
 
 
 class _Reader(Reader, Scanner, Parser, Composer, _Resolver):

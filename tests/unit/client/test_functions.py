@@ -11,6 +11,7 @@ import textwrap
 import xml.etree.ElementTree
 from json import dumps as written
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -163,13 +164,82 @@ def test_modules_beside_the_function_are_asked_for_and_then_sent(
     assert sorted(sent.files) == ["friend_of_it.py", "main.py"]
 
 
+def test_modules_of_the_same_package_are_asked_for_wherever_they_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "pack_of_it"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "friend.py").write_text("def word(): return 'friend'\n")
+    (package / "job.py").write_text(
+        textwrap.dedent("""\
+        from .friend import word
+
+        def run(path):
+            word()
+
+        def whole(path):
+            import os, pack_of_it.friend
+
+        def relative(path):
+            from . import friend
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import pack_of_it.job as job  # type: ignore[import-not-found]
+
+    for function in (job.run, job.whole):
+        assert f"pack_of_it beside it; give it too: files=[{str(package)!r}]" in refused(function)
+        FunctionPipeline(function, "a@b:/", files=[package]).source()
+    assert "a relative import; import it by its whole name" in refused(job.relative, str(package))
+
+
+def test_what_is_no_function_to_call_is_refused(tmp_path: Path) -> None:
+    class Some:
+        def method(self, path: Path) -> None: ...
+
+        @staticmethod
+        async def later(path: Path) -> None:
+            path.write_text("ran")
+
+    def yields(path: Path) -> Any:
+        yield path
+
+    for what, said in (
+        (Some.method, r"Some.method is a method"),
+        (Some().method, "is no function; define one by def"),
+        (yields, "yields is a generator"),
+    ):
+        with pytest.raises(InvalidArgument, match=said):
+            FunctionPipeline(what, "a@b:/")
+    with pytest.raises(InvalidArgument, match=r"is not an input; @pachybox\.pipeline"):
+        pachybox.pipeline(yields)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match=r"requirements=\['six'\]"):
+        FunctionPipeline(nothing, "a@b:/", requirements="six")
+    program = tmp_path / "main.py"
+    program.write_bytes(FunctionPipeline(Some.later, "a@b:/").source().read("main.py"))
+    env = {**os.environ, "a": str(tmp_path / "out")}
+    subprocess.run([sys.executable, "-I", program], env=env, check=True)
+    assert (tmp_path / "out").read_text() == "ran"
+
+
 def test_a_function_of_a_notebook() -> None:
     """Its module is no file; its text comes from where the notebook's inspection finds it."""
     import linecache
 
-    text = "def cell(path, out):\n    return SIZE + path\n"
+    klass = "@str\nclass Wrong\n", "import os\n\nclass Thing:\n    at = 1\n"
+    for number, text in enumerate(klass):
+        name = f"<class {number}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    text = "def cell(path, out):\n    return SIZE + path + Thing.at\n"
     linecache.cache["<cell 1>"] = (len(text), None, text.splitlines(keepends=True), "<cell 1>")
-    around: dict[str, Any] = {"__name__": "__main__", "SIZE": 4}
-    exec(compile(text, "<cell 1>", "exec"), around)
-    made = text_of(around["cell"])
-    assert made == f"from __future__ import annotations\n\nSIZE = 4\n\n{text}"
+    around: dict[str, Any] = {"__name__": "notebook", "SIZE": 4}
+    sys.modules["notebook"] = ModuleType("notebook")
+    try:
+        exec(compile(klass[1], "<class 1>", "exec"), around)
+        exec(compile(text, "<cell 1>", "exec"), around)
+        made = text_of(around["cell"])
+    finally:
+        del sys.modules["notebook"]
+    shown = "class Thing:\n    at = 1\n"
+    assert made == f"from __future__ import annotations\n\nSIZE = 4\n\n{shown}\n{text}"

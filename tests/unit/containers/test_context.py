@@ -50,6 +50,12 @@ def test_ignore_files_say_what_they_say_to_docker(
         ("ARG V\nFROM a:${V:-2}\nCOPY --chown=0 --from=tool:1 /x /", ["a:2", "tool:1"]),
         ("FROM --platform=linux/amd64 \\\n  # between\n  b:1 as x", ["b:1"]),
         ("# syntax=x\nARG R=r.io/\nFROM ${R}a\nFROM $R\n", ["r.io/a", "r.io/"]),
+        (
+            "FROM a AS x\nRUN --mount=type=cache,target=/c --mount=from=b:1,target=/b make\n"
+            "RUN --mount=type=bind,from=x,target=/x echo --from=c",
+            ["a", "b:1"],
+        ),
+        ("FROM a\nRUN python3 <<'EOF'\nfrom os import path\nEOF\nCOPY --from=b / /", ["a", "b"]),
     ],
 )
 def test_what_a_recipe_starts_from(text: str, found: list[str]) -> None:

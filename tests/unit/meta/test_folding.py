@@ -14,7 +14,8 @@ import pytest
 
 from pachybox.errors import Corrupt, Exhausted
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
-from pachybox.meta.writer import Meta, Tx
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Repo, new_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 

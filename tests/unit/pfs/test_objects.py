@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -93,12 +94,24 @@ def test_content_comes_back_with_true_digests(objects: Objects, size: int) -> No
             assert read(objects, info, offset, length) == data[offset : offset + length]
 
 
+def test_an_object_of_many_slices_is_read_ahead_and_left_early(objects: Objects) -> None:
+    bucket = objects.create_bucket("master.ahead")
+    data = os.urandom(1 << 20) * 37 + b"end"
+    info = put(objects, bucket, "large", data)
+    assert read(objects, info) == data
+    assert read(objects, info, 3 << 20, 20 << 20) == data[3 << 20 : 23 << 20]
+    pieces = objects.read(info)
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
+
+
 def test_an_intake_that_is_given_up_leaves_nothing(objects: Objects) -> None:
     """By an exception, or by leaving the block before finish."""
     before = objects.pfs.blobs.usage().objects
 
     def fail() -> None:
-        with objects.intake(expected=1 << 20) as intake:
+        with objects.intake() as intake:
             intake.write(os.urandom(1 << 20))
             intake.finish()
             raise KeyError

@@ -9,7 +9,7 @@ import pytest
 from pachybox.errors import InvalidArgument, NotFound
 from pachybox.model.ids import CommitId, Hash
 from pachybox.model.pps import Datum, DatumInput
-from pachybox.pps.trial_plan import MOST, evenly, named
+from pachybox.pps.trial_plan import MOST, Pick, evenly, named
 
 
 def datums(total: int) -> Iterator[Datum]:
@@ -18,6 +18,11 @@ def datums(total: int) -> Iterator[Datum]:
             "in", "default", "r", "master", CommitId("c"), f"/{i}", Hash(b""), 1, False
         )
         yield Datum(f"{i:064d}", "", (one,))
+
+
+def picked(pick: Pick, total: int) -> tuple[int, tuple[Datum, ...]]:
+    """What is picked of so many, which are made already."""
+    return pick(lambda: datums(total), lambda datum: datum)  # type: ignore[arg-type, return-value]
 
 
 def numbers(found: tuple[Datum, ...]) -> list[int]:
@@ -37,18 +42,18 @@ def numbers(found: tuple[Datum, ...]) -> list[int]:
     ],
 )
 def test_a_sample_is_spread_evenly(total: int, sample: int, expected: list[int]) -> None:
-    counted, found = evenly(sample)(lambda: datums(total))
+    counted, found = picked(evenly(sample), total)
     assert (counted, numbers(found)) == (total, expected)
 
 
 def test_datums_by_name() -> None:
-    counted, found = named(["/4", f"{2:064d}"])(lambda: datums(10))
+    counted, found = picked(named(["/4", f"{2:064d}"]), 10)
     assert (counted, numbers(found)) == (10, [2, 4])
     with pytest.raises(NotFound, match="'/99'"):
-        named(["/4", "/99"])(lambda: datums(10))
+        picked(named(["/4", "/99"]), 10)
 
 
 def test_a_run_is_bounded() -> None:
     with pytest.raises(InvalidArgument, match="at most 10000"):
-        evenly(0)(lambda: datums(MOST + 1))
-    assert len(evenly(2)(lambda: datums(MOST + 1))[1]) == 2
+        picked(evenly(0), MOST + 1)
+    assert len(picked(evenly(2), MOST + 1)[1]) == 2

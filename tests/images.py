@@ -254,6 +254,7 @@ def _odd() -> Recipe:
         'ENTRYPOINT ["/bin/false"]',
         'CMD ["never"]',
         "USER app",
+        "VOLUME /kept",
         "WORKDIR /srv",
         "ENV GREETING=hello",
         "ENV PLACE=image",

@@ -100,6 +100,11 @@ def test_what_the_image_says_holds_and_its_command_does_not(box: RealBox, odd_im
     assert said[0] == config["WorkingDir"]
     assert set(config["Env"]) <= set(said)
     assert said[1] != "0"
+    (id_,) = of_pipeline(box, "odd")
+    mounts = json.loads(images.run("inspect", id_, "--format", "{{json .Mounts}}").stdout)
+    (volume,) = [one for one in mounts if one["Type"] == "volume"]
+    box.client.delete_pipeline("odd")
+    eventually(lambda: images.run("volume", "exists", volume["Name"]).returncode, "it is removed")
 
 
 def test_root_may_do_less_than_root(box: RealBox, busybox_image: str) -> None:

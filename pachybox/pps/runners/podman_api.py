@@ -152,7 +152,7 @@ class Api:
             log.warning("container not removed id=%s error=%s", id_[:12], e)
 
     def _delete(self, id_: str) -> None:
-        params = {"force": "true", "v": "true", "timeout": "0"}
+        params = {"force": "true", "v": "true", "volumes": "true", "timeout": "0"}
         with contextlib.suppress(ContainerGone):
             self._ask("delete", f"/containers/{id_}", params=params)
 

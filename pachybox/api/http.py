@@ -19,8 +19,8 @@ from pachybox.errors import Exhausted, InvalidArgument, PachyboxError
 
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) ([!-~]+) HTTP/1\.([01])")
 _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7f]*+"
-# perf: all lines in one call; a call each is a tenth of a small request. The group is not possessive:
-# Python 3.11.2 does not go back to where a half-matched repetition began.
+# perf: all lines in one call; a call each is a tenth of a small request. The group is not
+# possessive, as Python 3.11.2 does not go back to where a half-matched repetition began.
 _FIELDS = re.compile(rf"(?:{_FIELD}\r\n)*{_FIELD}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}")

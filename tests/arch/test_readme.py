@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,7 @@ def test_the_tour_of_containers_runs_an_image_of_one_program(
     images.needed()
     compiler = tmp_path / "cc"
     target = f"{platform.machine()}-linux-musl"
-    command = f"exec {sys.executable} -m ziglang cc -target {target}"
+    command = f"exec {shlex.quote(sys.executable)} -m ziglang cc -target {target}"
     compiler.write_text(f'#!/bin/sh\n{command} -s "$@"\n')
     compiler.chmod(0o755)
     environment["PATH"] = f"{tmp_path}:{environment['PATH']}"

@@ -19,7 +19,7 @@ from pachybox.api.definitions import pfs
 
 MIB = 1 << 20
 PIECE = 19 * MIB  # what Pachyderm's clients send at once
-TAR_PIECE = 2 * MIB
+TAR_PIECE = MIB
 UNARY, MODIFY = "/versionpb_v2.API/GetVersion", "/pfs_v2.API/ModifyFile"
 TAR, LIST = "/pfs_v2.API/GetFileTAR", "/pfs_v2.API/ListFile"
 OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))

@@ -22,7 +22,7 @@ from pachybox.pps.egress.target import Target, is_local
 from pachybox.pps.egress.target import files as target_of
 from pachybox.store.trees import EMPTY
 
-_MESSAGE = 2 << 20  # bytes of content in one response message
+_MESSAGE = 1 << 20  # bytes of content in one response message
 _PIECES = 8192  # and at most so many pieces, for files may be empty
 _EDITS = 32_768  # files that become nodes of a tree at once
 
@@ -201,7 +201,7 @@ def _tar(box: Box, found: Iterator[File]) -> Iterator[bytes]:
 
 
 def _messages(pieces: Iterator[bytes]) -> Iterator[Content]:
-    """``pieces`` as messages of about 2 MiB."""
+    """``pieces`` as messages of about 1 MiB."""
     held: list[bytes] = []
     size = 0
     for piece in pieces:

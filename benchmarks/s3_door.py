@@ -146,7 +146,7 @@ def main() -> None:
         compared(f"S3 PUT of {mib}", put, "MiB/s", put_bare, put_peer)
         for path, what in (
             ("disk", "writes and syncs"),
-            ("etag", "makes the MD5, writes and syncs"),
+            ("etag", "makes the MD5, writes and syncs"),  # what the protocol asks of any server
         ):
             times = []
             for _ in range(TIMES):

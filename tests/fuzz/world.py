@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,9 +148,6 @@ class Subject:
 
     def end(self) -> None:
         """Take the box away, in whatever state it is."""
-        process = self.box.process
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGKILL)
         self.box.kill()
         shutil.rmtree(self.box.home, ignore_errors=True)
 

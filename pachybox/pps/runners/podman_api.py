@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _CALL_S = 60.0
 _NOTICED_S = 2.0
 _CREATE = "/containers/create"
+_HOLD = f"{BATCH_DIR}/shim"  # the program of the first process
 _PERIOD_US = 100_000
 _OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
 _OOM_SCORE = -999
@@ -62,6 +63,12 @@ class Started:
         the rights and the environment that podman made of spec and image. Raises OSError when it
         is gone."""
         proc = Path("/proc", str(self.pid))
+        # race: podman answers before its runtime's process has become the program, with its user
+        until = time.monotonic() + _CALL_S
+        while not (proc / "cmdline").read_bytes().startswith(os.fsencode(_HOLD) + b"\0"):
+            if time.monotonic() > until or not _lives(self.pid):
+                raise ProcessLookupError(f"the first process of {self.name} does not begin")
+            time.sleep(0.001)
         status = _status(proc)
         environ = (proc / "environ").read_bytes().split(b"\0")
         pairs = (os.fsdecode(one).partition("=") for one in environ if b"=" in one)
@@ -204,18 +211,17 @@ def container_spec(
     if limits.cpu is not None:
         quota = max(1000, math.ceil(limits.cpu * _PERIOD_US))
         resources["cpu"] = {"quota": quota, "period": _PERIOD_US}
-    hold = f"{BATCH_DIR}/shim"
     bounds = int(_status(Path("/proc/self"))["CapBnd"], 16)  # it cannot be given more than we have
     return {
         "name": name,
         "image": spec.image,
-        "entrypoint": [hold, "hold"],
+        "entrypoint": [_HOLD, "hold"],
         "command": [],
         "user": spec.transform.user,
         "labels": dict(labels),
         "mounts": [
             {
-                "destination": hold,
+                "destination": _HOLD,
                 "type": "bind",
                 "source": str(program),
                 "options": ["ro", "bind", "nosuid", "nodev", "rprivate"],

@@ -45,6 +45,10 @@ class Routes(Protocol):
         """
         ...
 
+    def put_fileset(self, ops: Iterator[Op], call: Call) -> str:
+        """Keep one upload as a fileset and return its id."""
+        ...
+
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
         offset: int, out: FrameWriter, call: Call,
@@ -64,23 +68,28 @@ class FilesDoor:
         self._routes = routes
 
     def put(self, request: Request, response: Response, call: Call) -> None:
-        """Take one upload; answers ``{"commit": ..., "files": n, "bytes": n}``."""
-        names = _parameters(request, {"project", "repo", "ref", "description"})
+        """Take one upload; answers ``{"commit": ..., "files": n, "bytes": n}``, or with
+        ``fileset=1``, which names no commit, ``{"fileset": ID, ...}``."""
+        names = _parameters(request, {"project", "repo", "ref", "description", "fileset"})
         waiting = response.wire.fds
         frames = FrameReader(request.body, waiting.popleft, os.close)
         ops = frames.ops()
+        made: dict[str, Any] = {}
         try:
-            commit = self._routes.put(
-                names.get("project") or "default",
-                _needed(names, "repo"),
-                _needed(names, "ref"),
-                names.get("description", ""),
-                ops,
-                call,
-            )
+            if names.get("fileset") == "1":
+                made["fileset"] = self._routes.put_fileset(ops, call)
+            else:
+                made["commit"] = self._routes.put(
+                    names.get("project") or "default",
+                    _needed(names, "repo"),
+                    _needed(names, "ref"),
+                    names.get("description", ""),
+                    ops,
+                    call,
+                )
         finally:
             ops.close()  # type: ignore[attr-defined]  # it is a generator
-        answer = {"commit": commit, "files": frames.files, "bytes": frames.bytes}
+        answer = {**made, "files": frames.files, "bytes": frames.bytes}
         response.send(200, JSON, json.dumps(answer, ensure_ascii=False).encode())
 
     def get(self, request: Request, response: Response, call: Call) -> PachyboxError | None:

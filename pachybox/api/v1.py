@@ -258,6 +258,88 @@ MESSAGES: dict[str, str] = {
         size_bytes int64
         missing string
     """,
+    "Ingest": """
+        project string
+        name string
+    """,
+    "CreateIngestRequest": """
+        text string
+        source string
+        project string
+        update bool
+        reset bool
+    """,
+    "CreatedIngest": """
+        ingest Ingest
+        version int64
+        created bool
+        warnings string *
+    """,
+    "ListIngestRequest": "projects string *",
+    "InspectIngestRequest": "ingest Ingest",
+    "IngestInfo": """
+        ingest Ingest
+        kind string
+        to string
+        state string
+        reason string
+        since google.protobuf.Timestamp
+        paused bool
+        pipeline pps_v2.Pipeline
+        spec_json string
+        version int64
+        created google.protobuf.Timestamp
+        updated google.protobuf.Timestamp
+        batch int64
+        offset_json string
+        records int64
+        bytes int64
+        files int64
+        commits int64
+        dead_letters int64
+        last_commit string
+        last_time google.protobuf.Timestamp
+        next_time google.protobuf.Timestamp
+        lag_s double
+        pending int64
+        rates double *
+        errors int64
+        error string
+        error_time google.protobuf.Timestamp
+        restarts int64
+        pid int32
+    """,
+    "PauseIngestRequest": "ingest Ingest",
+    "ResumeIngestRequest": "ingest Ingest",
+    "RunIngestRequest": "ingest Ingest",
+    "DeleteIngestRequest": "ingest Ingest",
+    "IngestResponse": "",
+    "AdvanceIngestRequest": """
+        ingest Ingest
+        version int64
+        batch int64
+        fileset string
+        append bool
+        deletes string *
+        offset_json string
+        marker string
+        dead string
+        records int64
+        bytes int64
+        files int64
+        dead_letters int64
+        description string
+    """,
+    "AdvanceIngestResponse": """
+        batch int64
+        commit string
+    """,
+    "GetIngestLogRequest": """
+        ingest Ingest
+        follow bool
+        tail int64
+        since_ms int64
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -288,6 +370,15 @@ METHODS = """
     RunTrial RunTrialRequest RunTrialResponse
     SaveTrial SaveTrialRequest SaveTrialResponse
     ListImage ListImageRequest ImageInfo stream
+    CreateIngest CreateIngestRequest CreatedIngest
+    ListIngest ListIngestRequest IngestInfo stream
+    InspectIngest InspectIngestRequest IngestInfo
+    PauseIngest PauseIngestRequest IngestResponse
+    ResumeIngest ResumeIngestRequest IngestResponse
+    RunIngest RunIngestRequest IngestResponse
+    DeleteIngest DeleteIngestRequest IngestResponse
+    AdvanceIngest AdvanceIngestRequest AdvanceIngestResponse
+    GetIngestLog GetIngestLogRequest pps_v2.LogMessage stream
 """
 
 _DEPENDENCIES = (
@@ -298,6 +389,7 @@ _DEPENDENCIES = (
 )
 _SCALARS = {
     "bool": pb.FieldDescriptorProto.TYPE_BOOL,
+    "double": pb.FieldDescriptorProto.TYPE_DOUBLE,
     "int32": pb.FieldDescriptorProto.TYPE_INT32,
     "int64": pb.FieldDescriptorProto.TYPE_INT64,
     "string": pb.FieldDescriptorProto.TYPE_STRING,

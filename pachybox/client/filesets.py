@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pachybox.client.base import PFS, Base
 from pachybox.client.names import absolute, commit_message
+from pachybox.client.upload import Put
 from pachybox.client.values import Json
 from pachybox.errors import Internal
 
@@ -39,6 +40,10 @@ class Filesets(Base):
         finally:
             upload.abort()
         return _id(answer)
+
+    def upload_fileset(self) -> Put:
+        """Begin an upload to a new fileset: a ``with`` block; ``fileset`` then has its id."""
+        return Put(self.transport, {"fileset": "1"})
 
     def get_fileset(self, commit: str) -> str:
         """The content of ``repo@ref`` as a fileset."""

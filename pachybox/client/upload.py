@@ -84,7 +84,7 @@ class Put:
     """One upload under way: what is added becomes one atomic commit when the block ends.
 
     Paths are paths in the repo. Leaving the block by an exception commits nothing. ``result``
-    is set when the block has ended well.
+    (of an upload to a fileset ``fileset``) is set when the block has ended well.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Put:
         )
         self._frames = FrameWriter(self._send, descriptors=transport.address.local)
         self.result: PutResult | None = None
+        self.fileset = ""  # the id of the fileset that was made, when that was asked for
 
     def _send(self, buffers: Sequence[Buffer], fds: Sequence[int]) -> None:
         self._upload.send(buffers, fds)
@@ -115,7 +116,10 @@ class Put:
         try:
             if kind is None:
                 self._frames.end()
-                self.result = PutResult.from_json(self._upload.finish())
+                answer = self._upload.finish()
+                self.fileset = answer.get("fileset", "")
+                if not self.fileset:
+                    self.result = PutResult.from_json(answer)
         finally:
             self._frames.close()
             self._upload.abort()

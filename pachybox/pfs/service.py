@@ -108,16 +108,18 @@ class Pfs:
         """What is to be done in ``tx``, which is not a change's of its own."""
         return Change(tx, self._graph, self.listener)
 
+    def within(self, tx: Tx, fn: Callable[[Change], T], commit_id: CommitId | None = None) -> T:
+        """Run ``fn`` in ``tx`` as one change, with all that follows from it. Two of them in one
+        transaction have ids of their own, so that both may make a commit of the same repo."""
+        ch = Change(tx, self._graph, self.listener, commit_id)
+        result = fn(ch)
+        ch.settle(branches.fire_triggers)
+        return result
+
     def _transaction(
         self, fn: Callable[[Change], T], commit_id: CommitId | None
     ) -> Callable[[Tx], T]:
-        def run(tx: Tx) -> T:
-            ch = Change(tx, self._graph, self.listener, commit_id)
-            result = fn(ch)
-            ch.settle(branches.fire_triggers)
-            return result
-
-        return run
+        return lambda tx: self.within(tx, fn, commit_id)
 
     def fill(
         self,
@@ -447,16 +449,16 @@ class Pfs:
         ``session`` holds the content named by the ops until the commit names it.
         """
         ref = commits.whole_ref(self.meta, repo, ref)
-        writer = Writer(self.trees, self.content, session.put)
+        writer = self.writer(session)
         guess: tuple[Hash, Hash] | None = None
         small = len(ops) <= _INSIDE and not any(isinstance(op, PutTree) for op in ops)
         if not small:
-            base = self._base_root(repo, ref)
+            base = self.base_root(repo, ref)
             guess = (base, writer.apply(base, ops))
         for attempt in range(_TRIES):
             last = small or attempt == _TRIES - 1
             outcome = self.change(
-                lambda ch, g=guess, last=last: self._write(  # type: ignore[misc]
+                lambda ch, g=guess, last=last: self.write_in(  # type: ignore[misc]
                     ch, writer, repo, ref, ops, description, g, last
                 )
             )
@@ -466,7 +468,12 @@ class Pfs:
             guess = (outcome, writer.apply(outcome, ops))
         raise AssertionError("the last attempt always writes")
 
-    def _base_root(self, repo: Repo, ref: str) -> Hash:
+    def writer(self, session: Session) -> Writer:
+        """What applies file operations; ``session`` takes what it makes."""
+        return Writer(self.trees, self.content, session.put)
+
+    def base_root(self, repo: Repo, ref: str) -> Hash:
+        """The tree that a write to ``ref`` would change, as far as is known outside the writer."""
         branch = self.meta.get(BRANCHES, Branch(repo, ref))
         if branch is not None and branch.head is None:
             return EMPTY
@@ -474,7 +481,7 @@ class Pfs:
             return EMPTY
         return self.resolve(repo, ref).root
 
-    def _write(
+    def write_in(
         self,
         ch: Change,
         writer: Writer,
@@ -482,10 +489,11 @@ class Pfs:
         ref: str,
         ops: Sequence[FileOp],
         description: str,
-        guess: tuple[Hash, Hash] | None,
-        last: bool,
+        guess: tuple[Hash, Hash] | None = None,
+        last: bool = True,
     ) -> CommitRecord | Hash:
-        """In the writer thread: the commit, or the true base when the guess was wrong."""
+        """In the writer thread: the commit, or (unless ``last``) the true base when the guess (the
+        base, and the tree that ``ops`` make of it) was wrong or is missing."""
         branch = ch.tx.get(BRANCHES, Branch(repo, ref))
         one_shot = True
         if branch is None and ops and all(isinstance(op, RemoveFile) for op in ops):

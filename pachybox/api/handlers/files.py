@@ -45,6 +45,12 @@ class FileRoutes(WebRoutes):
             commit = self._box.pfs.write(session, target, ref, made, description)
         return json_format.MessageToDict(m.commit_info(commit))
 
+    def put_fileset(self, ops: Iterator[Op], call: Call) -> str:
+        """One upload as a fileset; see the files door."""
+        with self._box.pfs.blobs.session() as session:
+            upload = Upload(self._box.reader, session, trusted=call.local)
+            return self._box.filesets.create(session, upload.take(ops))
+
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
         offset: int, out: FrameWriter, call: Call,

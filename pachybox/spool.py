@@ -1,0 +1,1 @@
+"""Records on disk between their arrival and their commit."""

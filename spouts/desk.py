@@ -1,0 +1,215 @@
+"""Where every source hands in what it has: batches, dead letters, reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pachybox.client.files import Writing
+from pachybox.client.filesets import Filesets
+from pachybox.client.ingests import Ingests
+from pachybox.client.upload import Put
+from pachybox.errors import Exhausted, NotReady, PachyboxError, Unreachable
+from spouts.task import Json, Report, Task
+
+_PAUSE_S = (0.2, 10.0)  # before what did not work is tried again: at first, at most
+_REPORT_S = 0.5  # at most so often, but for news
+
+
+class Stopping(Exception):
+    """The source is to end; what is not committed stays for its next life."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be taken: where it would have gone, why, and its content (bytes, or a file
+    to read it from)."""
+
+    path: str
+    reason: str
+    content: bytes | Path
+
+
+class _Box(Writing, Filesets, Ingests):
+    """The part of the client that sources need."""
+
+
+class Desk:
+    """One source's side of the box. ``stop`` and ``wake`` are set by others; methods are for one
+    thread."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.stop = threading.Event()
+        """Set when the source is to end."""
+        self.wake = threading.Event()
+        """Set when the source is to stop waiting: it is to end, or to do now what is due later
+        (then ``run_now`` is true)."""
+        self.run_now = False
+        self.batch = task.batch
+        self.offset = task.offset
+        self.box = _Box(task.address, project=task.project)
+        self._report = Report()
+        self._told = Report()
+        self._told_at = 0.0
+        self._lock = threading.Lock()
+
+    # ---- orders
+
+    def order_stop(self) -> None:
+        """From any thread or signal handler: the source is to end."""
+        self.stop.set()
+        self.wake.set()
+
+    def order_run(self) -> None:
+        """From any thread: the source is to do now what it would do later."""
+        self.run_now = True
+        self.wake.set()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long, or until ordered otherwise; whether it was ``run`` that was ordered.
+        Raises Stopping."""
+        self.wake.wait(max(0.0, seconds))
+        if self.stop.is_set():
+            raise Stopping
+        self.wake.clear()
+        run, self.run_now = self.run_now, False
+        return run
+
+    # ---- batches
+
+    def commit(
+        self,
+        fill: Callable[[Put], None] | None,
+        offset: Json,
+        *,
+        append: bool = False,
+        deletes: Iterable[str] = (),
+        marker: Mapping[str, bytes | Path] | None = None,
+        dead: Iterable[DeadLetter] = (),
+        records: int = 0,
+        bytes: int = 0,
+        files: int = 0,
+        description: str = "",
+    ) -> None:
+        """Commit one batch; durable when it returns.
+
+        ``fill`` puts the files (it is called again when an attempt fails; None: no files); they
+        replace those of their names, or with ``append`` are added to them, after ``deletes`` went.
+        ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
+        told. What the box cannot do now (it is restarting, its disk is full, a commit is open) is
+        tried until it can. Raises Stopping when the source is to end meanwhile, and what the box
+        refuses for good (InvalidArgument for a path that is taken by a directory, say): then
+        nothing was committed.
+        """
+        letters, gone = list(dead), list(deletes)
+
+        def attempt() -> None:
+            self.box.advance_ingest(
+                self.task.full_name,
+                version=self.task.version,
+                batch=self.batch + 1,
+                offset=json.dumps(offset),
+                fileset=self._fileset(fill) if fill is not None else "",
+                append=append,
+                deletes=gone,
+                marker=self._fileset(lambda put: _put_all(put, marker)) if marker else "",
+                dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
+                records=records,
+                bytes=bytes,
+                files=files,
+                dead_letters=len(letters),
+                description=description,
+            )
+
+        self._patiently(attempt)
+        self.batch += 1
+        self.offset = offset
+
+    def _fileset(self, fill: Callable[[Put], None]) -> str:
+        with self.box.upload_fileset() as put:
+            fill(put)
+        return put.fileset
+
+    def _bury(self, put: Put, letters: list[DeadLetter]) -> None:
+        for number, letter in enumerate(letters):
+            where = f"/{self.task.name}/{self.batch + 1:09}-{number}{_absolute(letter.path)}"
+            reason = {"reason": letter.reason, "path": letter.path, "time": time.time()}
+            _put_all(put, {where: letter.content})
+            put.data(f"{where}.reason.json", json.dumps(reason).encode() + b"\n")
+
+    def _patiently(self, attempt: Callable[[], None]) -> None:
+        pause = _PAUSE_S[0]
+        while True:
+            try:
+                attempt()
+            except (Unreachable, NotReady, Exhausted) as e:
+                self.failed(str(e), reason=str(e))
+                if self.stop.wait(pause):
+                    raise Stopping from e
+                pause = min(2 * pause, _PAUSE_S[1])
+                continue
+            if self._report.reason:
+                self.report(reason="")
+            return
+
+    # ---- reports
+
+    def failed(self, error: str, *, reason: str = "") -> None:
+        """Something did not work and the source goes on (``reason``: waits for it)."""
+        self.log(error)
+        self.report(error=error, errors=self._report.errors + 1, reason=reason)
+
+    def report(
+        self,
+        *,
+        lag_s: float | None = None,
+        pending: int | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+        errors: int | None = None,
+    ) -> None:
+        """Tell the box how it goes; what is left out is as before. Cheap: what says the same is
+        not sent again, and figures alone at most twice a second."""
+        with self._lock:
+            given = {
+                "lag_s": lag_s, "pending": pending, "reason": reason, "error": error,
+                "errors": errors,
+            }  # fmt: skip
+            now = self._report = replace(
+                self._report,
+                **{k: v for k, v in given.items() if v is not None},  # type: ignore[arg-type]
+            )
+            told, at = self._told, time.monotonic()
+            news = (now.reason, now.errors, bool(now.pending)) != (
+                told.reason, told.errors, bool(told.pending),
+            )  # fmt: skip
+            if now != told and (news or at - self._told_at >= _REPORT_S):
+                self._told, self._told_at = now, at
+                sys.stdout.write(now.line())
+                sys.stdout.flush()
+
+    def log(self, message: str) -> None:
+        """A line of the source's log."""
+        sys.stderr.write(message.replace("\n", " ") + "\n")
+        sys.stderr.flush()
+
+
+def _put_all(put: Put, files: Mapping[str, bytes | Path] | None) -> None:
+    for path, content in (files or {}).items():
+        if isinstance(content, bytes):
+            put.data(path, content)
+        else:
+            put.file(path, str(content))
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"
+
+
+__all__ = ["DeadLetter", "Desk", "PachyboxError", "Stopping"]

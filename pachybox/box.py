@@ -25,6 +25,7 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -138,6 +139,7 @@ class Box:
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
+        self.supervisor = Supervisor(self.meta, home, config.socket)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -153,6 +155,7 @@ class Box:
         self.ticker.start()
         self.objects.start()
         self.cron.start()
+        self.supervisor.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -183,6 +186,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.supervisor.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,7 +21,7 @@ log = logging.getLogger("pachybox.ingest")
 READY_S = 1.0  # so long a source lives, or until its first report, before it is said to run
 BACKOFF_S = (0.5, 30.0)  # before it is started again: at first, at most
 _STEADY_S = 60.0  # so long it lives to be trusted again
-GRACE_S = 10.0  # from SIGTERM to SIGKILL
+GRACE_S, GONE_S = 10.0, 2.0  # from SIGTERM to SIGKILL; of a source that was deleted
 _REASON_MOST = 500
 _USERS = (IngestKind.COMMAND, IngestKind.SPOUT)  # kinds whose standard error is a user's program's
 
@@ -33,8 +34,8 @@ class Source:
         self.log = log_file
         self.process: SourceProcess | None = None
         self.shown = IngestStatus(IngestState.STARTING, since=datetime.now(UTC))
-        self.removed = False
-        """Whether it is gone: its process ends, then it is forgotten."""
+        self.removed: list[threading.Event] = []
+        """Who waits for its end: it is gone. Its process ends, then it is forgotten."""
         self.next_start = 0.0
         self._users = False
         self._began = 0.0
@@ -69,14 +70,15 @@ class Source:
     def end(self, now: float) -> float:
         """Have its process end, by force at last; when to look again."""
         assert self.process is not None
+        grace = GONE_S if self.removed else GRACE_S  # what it has left nobody takes
         if not self._ending:
             self._ending = now
             self.process.terminate()
-        elif not self._killed and now >= self._ending + GRACE_S:
+        elif not self._killed and now >= self._ending + grace:
             self._killed = True
             self.process.kill()
             log.warning("ingest=%s killed: it did not end by itself", self.ingest)
-        return self._ending + GRACE_S if not self._killed else now + 1.0
+        return self._ending + grace if not self._killed else now + 1.0
 
     def ended(self) -> None:
         """Its process has ended; not asked to, it crashed."""

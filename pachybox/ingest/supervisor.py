@@ -13,7 +13,6 @@ import selectors
 import shutil
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,7 +23,7 @@ from typing import IO
 from pachybox.ingest import log as logs
 from pachybox.ingest.process import SourceProcess, Wanted, source_command
 from pachybox.ingest.rates import Rate
-from pachybox.ingest.source import READY_S, Source
+from pachybox.ingest.source import GRACE_S, READY_S, Source
 from pachybox.meta.tables import INGESTS, PIPELINES
 from pachybox.meta.writer import Meta
 from pachybox.model.ingest import Ingest, IngestRecord, IngestState, IngestStatus
@@ -33,9 +32,9 @@ log = logging.getLogger("pachybox.ingest")
 
 _LOOK_S = 1.0  # the longest between two looks while there are sources: the disk may have filled
 _STOP_S = 3.0  # from SIGTERM to the end of their input when the box stops
+_REMOVE_S = GRACE_S + 5.0
 _HANG_UP_S, _KILLED_S = 1.0, 5.0  # from then to SIGKILL; for that to work
 _REST_S = 0.01  # between two looks into a pipe: sources talk, they do not stream
-_TRASH = "@gone"
 _IDLE = (IngestState.PAUSED, IngestState.HELD, IngestState.STOPPED)
 
 
@@ -119,22 +118,22 @@ class Supervisor:
 
     def remove(self, ingest: Ingest) -> None:
         """A source is gone for good, and its record with it: its state and log go, its process
-        ends. One of the same name may be made at once; it starts when the old one has ended."""
+        ends. Returns when that is done. Must not be called within a transaction."""
         self._kept.pop(ingest, None)
-        self._rates.pop(ingest, None)
-        with suppress(FileNotFoundError):
-            trash = self._folder / _TRASH / uuid.uuid4().hex
-            trash.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.state(ingest).rename(trash)
+        done = threading.Event()
 
         def gone() -> None:
             if (source := self._sources.get(ingest)) is not None:
-                source.removed = True
+                source.removed.append(done)
             else:
-                logs.remove(self._logs, ingest)
-            shutil.rmtree(self._folder / _TRASH, ignore_errors=True)
+                done.set()
 
         self._order(gone)
+        if self._thread.is_alive():
+            done.wait(_REMOVE_S)
+        self._rates.pop(ingest, None)
+        logs.remove(self._logs, ingest)
+        shutil.rmtree(self.state(ingest), ignore_errors=True)
 
     def run(self, ingest: Ingest) -> None:
         """Have a source do now what is due later; one that waits to be started again starts."""
@@ -311,11 +310,11 @@ class Supervisor:
         return now + READY_S if source.process is not None else source.next_start
 
     def _drop(self, source: Source) -> None:
-        """Nothing is left of it; a new one of its name may be there already."""
+        """Nothing of it runs; a new one of its name may be there already."""
         source.log.close()
         del self._sources[source.ingest]
-        if source.removed:
-            logs.remove(self._logs, source.ingest)
+        for done in source.removed:
+            done.set()
         self._known(source.ingest)
 
     def _begin(self, source: Source, wanted: Wanted, record: IngestRecord | None) -> None:
@@ -350,8 +349,12 @@ class Supervisor:
         for process in (s.process for s in running if s.process is not None):
             process.kill()
         self._await(running, _KILLED_S)
-        for source in self._sources.values():
+        while self._orders:
+            self._orders.popleft()()
+        for source in list(self._sources.values()):
             source.log.close()
+            for done in source.removed:
+                done.set()
         self._selector.close()
 
     def _await(self, running: list[Source], seconds: float) -> None:
@@ -371,7 +374,6 @@ class Supervisor:
         """Remove the state and logs of sources that are gone: a crash came between."""
         known = {record.ingest for record in self._meta.all(INGESTS)}
         pipelines = {Ingest(p.pipeline.project, p.pipeline.name) for p in self._meta.all(PIPELINES)}
-        shutil.rmtree(self._folder / _TRASH, ignore_errors=True)
         for folder in self._folder.glob("*/*"):
             if Ingest(folder.parent.name, folder.name) not in known | pipelines:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -47,7 +47,9 @@ def test_a_mark_of_zero_is_none_and_the_reserve_counts_whatever_the_share() -> N
 
 def test_words_say_how_full_what_happens_when_and_the_remedy() -> None:
     said = MARKS.warning(full(86.25), Level.WARN)
-    assert said.startswith("the disk is 86.2 % full (13.4KiB left): ingest and crons are held at 92 %")
+    assert said.startswith(
+        "the disk is 86.2 % full (13.43KiB left): ingest and crons are held at 92 %"
+    )
     assert "writes are refused at 95 %; free some space" in said
     assert "held until it is below 91 %" in MARKS.warning(full(93), Level.PAUSE)
     assert "nearly full (95 %," in MARKS.warning(full(95), Level.REFUSE)
@@ -55,7 +57,11 @@ def test_words_say_how_full_what_happens_when_and_the_remedy() -> None:
     assert MARKS.held(full(93), Level.PAUSE) == "disk 93 % full: ingest goes on below 91 %"
     assert MARKS.held(full(91.99), Level.WARN) == ""
     assert full(94.99).shown == "94.9 %"
-    assert Marks(85, 0, 0).warning(full(90), Level.WARN).startswith("the disk is 90 % full (9.77KiB left); ")
+    assert (
+        Marks(85, 0, 0)
+        .warning(full(90), Level.WARN)
+        .startswith("the disk is 90 % full (9.766KiB left); ")
+    )
 
 
 def test_the_disk_is_looked_at_before_it_can_have_filled_up_to_a_mark() -> None:

@@ -157,6 +157,11 @@ def test_a_source_writes_to_no_branch_and_has_no_name_of_something_else(
         client.create_ingest(push("s", f"{made}@master"))
     with pytest.raises(Refused, match=f"{made}_tick is the name of a cron input of pipeline"):
         client.create_ingest(push(f"{made}_tick", f"{repo}@master"))
+    client.create_ingest(push(f"other-{repo}_tick", f"{repo}@a"))
+    with pytest.raises(Refused, match=f"other-{repo}_tick, .* is the name of an ingest source"):
+        client.create_pipeline(
+            f"other-{repo}", cmd=["true"], input={"cron": {"name": "tick", "spec": "@yearly"}}
+        )
     with pytest.raises(NotFound, match='project "nowhere" not found; make it with: create proj'):
         client.create_ingest(push("s", f"default/{repo}@a") | {"ingest": {"project": "nowhere"}})
 

@@ -138,6 +138,7 @@ class Pushes:
                 return found[1]
             if found is not None:
                 found[1].close()
+            self._sweep()
             ingest = record.ingest
             folder = self._home / ingest.project / ingest.name / SPOOL
             limit = parse_decimal_size(str(push_spec(record)["spool"]))
@@ -147,6 +148,11 @@ class Pushes:
                 raise NotReady(e.message, e.hint) from e
             self._open[ingest] = (life, inbox)
             return inbox
+
+    def _sweep(self) -> None:
+        """Close the inboxes of sources that are gone."""
+        for ingest in [one for one in self._open if self._meta.get(INGESTS, one) is None]:
+            self._open.pop(ingest)[1].close()
 
     def advanced(self, record: IngestRecord) -> None:
         """The source has committed: what it has is cut away. Raises nothing."""

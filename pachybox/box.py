@@ -25,6 +25,8 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest.service import Ingests
+from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -138,6 +140,8 @@ class Box:
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
+        self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
+        self.ingests = Ingests(self.pfs, self.supervisor)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -153,6 +157,7 @@ class Box:
         self.ticker.start()
         self.objects.start()
         self.cron.start()
+        self.supervisor.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -183,6 +188,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.supervisor.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
@@ -291,6 +297,11 @@ class Box:
 
     # ---- space
 
+    def held(self) -> str:
+        """Why nothing that comes in by itself (sources, crons) may come in now: the disk is
+        nearly full. "" when it may. Cheap."""
+        return ""
+
     def _reserve(self, disk: os.statvfs_result) -> int:
         if self.config.reserve_bytes:
             return self.config.reserve_bytes
@@ -350,21 +361,29 @@ class Box:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
         self.objects.take_up()
+        self.ingests.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""
         return self.meta.events(after)
 
+    def delete_project(self, name: str, *, force: bool = False) -> None:
+        """See repos.delete_project; the sources in it end."""
+        inside = [r.ingest for r in self.ingests.records() if r.ingest.project == name]
+        with self.ingests.ending(inside):
+            self.pfs.delete_project(name, force=force)
+
     def delete_all(self) -> None:
-        """Remove every pipeline, repo and project (but ``default``)."""
+        """Remove every source, pipeline, repo and project (but ``default``)."""
+        self.ingests.delete_all()
         for pipeline in self.pps.list_pipelines():
             self.pps.delete(pipeline.pipeline, force=True)
         for info in self.pfs.list_repos(repo_type=None):
             self.pfs.delete_repo(info.record.repo, force=True)
         for project in self.pfs.list_projects():
             if project.name != "default":
-                self.pfs.delete_project(project.name, force=True)
+                self.delete_project(project.name, force=True)
         self.pps.clear_defaults()
 
     def _care(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import select
-import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,11 +117,13 @@ class Reader:
         self._poll = select.epoll()
         # By edges: a pipe that nobody has open for writing would be ready all the time.
         self._poll.register(self._pipe, select.EPOLLIN | select.EPOLLET)
-        self._woken, wake = os.pipe()
-        for end in (self._woken, wake):
-            os.set_blocking(end, False)
-        self._poll.register(self._woken, select.EPOLLIN)
-        signal.set_wakeup_fd(wake)  # else SIGTERM would not end a wait
+        woken, self._wake = os.pipe()
+        self._poll.register(woken, select.EPOLLIN)
+        threading.Thread(target=self._await_stop, name="stop", daemon=True).start()
+
+    def _await_stop(self) -> None:
+        self._desk.stop.wait()
+        os.write(self._wake, b"x")
 
     def run(self) -> None:
         """Until told to stop; then what was written whole is spooled, and committed if it can."""

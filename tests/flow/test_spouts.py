@@ -7,8 +7,6 @@ import os
 import sys
 from typing import Any
 
-import pytest
-
 from tests.boxes import RealBox, eventually
 
 PYTHON = "/usr/bin/python3" if os.geteuid() else sys.executable

@@ -121,6 +121,12 @@ def _make(
     """In the writer: the record as it is now; None when ``guess`` was wrong."""
     found = _record(tx.get(INGESTS, step.ingest), step)
     if step.batch <= found.batch:
+        if step.batch == found.batch and step.offset != found.offset:
+            # what a life that was killed had sent, made after the next was told where to begin
+            raise Refused(
+                f"ingest {step.ingest} has come to batch {found.batch} by another step",
+                "begin again from its offset",
+            )
         return found
     commit = found.last_commit
     if ops:

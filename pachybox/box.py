@@ -140,10 +140,10 @@ class Box:
             containers=self.containers,
             reserve=self.space.kept,
         )
-        self.cron = Cron(self.pfs)
+        self.cron = Cron(self.pfs, held=self.held)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
-        self.ingests = Ingests(self.pfs, self.supervisor, (self.spouts,))
+        self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
@@ -189,11 +189,16 @@ class Box:
         """Block until somebody asked the daemon to stop."""
         self._stop.wait()
 
+    def end_sources(self) -> None:
+        """End what brings data in by itself. While the doors are open it commits what it has
+        whole. Idempotent."""
+        self.spouts.stop()  # before their readers
+        self.supervisor.stop()
+
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
-        self.spouts.stop()  # before their readers
-        self.supervisor.stop()
+        self.end_sources()
         self.space.stop()
         self.pushes.close()
         self.ticker.stop()

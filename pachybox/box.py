@@ -140,10 +140,10 @@ class Box:
             containers=self.containers,
             reserve=self.space.kept,
         )
-        self.cron = Cron(self.pfs)
+        self.cron = Cron(self.pfs, held=self.held)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
-        self.ingests = Ingests(self.pfs, self.supervisor, (self.spouts,))
+        self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)

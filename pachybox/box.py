@@ -189,11 +189,16 @@ class Box:
         """Block until somebody asked the daemon to stop."""
         self._stop.wait()
 
+    def end_sources(self) -> None:
+        """End what brings data in by itself. While the doors are open it commits what it has
+        whole. Idempotent."""
+        self.spouts.stop()  # before their readers
+        self.supervisor.stop()
+
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
-        self.spouts.stop()  # before their readers
-        self.supervisor.stop()
+        self.end_sources()
         self.space.stop()
         self.pushes.close()
         self.ticker.stop()

@@ -207,7 +207,7 @@ def run(config: Config) -> None:
         box.wait_stop()
     finally:
         log.info("stopping")
-        box.supervisor.stop()  # while the doors are open: sources commit what is whole
+        box.end_sources()  # before the doors are shut
         doors.stop()
         box.close()
         log.info("stopped")

@@ -55,6 +55,11 @@ class AsyncPut(AsyncPutBase):
         """The content of ``path`` from a file of this machine (or a link to one)."""
         return await self._run(self._put.file, path, name, append=append)
 
+    async def open_file(self, path: str, fd: int, name: str) -> None:
+        """The content of ``path`` from a regular file that is open at its beginning, and is
+        closed here; errors call it ``name``."""
+        return await self._run(self._put.open_file, path, fd, name)
+
     async def stream(self, path: str, stream: Readable, *, append: bool = False) -> None:
         """The content of ``path`` from anything with ``read``, to its end."""
         return await self._run(self._put.stream, path, stream, append=append)
@@ -850,6 +855,15 @@ class AsyncClient(AsyncBase):
     async def delete_ingest(self, name: str) -> None:
         """End and remove a source, with its logs. What it committed stays."""
         return await self._run(self._sync.delete_ingest, name)
+
+    def ingest_log(
+        self, name: str, *, follow: bool = False, tail: int = 0, since_s: float = 0.0
+    ) -> AsyncStream[LogMessage]:
+        """What a source says, and (``user``) what its program does; the last ``tail`` lines (0:
+        all). With ``follow`` new ones too, until the source is deleted."""
+        return self._stream(
+            lambda: self._sync.ingest_log(name, follow=follow, tail=tail, since_s=since_s)
+        )
 
     async def advance_ingest(
         self,

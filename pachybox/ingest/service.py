@@ -224,7 +224,7 @@ class Ingests:
             if record is None:
                 if not shown.kind.of_pipeline:
                     raise self._missing(ingest)
-                record = shown
+                record = _blank(shown)
             if record.paused == paused:
                 return False
             record = replace(record, paused=paused, updated=tx.now)
@@ -300,6 +300,15 @@ class Ingests:
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
         return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+
+
+def _blank(shown: IngestRecord) -> IngestRecord:
+    """The record of a part of a pipeline that had none: what is shown of it was counted where it
+    is, and is not durable here."""
+    return replace(
+        shown, batch=0, offset="", records=0, bytes=0, files=0, commits=0, dead=0,
+        last_commit=None, last_time=None,
+    )  # fmt: skip
 
 
 def _from_beginning(record: IngestRecord) -> str:

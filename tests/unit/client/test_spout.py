@@ -63,7 +63,8 @@ def test_a_block_that_raises_writes_nothing(tmp_path: Path) -> None:
             raise ZeroDivisionError
 
     with reading(tmp_path / "out") as got:
-        pytest.raises(ZeroDivisionError, fail)
+        with pytest.raises(ZeroDivisionError):
+            fail()
     assert got == [b""]
 
 

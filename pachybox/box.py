@@ -25,6 +25,7 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest.service import Ingests
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -138,6 +139,7 @@ class Box:
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
+        self.ingests = Ingests(self.pfs, home / "ingest", home / "logs" / "ingest")
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -357,7 +359,8 @@ class Box:
         return self.meta.events(after)
 
     def delete_all(self) -> None:
-        """Remove every pipeline, repo and project (but ``default``)."""
+        """Remove every source, pipeline, repo and project (but ``default``)."""
+        self.ingests.delete_all()
         for pipeline in self.pps.list_pipelines():
             self.pps.delete(pipeline.pipeline, force=True)
         for info in self.pfs.list_repos(repo_type=None):

@@ -28,6 +28,7 @@ from pachybox.api.handlers import (
     files,
     filesets,
     images,
+    ingests,
     jobs,
     pfs,
     pps,
@@ -54,7 +55,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
-    *(secrets, egress, system, cluster, debug, reading, trials, images),
+    *(secrets, egress, system, cluster, debug, reading, trials, images, ingests),
 )
 
 

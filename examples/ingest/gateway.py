@@ -23,7 +23,10 @@ def send(reading: dict[str, object]) -> None:
             urllib.request.urlopen(URL, json.dumps(reading).encode(), timeout=10).close()
             return
         except urllib.error.HTTPError as e:
-            if e.code not in (429, 503):  # full, or not ready: what else it says will not get better
+            if e.code not in (
+                429,
+                503,
+            ):  # full, or not ready: what else it says will not get better
                 raise
             time.sleep(float(e.headers.get("Retry-After", 1)))
         except OSError:

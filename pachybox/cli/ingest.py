@@ -20,6 +20,7 @@ from pachybox.cli.output import Painted, note, size, span, state
 from pachybox.cli.spec import read
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.ingests import Ingests
+from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 
 HEADER = (
@@ -63,15 +64,18 @@ def _edit(app: App, args: Args) -> None:
         made = box.create_ingest(text, source=args.ingest, update=True)
         return [warning for one in made for warning in one.warnings]
 
-    editing(args, info.spec, args.ingest, put, "pachybox update ingest -f")
+    editing(args, _ordered(info.spec), args.ingest, put, "pachybox update ingest -f")
+
+
+def _ordered(spec: Json) -> Json:
+    """A spec as a person writes it: what it is called first, the part of its kind last."""
+    first = [key for key in ("ingest", "description", "to") if key in spec]
+    return {key: spec[key] for key in (*first, *(k for k in spec if k not in first))}
 
 
 def _inspect(app: App, args: Args) -> None:
-    import json
-
     info, out = app.box(Ingests).inspect_ingest(args.ingest), app.output
     plain = "utf" not in (getattr(out.out, "encoding", None) or "utf-8").lower()
-    spec = json.dumps(info.spec, indent=2, ensure_ascii=False) if info.spec else ""
     out.fields(
         info,
         [
@@ -98,10 +102,21 @@ def _inspect(app: App, args: Args) -> None:
             ("Process", str(info.pid or "")),
             ("Version", str(info.version or "")),
             ("Created", out.time(info.created)),
-            ("Spec", spec),
+            ("Spec", _spec(app, info)),
         ],
         aligned=True,
     )
+
+
+def _spec(app: App, info: IngestInfo) -> str:
+    """The spec for people: YAML, without what says nothing."""
+    if not info.spec or app.output.form:
+        return ""
+    import yaml
+
+    told = {k: v for k, v in _ordered(info.spec).items() if k != "ingest" and v != ""}
+    text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n")
 
 
 def _brought(info: IngestInfo) -> str:
@@ -133,7 +148,7 @@ def trend(rates: Sequence[float], *, plain: bool = False) -> str:
         return ""
     bars = _BARS[plain]
     drawn = "".join(bars[math.ceil(7 * n / top)] for n in shown)
-    return f"{drawn} at most {top:.0f}/s in the last {len(shown)} s"
+    return f"{drawn} at most {top:g}/s in the last {len(shown)} s"
 
 
 def _next(app: App, then: datetime | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -270,7 +271,10 @@ class Ingests:
                         f"ingest {ingest} belongs to pipeline {info.pipeline}",
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
-        return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+        names = [str(i.record.ingest) for i in self._all()]
+        near = get_close_matches(str(ingest), names, 3)
+        hint = f"did you mean {', '.join(near)}" if near else "list ingest shows what there is"
+        return NotFound(f"ingest {ingest} not found", hint)
 
 
 def _require_trust(spec: Spec, trusted: bool) -> None:

@@ -62,9 +62,8 @@ def test_a_block_that_raises_writes_nothing(tmp_path: Path) -> None:
             commit.put_file_from_bytes("a", b"x" * 3_000_000)
             raise ZeroDivisionError
 
-    with reading(tmp_path / "out") as got:
-        with pytest.raises(ZeroDivisionError):
-            fail()
+    with reading(tmp_path / "out") as got, pytest.raises(ZeroDivisionError):
+        fail()
     assert got == [b""]
 
 

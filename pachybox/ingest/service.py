@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pachybox.errors import AlreadyExists, NotFound, Refused
+from pachybox.ingest.advance import Step, advance
 from pachybox.ingest.spec import Spec
 from pachybox.meta.tables import BRANCHES, INGESTS, PIPELINES, REPOS
 from pachybox.meta.tx import Tx
@@ -42,6 +43,9 @@ class Keeper(Protocol):
 
     def run(self, ingest: Ingest) -> None:
         """It is to do now what it would do later. Returns at once."""
+
+    def advanced(self, ingest: Ingest, records: int, files: int) -> None:
+        """It (or a spout) has brought so many records, or, knowing of none, files. Cheap."""
 
     def remove(self, ingest: Ingest) -> None:
         """Its record is gone: end it. Returns when its process has ended."""
@@ -176,6 +180,15 @@ class Ingests:
         shutil.rmtree(self._home / ingest.project / ingest.name, ignore_errors=True)
         for log in (self._logs / ingest.project).glob(f"{ingest.name}.jsonl*"):
             log.unlink(missing_ok=True)
+
+    # ---- what they bring
+
+    def advance(self, step: Step) -> IngestRecord:
+        """Make the next step of a source, once; see advance.advance."""
+        record, made = advance(self._pfs, step)
+        if made and self._keeper is not None:
+            self._keeper.advanced(step.ingest, step.records, step.files)
+        return record
 
     # ---- pausing and running
 

@@ -12,7 +12,7 @@ from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument
-from pachybox.ingest.advance import Step, advance
+from pachybox.ingest.advance import Step
 from pachybox.ingest.spec import load
 from pachybox.model.ids import DEFAULT_PROJECT
 from pachybox.model.ingest import Ingest, IngestInfo
@@ -135,8 +135,7 @@ def delete_ingest(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/AdvanceIngest")
 def advance_ingest(box: Box, request: Any, call: Call) -> Any:
     """Exactly once by ``batch``; see pachybox.ingest.advance."""
-    record = advance(
-        box.pfs,
+    record = box.ingests.advance(
         Step(
             ingest=to_ingest(request),
             version=request.version,

@@ -139,7 +139,7 @@ class Box:
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
-        self.ingests = Ingests(self.pfs, home / "ingest", home / "logs" / "ingest")
+        self.ingests = Ingests(self.pfs)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -352,11 +352,18 @@ class Box:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
         self.objects.take_up()
+        self.ingests.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""
         return self.meta.events(after)
+
+    def delete_project(self, name: str, *, force: bool = False) -> None:
+        """See repos.delete_project; the sources in it end."""
+        inside = [r.ingest for r in self.ingests.records() if r.ingest.project == name]
+        with self.ingests.ending(inside):
+            self.pfs.delete_project(name, force=force)
 
     def delete_all(self) -> None:
         """Remove every source, pipeline, repo and project (but ``default``)."""
@@ -367,7 +374,7 @@ class Box:
             self.pfs.delete_repo(info.record.repo, force=True)
         for project in self.pfs.list_projects():
             if project.name != "default":
-                self.pfs.delete_project(project.name, force=True)
+                self.delete_project(project.name, force=True)
         self.pps.clear_defaults()
 
     def _care(self) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Protocol
 
-from pachybox.errors import AlreadyExists, NotFound, Refused
+from pachybox.errors import AlreadyExists, NotFound, NotReady, Refused
 from pachybox.ingest.advance import Step, advance
 from pachybox.ingest.spec import Spec
-from pachybox.meta.tables import BRANCHES, INGESTS, PIPELINES, REPOS
+from pachybox.meta.tables import INGESTS, PIPELINES, REPOS
 from pachybox.meta.tx import Tx
 from pachybox.model.ids import Pipeline
 from pachybox.model.ingest import (
@@ -23,11 +23,13 @@ from pachybox.model.ingest import (
     IngestState,
     IngestStatus,
 )
-from pachybox.pfs import branches
+from pachybox.pfs import branches, commits
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.repos import require_project
 from pachybox.pfs.service import Pfs
 from pachybox.pps.sources import crons
+
+_LONGEST_END_S = 30.0  # a source has 10 s to end by itself
 
 
 class Keeper(Protocol):
@@ -48,7 +50,8 @@ class Keeper(Protocol):
         """It (or a spout) has brought so many records, or, knowing of none, files. Cheap."""
 
     def remove(self, ingest: Ingest) -> None:
-        """Its record is gone: end it. Returns when its process has ended."""
+        """Its record is gone: end its process and remove its state and logs. Returns when that is
+        done."""
 
 
 class Provider(Protocol):
@@ -76,26 +79,17 @@ class Made:
 
 
 class Ingests:
-    """All ingest sources of a box. Thread-safe.
-
-    ``home`` is where the state directories are (``home/PROJECT/NAME``), ``logs`` the logs
-    (``logs/PROJECT/NAME.jsonl*``).
-    """
+    """All ingest sources of a box. Thread-safe."""
 
     def __init__(
-        self,
-        pfs: Pfs,
-        home: Path,
-        logs: Path,
-        keeper: Keeper | None = None,
-        providers: Sequence[Provider] = (),
+        self, pfs: Pfs, keeper: Keeper | None = None, providers: Sequence[Provider] = ()
     ) -> None:
         self._pfs = pfs
         self._meta = pfs.meta
-        self._home = home
-        self._logs = logs
         self._keeper = keeper
         self._providers = tuple(providers)
+        self._lock = threading.Condition()
+        self._ending: list[Ingest] = []  # those whose programs may still be there
 
     # ---- making and changing
 
@@ -113,6 +107,7 @@ class Ingests:
         """
         for spec in specs:
             _require_trust(spec, trusted)
+        self._await_end({spec.ingest for spec in specs})
         made = self._pfs.change(
             lambda ch: [self._put(ch, spec, update=update, reset=reset) for spec in specs]
         )
@@ -120,8 +115,14 @@ class Ingests:
             self._changed(one.record)
         return made
 
+    def _await_end(self, ingests: set[Ingest]) -> None:
+        with self._lock:
+            self._lock.wait_for(lambda: ingests.isdisjoint(self._ending), _LONGEST_END_S)
+
     def _put(self, ch: Change, spec: Spec, *, update: bool, reset: bool) -> Made:
         old = ch.tx.get(INGESTS, spec.ingest)
+        if old is None and spec.ingest in self._ending:  # still, or since it was looked
+            raise NotReady(f"ingest {spec.ingest} is being deleted", "try again in a while")
         _require_name(ch.tx, spec.ingest)
         if old is not None and not update:
             raise AlreadyExists(
@@ -164,22 +165,36 @@ class Ingests:
             tx.remove(INGESTS, ingest)
             _event(tx, "deleted", found)
 
-        self._meta.write(remove)
-        self.clean(ingest)
+        with self.ending([ingest]):
+            self._meta.write(remove)
 
-    def delete_all(self, project: str | None = None) -> None:
-        """Remove every source (of a project) that has a spec of its own."""
-        for record in self._meta.all(INGESTS):
-            if not record.kind.of_pipeline and project in (None, record.ingest.project):
-                self.delete(record.ingest)
+    def delete_all(self) -> None:
+        """Remove every source that has a spec of its own."""
+        for record in self.records():
+            self.delete(record.ingest)
 
-    def clean(self, ingest: Ingest) -> None:
-        """Whatever a source that is no more has left: its process, state and logs."""
-        if self._keeper is not None:
-            self._keeper.remove(ingest)
-        shutil.rmtree(self._home / ingest.project / ingest.name, ignore_errors=True)
-        for log in (self._logs / ingest.project).glob(f"{ingest.name}.jsonl*"):
-            log.unlink(missing_ok=True)
+    @contextmanager
+    def ending(self, ingests: Sequence[Ingest]) -> Iterator[None]:
+        """The block removes the records of sources. At its end their programs have ended and what
+        they kept is gone; until then none of their names is made anew, so that nothing of the old
+        one comes into the new."""
+        with self._lock:
+            self._ending.extend(ingests)
+        try:
+            yield
+            for ingest in ingests:
+                if self._keeper is not None and self._meta.get(INGESTS, ingest) is None:
+                    self._keeper.remove(ingest)
+        finally:
+            with self._lock:
+                for ingest in ingests:
+                    self._ending.remove(ingest)
+                self._lock.notify_all()
+
+    def take_up(self) -> None:
+        """Begin with records that came by other ways than this: a restore."""
+        for record in self.records():
+            self._changed(record)
 
     # ---- what they bring
 
@@ -320,14 +335,14 @@ def _take_branch(ch: Change, spec: Spec) -> None:
             f"repo {to.repo.full} not found (ingest {spec.ingest} is to write to it)",
             f"make it with: create repo {to.repo}",
         )
-    found = ch.tx.get(BRANCHES, to)
-    if found is None:
-        branches.ensure_branch(ch, to)
-    elif found.direct_provenance:
+    try:
+        commits.require_input(ch.tx, branches.ensure_branch(ch, to))
+    except Refused as e:
         raise Refused(
-            f"branch {to} follows other branches: ingest {spec.ingest} cannot write to it",
-            "name a branch that nothing else writes",
-        )
+            f"branch {to} is written by a pipeline, or follows other branches: ingest "
+            f"{spec.ingest} cannot write to it",
+            "name a branch of your own",
+        ) from e
 
 
 def _event(tx: Tx, what: str, record: IngestRecord) -> None:

@@ -14,7 +14,7 @@ from pachybox.errors import InvalidArgument
 from pachybox.ingest import record_specs, watch_spec
 from pachybox.ingest.values import Values
 from pachybox.model.ids import DEFAULT_PROJECT, USER, Branch, check_name, is_commit_id
-from pachybox.model.ingest import Ingest, IngestKind
+from pachybox.model.ingest import DEAD_LETTERS, Ingest, IngestKind
 from pachybox.model.refs import parse_branch_ref
 from pachybox.pps.spec.documents import Document, Node, Unreadable, plain, read
 
@@ -111,6 +111,8 @@ def _target(given: Values, ingest: Ingest) -> Branch:
         given.wrong("to", f"{to.repo} is a system repo", "name a repo of yours")
     if is_commit_id(to.name):
         given.wrong("to", f"{to.name} is a commit, not a branch", hint)
+    if to.name == DEAD_LETTERS:
+        given.wrong("to", f"{to} is for what cannot be taken", "name another branch")
     return to
 
 

@@ -26,6 +26,7 @@ from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.ingest.service import Ingests
+from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -139,7 +140,8 @@ class Box:
             reserve=self._reserve,
         )
         self.cron = Cron(self.pfs)
-        self.ingests = Ingests(self.pfs)
+        self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
+        self.ingests = Ingests(self.pfs, self.supervisor)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -155,6 +157,7 @@ class Box:
         self.ticker.start()
         self.objects.start()
         self.cron.start()
+        self.supervisor.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -185,6 +188,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.supervisor.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
@@ -292,6 +296,11 @@ class Box:
         return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
 
     # ---- space
+
+    def held(self) -> str:
+        """Why nothing that comes in by itself (sources, crons) may come in now: the disk is
+        nearly full. "" when it may. Cheap."""
+        return ""
 
     def _reserve(self, disk: os.statvfs_result) -> int:
         if self.config.reserve_bytes:

@@ -204,6 +204,7 @@ def run(config: Config) -> None:
         box.wait_stop()
     finally:
         log.info("stopping")
+        box.supervisor.stop()  # while the doors are open: sources commit what is whole
         doors.stop()
         box.close()
         log.info("stopped")

@@ -16,6 +16,10 @@ from pathlib import Path
 from pachybox.model.ids import CommitId, Job, Pipeline
 from pachybox.model.units import format_time, parse_time
 
+APART = "@"
+"""What begins the name of a folder among those of projects that is of no project: names of
+projects cannot have it."""
+
 _decode = json.JSONDecoder().decode
 
 
@@ -91,7 +95,7 @@ def prune(logs: Path, keep_bytes: int, wanted: Callable[[Job], bool]) -> int:
     """
     found: list[tuple[float, int, Path]] = []
     freed = 0
-    for pipeline in sorted(logs.glob("*/*")):
+    for pipeline in sorted(logs.glob(f"[!{APART}]*/*")):
         jobs = jobs_with_logs(logs, Pipeline(pipeline.parent.name, pipeline.name))
         for job in jobs:
             where = directory(logs, job)

@@ -25,6 +25,7 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
@@ -142,6 +143,7 @@ class Box:
         self.cron = Cron(self.pfs)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
         self.ingests = Ingests(self.pfs, self.supervisor)
+        self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.pps.disk.relieve
@@ -189,6 +191,7 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.supervisor.stop()
+        self.pushes.close()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()

@@ -39,6 +39,7 @@ from pachybox.api.handlers import (
     templates,
     trials,
 )
+from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
 from pachybox.api.s3.gates import DatumGates
@@ -130,6 +131,7 @@ def serve(box: Box) -> Doors:
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
         s3=s3,
+        ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
     )
     box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
+from pachybox.errors import InvalidArgument
 from pachybox.ingest.values import Values
+from pachybox.model import record_path
+from pachybox.model.ids import check_name
 
-PATH = "/{date}/{hour}/{source}-{batch}.jsonl"
+FORMATS = tuple(record_path.EXTENSIONS)
+RESTARTS = ("always", "on-failure", "never")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RECORD_MOST = 8 << 20  # what is longer does not fit a request, and is kept of a line in part
+_SPOOL_LEAST = 16 << 20  # two requests of the largest
 
 
 def check_push(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -16,48 +25,114 @@ def check_push(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Raises InvalidArgument naming the field.
     """
     given = Values(values)
-    made = {
-        "secret": given.text("secret"),
-        **_records(given),
-        "max_record": given.text("max_record", "1MiB"),
-        "spool": given.text("spool", "256MiB"),
-    }
-    for name in ("max_record", "spool"):
-        given.size(name, made[name], least=1)
+    secret = given.text("secret")
+    if secret:
+        try:
+            check_name("secret", secret)
+        except InvalidArgument as e:
+            given.wrong("secret", e.message, e.hint)
+    made = {"secret": secret, **_records(given)}
     given.done()
-    return made, []
+    return made, _warnings(made)
 
 
 def check_command(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """As ``check_push``, for what stands under ``command``."""
     given = Values(values)
-    cmd = given.strings("cmd")
-    if not cmd or not cmd[0]:
-        given.wrong("cmd", "missing", 'give the program and its arguments: ["journalctl", "-f"]')
     made = {
-        "cmd": cmd,
-        "env": given.mapping("env"),
+        "cmd": _cmd(given),
+        "env": _env(given),
+        "dir": _dir(given),
+        "restart": given.text("restart", "always", words=RESTARTS),
+        "every": given.text("every"),
         **_records(given),
         "marker": given.text("marker"),
-        "restart": given.flag("restart", True),
     }
+    if made["every"]:
+        given.seconds("every", "", least=1.0)
+        if made["restart"] != "always":
+            given.wrong("restart", "every is there too", "keep one: every runs it again and again")
+    marker = made["marker"]
+    if marker and made["format"] == "lines":
+        try:
+            groups = re.compile(marker).groups
+        except re.error as e:
+            given.wrong("marker", f"{marker!r} is not a pattern: {e}", "write it like ^id=([0-9]+)")
+        if groups != 1:
+            given.wrong("marker", f"{marker!r} has {groups} groups", "put ( ) around one part")
+    elif not marker and _mentions(made["cmd"]):
+        given.wrong("marker", "missing, though cmd has {marker}", "name the field to resume from")
     given.done()
-    return made, []
+    return made, _warnings(made)
+
+
+def _mentions(cmd: str | list[str]) -> bool:
+    return any("{marker}" in part for part in ([cmd] if isinstance(cmd, str) else cmd))
+
+
+def _cmd(given: Values) -> str | list[str]:
+    hint = 'give the program and its arguments: ["journalctl", "-f"], or a line for sh'
+    found: object = given.take("cmd")
+    cmd: str | list[str] = found if isinstance(found, str) else given.strings("cmd")
+    if not cmd or not cmd[0].strip():
+        given.wrong("cmd", "missing", hint)
+    for part in [cmd] if isinstance(cmd, str) else cmd:
+        if "\0" in part:
+            given.wrong("cmd", "it has a NUL", "remove it")
+    return cmd
+
+
+def _env(given: Values) -> dict[str, str]:
+    env = given.mapping("env")
+    for name, value in env.items():
+        if not _VARIABLE.fullmatch(name) or "\0" in value:
+            given.wrong("env", f"{name[:60]!r} cannot be a variable", "use letters, digits and _")
+    return env
+
+
+def _dir(given: Values) -> str:
+    path = given.text("dir")
+    if path and (not PurePosixPath(path).is_absolute() or "\0" in path):
+        given.wrong("dir", f"{path!r} is not absolute", "write it from the root: /srv/feed")
+    return path
 
 
 def _records(given: Values) -> dict[str, Any]:
     group = given.inside("group")
-    size, time = group.text("size", "8MB"), group.text("time", "5s")
-    group.size("size", size, least=1)
-    group.seconds("time", time)
+    path = given.text("path", record_path.DEFAULT)
+    try:
+        template = record_path.parse(path)
+    except InvalidArgument as e:
+        given.wrong("path", e.message, e.hint)
+    group.seconds("time", "5s", least=0.05, most=86_400.0)
     made = {
-        "format": given.text("format", "jsonl", words=("jsonl", "lines")),
-        "path": given.text("path", PATH),
+        "format": given.text("format", "jsonl", words=FORMATS),
+        "path": path,
+        "time_field": given.text("time_field"),
         "group": {
-            "records": group.count("records", 10_000, least=1),
-            "size": size,
-            "time": time,
+            "records": group.count("records", 10_000, least=1, most=1_000_000),
+            "size": _size(group, "size", "8MB", 1, 256 << 20),
+            "time": group.text("time", "5s"),
         },
+        "max_record": _size(given, "max_record", "1MiB", 1, _RECORD_MOST),
+        "spool": _size(given, "spool", "256MiB", _SPOOL_LEAST, 1 << 40),
     }
     group.done()
+    if made["format"] == "lines":
+        for name, asked in (("path", template.fields), ("time_field", made["time_field"])):
+            if asked:
+                given.wrong(name, "lines have no fields", 'set "format": "jsonl", or leave it out')
     return made
+
+
+def _size(given: Values, name: str, default: str, least: int, most: int) -> Any:
+    """What was given, when it is a size within bounds."""
+    given.size(name, default, least=least, most=most)
+    found = given.take(name)
+    return default if found is None else found
+
+
+def _warnings(made: Mapping[str, Any]) -> list[str]:
+    if made["group"]["records"] >= 10:
+        return []
+    return ["group.records is small: a commit for every few records is slow"]

@@ -129,6 +129,7 @@ def run_ingest(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/DeleteIngest")
 def delete_ingest(box: Box, request: Any, call: Call) -> Any:
     box.ingests.delete(to_ingest(request))
+    box.pushes.forget(to_ingest(request))
     return ours.IngestResponse()
 
 
@@ -153,4 +154,5 @@ def advance_ingest(box: Box, request: Any, call: Call) -> Any:
             description=request.description,
         ),
     )
+    box.pushes.advanced(record)
     return ours.AdvanceIngestResponse(batch=record.batch, commit=record.last_commit or "")

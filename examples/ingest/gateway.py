@@ -1,6 +1,6 @@
-"""A sensor gateway: readings go to a push source, and none is lost when the box is away or full.
+"""A sensor gateway: no reading is lost or doubled when the box is away, restarts or is full.
 
-    python examples/ingest/gateway.py READINGS
+    python examples/ingest/gateway.py NUMBER
 
 Needs a running box with the source of push.sh; $PACHYBOX_URL says where.
 """
@@ -10,27 +10,28 @@ import os
 import random
 import sys
 import time
-import urllib.error
-import urllib.request
+import uuid
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 URL = os.environ.get("PACHYBOX_URL", "http://localhost:30600") + "/ingest/events"
 
 
 def send(reading: dict[str, object]) -> None:
-    """Until it is safe on the box's disk."""
+    """Return when it is safe on the box's disk. Sent again with the same key, it is known."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     while True:
+        pause = 1.0
         try:
-            urllib.request.urlopen(URL, json.dumps(reading).encode(), timeout=10).close()
+            urlopen(Request(URL, json.dumps(reading).encode(), headers), timeout=10).close()
             return
-        except urllib.error.HTTPError as e:
-            if e.code not in (
-                429,
-                503,
-            ):  # full, or not ready: what else it says will not get better
+        except HTTPError as e:
+            if e.code not in (429, 503):  # full, or not now; all else does not get better
                 raise
-            time.sleep(float(e.headers.get("Retry-After", 1)))
-        except OSError:
-            time.sleep(1)
+            pause = float(e.headers.get("Retry-After", pause))
+        except OSError:  # no box, or its answer was lost
+            pass
+        time.sleep(pause)
 
 
 for number in range(int(sys.argv[1])):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Records posted over HTTP with curl. Needs a running box; $PACHYBOX_URL says where, and with a token
-# add -H "authorization: Bearer $PACHYBOX_TOKEN":
+# add -H "authorization: Bearer $PACHYBOX_TOKEN" to each call:
 #
 #   sh examples/ingest/push.sh
 set -eu
@@ -15,10 +15,15 @@ push:
   group: {records: 1000, time: 300ms}
 EOI
 
-# One record, and two as lines. The answer says that they are safe on disk.
-curl -sS --fail-with-body "$url/ingest/events" -d '{"door": 3, "open": true}'
-printf '{"door": 1, "open": true}\n{"door": 3, "open": false}\n' |
-  curl -sS --fail-with-body "$url/ingest/events" --data-binary @-
+post() { # TYPE BODY
+  curl -sS --fail-with-body "$url/ingest/events" -H "content-type: $1" --data-binary "$2"
+}
+# One record; several as an array, or as lines. The answer says that they are safe on disk.
+post application/json '{"door": 3, "open": true}'
+post application/json '[{"door": 1, "open": true}, {"door": 2, "open": true}]'
+post application/x-ndjson '{"door": 3, "open": false}
+{"door": 2, "open": false}'
 
-until pachybox get file 'events@master:/**.jsonl' 2> /dev/null | grep -c . | grep -qx 3; do sleep 0.1; done
-pachybox get file 'events@master:/**.jsonl'
+events() { pachybox get file 'events@master:/**.jsonl' 2> /dev/null; }
+until [ "$(events | wc -l)" -eq 5 ]; do sleep 0.1; done
+events

@@ -114,9 +114,14 @@ def _spec(app: App, info: IngestInfo) -> str:
         return ""
     import yaml
 
-    told = {k: v for k, v in _ordered(info.spec).items() if k != "ingest" and v != ""}
-    text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+    told = {k: v for k, v in _ordered(info.spec).items() if k != "ingest"}
+    text: str = yaml.safe_dump(_said(told), sort_keys=False, allow_unicode=True)
     return text.rstrip("\n")
+
+
+def _said(spec: Json) -> Json:
+    """A spec without its empty values."""
+    return {k: _said(v) if isinstance(v, dict) else v for k, v in spec.items() if v not in ("", {})}
 
 
 def _brought(info: IngestInfo) -> str:
@@ -337,7 +342,7 @@ COMMANDS = {
         _several,
         _pause,
         ("pause ingest drops", "pause ingest drops events"),
-        "What it has read is committed first. Records posted to a paused push source are kept.",
+        "What it has read is committed first. What is posted to it is answered with 503 meanwhile.",
     ),
     "resume ingest": Command(_several, _resume, ("resume ingest drops",)),
     "run ingest": Command(

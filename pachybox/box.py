@@ -378,7 +378,7 @@ class Box:
             self.pfs.delete_project(name, force=force)
 
     def delete_all(self) -> None:
-        """Remove every source, pipeline, repo and project (but ``default``)."""
+        """Remove every source, pipeline, repo, fileset and project (but ``default``)."""
         self.ingests.delete_all()
         for pipeline in self.pps.list_pipelines():
             self.pps.delete(pipeline.pipeline, force=True)
@@ -388,6 +388,7 @@ class Box:
             if project.name != "default":
                 self.delete_project(project.name, force=True)
         self.pps.clear_defaults()
+        self.filesets.clear()
 
     def _care(self) -> None:
         """The janitor: collects garbage, bounds logs and events, now and then."""

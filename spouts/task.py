@@ -19,8 +19,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One source. ``state`` is a directory of its own that outlives it; ``batch`` and ``offset``
-    say how far it has come; ``fifo`` (of a spout) is the pipe its program writes to."""
+    """One source. ``spec`` is the part of its spec under its kind's name, every default filled in
+    (of a spout what the box has put together for it); ``state`` is a directory of its own that
+    outlives it; ``batch`` and ``offset`` say how far it has come; ``fifo`` (of a spout) is the
+    pipe its program writes to."""
 
     project: str
     name: str

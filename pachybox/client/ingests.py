@@ -15,13 +15,13 @@ class Ingests(Base):
 
     def create_ingest(
         self,
-        spec: str | Json,
+        spec: str | Json | list[Json],
         *,
         source: str = "",
         update: bool = False,
         reset: bool = False,
     ) -> list[CreatedIngest]:
-        """Make the sources of a spec (JSON or YAML text, or a dict), all or none.
+        """Make the sources of a spec (JSON or YAML text, or one or several dicts), all or none.
 
         ``source`` names where the text came from, for messages. With ``update`` those that are
         there are changed and go on from where they are, with ``reset`` from the beginning.
@@ -85,9 +85,10 @@ class Ingests(Base):
         dead_letters: int = 0,
         description: str = "",
     ) -> str:
-        """For sources: commit what came in (filesets: see ``upload_fileset``) together with how
-        far the source has come. ``batch`` is the number after the last; one that was committed
-        already is not committed again. Returns the newest commit of the source, if any."""
+        """For sources: commit what came in (filesets, which that uses up: see ``upload_fileset``)
+        together with how far the source has come. ``batch`` is the number after the last; one
+        that was committed already is not committed again. Returns the newest commit of the
+        source, if any."""
         answer = self.call(
             BOX,
             "AdvanceIngest",

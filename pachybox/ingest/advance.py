@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, INGESTS, PIPELINES
+from pachybox.meta.tables import BRANCHES, COMMITS, FILESETS, INGESTS, PIPELINES
 from pachybox.meta.tx import Tx
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Pipeline
 from pachybox.model.ingest import DEAD_LETTERS, Ingest, IngestKind, IngestRecord
@@ -35,8 +35,8 @@ class Step:
     ``batch`` is the number after the record's. ``fileset`` has the files, which replace those of
     their names, or with ``append`` are added to them; before that ``deletes`` (exact paths) go.
     ``marker`` and ``dead`` are filesets for the branches of markers (replacing) and of dead
-    letters (appended). An empty one of the three is none. ``offset`` (a JSON object) is what the
-    source will be told when it starts again. The rest is counted.
+    letters (appended). An empty one of the three is none; the step uses them up. ``offset`` (a JSON
+    object) is what the source will be told when it starts again. The rest is counted.
     """
 
     ingest: Ingest
@@ -234,6 +234,8 @@ def _make(
         last_time=tx.now if main else found.last_time,
     )
     tx.put(INGESTS, record)
+    for used in filter(None, (step.fileset, step.marker, step.dead)):
+        tx.remove(FILESETS, used)  # many a second come, each would stay for ten minutes
     _tell(tx, step, main)
     return record, True
 

@@ -195,7 +195,8 @@ class Supervisor:
             return kept
         if record is None or record.kind.of_pipeline:
             return None
-        return Wanted(ingest, record.kind, record.version, record.spec, record.to)
+        part = record.spec.get(record.kind.value, {})
+        return Wanted(ingest, record.kind, record.version, part, record.to)
 
     # ---- the thread
 

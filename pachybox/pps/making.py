@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument
-from pachybox.meta.tables import PIPELINES
+from pachybox.errors import InvalidArgument, Refused
+from pachybox.meta.tables import INGESTS, PIPELINES
 from pachybox.model.ids import Pipeline
+from pachybox.model.ingest import Ingest
 from pachybox.pfs import commits
 from pachybox.pfs.change import Change
 from pachybox.pps import pipelines, ports, sources
@@ -44,6 +45,7 @@ def make(
     check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
     target.of_spec(spec.canonical)
     ports.check(spec.pipeline, spec.canonical, ch.tx.all(PIPELINES))
+    _require_names(ch, spec)
     record = pipelines.put_pipeline(
         ch,
         spec.pipeline,
@@ -59,6 +61,22 @@ def make(
         inputs = sources.of(ch, spec.pipeline, record.spec).inputs
         commits.give_heads(ch, [b for b in inputs if b not in own])
     return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+
+def _require_names(ch: Change, spec: Spec) -> None:
+    """Refuse names by which ``list ingest`` shows sources that are no part of a pipeline."""
+    pipeline = spec.pipeline
+    names = {(c.branch.repo.project, c.branch.repo.name) for c in sources.crons(spec.canonical)}
+    if spec.canonical.get("spout") is not None:
+        names.add((pipeline.project, pipeline.name))
+    for project, name in sorted(names):
+        found = ch.tx.get(INGESTS, Ingest(project, name))
+        if found is not None and not found.kind.of_pipeline:
+            raise Refused(
+                f"{found.ingest}, of pipeline {pipeline}, is the name of an ingest source",
+                "name the pipeline or input.cron.repo otherwise, or delete the source: "
+                f"delete ingest {found.ingest}",
+            )
 
 
 def _no_source(spec: Spec) -> None:

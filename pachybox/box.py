@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -31,7 +30,6 @@ from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
-from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
@@ -47,6 +45,7 @@ from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
+from pachybox.space import Space
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
@@ -54,10 +53,8 @@ from pachybox.store.gc import Collected
 log = logging.getLogger("pachybox.box")
 
 _FOLDERS = ("store", "work", "logs", "run")
-_RESERVE_MOST = 1 << 30
 _LOGS_KEPT = 1 << 30
 _EVENTS_KEPT = 1_000_000
-_RESERVE_SHARE = 20  # a twentieth of the file system
 
 
 class Lock:
@@ -114,7 +111,8 @@ class Box:
         try:
             self.runner = runner if runner is not None else _runner(config)
             self.blobs = BlobStore.open(home / "store")
-            self.blobs.reserve = self.check_space
+            self.space = Space(config, lambda: self.meta, lambda: self.blobs.usage().bytes)
+            self.blobs.reserve = self.space.check
             self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
         except BaseException:
             self._lock.release()
@@ -138,7 +136,7 @@ class Box:
             self.secrets,
             default=config.runner,
             containers=self.containers,
-            reserve=self._reserve,
+            reserve=self.space.kept,
         )
         self.cron = Cron(self.pfs)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
@@ -146,8 +144,7 @@ class Box:
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
-        self.meta.make_room = self.pps.disk.relieve
-        self._space_checked = 0.0
+        self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
     def start(self) -> None:
@@ -159,6 +156,7 @@ class Box:
         self.ticker.start()
         self.objects.start()
         self.cron.start()
+        self.space.start()
         self.supervisor.start()
         self._janitor.start()
 
@@ -192,6 +190,7 @@ class Box:
         self._stop.set()
         self.supervisor.stop()
         self.pushes.close()
+        self.space.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
@@ -255,16 +254,12 @@ class Box:
             "store_bytes": self.blobs.usage().bytes,
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
-            "warnings": self.warnings(disk),
+            "warnings": self.warnings(),
         }
 
-    def warnings(self, disk: os.statvfs_result | None = None) -> list[str]:
+    def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
-        disk = disk or os.statvfs(self.config.home)
-        free = disk.f_bavail * disk.f_frsize
-        if free > self._reserve(disk):
-            return []
-        return [f"the disk is nearly full ({format_size(free)} left): writes are refused"]
+        return self.space.warnings()
 
     def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
         """Figures for /metrics."""
@@ -279,6 +274,11 @@ class Box:
             ("disk_total_bytes", "Bytes of the data directory's file system."),
         ):
             yield f"pachybox_{key}", text, "gauge", {}, float(status[key])
+        disk, level = self.space.disk, self.space.level
+        text = "How full the data directory's file system is, as df counts."
+        yield "pachybox_disk_used_percent", text, "gauge", {}, disk.percent
+        text = "What the disk allows: 0 all, 1 warns, 2 ingest is held, 3 writes are refused."
+        yield "pachybox_disk_level", text, "gauge", {}, float(level)
         yield (
             "pachybox_last_event",
             "Number of the newest event.",
@@ -303,37 +303,11 @@ class Box:
     def held(self) -> str:
         """Why nothing that comes in by itself (sources, crons) may come in now: the disk is
         nearly full. "" when it may. Cheap."""
-        return ""
-
-    def _reserve(self, disk: os.statvfs_result) -> int:
-        if self.config.reserve_bytes:
-            return self.config.reserve_bytes
-        return min(_RESERVE_MOST, disk.f_blocks * disk.f_frsize // _RESERVE_SHARE)
+        return self.space.held()
 
     def check_space(self) -> None:
-        """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
-        looks at the disk at most ten times a second. Waits until what a running datum filled
-        the disk with is removed."""
-        now = time.monotonic()
-        if now - self._space_checked < 0.1:
-            return
-        disk = os.statvfs(self.config.home)
-        if disk.f_bavail * disk.f_frsize < self._reserve(disk) and self.pps.disk.relieve():
-            disk = os.statvfs(self.config.home)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self._reserve(disk):
-            raise Exhausted(
-                f"the disk is nearly full: {format_size(free)} free on the file system of "
-                f"{self.config.home}, {format_size(self._reserve(disk))} are kept in reserve",
-                "free some space, or delete old commits and run garbage-collect",
-            )
-        quota = self.config.quota_bytes
-        if quota and (used := self.blobs.usage().bytes) > quota:
-            raise Exhausted(
-                f"the quota is used up: {format_size(used)} of {format_size(quota)}",
-                "delete old commits and run garbage-collect, or raise quota_bytes in box.toml",
-            )
-        self._space_checked = now
+        """Raise Exhausted when the disk or the quota is used up; see Space.check."""
+        self.space.check()
 
     # ---- care
 

@@ -18,8 +18,8 @@ from tests.crash.disks import SmallDisk
 
 MakeDisk = Callable[[int], SmallDisk]
 
-# the most that a box keeps free by itself is much; these tests want the disk to be really full
-NO_RESERVE = "reserve_bytes = 1\n"
+# a box keeps a part of the disk free by itself; these tests want it to be really full
+NO_RESERVE = "disk_warn_percent = 0\ndisk_pause_percent = 0\ndisk_refuse_percent = 0\n"
 
 
 def bytes_of(name: str, size: int) -> bytes:

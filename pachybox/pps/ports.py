@@ -32,14 +32,22 @@ def of(service: Mapping[str, Any]) -> tuple[int, int]:
     return int(service.get("external_port") or inner), inner
 
 
+def published(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The service of a pipeline or of its spout; None: it has none."""
+    found: Mapping[str, Any] | None = spec.get("service") or (spec.get("spout") or {}).get(
+        "service"
+    )
+    return found
+
+
 def check(pipeline: Pipeline, spec: Mapping[str, Any], others: Iterable[PipelineRecord]) -> None:
     """Refuse a service whose port is one of another's that is not stopped."""
-    service = spec.get("service")
+    service = published(spec)
     if not service:
         return
     mine = set(of(service))
     for other in others:
-        theirs = other.spec.get("service")
+        theirs = published(other.spec)
         if not theirs or other.stopped or other.pipeline == pipeline:
             continue
         if both := mine & set(of(theirs)):

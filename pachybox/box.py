@@ -189,8 +189,8 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.supervisor.stop()
-        self.pushes.close()
         self.space.stop()
+        self.pushes.close()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()

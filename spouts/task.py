@@ -4,7 +4,8 @@ The box writes lines of JSON to the source's standard input: first the task, the
 there is one, ``{"order": "run"}`` (do now what you would do later). The end of that stream is the
 end of the box, and of the source. SIGTERM asks a source to commit what is whole and end. The
 source writes lines of JSON to standard output, each a report (``Report``); what it writes to
-standard error is its log.
+standard error is its log, lines that begin with ``OWN`` its own words, the rest those of a user's
+program, if it runs one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+
+OWN = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a source does. ``lag_s``: how long the oldest thing it has seen and not committed has
-    waited; ``pending``: how many such things; ``error``: what went wrong since the last report
-    (``errors`` times), though the source goes on; ``reason``: what it waits for now, if it
-    does."""
+    waited; ``pending``: how many such things; ``error``: what went wrong last, though the source
+    went on, and ``errors``: how often something did since it started; ``reason``: what it waits
+    for now, if it does."""
 
     lag_s: float = 0.0
     pending: int = 0

@@ -64,18 +64,16 @@ def make(
 
 
 def _require_names(ch: Change, spec: Spec) -> None:
-    """Refuse names by which ``list ingest`` shows sources that are no part of a pipeline."""
-    pipeline = spec.pipeline
-    names = {(c.branch.repo.project, c.branch.repo.name) for c in sources.crons(spec.canonical)}
-    if spec.canonical.get("spout") is not None:
-        names.add((pipeline.project, pipeline.name))
-    for project, name in sorted(names):
-        found = ch.tx.get(INGESTS, Ingest(project, name))
+    """Refuse a cron input of the name of a source that is no part of a pipeline: ``list ingest``
+    shows it by the name of its repo."""
+    for cron in sources.crons(spec.canonical):
+        repo = cron.branch.repo
+        found = ch.tx.get(INGESTS, Ingest(repo.project, repo.name))
         if found is not None and not found.kind.of_pipeline:
             raise Refused(
-                f"{found.ingest}, of pipeline {pipeline}, is the name of an ingest source",
-                "name the pipeline or input.cron.repo otherwise, or delete the source: "
-                f"delete ingest {found.ingest}",
+                f"the cron input {cron.name!r} of pipeline {spec.pipeline} would have the name "
+                f"of ingest {found.ingest}, a {found.kind.value}",
+                "name another repo in input.cron.repo",
             )
 
 

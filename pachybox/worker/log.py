@@ -71,7 +71,7 @@ class LogParts(LogFile):
         self.fd, self._number, self._room = fresh.fd, self._number + 1, PART
         for number in self._numbers():
             if number <= self._number - PARTS:
-                os.unlink(self._path(number))
+                os.unlink(self._path(number))  # noqa: PTH108 (paths are strings here)
 
     def _path(self, number: int) -> str:
         suffix = f"-{number}" if number > 1 else ""

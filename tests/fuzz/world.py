@@ -51,7 +51,8 @@ class World:
 
 
 def build(home: Path) -> World:
-    """Repos with files and branches, a pipeline with a job, a secret, a project, what is open."""
+    """Repos with files and branches, a pipeline with a job, a secret, a project, a source, what is
+    open."""
     box = RealBox(home).start()
     c = box.client
     c.create_repo("images")
@@ -64,6 +65,8 @@ def build(home: Path) -> World:
     c.start_commit("other@master")
     c.create_project("space")
     c.create_secret(json.dumps(_SECRET))
+    c.create_ingest({"name": "events", "to": "images@landing", "push": {}})
+    c.pause_ingest("events")
     c.create_pipelines(json.dumps(_SPEC))
     job = next(iter(c.list_job("edges")))
     c.wait_job(f"edges@{job.id}")

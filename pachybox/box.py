@@ -24,6 +24,7 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.supervisor import Supervisor
@@ -261,7 +262,7 @@ class Box:
         """What whoever uses the box should know now. Cheap."""
         return self.space.warnings()
 
-    def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
+    def gauges(self) -> Iterator[ingest_gauges.Gauge]:
         """Figures for /metrics."""
         status = self.status()
         for key, text in (
@@ -288,6 +289,7 @@ class Box:
         )
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
+        yield from ingest_gauges.gauges(self.ingests.list())
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""

@@ -27,6 +27,7 @@ from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
+from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
@@ -141,7 +142,8 @@ class Box:
         )
         self.cron = Cron(self.pfs)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
-        self.ingests = Ingests(self.pfs, self.supervisor)
+        self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
+        self.ingests = Ingests(self.pfs, self.supervisor, (self.spouts,))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
@@ -159,6 +161,7 @@ class Box:
         self.cron.start()
         self.space.start()
         self.supervisor.start()
+        self.spouts.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -189,6 +192,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.spouts.stop()  # before their readers
         self.supervisor.stop()
         self.space.stop()
         self.pushes.close()

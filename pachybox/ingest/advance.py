@@ -11,16 +11,13 @@ from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, FILESETS, INGESTS, PIPELINES
 from pachybox.meta.tx import Tx
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Pipeline
-from pachybox.model.ingest import DEAD_LETTERS, Ingest, IngestKind, IngestRecord
+from pachybox.model.ingest import DEAD_LETTERS, SPOUT_MARKER, Ingest, IngestKind, IngestRecord
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.filesets import find
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.write import AddTree, FileOp, PutTree, RemoveFile, Writer
 from pachybox.store.trees import EMPTY
-
-MARKER = "marker"
-"""The branch for what tells a spout of Pachyderm 1.x where to resume."""
 
 _TRIES = 3  # guesses of the trees that are changed, before that is done in the writer
 _LONGEST_OFFSET = 1 << 20  # bytes; it is in memory as long as the source exists
@@ -172,7 +169,7 @@ def _parts(pfs: Pfs, held: ExitStack, to: Branch, step: Step) -> list[_Part]:
         ops.append(AddTree(root) if step.append else put(root))
     parts = [_Part(to, ops)] if ops else []
     if step.marker:
-        parts.append(_Part(Branch(to.repo, MARKER), [put(tree(step.marker))]))
+        parts.append(_Part(Branch(to.repo, SPOUT_MARKER), [put(tree(step.marker))]))
     if step.dead:
         parts.append(_Part(Branch(to.repo, DEAD_LETTERS), [AddTree(tree(step.dead))]))
     return parts

@@ -41,7 +41,7 @@ def filled(shared_box: RealBox, folder: Path) -> RealBox:
             "watch": {"path": str(folder), "settle": "20ms", "batch": "20ms"},
         }
     )
-    c.create_ingest({"name": "events", "to": "raw@events", "push": {"group": {"time": "20ms"}}})
+    c.create_ingest({"name": "events", "to": "raw@events", "push": {"group": {"time": "60ms"}}})
     return shared_box
 
 
@@ -157,10 +157,10 @@ def test_a_spec_is_edited_like_that_of_a_pipeline(run: Run) -> None:
     edit = ["edit", "ingest", "events", "--editor"]
     assert run(*edit, "true").err == "pachybox: unchanged\n"
     assert "cannot start the editor '/nope'" in refused(run(*edit, "/nope"))
-    said = refused(run(*edit, "sed -i s/20ms/soon/"))
+    said = refused(run(*edit, "sed -i s/60ms/soon/"))
     assert "soon" in said
     assert re.search(r"your text is kept; correct it, then: pachybox update ingest -f /\S+$", said)
-    succeeded(run(*edit, "sed -i s/20ms/30ms/"))
+    succeeded(run(*edit, "sed -i s/60ms/70ms/"))
     shown = facts(succeeded(run("inspect ingest events")))
     assert shown["Version"] == "2"
     assert "is part of pipeline hourly; change that: pachybox edit pipeline hourly" in refused(

@@ -16,7 +16,7 @@ FOLDER = "spool"
 def run(desk: Desk) -> None:
     """Commit what comes until told to stop. Raises Stopping, then with all committed."""
     task = desk.task
-    settings = Settings.of(task.name, task.spec[task.kind])
+    settings = Settings.of(task.name, task.spec)
     flow = Flow(desk, task.state / FOLDER, settings)
     flush = False
     while True:

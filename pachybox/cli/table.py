@@ -115,6 +115,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete ingest": "delete sources; what they brought stays",
             },
         ),
+        ("watch", {"watch": "have the box commit the files that come to a folder"}),
     ),
     "Pipelines": (
         (

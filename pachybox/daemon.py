@@ -207,7 +207,8 @@ def run(config: Config) -> None:
         box.wait_stop()
     finally:
         log.info("stopping")
-        box.supervisor.stop()  # while the doors are open: sources commit what is whole
+        box.spouts.stop()  # while the doors are open: sources commit what is whole
+        box.supervisor.stop()
         doors.stop()
         box.close()
         log.info("stopped")

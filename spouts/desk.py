@@ -89,6 +89,7 @@ class Desk:
         offset: Json,
         *,
         append: bool = False,
+        confirm: Callable[[], Mapping[str, int]] | None = None,
         deletes: Iterable[str] = (),
         marker: Mapping[str, bytes | Path] | None = None,
         dead: Iterable[DeadLetter] = (),
@@ -101,6 +102,8 @@ class Desk:
 
         ``fill`` puts the files (it is called again when an attempt fails; None: no files); they
         replace those of their names, or with ``append`` are added to them, after ``deletes`` went.
+        ``confirm`` is called when all of an attempt is uploaded, before the box is told: what it
+        raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
         told. What the box cannot do now (it is restarting, its disk is full, a commit is open) is
         tried until it can. Raises Stopping when the source is to end meanwhile, or is not what it
@@ -110,21 +113,23 @@ class Desk:
         letters, gone = list(dead), list(deletes)
 
         def attempt() -> None:
+            figures = {"records": records, "bytes": bytes, "files": files}
+            fileset = self._fileset(fill) if fill is not None else ""
+            if confirm is not None:
+                figures |= confirm()
             self.box.advance_ingest(
                 self.task.full_name,
                 version=self.task.version,
                 batch=self.batch + 1,
                 offset=json.dumps(offset),
-                fileset=self._fileset(fill) if fill is not None else "",
+                fileset=fileset,
                 append=append,
                 deletes=gone,
                 marker=self._fileset(lambda put: _put_all(put, marker)) if marker else "",
                 dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
-                records=records,
-                bytes=bytes,
-                files=files,
                 dead_letters=len(letters),
                 description=description,
+                **figures,
             )
 
         self._patiently(attempt)

@@ -100,6 +100,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ("metadata", {"edit metadata": "change the keys and values kept of a thing"}),
         ("diff", {"diff file": "show what changed between two commits"}),
     ),
+    "Ingest": (("watch", {"watch": "have the box commit the files that come to a folder"}),),
     "Pipelines": (
         (
             "pipeline",

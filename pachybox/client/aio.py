@@ -55,6 +55,11 @@ class AsyncPut(AsyncPutBase):
         """The content of ``path`` from a file of this machine (or a link to one)."""
         return await self._run(self._put.file, path, name, append=append)
 
+    async def open_file(self, path: str, fd: int, name: str) -> None:
+        """The content of ``path`` from a regular file that is open at its beginning, and is
+        closed here; errors call it ``name``."""
+        return await self._run(self._put.open_file, path, fd, name)
+
     async def stream(self, path: str, stream: Readable, *, append: bool = False) -> None:
         """The content of ``path`` from anything with ``read``, to its end."""
         return await self._run(self._put.stream, path, stream, append=append)

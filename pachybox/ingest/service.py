@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pachybox.errors import AlreadyExists, NotFound, NotReady, Refused
 from pachybox.ingest.advance import Step, advance
+from pachybox.ingest.record_specs import from_beginning
 from pachybox.ingest.spec import Spec
 from pachybox.meta.tables import INGESTS, PIPELINES, REPOS
 from pachybox.meta.tx import Tx
@@ -147,7 +148,7 @@ class Ingests:
                 to=spec.to,
                 version=old.version + 1,
                 updated=now,
-                offset="" if reset else old.offset,
+                offset=_from_beginning(old) if reset else old.offset,
             )
         ch.tx.put(INGESTS, record)
         _event(ch.tx, "created" if old is None else "updated", record)
@@ -299,6 +300,12 @@ class Ingests:
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
         return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+
+
+def _from_beginning(record: IngestRecord) -> str:
+    if record.kind in (IngestKind.PUSH, IngestKind.COMMAND):
+        return from_beginning(record.offset)
+    return ""
 
 
 def _require_trust(spec: Spec, trusted: bool) -> None:

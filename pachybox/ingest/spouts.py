@@ -10,7 +10,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -34,8 +34,9 @@ from pachybox.pps.scheduler import Scheduler
 
 log = logging.getLogger("pachybox.spouts")
 
-_LOOK_S = 0.25  # between two looks, when nothing happens
-_REST_S = 0.05  # the least between two
+_LOOK_S = 0.25  # between two looks at what runs
+_REST_S = 0.1  # the least between two looks at all records
+_AGAIN_S, _IDLE_S = 1.0, 60.0  # the most, where there are spouts and where there is none
 
 
 class Supervised(Readers, Protocol):
@@ -184,18 +185,28 @@ class Spouts:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             seen = self._meta.last_event
+            some = True
             try:
-                self._look()
+                some = self._look()
             except NotReady:
                 pass  # the box stops
             except Exception:  # it must be there for the next look
                 log.exception("cannot look after spouts")
-            if self._wake.wait(_REST_S):
-                self._wake.clear()
-                continue
-            self._meta.wait_change(seen, _LOOK_S)
+            self._await(seen, time.monotonic() + (_AGAIN_S if some else _IDLE_S))
 
-    def _look(self) -> None:
+    def _await(self, seen: int, until: float) -> None:
+        """Until something has happened that may matter, or until then."""
+        self._wake.wait(_REST_S)
+        while not self._wake.is_set() and self._meta.last_event == seen:
+            if time.monotonic() > until:
+                return
+            self._meta.wait_change(seen, _LOOK_S)
+            for run in list(self._runs.values()):
+                run.look()
+        self._wake.clear()
+
+    def _look(self) -> bool:
+        """Bring every spout nearer to what it is to be; whether there is any."""
         wanted = {record.pipeline: record for record in self._spouts()}
         with self._lock:
             runs = dict(self._runs)
@@ -203,7 +214,6 @@ class Spouts:
             record = wanted.get(name)
             if record is None or self._outdated(run, record):
                 run.stop()
-            run.look()
             if run.ended():
                 with self._lock:
                     del self._runs[name]
@@ -218,10 +228,13 @@ class Spouts:
             if why is not None:
                 self._rest(record, why, shown)
             elif name not in self._runs and not self._stopping.is_set():
-                run = _Run(self._pfs, self._scheduler, self._supervisor, record, shown)
+                run = _Run(
+                    self._pfs, self._scheduler, self._supervisor, record, shown, self._wake.set
+                )
                 with self._lock:
                     self._runs[name] = run
                 run.start()
+        return bool(wanted or self._runs)
 
     def _outdated(self, run: _Run, record: PipelineRecord) -> bool:
         durable = self._meta.get(INGESTS, _ingest(record))
@@ -283,8 +296,11 @@ class _Run:
         readers: Supervised,
         record: PipelineRecord,
         shown: _Shown,
+        done: Callable[[], None],
     ) -> None:
+        """``done`` is told when it has ended, or is just about to."""
         self.record = record
+        self._done = done
         self._pfs = pfs
         self._scheduler = scheduler
         self._readers = readers
@@ -353,6 +369,7 @@ class _Run:
         finally:
             if publisher is not None:
                 publisher.close()
+            self._done()
 
     def _crashed(self, why: str, pause: float) -> None:
         log.warning("spout ended pipeline=%s reason=%s", self.record.pipeline, why)
@@ -384,7 +401,8 @@ class _Run:
             return f"the program cannot be started: {e}"
         finally:
             with self._wake:
-                self._life = None
+                life, self._life = self._life, None
+            self._shown.errors += life.errors if life is not None else 0
 
     def _running(self) -> None:
         self._shown.show(IngestState.RUNNING)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Protocol
 
 from pachybox.errors import AlreadyExists, NotFound, NotReady, Refused
@@ -299,7 +300,10 @@ class Ingests:
                         f"ingest {ingest} belongs to pipeline {info.pipeline}",
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
-        return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+        names = [str(i.record.ingest) for i in self._all()]
+        near = get_close_matches(str(ingest), names, 3)
+        hint = f"did you mean {', '.join(near)}" if near else "list ingest shows what there is"
+        return NotFound(f"ingest {ingest} not found", hint)
 
 
 def _blank(shown: IngestRecord) -> IngestRecord:

@@ -126,8 +126,6 @@ class DiskWatch:
         is the largest."""
         while self._headroom() < 0:
             with self._one:
-                if self._headroom() >= 0:
-                    return 0  # another has made room: the next largest is not at fault
                 mine = written(ended) if ended is not None else 0
                 if not mine and time.monotonic() < self._nothing:
                     return 0

@@ -29,7 +29,8 @@ class Troubles:
         self._odd: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        """How many rest; those that are tried again are counted where they wait."""
+        return sum(not one.trying for one in self._by_name.values())
 
     def add(self, name: str, why: str, seen: Mark | None, now: float) -> None:
         """Something does not work with this version of a file (or a directory: None)."""

@@ -151,8 +151,9 @@ def _record(view: View, step: Step) -> IngestRecord:
             f"ingest {step.ingest} has come to batch {found.batch}, not {step.batch - 1}",
             "begin again from its offset",
         )
-    if step.batch == found.batch and step.offset != found.offset:
-        # what a life that was killed had sent, made after the next was told where to begin
+    if step.batch < found.batch or (step.batch == found.batch and step.offset != found.offset):
+        # what a life that was killed had sent, made after the next was told where to begin: what
+        # this one brings is something else, and is not there
         raise Refused(
             f"ingest {step.ingest} has come to batch {found.batch} by another step",
             "begin again from its offset",

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Protocol
 
 from pachybox.errors import AlreadyExists, NotFound, NotReady, Refused
@@ -224,7 +225,7 @@ class Ingests:
             if record is None:
                 if not shown.kind.of_pipeline:
                     raise self._missing(ingest)
-                record = shown
+                record = _blank(shown)
             if record.paused == paused:
                 return False
             record = replace(record, paused=paused, updated=tx.now)
@@ -299,7 +300,19 @@ class Ingests:
                         f"ingest {ingest} belongs to pipeline {info.pipeline}",
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
-        return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+        names = [str(i.record.ingest) for i in self._all()]
+        near = get_close_matches(str(ingest), names, 3)
+        hint = f"did you mean {', '.join(near)}" if near else "list ingest shows what there is"
+        return NotFound(f"ingest {ingest} not found", hint)
+
+
+def _blank(shown: IngestRecord) -> IngestRecord:
+    """The record of a part of a pipeline that had none: what is shown of it was counted where it
+    is, and is not durable here."""
+    return replace(
+        shown, batch=0, offset="", records=0, bytes=0, files=0, commits=0, dead=0,
+        last_commit=None, last_time=None,
+    )  # fmt: skip
 
 
 def _from_beginning(record: IngestRecord) -> str:

@@ -82,7 +82,7 @@ class Life:
             return
         status = self._readers.status(self._ingest)
         if status.pid != self._reader and status.state is not IngestState.RUNNING:
-            self._lost = status.error or "its reader has ended"
+            self._lost = f"what it writes is not read: {status.error or 'the reader ended'}"
             self._program.stop()
 
     def run(self, running: Callable[[], None]) -> str:
@@ -203,9 +203,11 @@ class Life:
                 target = tree / path.removeprefix("/")
                 if entry.is_dir:
                     target.mkdir()
+                    target.chmod(0o755)  # whoever the program is, and whatever our umask
                     continue
                 fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
                 try:
+                    os.fchmod(fd, 0o444)
                     for piece in self._pfs.content.read(entry):
                         write_all(fd, piece)
                 finally:

@@ -509,9 +509,13 @@ class Pps:
 
     def prune_logs(self, keep_bytes: int) -> int:
         """Bound the logs of jobs; see logs.prune."""
-        return logs.prune(
-            self.logs, keep_bytes, lambda job: self.pfs.meta.get(JOBS, job) is not None
-        )
+
+        def wanted(job: Job) -> bool:
+            if job.id == logs.SPOUT:
+                return self.pfs.meta.get(PIPELINES, job.pipeline) is not None
+            return self.pfs.meta.get(JOBS, job) is not None
+
+        return logs.prune(self.logs, keep_bytes, wanted)
 
 
 class _DryRun(Exception):

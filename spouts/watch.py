@@ -27,6 +27,7 @@ from spouts.watch_troubles import Troubles
 from spouts.watch_waiting import Ages, Mark, Waiting, mark
 
 _FULL_S = 600.0  # between two looks at everything, though events come
+_PARTIAL_S = 30.0  # the same where events do not come from everywhere
 _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
@@ -184,7 +185,7 @@ class Folder:
         if self._events is not None:
             self._events.close()
             self._events = None
-        why = f"the kernel does not tell of changes in {self._root}: {why}"
+        why = f"the kernel does not tell of changes in {self._root}: {why.partition(' about [')[0]}"
         hint = "raise fs.inotify.max_user_watches and max_user_instances by sysctl"
         if self._poll == "never":
             raise NotReady(why, f"{hint}, or let it poll")
@@ -251,7 +252,11 @@ class Folder:
             yield
             began = time.monotonic()
         took += time.monotonic() - began
-        rest = max(self._poll_s, _SHARE * took) if self._polls else _FULL_S
+        rest = _FULL_S
+        if self._polls or self._events is None:
+            rest = max(self._poll_s, _SHARE * took)
+        elif self._events.partial:
+            rest = max(_PARTIAL_S, _SHARE * took)
         self._full_at = min(self._full_at, time.monotonic() + rest)
 
     def _tidy(self) -> None:

@@ -31,6 +31,7 @@ _PARTIAL_S = 30.0  # the same where events do not come from everywhere
 _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
+_STEP_S = 0.02  # between two rounds that only find more files whole
 _LOOK_S = 0.25  # of looking, between two looks at orders
 _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kernel watched it late
 
@@ -153,8 +154,7 @@ class Folder:
         self._held = True
         self._walk, self._full_at = None, 0.0
         self._paths.clear()
-        self._waiting.resting.clear()
-        self._waiting.whole.clear()
+        self._waiting.clear()
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -395,7 +395,7 @@ class Folder:
         if (oldest := self._waiting.oldest()) is not None:
             times += [oldest + self._batch_s, now + _MOMENT_S / 2]
         if (ripe := self._waiting.next_ripe()) is not None:
-            times.append(ripe)
+            times.append(ripe if oldest is None else max(ripe, now + _STEP_S))
         if (due := self._troubles.next_due()) is not None:
             times.append(due)
         times += [due for due, _ in self._again.values()]

@@ -24,8 +24,10 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
+from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
@@ -138,9 +140,10 @@ class Box:
             containers=self.containers,
             reserve=self.space.kept,
         )
-        self.cron = Cron(self.pfs)
+        self.cron = Cron(self.pfs, held=self.held)
         self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
-        self.ingests = Ingests(self.pfs, self.supervisor)
+        self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
+        self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
@@ -158,6 +161,7 @@ class Box:
         self.cron.start()
         self.space.start()
         self.supervisor.start()
+        self.spouts.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -185,10 +189,16 @@ class Box:
         """Block until somebody asked the daemon to stop."""
         self._stop.wait()
 
+    def end_sources(self) -> None:
+        """End what brings data in by itself. While the doors are open it commits what it has
+        whole. Idempotent."""
+        self.spouts.stop()  # before their readers
+        self.supervisor.stop()
+
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
-        self.supervisor.stop()
+        self.end_sources()
         self.space.stop()
         self.pushes.close()
         self.ticker.stop()
@@ -261,7 +271,7 @@ class Box:
         """What whoever uses the box should know now. Cheap."""
         return self.space.warnings()
 
-    def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
+    def gauges(self) -> Iterator[ingest_gauges.Gauge]:
         """Figures for /metrics."""
         status = self.status()
         for key, text in (
@@ -288,6 +298,7 @@ class Box:
         )
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
+        yield from ingest_gauges.gauges(self.ingests.list())
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""

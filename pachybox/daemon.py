@@ -28,6 +28,7 @@ from pachybox.api.handlers import (
     files,
     filesets,
     images,
+    ingest_log,
     ingests,
     jobs,
     pfs,
@@ -56,7 +57,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
-    *(secrets, egress, system, cluster, debug, reading, trials, images, ingests),
+    *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
 )
 
 
@@ -206,7 +207,7 @@ def run(config: Config) -> None:
         box.wait_stop()
     finally:
         log.info("stopping")
-        box.supervisor.stop()  # while the doors are open: sources commit what is whole
+        box.end_sources()  # before the doors are shut
         doors.stop()
         box.close()
         log.info("stopped")

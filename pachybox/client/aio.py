@@ -856,6 +856,15 @@ class AsyncClient(AsyncBase):
         """End and remove a source, with its logs. What it committed stays."""
         return await self._run(self._sync.delete_ingest, name)
 
+    def ingest_log(
+        self, name: str, *, follow: bool = False, tail: int = 0, since_s: float = 0.0
+    ) -> AsyncStream[LogMessage]:
+        """What a source says, and (``user``) what its program does; the last ``tail`` lines (0:
+        all). With ``follow`` new ones too, until the source is deleted."""
+        return self._stream(
+            lambda: self._sync.ingest_log(name, follow=follow, tail=tail, since_s=since_s)
+        )
+
     async def advance_ingest(
         self,
         name: str,

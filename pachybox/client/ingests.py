@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pachybox.client.base import BOX, Base, Stream
 from pachybox.client.ingest_values import CreatedIngest, IngestInfo
+from pachybox.client.pipeline_values import LogMessage
 from pachybox.client.values import Json
 
 
@@ -66,6 +67,20 @@ class Ingests(Base):
     def delete_ingest(self, name: str) -> None:
         """End and remove a source, with its logs. What it committed stays."""
         self.call(BOX, "DeleteIngest", ingest=self._ingest(name))
+
+    def ingest_log(
+        self, name: str, *, follow: bool = False, tail: int = 0, since_s: float = 0.0
+    ) -> Stream[LogMessage]:
+        """What a source says, and (``user``) what its program does; the last ``tail`` lines (0:
+        all). With ``follow`` new ones too, until the source is deleted."""
+        return self.stream(
+            BOX,
+            "GetIngestLog",
+            ingest=self._ingest(name),
+            follow=follow or None,
+            tail=str(tail) if tail else None,
+            since_ms=str(int(since_s * 1000)) if since_s else None,
+        ).map(LogMessage.from_json)
 
     def advance_ingest(
         self,

@@ -11,16 +11,13 @@ from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, FILESETS, INGESTS, PIPELINES
 from pachybox.meta.tx import Tx
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Pipeline
-from pachybox.model.ingest import DEAD_LETTERS, Ingest, IngestKind, IngestRecord
+from pachybox.model.ingest import DEAD_LETTERS, SPOUT_MARKER, Ingest, IngestKind, IngestRecord
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.filesets import find
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.write import AddTree, FileOp, PutTree, RemoveFile, Writer
 from pachybox.store.trees import EMPTY
-
-MARKER = "marker"
-"""The branch for what tells a spout of Pachyderm 1.x where to resume."""
 
 _TRIES = 3  # guesses of the trees that are changed, before that is done in the writer
 _LONGEST_OFFSET = 1 << 20  # bytes; it is in memory as long as the source exists
@@ -154,8 +151,9 @@ def _record(view: View, step: Step) -> IngestRecord:
             f"ingest {step.ingest} has come to batch {found.batch}, not {step.batch - 1}",
             "begin again from its offset",
         )
-    if step.batch == found.batch and step.offset != found.offset:
-        # what a life that was killed had sent, made after the next was told where to begin
+    if step.batch < found.batch or (step.batch == found.batch and step.offset != found.offset):
+        # what a life that was killed had sent, made after the next was told where to begin: what
+        # this one brings is something else, and is not there
         raise Refused(
             f"ingest {step.ingest} has come to batch {found.batch} by another step",
             "begin again from its offset",
@@ -178,7 +176,7 @@ def _parts(pfs: Pfs, held: ExitStack, to: Branch, step: Step) -> list[_Part]:
         ops.append(AddTree(root) if step.append else put(root))
     parts = [_Part(to, ops)] if ops else []
     if step.marker:
-        parts.append(_Part(Branch(to.repo, MARKER), [put(tree(step.marker))]))
+        parts.append(_Part(Branch(to.repo, SPOUT_MARKER), [put(tree(step.marker))]))
     if step.dead:
         parts.append(_Part(Branch(to.repo, DEAD_LETTERS), [AddTree(tree(step.dead))]))
     return parts

@@ -78,7 +78,7 @@ class Inbox:
             position = -1
             while position != reader.position:
                 position = reader.position
-                for end, frame in reader.frames():
+                for _, end, frame in reader.frames():
                     if frame.note:
                         keys.add(frame.note, _seen(frame, end))
         self._keys = keys

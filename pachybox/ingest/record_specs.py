@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -64,6 +65,14 @@ def check_command(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         given.wrong("marker", "missing, though cmd has {marker}", "name the field to resume from")
     given.done()
     return made, _warnings(made)
+
+
+def from_beginning(offset: str) -> str:
+    """The offset of a source that is to begin anew: what waits on disk is committed once all the
+    same, and a command is told no marker."""
+    found = json.loads(offset) if offset else {}
+    found.pop("marker", None)
+    return json.dumps(found) if found else ""
 
 
 def _mentions(cmd: str | list[str]) -> bool:

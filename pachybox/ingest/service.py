@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Protocol
 
 from pachybox.errors import AlreadyExists, NotFound, NotReady, Refused
 from pachybox.ingest.advance import Step, advance
+from pachybox.ingest.record_specs import from_beginning
 from pachybox.ingest.spec import Spec
 from pachybox.meta.tables import INGESTS, PIPELINES, REPOS
 from pachybox.meta.tx import Tx
@@ -147,7 +149,7 @@ class Ingests:
                 to=spec.to,
                 version=old.version + 1,
                 updated=now,
-                offset="" if reset else old.offset,
+                offset=_from_beginning(old) if reset else old.offset,
             )
         ch.tx.put(INGESTS, record)
         _event(ch.tx, "created" if old is None else "updated", record)
@@ -223,7 +225,7 @@ class Ingests:
             if record is None:
                 if not shown.kind.of_pipeline:
                     raise self._missing(ingest)
-                record = shown
+                record = _blank(shown)
             if record.paused == paused:
                 return False
             record = replace(record, paused=paused, updated=tx.now)
@@ -298,7 +300,25 @@ class Ingests:
                         f"ingest {ingest} belongs to pipeline {info.pipeline}",
                         f"change the pipeline, or pause it: pause ingest {ingest}",
                     )
-        return NotFound(f"ingest {ingest} not found", "list ingest shows what there is")
+        names = [str(i.record.ingest) for i in self._all()]
+        near = get_close_matches(str(ingest), names, 3)
+        hint = f"did you mean {', '.join(near)}" if near else "list ingest shows what there is"
+        return NotFound(f"ingest {ingest} not found", hint)
+
+
+def _blank(shown: IngestRecord) -> IngestRecord:
+    """The record of a part of a pipeline that had none: what is shown of it was counted where it
+    is, and is not durable here."""
+    return replace(
+        shown, batch=0, offset="", records=0, bytes=0, files=0, commits=0, dead=0,
+        last_commit=None, last_time=None,
+    )  # fmt: skip
+
+
+def _from_beginning(record: IngestRecord) -> str:
+    if record.kind in (IngestKind.PUSH, IngestKind.COMMAND):
+        return from_beginning(record.offset)
+    return ""
 
 
 def _require_trust(spec: Spec, trusted: bool) -> None:

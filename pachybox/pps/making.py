@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument, Refused
-from pachybox.meta.tables import INGESTS, PIPELINES
+from pachybox.errors import InvalidArgument
+from pachybox.meta.tables import PIPELINES
 from pachybox.model.ids import Pipeline
-from pachybox.model.ingest import Ingest
 from pachybox.pfs import commits
 from pachybox.pfs.change import Change
 from pachybox.pps import pipelines, ports, sources
@@ -45,7 +44,6 @@ def make(
     check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
     target.of_spec(spec.canonical)
     ports.check(spec.pipeline, spec.canonical, ch.tx.all(PIPELINES))
-    _require_names(ch, spec)
     record = pipelines.put_pipeline(
         ch,
         spec.pipeline,
@@ -61,20 +59,6 @@ def make(
         inputs = sources.of(ch, spec.pipeline, record.spec).inputs
         commits.give_heads(ch, [b for b in inputs if b not in own])
     return Made(spec.pipeline, record.version, old is None, dict(record.spec))
-
-
-def _require_names(ch: Change, spec: Spec) -> None:
-    """Refuse a cron input of the name of a source that is no part of a pipeline: ``list ingest``
-    shows it by the name of its repo."""
-    for cron in sources.crons(spec.canonical):
-        repo = cron.branch.repo
-        found = ch.tx.get(INGESTS, Ingest(repo.project, repo.name))
-        if found is not None and not found.kind.of_pipeline:
-            raise Refused(
-                f"the cron input {cron.name!r} of pipeline {spec.pipeline} would have the name "
-                f"of ingest {found.ingest}, a {found.kind.value}",
-                "name another repo in input.cron.repo",
-            )
 
 
 def _no_source(spec: Spec) -> None:

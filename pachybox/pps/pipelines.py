@@ -28,7 +28,7 @@ from pachybox.model.ids import (
     Pipeline,
     check_pipeline_name,
 )
-from pachybox.model.ingest import Ingest, IngestKind
+from pachybox.model.ingest import SPOUT_MARKER, Ingest, IngestKind
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.model.pps import JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
@@ -83,6 +83,8 @@ def put_pipeline(
         reprocess = reprocess or bool(spec.get("reprocess_on_code_change"))
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
     record = replace(record, runner=runner, image_pin=image_pin)
+    if old is not None and is_spout(old.spec) and old.salt != record.salt:
+        _rewind_spout(ch, record)
     if not record.stopped:
         record = replace(record, state=first_state(record))
     _save_version(ch, record)
@@ -121,6 +123,17 @@ def _forget_spout(ch: Change, record: PipelineRecord) -> None:
     found = ch.tx.get(INGESTS, name)
     if is_spout(record.spec) and found is not None and found.kind is IngestKind.SPOUT:
         ch.tx.remove(INGESTS, name)
+
+
+def _rewind_spout(ch: Change, record: PipelineRecord) -> None:
+    """A spout that is reprocessed begins from the beginning: no marker tells it where to go on."""
+    marker = ch.tx.get(BRANCHES, Branch(record.pipeline.repo, SPOUT_MARKER))
+    if marker is not None and marker.head is not None:
+        ch.move(marker, None)
+    name = Ingest(record.pipeline.project, record.pipeline.name)
+    found = ch.tx.get(INGESTS, name)
+    if found is not None and found.kind is IngestKind.SPOUT:
+        ch.tx.put(INGESTS, replace(found, offset=""))
 
 
 def _require_ingest_name(ch: Change, pipeline: Pipeline) -> None:
@@ -292,6 +305,8 @@ def rests(spec: Mapping[str, Any]) -> bool:
 
 def ready(spec: Mapping[str, Any]) -> PipelineState:
     """The state of a pipeline that lacks nothing, before its first job runs."""
+    if is_spout(spec):
+        return PipelineState.STARTING  # until its program runs
     return PipelineState.STANDBY if rests(spec) else PipelineState.RUNNING
 
 

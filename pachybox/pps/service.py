@@ -41,7 +41,7 @@ from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import algebra, cron, defaults, jobs, logs, pipelines, planner
+from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
 from pachybox.pps.compare import Difference, difference
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
@@ -318,8 +318,8 @@ class Pps:
         )
 
     def run_cron(self, pipeline: Pipeline) -> None:
-        """See cron.tick_now."""
-        cron.tick_now(self.pfs, pipeline)
+        """See ticking.tick_now."""
+        ticking.tick_now(self.pfs, pipeline)
 
     # ---- jobs
 

@@ -49,10 +49,10 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def frames(self, most: int = _BLOCK) -> Iterator[tuple[int, Frame]]:
-        """The frames that are there now, each with the position after it, and none that is not
-        whole; about ``most`` bytes of them. Raises Corrupt when there is more behind what cannot
-        be read."""
+    def frames(self, most: int = _BLOCK) -> Iterator[tuple[int, int, Frame]]:
+        """The frames that are there now, each with its position and that after it, and none that
+        is not whole; about ``most`` bytes of them. Raises Corrupt when there is more behind what
+        cannot be read."""
         until = self.position + most
         while self.position < until:
             if self._fd < 0 and not self._open():
@@ -61,7 +61,7 @@ class Reader:
             if not read and not self._advance():
                 return
 
-    def _block(self) -> Generator[tuple[int, Frame], None, bool]:
+    def _block(self) -> Generator[tuple[int, int, Frame], None, bool]:
         """The whole frames of one block; the value of the generator tells whether any was."""
         data = os.pread(self._fd, _BLOCK, self.position - self._base)
         size = size_at(data, 0)
@@ -73,8 +73,9 @@ class Reader:
             if frame is None:
                 break
             at += size
+            begin = self.position
             self.position += size
-            yield self.position, frame
+            yield begin, self.position, frame
         return at > 0
 
     def _open(self) -> bool:

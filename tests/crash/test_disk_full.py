@@ -14,7 +14,7 @@ from pachybox.meta import connect
 from pachybox.meta.tables import FACTS
 from pachybox.meta.writer import Meta
 from tests.boxes import RealBox, eventually
-from tests.crash.disks import SmallDisk
+from tests.crash.disks import SmallDisk, until_refused
 
 MakeDisk = Callable[[int], SmallDisk]
 
@@ -24,16 +24,6 @@ NO_RESERVE = "disk_warn_percent = 0\ndisk_pause_percent = 0\ndisk_refuse_percent
 
 def bytes_of(name: str, size: int) -> bytes:
     return random.Random(name).randbytes(size)
-
-
-def until_refused(act: Callable[[int], object]) -> Exhausted:
-    """Do it again and again until there is no room; returns what was said."""
-    for i in range(10_000):
-        try:
-            act(i)
-        except Exhausted as e:
-            return e
-    raise AssertionError("the disk is never full")
 
 
 class Stored:

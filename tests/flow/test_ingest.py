@@ -28,7 +28,7 @@ from pachybox.errors import (
     Refused,
     Unauthenticated,
 )
-from tests.boxes import RealBox
+from tests.boxes import RealBox, eventually
 
 NUMBERS = itertools.count()
 
@@ -158,7 +158,9 @@ def test_a_source_writes_to_no_branch_and_has_no_name_of_something_else(
     with pytest.raises(Refused, match=f"{made}_tick is the name of a cron input of pipeline"):
         client.create_ingest(push(f"{made}_tick", f"{repo}@master"))
     client.create_ingest(push(f"other-{repo}_tick", f"{repo}@a"))
-    with pytest.raises(Refused, match=f"would have the name of ingest other-{repo}_tick, a push"):
+    with pytest.raises(
+        Refused, match=f"repo other-{repo}_tick cannot hold the ticks .* an ingest of that name"
+    ):
         client.create_pipeline(
             f"other-{repo}", cmd=["true"], input={"cron": {"name": "tick", "spec": "@yearly"}}
         )
@@ -198,6 +200,58 @@ def test_what_works_with_the_boxes_rights_is_made_over_its_socket_or_with_a_toke
         closed.stop()
 
 
+def test_sources_of_all_kinds_are_listed_paused_and_run_alike(
+    client: Client, repo: str, tmp_path: Path
+) -> None:
+    to = f"{repo}@master"
+    made = {kind: f"{kind}-{repo}" for kind in ("watch", "push", "command", "spout")}
+    made["cron"] = f"{made['spout']}-reader_tick"
+    client.create_ingest(
+        [
+            {"name": made["watch"], "to": to, "watch": {"path": str(tmp_path)}},
+            push(made["push"], to),
+            {"name": made["command"], "to": to, "command": {"cmd": ["sleep", "1000"]}},
+        ]
+    )
+    ends = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    stays = {"transform": {"cmd": ["sh", "-c", ends]}}
+    client.create_pipelines({"pipeline": {"name": made["spout"]}, "spout": {}, **stays})
+    ticks = {"cron": {"name": "tick", "spec": "@yearly"}}
+    client.create_pipeline(f"{made['spout']}-reader", cmd=["true"], input=ticks)
+    mine = [i for i in client.list_ingest() if i.name in made.values()]
+    assert {i.kind: i.name for i in mine} == made
+    assert [i.name for i in mine] == sorted(made.values())
+    of = {i.kind: i.pipeline for i in mine if i.pipeline}
+    assert of == {"spout": made["spout"], "cron": f"{made['spout']}-reader"}
+    for kind, name in made.items():
+        client.pause_ingest(name)
+        assert client.inspect_ingest(name).paused
+        eventually(lambda n=name: client.inspect_ingest(n).state == "paused", f"{kind} is paused")
+        eventually(lambda n=name: not client.inspect_ingest(n).pid, f"{kind} has no process")
+        with pytest.raises(Refused, match=f"ingest {name} is paused; resume it"):
+            client.run_ingest(name)
+        client.resume_ingest(name)
+        eventually(lambda n=name: client.inspect_ingest(n).state == "running", f"{kind} runs")
+        client.run_ingest(name)
+    for kind in ("cron", "spout"):
+        with pytest.raises(Refused, match=f"ingest {made[kind]} belongs to pipeline {of[kind]}"):
+            client.delete_ingest(made[kind])
+    assert len(commits(client, f"{made['cron']}@master")) == 1, "it ticked once"
+    paused = made["cron"], made["spout"]
+    for name in paused:
+        client.pause_ingest(name)
+    client.delete_pipeline(of["cron"])
+    client.delete_pipeline(of["spout"])
+    for name in paused:
+        with pytest.raises(NotFound):
+            client.inspect_ingest(name)
+    client.create_pipelines({"pipeline": {"name": made["spout"]}, "spout": {}, **stays})
+    assert not client.inspect_ingest(made["spout"]).paused, "it is another one"
+    client.delete_pipeline(made["spout"])
+    for kind in ("watch", "push", "command"):
+        client.delete_ingest(made[kind])
+
+
 # ---- steps
 
 
@@ -206,7 +260,9 @@ def test_a_step_is_made_once_however_often_it_is_asked_for(
 ) -> None:
     first = step(client, source, 1, {"/a": b"1"}, records=1, bytes=1, files=1)
     assert step(client, source, 1, {"/a": b"again"}, records=1) == first
-    assert client.advance_ingest(source, version=1, batch=1, offset="{}", fileset="gone") == first
+    assert step(client, source, 1, {}, fileset="gone") == first
+    with pytest.raises(Refused, match="has come to batch 1 by another step; begin again from"):
+        step(client, source, 1, {"/b": b"of a life after a kill"}, offset=json.dumps({"at": "b"}))
     assert read(client, f"{repo}@master") == {"/a": b"1"}
 
     answers: list[str] = []
@@ -225,6 +281,8 @@ def test_a_step_is_made_once_however_often_it_is_asked_for(
     assert len(answers) == 6
     assert len(set(answers)) == 1
     assert len(read(client, f"{repo}@master")["/b"]) == 1
+    with pytest.raises(Refused, match="has come to batch 2 by another step"):
+        step(client, source, 1, {})
     assert commits(client, f"{repo}@master") == [answers[0], first]
     shown = client.inspect_ingest(source)
     assert (shown.batch, shown.offset, shown.records) == (2, {"at": 2}, 2)

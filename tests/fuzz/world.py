@@ -26,8 +26,10 @@ _CLUSTER = (
     b"Content-Length: 2\r\n\r\n{}"
 )
 _SECRET = {
-    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"k": "v"},
+    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"},
+    "stringData": {"k": "v", "token": "v"},
 }  # fmt: skip
+_SOURCES = (("pushed", ""), ("closed", "key"))
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ def build(home: Path) -> World:
     c.create_secret(json.dumps(_SECRET))
     c.create_ingest({"name": "events", "to": "images@landing", "push": {}})
     c.pause_ingest("events")
+    c.create_repo("events")
+    for source, secret in _SOURCES:  # what they take they commit when they end
+        push = {"secret": secret, "group": {"time": "24h"}}
+        c.create_ingest({"name": source, "to": f"events@{source}", "push": push})
     c.create_pipelines(json.dumps(_SPEC))
     job = next(iter(c.list_job("edges")))
     c.wait_job(f"edges@{job.id}")

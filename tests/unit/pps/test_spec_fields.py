@@ -77,6 +77,7 @@ SPECIAL = {
     "input.pfs.trigger.cron_spec": "@hourly",
     "input.pfs.trigger.rate_limit_spec": "0 * * * *",
     "input.cron.spec": "@every 5m",
+    "input.cron.timezone": "Europe/Berlin",
     "input.cron.start": "2026-01-31T18:30:00Z",
 }
 """Values of fields that do not take any of their kind."""

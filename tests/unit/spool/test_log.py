@@ -27,7 +27,7 @@ frames = st.builds(
 def read(folder: Path, position: int = 0) -> list[Frame]:
     with Reader(folder, position) as reader:
         found: list[Frame] = []
-        while more := [frame for _, frame in reader.frames()]:
+        while more := [frame for *_, frame in reader.frames()]:
             found += more
         return found
 
@@ -86,9 +86,9 @@ def test_a_reader_in_step_with_the_writer_sees_each_frame_once(tmp_path: Path) -
         for n in range(100):
             log.append([Frame(n, [b"r" * 50_000])])
             if n % 7 == 0:
-                seen += [frame.time for _, frame in reader.frames(1 << 30)]
+                seen += [frame.time for *_, frame in reader.frames(1 << 30)]
                 reader.sync()
-        seen += [frame.time for _, frame in reader.frames(1 << 30)]
+        seen += [frame.time for *_, frame in reader.frames(1 << 30)]
     assert seen == list(range(100))
     log.close()
 

@@ -34,6 +34,7 @@ from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
+from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.cron import Cron
@@ -121,6 +122,7 @@ class Box:
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
+        self.retention = Retention(self.pfs, config.retention_interval_s, self.collect_garbage)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.secrets = Secrets(self.meta, config.key_file)
@@ -151,6 +153,7 @@ class Box:
         self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
+        self.retention.start()
         self.objects.start()
         self.cron.start()
         self._janitor.start()
@@ -183,6 +186,7 @@ class Box:
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.retention.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
@@ -253,9 +257,10 @@ class Box:
         """What whoever uses the box should know now. Cheap."""
         disk = disk or os.statvfs(self.config.home)
         free = disk.f_bavail * disk.f_frsize
-        if free > self._reserve(disk):
-            return []
-        return [f"the disk is nearly full ({format_size(free)} left): writes are refused"]
+        found = self.retention.warnings()
+        if free <= self._reserve(disk):
+            found.append(f"the disk is nearly full ({format_size(free)} left): writes are refused")
+        return found
 
     def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
         """Figures for /metrics."""
@@ -277,6 +282,13 @@ class Box:
             {},
             float(self.meta.last_event),
         )
+        done = self.retention.figures
+        for name, text, value in (
+            ("squashed", "Commits squashed by retention.", done.squashed),
+            ("squashed_bytes", "Bytes that only those commits held.", done.bytes),
+            ("seconds", "Time retention took.", done.seconds),
+        ):
+            yield f"pachybox_retention_{name}_total", text, "counter", {}, float(value)
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
 

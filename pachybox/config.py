@@ -34,7 +34,8 @@ class Config:
     ``reserve_bytes`` is the disk space left
     free: a write that would go below it is refused (0 = 5 % of the file system, at most
     1 GiB). ``quota_bytes`` bounds the content store (0 = no bound). ``workers`` bounds
-    the datums running at once in the whole box (0 = the cores). ``s3_domain`` is a name before
+    the datums running at once in the whole box (0 = the cores). ``retention_interval_s``: old
+    commits are looked for no more often. ``s3_domain`` is a name before
     which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
     """
 
@@ -49,6 +50,7 @@ class Config:
     quota_bytes: int = 0
     workers: int = 0
     gc_interval_s: int = 3600
+    retention_interval_s: int = 10
     log_level: str = "info"
     s3_domain: str = "localhost"
 

@@ -24,6 +24,7 @@ from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
 from pachybox.client.trial_values import TrialEvent
+from pachybox.client.upload import Put
 from pachybox.client.values import (
     BranchInfo,
     CommitInfo,
@@ -506,6 +507,10 @@ class AsyncClient(AsyncBase):
         Added to a commit they replace what is there, and what ``deleted`` names goes.
         """
         return await self._run(self._sync.create_fileset, files, deleted)
+
+    async def upload_fileset(self) -> Put:
+        """Begin an upload to a new fileset: a ``with`` block; ``fileset`` then has its id."""
+        return await self._run(self._sync.upload_fileset)
 
     async def get_fileset(self, commit: str) -> str:
         """The content of ``repo@ref`` as a fileset."""

@@ -25,6 +25,7 @@ from pachybox.model.pfs import CommitRecord
 from pachybox.model.retention import RETENTION, Rules, parse_rules
 from pachybox.model.units import format_size
 from pachybox.pfs.change import Change, View, names
+from pachybox.pfs.commits import take_out
 from pachybox.pfs.retention_plan import Bound, children, decide, derived, gather, heads
 from pachybox.pfs.retention_size import Sized, held_alone
 from pachybox.pfs.service import Pfs
@@ -107,7 +108,7 @@ class Retention:
                 wanted = rules_of(self._pfs.meta)
                 now = time.monotonic()
                 if wanted != known:
-                    known, due = wanted, now
+                    known, due, seen = wanted, now, -1
                     self._branches.clear()
                 if not known or now < due:
                     continue
@@ -282,10 +283,7 @@ def squash_group(
         for child in below.get(commit.commit, ()):
             if child.commit not in there:
                 ch.tx.put(COMMITS, replace(child, parent=_survivor(there, commit)))
-        if ch.listener:
-            ch.listener.removed(ch, commit)
-        ch.tx.remove(COMMITS, commit.commit)
-        ch.tx.event("commit.deleted", **names(commit.commit.repo), id=commit.commit.id)
+        take_out(ch, commit)
         branch = Branch(commit.commit.repo, commit.branch)
         counts[branch] = counts.get(branch, 0) + 1
     for branch, count in counts.items():

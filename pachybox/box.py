@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -25,10 +24,14 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.ingest import gauges as ingest_gauges
+from pachybox.ingest.pushes import Pushes
+from pachybox.ingest.service import Ingests
+from pachybox.ingest.spouts import Spouts
+from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
-from pachybox.model.units import format_size
 from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
@@ -45,6 +48,7 @@ from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
+from pachybox.space import Space
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
@@ -52,10 +56,8 @@ from pachybox.store.gc import Collected
 log = logging.getLogger("pachybox.box")
 
 _FOLDERS = ("store", "work", "logs", "run")
-_RESERVE_MOST = 1 << 30
 _LOGS_KEPT = 1 << 30
 _EVENTS_KEPT = 1_000_000
-_RESERVE_SHARE = 20  # a twentieth of the file system
 
 
 class Lock:
@@ -112,7 +114,8 @@ class Box:
         try:
             self.runner = runner if runner is not None else _runner(config)
             self.blobs = BlobStore.open(home / "store")
-            self.blobs.reserve = self.check_space
+            self.space = Space(config, lambda: self.meta, lambda: self.blobs.usage().bytes)
+            self.blobs.reserve = self.space.check
             self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
         except BaseException:
             self._lock.release()
@@ -137,13 +140,16 @@ class Box:
             self.secrets,
             default=config.runner,
             containers=self.containers,
-            reserve=self._reserve,
+            reserve=self.space.kept,
         )
-        self.cron = Cron(self.pfs)
+        self.cron = Cron(self.pfs, held=self.held)
+        self.supervisor = Supervisor(self.meta, home, config.socket, self.held)
+        self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
+        self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
+        self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
-        self.meta.make_room = self.pps.disk.relieve
-        self._space_checked = 0.0
+        self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
 
     def start(self) -> None:
@@ -156,6 +162,9 @@ class Box:
         self.retention.start()
         self.objects.start()
         self.cron.start()
+        self.space.start()
+        self.supervisor.start()
+        self.spouts.start()
         self._janitor.start()
 
     def _prepare(self) -> None:
@@ -183,9 +192,18 @@ class Box:
         """Block until somebody asked the daemon to stop."""
         self._stop.wait()
 
+    def end_sources(self) -> None:
+        """End what brings data in by itself. While the doors are open it commits what it has
+        whole. Idempotent."""
+        self.spouts.stop()  # before their readers
+        self.supervisor.stop()
+
     def close(self) -> None:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
+        self.end_sources()
+        self.space.stop()
+        self.pushes.close()
         self.retention.stop()
         self.ticker.stop()
         self.objects.stop()
@@ -250,19 +268,14 @@ class Box:
             "store_bytes": self.blobs.usage().bytes,
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
-            "warnings": self.warnings(disk),
+            "warnings": self.warnings(),
         }
 
-    def warnings(self, disk: os.statvfs_result | None = None) -> list[str]:
+    def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
-        disk = disk or os.statvfs(self.config.home)
-        free = disk.f_bavail * disk.f_frsize
-        found = self.retention.warnings()
-        if free <= self._reserve(disk):
-            found.append(f"the disk is nearly full ({format_size(free)} left): writes are refused")
-        return found
+        return [*self.space.warnings(), *self.retention.warnings()]
 
-    def gauges(self) -> Iterator[tuple[str, str, str, dict[str, str], float]]:
+    def gauges(self) -> Iterator[ingest_gauges.Gauge]:
         """Figures for /metrics."""
         status = self.status()
         for key, text in (
@@ -275,6 +288,11 @@ class Box:
             ("disk_total_bytes", "Bytes of the data directory's file system."),
         ):
             yield f"pachybox_{key}", text, "gauge", {}, float(status[key])
+        disk, level = self.space.disk, self.space.level
+        text = "How full the data directory's file system is, as df counts."
+        yield "pachybox_disk_used_percent", text, "gauge", {}, disk.percent
+        text = "What the disk allows: 0 all, 1 warns, 2 ingest is held, 3 writes are refused."
+        yield "pachybox_disk_level", text, "gauge", {}, float(level)
         yield (
             "pachybox_last_event",
             "Number of the newest event.",
@@ -291,6 +309,7 @@ class Box:
             yield f"pachybox_retention_{name}_total", text, "counter", {}, float(value)
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
+        yield from ingest_gauges.gauges(self.ingests.list())
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
@@ -303,35 +322,14 @@ class Box:
 
     # ---- space
 
-    def _reserve(self, disk: os.statvfs_result) -> int:
-        if self.config.reserve_bytes:
-            return self.config.reserve_bytes
-        return min(_RESERVE_MOST, disk.f_blocks * disk.f_frsize // _RESERVE_SHARE)
+    def held(self) -> str:
+        """Why nothing that comes in by itself (sources, crons) may come in now: the disk is
+        nearly full. "" when it may. Cheap."""
+        return self.space.held()
 
     def check_space(self) -> None:
-        """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
-        looks at the disk at most ten times a second. Waits until what a running datum filled
-        the disk with is removed."""
-        now = time.monotonic()
-        if now - self._space_checked < 0.1:
-            return
-        disk = os.statvfs(self.config.home)
-        if disk.f_bavail * disk.f_frsize < self._reserve(disk) and self.pps.disk.relieve():
-            disk = os.statvfs(self.config.home)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self._reserve(disk):
-            raise Exhausted(
-                f"the disk is nearly full: {format_size(free)} free on the file system of "
-                f"{self.config.home}, {format_size(self._reserve(disk))} are kept in reserve",
-                "free some space, or delete old commits and run garbage-collect",
-            )
-        quota = self.config.quota_bytes
-        if quota and (used := self.blobs.usage().bytes) > quota:
-            raise Exhausted(
-                f"the quota is used up: {format_size(used)} of {format_size(quota)}",
-                "delete old commits and run garbage-collect, or raise quota_bytes in box.toml",
-            )
-        self._space_checked = now
+        """Raise Exhausted when the disk or the quota is used up; see Space.check."""
+        self.space.check()
 
     # ---- care
 
@@ -362,22 +360,31 @@ class Box:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
         self.objects.take_up()
+        self.ingests.take_up()
         return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""
         return self.meta.events(after)
 
+    def delete_project(self, name: str, *, force: bool = False) -> None:
+        """See repos.delete_project; the sources in it end."""
+        inside = [r.ingest for r in self.ingests.records() if r.ingest.project == name]
+        with self.ingests.ending(inside):
+            self.pfs.delete_project(name, force=force)
+
     def delete_all(self) -> None:
-        """Remove every pipeline, repo and project (but ``default``)."""
+        """Remove every source, pipeline, repo, fileset and project (but ``default``)."""
+        self.ingests.delete_all()
         for pipeline in self.pps.list_pipelines():
             self.pps.delete(pipeline.pipeline, force=True)
         for info in self.pfs.list_repos(repo_type=None):
             self.pfs.delete_repo(info.record.repo, force=True)
         for project in self.pfs.list_projects():
             if project.name != "default":
-                self.pfs.delete_project(project.name, force=True)
+                self.delete_project(project.name, force=True)
         self.pps.clear_defaults()
+        self.filesets.clear()
 
     def _care(self) -> None:
         """The janitor: collects garbage, bounds logs and events, now and then."""

@@ -31,12 +31,13 @@ class Config:
 
     ``http_port`` and ``grpc_port`` 0 mean any free port. With a ``token`` every caller but those
     on the socket must show it, and only with one may a host be other than loopback.
-    ``reserve_bytes`` is the disk space left
-    free: a write that would go below it is refused (0 = 5 % of the file system, at most
-    1 GiB). ``quota_bytes`` bounds the content store (0 = no bound). ``workers`` bounds
-    the datums running at once in the whole box (0 = the cores). ``retention_interval_s``: old
-    commits are looked for no more often. ``s3_domain`` is a name before
-    which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
+    The disk's marks are in percent as ``df`` shows them, 0 = never: from ``disk_warn_percent`` on
+    the box warns, from ``disk_pause_percent`` on ingest sources and crons are held, from
+    ``disk_refuse_percent`` on writes are refused; so they are when fewer than ``reserve_bytes``
+    are free (0 = the percentage alone). ``quota_bytes`` bounds the content store (0 = no bound).
+    ``workers`` bounds the datums running at once in the whole box (0 = the cores).
+    ``retention_interval_s``: old commits are looked for no more often. ``s3_domain`` is a name
+    before which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
     """
 
     home: Path
@@ -46,6 +47,9 @@ class Config:
     grpc_port: int = 30650
     token: str = field(default="", repr=False)
     runner: str = "auto"
+    disk_warn_percent: int = 85
+    disk_pause_percent: int = 92
+    disk_refuse_percent: int = 95
     reserve_bytes: int = 0
     quota_bytes: int = 0
     workers: int = 0
@@ -75,6 +79,7 @@ class Config:
         return self.home / "run" / "box.log"
 
 
+MARKS = ("disk_warn_percent", "disk_pause_percent", "disk_refuse_percent")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 _KEYS = {f.name: f.type for f in fields(Config) if f.name != "home"}
 
@@ -107,6 +112,7 @@ def load(home: Path | None = None) -> Config:
             65535 if key.endswith("_port") else 1 << 62
         ):
             raise InvalidArgument(f"{path}: {key} cannot be {value}", "give 0 for the default")
+    _check_marks(path, values)
     if values.get("token") and path.stat().st_mode & 0o077:
         raise InvalidArgument(
             f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
@@ -123,3 +129,26 @@ def load(home: Path | None = None) -> Config:
             f"{path}: s3_domain {domain!r} is no host name", "give one like s3.example.org"
         )
     return Config(home=home, **values)  # type: ignore[arg-type]  # types checked above
+
+
+def _check_marks(path: Path, values: dict[str, object]) -> None:
+    """Raise InvalidArgument unless the disk's marks are percentages, each at most the next."""
+    low = ""
+    for key in MARKS:
+        mark = _mark(key, values)
+        if mark > 100:
+            raise InvalidArgument(
+                f"{path}: {key} cannot be {mark}", "give a percentage, or 0 for never"
+            )
+        if not mark:
+            continue
+        if low and mark < _mark(low, values):
+            raise InvalidArgument(
+                f"{path}: {key} ({mark}) is below {low} ({_mark(low, values)})",
+                f"set them in this order: {' <= '.join(MARKS)}; 0 is never",
+            )
+        low = key
+
+
+def _mark(key: str, values: dict[str, object]) -> int:
+    return int(str(values.get(key, Config.__dataclass_fields__[key].default)))

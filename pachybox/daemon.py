@@ -28,6 +28,8 @@ from pachybox.api.handlers import (
     files,
     filesets,
     images,
+    ingest_log,
+    ingests,
     jobs,
     pfs,
     pps,
@@ -38,6 +40,7 @@ from pachybox.api.handlers import (
     templates,
     trials,
 )
+from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
 from pachybox.api.s3.door import S3Door
 from pachybox.api.s3.gates import DatumGates
@@ -54,7 +57,7 @@ _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
-    *(secrets, egress, system, cluster, debug, reading, trials, images),
+    *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
 )
 
 
@@ -129,6 +132,7 @@ def serve(box: Box) -> Doors:
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
         s3=s3,
+        ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
     )
     box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
@@ -203,6 +207,7 @@ def run(config: Config) -> None:
         box.wait_stop()
     finally:
         log.info("stopping")
+        box.end_sources()  # before the doors are shut
         doors.stop()
         box.close()
         log.info("stopped")

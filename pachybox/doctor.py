@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from pachybox.pps.placement import PROCESS
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.runners.process import ProcessRunner
+from pachybox.watermarks import REMEDY, Level, Marks, disk_of
 
 _FILES_WANTED = 4096
-_RESERVE = 1 << 30
 
 
 def findings(
@@ -101,15 +100,14 @@ def _file_system(path: Path) -> str:
 
 
 def _disk(config: Config) -> Finding:
-    usage = shutil.disk_usage(_existing_parent(config.home))
-    text = f"{format_size(usage.free)} free of {format_size(usage.total)}"
-    if usage.free < min(_RESERVE, usage.total // 20):
-        return Finding(
-            "disk", "fail", f"{text}: writes are refused", "free some space on this file system"
-        )
-    if usage.free < usage.total * 0.15:
-        return Finding("disk", "warn", text, "free some space before it runs out")
-    return Finding("disk", "ok", text)
+    disk = disk_of(os.statvfs(_existing_parent(config.home)))
+    text = f"{format_size(disk.available)} free of {format_size(disk.used + disk.available)}"
+    marks = Marks.of(config)
+    level = marks.level(disk)
+    if level == Level.FREE:
+        return Finding("disk", "ok", f"{text} ({disk.shown} used)")
+    trouble = marks.warning(disk, level).removesuffix(f"; {REMEDY}")
+    return Finding("disk", "fail" if level == Level.REFUSE else "warn", trouble, REMEDY)
 
 
 def _open_files() -> Finding:

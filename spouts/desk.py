@@ -7,18 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pachybox.client.files import Writing
 from pachybox.client.filesets import Filesets
 from pachybox.client.ingests import Ingests
 from pachybox.client.upload import Put
-from pachybox.errors import Exhausted, NotReady, PachyboxError, Unreachable
-from spouts.task import Json, Report, Task
+from pachybox.errors import Exhausted, NotFound, NotReady, PachyboxError, Refused, Unreachable
+from spouts.reporter import Reporter
+from spouts.task import OWN, Json, Task
 
 _PAUSE_S = (0.2, 10.0)  # before what did not work is tried again: at first, at most
-_REPORT_S = 0.5  # at most so often, but for news
+_PASSES_S = 1.0  # so long a box that is not ready is not worth a word
 
 
 class Stopping(Exception):
@@ -54,15 +56,13 @@ class Desk:
         self.batch = task.batch
         self.offset = task.offset
         self.box = _Box(task.address, project=task.project)
-        self._report = Report()
-        self._told = Report()
-        self._told_at = 0.0
-        self._lock = threading.Lock()
+        self._reporter = Reporter(_tell)
+        self._logged = ""
 
     # ---- orders
 
     def order_stop(self) -> None:
-        """From any thread or signal handler: the source is to end."""
+        """From any thread, though not from a signal handler: the source is to end."""
         self.stop.set()
         self.wake.set()
 
@@ -75,9 +75,9 @@ class Desk:
         """Wait so long, or until ordered otherwise; whether it was ``run`` that was ordered.
         Raises Stopping."""
         self.wake.wait(max(0.0, seconds))
+        self.wake.clear()  # before looking, so that an order that comes now is seen next time
         if self.stop.is_set():
             raise Stopping
-        self.wake.clear()
         run, self.run_now = self.run_now, False
         return run
 
@@ -89,6 +89,7 @@ class Desk:
         offset: Json,
         *,
         append: bool = False,
+        confirm: Callable[[], Mapping[str, int]] | None = None,
         deletes: Iterable[str] = (),
         marker: Mapping[str, bytes | Path] | None = None,
         dead: Iterable[DeadLetter] = (),
@@ -101,30 +102,34 @@ class Desk:
 
         ``fill`` puts the files (it is called again when an attempt fails; None: no files); they
         replace those of their names, or with ``append`` are added to them, after ``deletes`` went.
+        ``confirm`` is called when all of an attempt is uploaded, before the box is told: what it
+        raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
         told. What the box cannot do now (it is restarting, its disk is full, a commit is open) is
-        tried until it can. Raises Stopping when the source is to end meanwhile, and what the box
-        refuses for good (InvalidArgument for a path that is taken by a directory, say): then
-        nothing was committed.
+        tried until it can. Raises Stopping when the source is to end meanwhile, or is not what it
+        was (updated, deleted, gone further without us); and what the box refuses for good
+        (InvalidArgument for a path that is taken by a directory, say): then nothing was committed.
         """
         letters, gone = list(dead), list(deletes)
 
         def attempt() -> None:
+            figures = {"records": records, "bytes": bytes, "files": files}
+            fileset = self._fileset(fill) if fill is not None else ""
+            if confirm is not None:
+                figures |= confirm()
             self.box.advance_ingest(
                 self.task.full_name,
                 version=self.task.version,
                 batch=self.batch + 1,
                 offset=json.dumps(offset),
-                fileset=self._fileset(fill) if fill is not None else "",
+                fileset=fileset,
                 append=append,
                 deletes=gone,
                 marker=self._fileset(lambda put: _put_all(put, marker)) if marker else "",
                 dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
-                records=records,
-                bytes=bytes,
-                files=files,
                 dead_letters=len(letters),
                 description=description,
+                **figures,
             )
 
         self._patiently(attempt)
@@ -144,60 +149,68 @@ class Desk:
             put.data(f"{where}.reason.json", json.dumps(reason).encode() + b"\n")
 
     def _patiently(self, attempt: Callable[[], None]) -> None:
-        pause = _PAUSE_S[0]
+        pause, began = _PAUSE_S[0], time.monotonic()
         while True:
             try:
                 attempt()
             except (Unreachable, NotReady, Exhausted) as e:
-                self.failed(str(e), reason=str(e))
+                if not isinstance(e, NotReady) or time.monotonic() - began >= _PASSES_S:
+                    self.failed(str(e), reason=str(e))
                 if self.stop.wait(pause):
                     raise Stopping from e
                 pause = min(2 * pause, _PAUSE_S[1])
                 continue
-            if self._report.reason:
+            except (Refused, NotFound) as e:
+                if self._is_outdated():
+                    self.log(str(e))
+                    raise Stopping from e
+                raise
+            self._logged = ""
+            if self._reporter.reason:
                 self.report(reason="")
             return
+
+    def _is_outdated(self) -> bool:
+        """Whether the box knows this source as another than this one knows itself."""
+        try:
+            found = self.box.inspect_ingest(self.task.full_name)
+        except NotFound:
+            return True
+        except PachyboxError:
+            return False
+        return (found.version, found.batch) != (self.task.version, self.batch)
 
     # ---- reports
 
     def failed(self, error: str, *, reason: str = "") -> None:
-        """Something did not work and the source goes on (``reason``: waits for it)."""
-        self.log(error)
-        self.report(error=error, errors=self._report.errors + 1, reason=reason)
+        """Something did not work and the source goes on (``reason``: waits for it). What happens
+        again and again is counted each time and logged once."""
+        if error != self._logged:
+            self.log(error)
+            self._logged = error
+        self._reporter.update(error=error, errors=1, reason=reason)
 
     def report(
-        self,
-        *,
-        lag_s: float | None = None,
-        pending: int | None = None,
-        reason: str | None = None,
-        error: str | None = None,
-        errors: int | None = None,
+        self, *, lag_s: float | None = None, pending: int | None = None, reason: str | None = None
     ) -> None:
         """Tell the box how it goes; what is left out is as before. Cheap: what says the same is
         not sent again, and figures alone at most twice a second."""
-        with self._lock:
-            given = {
-                "lag_s": lag_s, "pending": pending, "reason": reason, "error": error,
-                "errors": errors,
-            }  # fmt: skip
-            now = self._report = replace(
-                self._report,
-                **{k: v for k, v in given.items() if v is not None},  # type: ignore[arg-type]
-            )
-            told, at = self._told, time.monotonic()
-            news = (now.reason, now.errors, bool(now.pending)) != (
-                told.reason, told.errors, bool(told.pending),
-            )  # fmt: skip
-            if now != told and (news or at - self._told_at >= _REPORT_S):
-                self._told, self._told_at = now, at
-                sys.stdout.write(now.line())
-                sys.stdout.flush()
+        self._reporter.update(lag_s=lag_s, pending=pending, reason=reason)
+
+    def flush(self) -> None:
+        """Send the last report, if it was held back."""
+        self._reporter.flush()
 
     def log(self, message: str) -> None:
-        """A line of the source's log."""
-        sys.stderr.write(message.replace("\n", " ") + "\n")
-        sys.stderr.flush()
+        """A line of the source's log, as the box's own word."""
+        with suppress(OSError, ValueError):  # the box is gone
+            sys.stderr.write(f"{OWN}{' '.join(message.splitlines())}\n")
+            sys.stderr.flush()
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
 
 def _put_all(put: Put, files: Mapping[str, bytes | Path] | None) -> None:

@@ -4,7 +4,8 @@ The box writes lines of JSON to the source's standard input: first the task, the
 there is one, ``{"order": "run"}`` (do now what you would do later). The end of that stream is the
 end of the box, and of the source. SIGTERM asks a source to commit what is whole and end. The
 source writes lines of JSON to standard output, each a report (``Report``); what it writes to
-standard error is its log.
+standard error is its log, lines that begin with ``OWN`` its own words, the rest those of a user's
+program, if it runs one.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from typing import Any
 
 Json = dict[str, Any]
 
+OWN = "\x1f"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One source. ``state`` is a directory of its own that outlives it; ``batch`` and ``offset``
-    say how far it has come; ``fifo`` (of a spout) is the pipe its program writes to."""
+    """One source. ``spec`` is the part of its spec under its kind's name, every default filled in
+    (of a spout what the box has put together for it); ``state`` is a directory of its own that
+    outlives it; ``batch`` and ``offset`` say how far it has come; ``fifo`` (of a spout) is the
+    pipe its program writes to."""
 
     project: str
     name: str
@@ -49,9 +54,9 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a source does. ``lag_s``: how long the oldest thing it has seen and not committed has
-    waited; ``pending``: how many such things; ``error``: what went wrong since the last report
-    (``errors`` times), though the source goes on; ``reason``: what it waits for now, if it
-    does."""
+    waited; ``pending``: how many such things; ``error``: what went wrong last, though the source
+    went on, and ``errors``: how often something did since it started; ``reason``: what it waits
+    for now, if it does."""
 
     lag_s: float = 0.0
     pending: int = 0

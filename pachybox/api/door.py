@@ -1,6 +1,7 @@
 """One request to one answer: who may ask, which route it is, how errors are said.
 
 S3 door | guard (host, origin) -> authenticate -> route -> JSON | files | web door | a page
+        | posted records: guard -> the source, and who may -> the source's inbox
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pachybox.api.failures import as_error
 from pachybox.api.files_door import FilesDoor
 from pachybox.api.guard import guard
 from pachybox.api.http import Rejected, Request
+from pachybox.api.ingest_door import NAME as INGEST
+from pachybox.api.ingest_door import PATHS, Ask, IngestDoor
 from pachybox.api.json_door import JsonDoor, StreamFailed
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.s3.door import S3Door
@@ -83,6 +86,7 @@ class Door:
         version: str,
         archives: Archives | None = None,
         s3: S3Door | None = None,
+        ingest: IngestDoor | None = None,
     ) -> None:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
@@ -90,6 +94,7 @@ class Door:
         self._web = web_door.WebDoor(routes)
         self._archives = ArchiveDoor(archives) if archives is not None else None
         self._s3 = s3
+        self._ingest = ingest
         self._access = access
         self._metrics = metrics
         self._version = version
@@ -103,10 +108,25 @@ class Door:
         if s3 is not None and s3.claims(request):
             s3.answer(request, response, self._access.hosts, self._metrics)
             return
-        began = monotonic()
+        self._attempt(request, response, lambda: self._serve(request, response))
+
+    def _attempt(
+        self,
+        request: Request,
+        response: Response,
+        serve: Callable[[], _Served | None],
+        began: float = 0.0,
+    ) -> None:
+        """Have ``serve`` answer, or answer with its error. It returns None when it is to go on
+        with the request later. Raises Gone."""
+        began = began or monotonic()
         name, code = "other", "ok"
         try:
-            name, error = self._serve(request, response)
+            served = serve()
+            if served is None:
+                code = ""
+                return
+            name, error = served
             if error is not None:
                 code = error.code
         except Gone:
@@ -126,24 +146,53 @@ class Door:
             code = error.code
             self._refuse(request, response, error.http_status, error)
         finally:
-            if name == "other":
-                name = self._label(request)
-            took = monotonic() - began
-            self._metrics.observe(name, code, took)
-            log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
+            if code:
+                if name == "other":
+                    name = self._label(request)
+                took = monotonic() - began
+                self._metrics.observe(name, code, took)
+                log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
 
     def answer_all(self, pairs: Sequence[tuple[Request, Response]]) -> None:
-        """Answer requests that are small and whole, those of S3 together. Clients that left are
-        marked by their wires."""
-        mine = []
+        """Answer requests that are small and whole, those of S3 together, and posted records.
+        Clients that left are marked by their wires."""
+        objects, records = [], []
         for pair in pairs:
             if self._s3 is not None and self._s3.claims(pair[0]):
-                mine.append(pair)
+                objects.append(pair)
+            elif self._ingest is not None and self._ingest.claims(pair[0]):
+                records.append(pair)
             else:
                 with suppress(Gone):
                     self.answer(*pair)
-        if self._s3 is not None:
-            self._s3.answer_all(mine, self._access.hosts, self._metrics)
+        if self._s3 is not None and objects:
+            self._s3.answer_all(objects, self._access.hosts, self._metrics)
+        if self._ingest is not None and records:
+            self._take_all(self._ingest, records)
+
+    def _take_all(self, ingest: IngestDoor, pairs: Sequence[tuple[Request, Response]]) -> None:
+        """Answer requests with records, whose records are made durable together."""
+        asks: list[Ask] = []
+        for request, response in pairs:
+
+            def read(request: Request = request, response: Response = response) -> _Served | None:
+                ask = ingest.read(request, response, self._access.hosts)
+                if ask is None:
+                    return INGEST, None
+                asks.append(ask)
+                return None
+
+            with suppress(Gone):
+                self._attempt(request, response, read)
+        ingest.take(asks)
+        for ask in asks:
+
+            def answer(ask: Ask = ask) -> _Served:
+                ask.answer()
+                return INGEST, None
+
+            with suppress(Gone):
+                self._attempt(ask.request, ask.response, answer, ask.began)
 
     def _serve(self, request: Request, response: Response) -> _Served:
         if not request.local:
@@ -154,6 +203,9 @@ class Door:
             response.send(200, "text/plain", b"ok\n")
             return "GET /healthz", None
         headers = request.headers
+        if self._ingest is not None and self._ingest.claims(request):
+            self._ingest.serve(request, response, self._access.hosts)
+            return INGEST, None
         if path.startswith(("/pfs/", "/archive/")):
             web_door.token_of(request)
         principal = self._access.authenticate(headers, request.local)
@@ -227,6 +279,8 @@ class Door:
             return f"POST {request.path}"
         if request.path in ("/files/put", "/files/get"):
             return f"{'POST' if request.path == '/files/put' else 'GET'} {request.path}"
+        if request.path.startswith(PATHS):
+            return INGEST
         for part in ("/pfs", "/archive"):
             if request.path.startswith(f"{part}/"):
                 return f"GET {part}"

@@ -1,10 +1,10 @@
-"""Small PUTs of many connections, answered together by one thread.
+"""Small writes of many connections, answered together by one thread: PUTs of S3, posted records.
 
 A client that uploads small objects one after the other asks for little each time, and a thread a
 connection spends as much on waking up, and on waiting for the write of all, as on the request. So
-a connection that has just sent such a PUT is watched here, among others like it. What has come by
+a connection that has just sent such a write is watched here, among others like it. What has come by
 the time the thread looks is answered in one go: the requests are read and judged one after the
-other, their writes are made durable together, and then all are answered. Anything but a small PUT
+other, their writes are made durable together, and then all are answered. Anything but a small write
 that came whole goes back to a thread of its own, unread; so does a client that is slow.
 
 The requests read here wait for each other's write, which they would do anyhow: there is one writer.
@@ -28,12 +28,13 @@ from pachybox.errors import PachyboxError
 log = logging.getLogger("pachybox.api")
 
 Together = Callable[[list[tuple[Request, Response]]], None]
-"""Answers PUTs of objects, whose bodies are there, together. Raises nothing."""
+"""Answers small writes, whose bodies are there, together. Raises nothing."""
 
 MOST_BYTES = 32 << 10
 """Of a body that is taken here: with its head it has room in a wire's buffer."""
 
-_PUT = re.compile(rb"PUT /[^/? ]+/[^? ]+ HTTP/1\.1\r\n")
+_WRITE = re.compile(rb"(?:PUT /[^/? ]+/[^? ]+|POST /ingest/[^? ]+) HTTP/1\.1\r\n")
+_METHODS = (b"PUT ", b"POST ")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,6})[ \t]*(?:\r\n|\Z)", re.IGNORECASE)
 _OTHER = re.compile(rb"\r\n(?:expect|transfer-encoding|x-amz-copy-[a-z-]*):", re.IGNORECASE)
 
@@ -79,7 +80,7 @@ class Lane:
         and is to keep its thread."""
         length = last.headers.get("content-length", "")
         if (
-            last.method != "PUT"
+            not (last.method == "PUT" or (last.method == "POST" and _posts(last)))
             or wire.local
             or wire.held
             or self._stopping
@@ -192,15 +193,19 @@ class Lane:
         self._epoll.unregister(fd)
 
 
+def _posts(request: Request) -> bool:
+    return request.path.startswith("/ingest/")
+
+
 def _missing(held: bytes) -> int:
-    """0 when a small PUT stands there whole, 1 when its rest is to come, -1 when it is anything
+    """0 when a small write stands there whole, 1 when its rest is to come, -1 when it is anything
     else."""
     end = held.find(b"\r\n\r\n")
     if end < 0:
-        return 1 if len(held) < 4 or (held.startswith(b"PUT ") and len(held) < MOST_BYTES) else -1
+        return 1 if len(held) < 5 or (held.startswith(_METHODS) and len(held) < MOST_BYTES) else -1
     head = held[: end + 2]
     length = _LENGTH.search(head)
-    if _PUT.match(head) is None or length is None or _OTHER.search(head) is not None:
+    if _WRITE.match(head) is None or length is None or _OTHER.search(head) is not None:
         return -1
     size = int(length[1])
     if size > MOST_BYTES or end > MOST_BYTES // 2:

@@ -36,7 +36,7 @@ class Listener(ABC):
     composer's."""
 
     def __init__(self, limits: Limits, metrics: Metrics, together: Together | None = None) -> None:
-        """``together``: what answers many small PUTs at the price of few (see Lane)."""
+        """``together``: what answers many small writes at the price of few (see Lane)."""
         self._limits = limits
         self._attendant = Attendant()
         self._metrics = metrics

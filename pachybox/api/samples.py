@@ -29,10 +29,12 @@ _SPEC: Json = {
     "transform": {"cmd": ["sh"], "stdin": ["cp /pfs/images/* /pfs/out/"]},
     "input": _INPUT,
 }
+_INGEST_TEXT = '{"name":"events","to":"images@landing","push":{}}'
 _SPEC_TEXT = json.dumps(_SPEC | {"pipeline": {"name": "edges"}}, separators=(",", ":"))
 
 # By the type of a field, and by the name of a text.
 _BY_TYPE: dict[str, Any] = {
+    "pachybox.v1.Ingest": {"name": "events", "project": "default"},
     "pfs_v2.Branch": _BRANCH,
     "pfs_v2.Commit": _COMMIT,
     "pfs_v2.CommitSet": {"id": _ID},
@@ -47,7 +49,7 @@ _BY_TYPE: dict[str, Any] = {
     "transaction_v2.Transaction": {"id": _ID},
 }
 _NEEDED = frozenset(
-    {"branch", "commit", "commit_set", "datum", "file", "job", "job_set"}
+    {"branch", "commit", "commit_set", "datum", "file", "ingest", "job", "job_set"}
     | {"pipeline", "project", "repo", "secret", "start", "transaction"}
 )  # fields which say what a method is about; all others are options
 _BY_NAME = {
@@ -67,6 +69,14 @@ _BY_METHOD: dict[str, Json | list[Json]] = {
             {"project": {"name": "default"}, "editKey": {"key": "owner", "value": "me"}},
         ]
     },
+    "pachybox.v1.API/AdvanceIngest": {
+        "ingest": {"name": "events", "project": "default"},
+        "version": "1",
+        "batch": "1",
+        "offsetJson": '{"line":7}',
+        "records": "7",
+    },
+    "pachybox.v1.API/CreateIngest": {"text": _INGEST_TEXT},
     "pachybox.v1.API/CreatePipelines": {"text": _SPEC_TEXT},
     "pachybox.v1.API/FlushCommit": {"commits": ["images@master"]},
     "pachybox.v1.API/FlushJob": {"commits": ["images@master"]},

@@ -13,6 +13,7 @@ import pachybox
 from pachybox.api.archive_door import Archives
 from pachybox.api.door import Access, Door, Routes
 from pachybox.api.http import Request
+from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.listener import Listener
 from pachybox.api.metrics import Gauges, Metrics
 from pachybox.api.response import Response
@@ -35,9 +36,11 @@ class Server(Listener):
         metrics: Metrics | None = None,
         archives: Archives | None = None,
         s3: S3Door | None = None,
+        ingest: IngestDoor | None = None,
     ) -> None:
         metrics = metrics or Metrics(gauges)
-        super().__init__(limits or Limits(), metrics, self._answer_all if s3 else None)
+        together = self._answer_all if s3 or ingest else None
+        super().__init__(limits or Limits(), metrics, together)
         self._door = Door(
             table,
             routes,
@@ -48,6 +51,7 @@ class Server(Listener):
             version=pachybox.__version__,
             archives=archives,
             s3=s3,
+            ingest=ingest,
         )
 
     def answer(self, request: Request, response: Response) -> None:

@@ -275,6 +275,7 @@ MESSAGES: dict[str, str] = {
         created bool
         warnings string *
     """,
+    "CreateIngestResponse": "ingests CreatedIngest *",
     "ListIngestRequest": "projects string *",
     "InspectIngestRequest": "ingest Ingest",
     "IngestInfo": """
@@ -370,7 +371,7 @@ METHODS = """
     RunTrial RunTrialRequest RunTrialResponse
     SaveTrial SaveTrialRequest SaveTrialResponse
     ListImage ListImageRequest ImageInfo stream
-    CreateIngest CreateIngestRequest CreatedIngest
+    CreateIngest CreateIngestRequest CreateIngestResponse
     ListIngest ListIngestRequest IngestInfo stream
     InspectIngest InspectIngestRequest IngestInfo
     PauseIngest PauseIngestRequest IngestResponse

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     B = TypeVar("B", bound=Base)
 
 _GLOBAL = ("-v", "--verbose", "--no-color")
-TOPICS = ("repo", "branch", "commit", "file", "pipeline", "job", "datum", "project", "transaction")
+TOPICS = (
+    "repo", "branch", "commit", "file", "ingest", "pipeline", "job", "datum", "project",
+    "transaction",
+)  # fmt: skip
 
 
 class App:

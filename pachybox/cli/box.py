@@ -153,11 +153,22 @@ def _status(app: App, args: Args) -> None:
             ("Commits", str(status.commits)),
             ("Pipelines", str(status.pipelines)),
             ("Running jobs", str(status.jobs_running)),
+            ("Ingest", _ingest(app)),
             ("Stored", size(status.store_bytes)),
             ("Disk", f"{free} free of {total}"),
             *(("Warning", Painted.of(text, "yellow")) for text in status.warnings),
         ],
     )
+
+
+def _ingest(app: App) -> str:
+    """How many sources there are, and which do not run."""
+    if app.output.form:
+        return ""
+    from pachybox.cli.ingest import summary
+    from pachybox.client.ingests import Ingests
+
+    return summary(list(app.box(Ingests).list_ingest()))
 
 
 def _findings() -> list[Json]:

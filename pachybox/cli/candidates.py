@@ -1,8 +1,8 @@
 """What may stand at a place of a command line: the hidden command the shells' scripts ask.
 
 Commands and flags come from the table and the parsers; repos, branches, commits, files,
-pipelines, jobs and secrets from the box, with a short timeout. Whatever goes wrong completes
-nothing.
+pipelines, jobs, ingest sources and secrets from the box, with a short timeout. Whatever goes
+wrong completes nothing.
 """
 
 from __future__ import annotations
@@ -124,6 +124,8 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
         rest and rest[-1] in ("-p", "--pipeline") and noun in ("job", "logs", "commit")
     ) or name == "subscribe job":
         source = _pipelines
+    elif rest and rest[-1] == "--ingest":
+        source = _ingests
     elif name in ("start commit", "put file"):
         source = _files_of if name == "put file" and ":" in current else _branches
     elif name in ("flush commit", "flush job") or (name == "run pipeline" and _named(rest)):
@@ -186,6 +188,11 @@ def _jobs(box: Client, current: str) -> Iterator[str]:
         yield f"{pipeline}@{job.id}"
 
 
+def _ingests(box: Client, current: str) -> Iterator[str]:
+    for info in box.list_ingest(() if "/" in current else (box.project,)):
+        yield info.name if "/" in current else info.name.rpartition("/")[2]
+
+
 def _transactions(box: Client, current: str) -> Iterator[str]:
     for found in box.list_transaction():
         yield (found.get("transaction") or {}).get("id", "")
@@ -205,6 +212,8 @@ _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "commit": _commits,
     "file": _files_of,
     "pipeline": _pipelines,
+    "cron": _pipelines,
+    "ingest": _ingests,
     "job": _jobs,
     "datum": _jobs,
     "transaction": _transactions,

@@ -62,6 +62,6 @@ COMMANDS = {
             "completion fish > ~/.config/fish/completions/pachybox.fish",
         ),
         "Completes commands and flags, and the names of repos, branches, commits, files,\n"
-        "pipelines and jobs as the box has them.",
+        "pipelines, jobs and ingest sources as the box has them.",
     )
 }

@@ -1,9 +1,10 @@
-"""Commands that take a pipeline's spec out of the box, and back changed."""
+"""Commands that take a spec out of the box, and back changed."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, project
@@ -11,6 +12,7 @@ from pachybox.cli.output import note
 from pachybox.cli.pipeline import named
 from pachybox.cli.spec import read
 from pachybox.client.pipelines import Pipelines
+from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument, NotFound, PachyboxError
 
 _VERSIONED = re.compile(
@@ -51,12 +53,31 @@ def _extract(app: App, args: Args) -> None:
         app.output.line(json.dumps(json.loads(spec), indent=2, ensure_ascii=False))
 
 
-def _edit(app: App, args: Args) -> int:
+def _edit(app: App, args: Args) -> None:
+    import json
+
+    box = app.box(Pipelines)
+
+    def put(text: str) -> list[str]:
+        return box.create_pipelines(
+            text, source=args.pipeline, update=True, reprocess=args.reprocess
+        )[1]
+
+    editing(
+        args,
+        json.loads(box.extract_pipeline(args.pipeline)),
+        args.pipeline,
+        put,
+        "pachybox update pipeline -f",
+    )
+
+
+def editing(args: Args, spec: Json, name: str, put: Callable[[str], list[str]], again: str) -> None:
+    """Let the user change a spec until ``put`` takes it, and say what ``put`` warns of. A text
+    that is refused in the end is kept; the error says that ``again`` and its file's name go on."""
     import json
     import tempfile
 
-    box = app.box(Pipelines)
-    spec = json.loads(box.extract_pipeline(args.pipeline))
     if args.output == "yaml":
         import yaml
 
@@ -64,7 +85,7 @@ def _edit(app: App, args: Args) -> int:
     else:
         text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
     suffix = ".yaml" if args.output == "yaml" else ".json"
-    fd, path = tempfile.mkstemp(prefix=f"{args.pipeline.rpartition('/')[2]}-", suffix=suffix)
+    fd, path = tempfile.mkstemp(prefix=f"{name.rpartition('/')[2]}-", suffix=suffix)
     kept = False
     try:
         with open(fd, "w", encoding="utf-8") as file:
@@ -73,24 +94,21 @@ def _edit(app: App, args: Args) -> int:
             edited = _run_editor(args, path)  # by name: editors often replace the file
             if edited == text or not edited.strip():
                 note("unchanged" if edited == text else "empty: nothing was changed")
-                return 0
+                return
             try:
-                _made, warnings = box.create_pipelines(
-                    edited, source=args.pipeline, update=True, reprocess=args.reprocess
-                )
+                warnings = put(edited)
                 break
             except PachyboxError as e:
                 kept = True
                 if not _again(e):
-                    again = f"pachybox update pipeline -f {path}"
-                    raise type(e)(e.message, f"your text is kept; correct it, then: {again}") from e
+                    hint = f"your text is kept; correct it, then: {again} {path}"
+                    raise type(e)(e.message, hint) from e
                 kept = False
     finally:
         if not kept:
             os.unlink(path)  # noqa: PTH108  # pathlib costs 8 ms at start
     for warning in warnings:
         note(f"warning: {warning}")
-    return 0
 
 
 def edited(args: Args, text: str, prefix: str, suffix: str) -> str:

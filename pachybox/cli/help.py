@@ -43,6 +43,18 @@ very name: * stays within a directory, ** does not, {a,b} is either, @(a|b) is e
     pachybox glob file 'images@master:/**.png'
     pachybox get file -r images@master:/ -o copy
 """,
+    "ingest": """\
+An ingest source brings data in by itself and commits it with the place it has come to, so that
+nothing is lost or doubled when it is killed. A source of its own is a folder that is watched
+(watch), records posted over HTTP (push) or the output of a program (command); its spec is JSON or
+YAML. Those of pipelines are cron inputs, named by the repo of their ticks, and spouts, named by
+their pipelines.
+
+    pachybox watch /data/in drops@master      a folder, without a spec
+    pachybox create ingest -f drops.yaml
+    pachybox list ingest                      state, rate, what waits, and why
+    pachybox logs --ingest drops -f
+""",
     "pipeline": """\
 A pipeline reads files of repos, runs a command on each piece of them (a datum) and writes files to
 its own repo. Its spec is JSON or YAML. A new commit in what it reads starts a job by itself.

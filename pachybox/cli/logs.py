@@ -32,6 +32,9 @@ def _run(app: App, args: Args) -> None:
     named = bool(args.pipeline or job)
     if filters and not named:
         raise InvalidArgument("--inputs needs a pipeline or a job", "add --pipeline or --job")
+    if args.ingest:
+        _of_ingest(app, args, named=named or bool(args.datum or filters))
+        return
     if args.master and (args.datum or filters):
         raise InvalidArgument(
             "the box's own log knows no datums", "leave out --master, or --datum and --inputs"
@@ -43,6 +46,27 @@ def _run(app: App, args: Args) -> None:
             out.line(f"{out.stamp(message.time)} {message.message}")
         else:
             out.line(message.message.rstrip("\n"))
+        if args.follow:
+            out.out.flush()
+
+
+def _of_ingest(app: App, args: Args, *, named: bool) -> None:
+    from pachybox.client.ingests import Ingests
+
+    if named or args.master or args.worker:
+        raise InvalidArgument(
+            "--ingest stands for itself",
+            "leave out the pipeline, job, datum, --master and --worker",
+        )
+    out = app.output
+    found = app.box(Ingests).ingest_log(
+        args.ingest, follow=args.follow, tail=args.tail or 0, since_s=args.since or 0.0
+    )
+    for message in found:
+        if out.form:
+            out.raw(message.raw)
+        else:
+            out.line(f"{out.stamp(message.time)} {message.message}")
         if args.follow:
             out.out.flush()
 
@@ -84,6 +108,7 @@ def _messages(
 def _arguments(parser: Parser) -> None:
     parser.add_argument("-p", "--pipeline", metavar="P", help="of this pipeline")
     parser.add_argument("-j", "--job", metavar="PIPELINE@ID | ID", help="of this job")
+    parser.add_argument("--ingest", metavar="NAME", help="of this ingest source")
     parser.add_argument("--datum", metavar="ID", help="of this datum; needs --job")
     many(parser, "--inputs", metavar="PATH[,PATH ...]", help="of datums with these inputs")
     flag(parser, "--master", help="what the box says of it, not the user's program")
@@ -105,9 +130,10 @@ COMMANDS = {
             "logs -p edges",
             "logs --job edges@ID -f",
             "logs -p edges --inputs /a.png --since 1h",
+            "logs --ingest drops -f --since 5m",
             "logs -t 20",
         ),
-        "Without pipeline and job: the box's own log. Following a job ends when it is over;\n"
-        "following a pipeline goes on from job to job.",
+        "Without pipeline, job and ingest: the box's own log. Following a job ends when it is\n"
+        "over; following a pipeline goes on from job to job.",
     )
 }

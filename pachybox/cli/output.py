@@ -19,6 +19,8 @@ _STATES = {
     "unrunnable": "red",
     "crashing": "red",
     "paused": "yellow",
+    "held": "yellow",
+    "stopped": "yellow",
     "starting": "yellow",
     "skipped": "dim",
     "recovered": "yellow",
@@ -145,15 +147,19 @@ class Output:
             + "\n"
         )
 
-    def fields(self, record: Record, pairs: Iterable[tuple[str, str]]) -> None:
-        """One record: labelled lines for people (empty values left out), or as it is."""
+    def fields(
+        self, record: Record, pairs: Iterable[tuple[str, str]], *, aligned: bool = False
+    ) -> None:
+        """One record: labelled lines for people (empty values left out; values of several lines
+        are indented), or as it is."""
         if self.form:
             self.raw(record.raw)
             return
-        for label, value in pairs:
-            if value and value != "-":
-                text = "\n  ".join(map(visible, value.split("\n")))
-                self.out.write(f"{label}: {self.paint(value, text)}\n")
+        shown = [(label, value) for label, value in pairs if value and value != "-"]
+        width = max((len(label) for label, _ in shown), default=0) + 2 if aligned else 0
+        for label, value in shown:
+            text = f"\n{' ' * (width or 2)}".join(map(visible, value.split("\n")))
+            self.out.write(f"{f'{label}: '.ljust(width)}{self.paint(value, text)}\n")
 
 
 def state(name: str) -> str:

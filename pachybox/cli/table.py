@@ -100,6 +100,23 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ("metadata", {"edit metadata": "change the keys and values kept of a thing"}),
         ("diff", {"diff file": "show what changed between two commits"}),
     ),
+    "Ingest": (
+        (
+            "ingest",
+            {
+                "create ingest": "make sources that bring data in by themselves, from a spec",
+                "update ingest": "change sources, or make them",
+                "inspect ingest": "show a source: its rate, what it waits for, its last error",
+                "list ingest": "list the sources, those of pipelines too",
+                "pause ingest": "stop sources until they are resumed",
+                "resume ingest": "let paused sources go on where they were",
+                "run ingest": "do now what sources would do later",
+                "edit ingest": "change a source's spec in an editor",
+                "delete ingest": "delete sources; what they brought stays",
+            },
+        ),
+        ("watch", {"watch": "have the box commit the files that come to a folder"}),
+    ),
     "Pipelines": (
         (
             "pipeline",

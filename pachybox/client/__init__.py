@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pachybox.client.aio import AsyncClient
     from pachybox.client.base import Stream
     from pachybox.client.functions import FunctionPipeline, pipeline
+    from pachybox.client.ingest_values import CreatedIngest, IngestInfo
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "pachybox.client.aio": ("AsyncClient",),
     "pachybox.client.base": ("Stream",),
+    "pachybox.client.ingest_values": ("CreatedIngest", "IngestInfo"),
     "pachybox.client.pipeline_values": (
         "BoxStatus",
         "CreatedPipeline",
@@ -138,6 +140,7 @@ __all__ = [
     "Client",
     "CommitInfo",
     "CommitSetInfo",
+    "CreatedIngest",
     "CreatedPipeline",
     "DatumInfo",
     "Exhausted",
@@ -146,6 +149,7 @@ __all__ = [
     "FileInfo",
     "FunctionPipeline",
     "ImageInfo",
+    "IngestInfo",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",

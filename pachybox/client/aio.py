@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncStream
 from pachybox.client.frames import Readable
+from pachybox.client.ingest_values import CreatedIngest, IngestInfo
 from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
@@ -53,6 +54,11 @@ class AsyncPut(AsyncPutBase):
     async def file(self, path: str, name: str, *, append: bool = False) -> None:
         """The content of ``path`` from a file of this machine (or a link to one)."""
         return await self._run(self._put.file, path, name, append=append)
+
+    async def open_file(self, path: str, fd: int, name: str) -> None:
+        """The content of ``path`` from a regular file that is open at its beginning, and is
+        closed here; errors call it ``name``."""
+        return await self._run(self._put.open_file, path, fd, name)
 
     async def stream(self, path: str, stream: Readable, *, append: bool = False) -> None:
         """The content of ``path`` from anything with ``read``, to its end."""
@@ -803,6 +809,101 @@ class AsyncClient(AsyncBase):
         """The outputs of the last run, put together as a job would, as a fileset: read it as the
         commit ``__filesets__@ID``."""
         return await self._run(self._sync.save_trial, trial)
+
+    async def create_ingest(
+        self,
+        spec: str | Json | list[Json],
+        *,
+        source: str = "",
+        update: bool = False,
+        reset: bool = False,
+    ) -> list[CreatedIngest]:
+        """Make the sources of a spec (JSON or YAML text, or one or several dicts), all or none.
+
+        ``source`` names where the text came from, for messages. With ``update`` those that are
+        there are changed and go on from where they are, with ``reset`` from the beginning.
+
+        >>> box.create_ingest({"name": "drops", "to": "raw@master", "watch": {"path": "/data/in"}})
+        """
+        return await self._run(
+            self._sync.create_ingest, spec, source=source, update=update, reset=reset
+        )
+
+    def list_ingest(self, projects: Iterable[str] = ()) -> AsyncStream[IngestInfo]:
+        """Every source of the projects (none given: of all), by name: also the cron inputs and
+        spouts of pipelines."""
+        return self._stream(lambda: self._sync.list_ingest(projects))
+
+    async def inspect_ingest(self, name: str) -> IngestInfo:
+        """One source. A cron input goes by the name of the repo of its ticks, a spout by that of
+        its pipeline."""
+        return await self._run(self._sync.inspect_ingest, name)
+
+    async def pause_ingest(self, name: str) -> None:
+        """Have a source bring nothing until it is resumed, also when the box restarts."""
+        return await self._run(self._sync.pause_ingest, name)
+
+    async def resume_ingest(self, name: str) -> None:
+        """Have a paused source go on from where it was."""
+        return await self._run(self._sync.resume_ingest, name)
+
+    async def run_ingest(self, name: str) -> None:
+        """Have a source do now what it would do later: look, tick, commit what waits, start
+        again."""
+        return await self._run(self._sync.run_ingest, name)
+
+    async def delete_ingest(self, name: str) -> None:
+        """End and remove a source, with its logs. What it committed stays."""
+        return await self._run(self._sync.delete_ingest, name)
+
+    def ingest_log(
+        self, name: str, *, follow: bool = False, tail: int = 0, since_s: float = 0.0
+    ) -> AsyncStream[LogMessage]:
+        """What a source says, and (``user``) what its program does; the last ``tail`` lines (0:
+        all). With ``follow`` new ones too, until the source is deleted."""
+        return self._stream(
+            lambda: self._sync.ingest_log(name, follow=follow, tail=tail, since_s=since_s)
+        )
+
+    async def advance_ingest(
+        self,
+        name: str,
+        *,
+        version: int,
+        batch: int,
+        offset: str,
+        fileset: str = "",
+        append: bool = False,
+        deletes: Iterable[str] = (),
+        marker: str = "",
+        dead: str = "",
+        records: int = 0,
+        bytes: int = 0,
+        files: int = 0,
+        dead_letters: int = 0,
+        description: str = "",
+    ) -> str:
+        """For sources: commit what came in (filesets, which that uses up: see ``upload_fileset``)
+        together with how far the source has come. ``batch`` is the number after the last; one
+        that was committed already is not committed again. Returns the newest commit of the
+        source, if any."""
+        return await self._run(
+            self._sync.advance_ingest,
+            name,
+            version=version,
+            batch=batch,
+            offset=offset,
+            fileset=fileset,
+            append=append,
+            deletes=deletes,
+            marker=marker,
+            dead=dead,
+            records=records,
+            bytes=bytes,
+            files=files,
+            dead_letters=dead_letters,
+            description=description,
+        )
 
     async def cluster_defaults(self) -> Json:
         """The defaults of every pipeline: ``{"createPipelineRequest": {...}}``."""

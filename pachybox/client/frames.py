@@ -72,6 +72,11 @@ class FrameWriter:
             fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as e:
             raise unreadable(name, e) from e
+        self.put_open(path, fd, name, append=append)
+
+    def put_open(self, path: str, fd: int, name: str, *, append: bool = False) -> None:
+        """A regular file that is open, from its beginning; ``fd`` is closed. ``name`` is for
+        errors."""
         keep = False
         try:
             at = self._at

@@ -8,6 +8,7 @@ from pachybox.client.commits import Commits
 from pachybox.client.defaults import Defaults
 from pachybox.client.files import Reading, Writing
 from pachybox.client.filesets import Filesets
+from pachybox.client.ingests import Ingests
 from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.lineage import Existence, Lineage
 from pachybox.client.metadata import Metadata
@@ -31,6 +32,7 @@ class Client(
     Jobs,
     Datums,
     Trials,
+    Ingests,
     Secrets,
     Box,
     Metadata,

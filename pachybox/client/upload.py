@@ -133,6 +133,11 @@ class Put:
         check_regular(name)
         self._frames.put_file(path, name, append=append)
 
+    def open_file(self, path: str, fd: int, name: str) -> None:
+        """The content of ``path`` from a regular file that is open at its beginning, and is
+        closed here; errors call it ``name``."""
+        self._frames.put_open(path, fd, name)
+
     def stream(self, path: str, stream: Readable, *, append: bool = False) -> None:
         """The content of ``path`` from anything with ``read``, to its end."""
         self._frames.put_stream(path, stream, append=append)

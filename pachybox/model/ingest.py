@@ -18,6 +18,10 @@ DEAD_LETTERS = "dead-letters"
 """The branch, in the repo that a source writes to, for what could not be taken."""
 
 
+SPOUT_MARKER = "marker"
+"""The branch for what tells a spout of Pachyderm 1.x where to resume."""
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Ingest:
     """The name of a source."""

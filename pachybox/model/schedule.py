@@ -1,98 +1,135 @@
-"""Schedules: when a cron input or a trigger is due. Pure: neither clock nor zone are asked here.
+"""Schedules: when a cron input or a trigger is due. Pure: neither clock nor the machine's zone are
+asked here.
 
-A schedule is five fields (minute, hour, day of month, month, day of week; names allowed),
-``@yearly``, ``@monthly``, ``@weekly``, ``@daily``, ``@hourly`` and their like, ``@every`` with
-a duration, or ``@never``.
+A schedule is five fields (cron_fields.py), ``@yearly``, ``@monthly``, ``@weekly``, ``@daily``,
+``@hourly`` and their like, ``@every`` with a duration, or ``@never``. ``TZ=Europe/Berlin`` or
+``CRON_TZ=...`` in front says in which zone it is read.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from pachybox.errors import InvalidArgument
+from pachybox.model.cron_fields import Fields, parse_fields
 from pachybox.model.units import parse_duration
 
-_LONGEST = 200  # characters; nobody writes more, and reading takes time that grows with them
-_ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_FIELD = r"(?:[0-9*?/,-]|[A-Za-z]{3})+"  # names have three letters; croniter knows more
-_FIELDS = re.compile(rf"{_FIELD}(?: +{_FIELD}){{4}}", re.ASCII)
+_LONGEST = 100  # characters; nobody writes more
+_ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_PREFIXES = ("TZ=", "CRON_TZ=")
 
 
-def check_schedule(spec: str) -> None:
-    """Raise InvalidArgument unless ``spec`` is a schedule."""
-    text = spec.strip()
-    if text == "@never" or text in _ALIASES or _every(text) is not None:
-        return
-    from croniter import croniter
+@dataclass(frozen=True, slots=True, eq=False)  # perf: those of a spec are made once
+class Schedule:
+    """When something is due: by fields in a zone, every so many seconds, or (both None) never."""
 
-    fits = len(text) <= _LONGEST and _FIELDS.fullmatch(text) is not None
-    if not fits or not croniter.is_valid(text):
-        shown = spec if len(spec) <= _LONGEST else spec[:_LONGEST] + "..."
-        raise InvalidArgument(
-            f"cron spec {shown!r} is not valid",
-            'write five fields, such as "0 * * * *", or @hourly, "@every 90s", @never',
-        )
+    fields: Fields | None = None
+    zone: tzinfo = UTC
+    every: int | None = None
+
+    def after(self, t: datetime) -> datetime | None:
+        """The first time after ``t`` at which it is due, in UTC and whole seconds; None when there
+        is none. ``@every`` counts from ``t``, by whole seconds."""
+        second = (t - _EPOCH) // _SECOND
+        try:
+            if self.every is not None:
+                return _EPOCH + timedelta(seconds=second + self.every)
+            due = None if self.fields is None else self.fields.after(second, self.zone)
+            return None if due is None else _EPOCH + timedelta(seconds=due)
+        except (OverflowError, ValueError):
+            return None  # beyond the year 9999
+
+    def last(self, first: datetime, now: datetime) -> datetime:
+        """The last time up to ``now`` of a schedule that is due at ``first``, up to ``now`` too."""
+        second = (now - _EPOCH) // _SECOND
+        if self.every is not None:
+            start = (first - _EPOCH) // _SECOND
+            return first + timedelta(seconds=(second - start) // self.every * self.every)
+        due = None if self.fields is None else self.fields.last(second, self.zone)
+        return first if due is None else max(first, _EPOCH + timedelta(seconds=due))
 
 
-def next_tick(spec: str, after: datetime, zone: tzinfo = UTC) -> datetime | None:
-    """The first tick after ``after``, in UTC and whole seconds; None when there is none.
+def check_schedule(spec: str, timezone: str = "") -> None:
+    """Raise InvalidArgument unless ``spec`` is a schedule, and ``timezone`` a zone or empty."""
+    parse_schedule(spec, timezone)
 
-    Fields are read in ``zone``. ``@every`` counts from ``after``, by whole seconds.
+
+@lru_cache(maxsize=4096)
+def parse_schedule(spec: str, timezone: str = "", local: tzinfo = UTC) -> Schedule:
+    """A schedule from text. It is read in ``timezone``, else in the zone that is in front of it,
+    else in ``local``.
+
+    Raises InvalidArgument for what is none, a zone that this machine does not know, and two zones.
     """
     text = spec.strip()
+    if text.startswith(_PREFIXES):
+        prefix, _, text = text.partition(" ")
+        if timezone:
+            raise InvalidArgument(
+                f"cron spec {_shown(spec)} says its time zone, and so does timezone",
+                f"remove {prefix} from the spec",
+            )
+        timezone, text = prefix.partition("=")[2] or "?", text.strip()
+    zone = local if timezone in ("", "Local") else find_zone(timezone)  # so Go calls it
     if text == "@never":
-        return None
+        return Schedule(zone=zone)
     try:
-        if (every := _every(text)) is not None:
-            return after.replace(microsecond=0).astimezone(UTC) + every
-        return _fields_tick(text, after.astimezone(UTC), zone)
-    except OverflowError:
-        return None  # beyond the year 9999
+        if len(text) > _LONGEST:
+            raise ValueError("it is too long")
+        if text.startswith("@every "):
+            return Schedule(zone=zone, every=_every(text.removeprefix("@every ")))
+        return Schedule(parse_fields(_ALIASES.get(text, text)), zone)
+    except ValueError as e:
+        raise InvalidArgument(
+            f"cron spec {_shown(spec)} is not valid: {e}",
+            'write five fields, such as "0 * * * *", or @hourly, "@every 90s", @never',
+        ) from None
 
 
-def last_tick(spec: str, first: datetime, now: datetime, zone: tzinfo = UTC) -> datetime:
-    """The last tick up to ``now`` of a schedule that has one at ``first``, up to ``now`` too."""
-    text = spec.strip()
-    if (every := _every(text)) is not None:
-        return first + (now - first) // every * every
-    if text == "@never":
-        return first
-    from croniter import croniter
-
-    after_now = now.astimezone(zone).replace(microsecond=0) + timedelta(seconds=1)
-    tick: datetime = croniter(text, after_now).get_prev(datetime)
-    return max(first, tick.astimezone(UTC))
+def _shown(spec: str) -> str:
+    return repr(spec if len(spec) <= _LONGEST else spec[:_LONGEST] + "...")
 
 
-def _every(text: str) -> timedelta | None:
-    if not text.startswith("@every "):
-        return None
+def find_zone(name: str) -> tzinfo:
+    """A time zone by its name; InvalidArgument for one that is not known."""
     try:
-        seconds = parse_duration(text.removeprefix("@every "))
-        return timedelta(seconds=max(1, int(seconds))) if seconds > 0 else None
-    except InvalidArgument:
-        return None
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise InvalidArgument(
+            f"time zone {name[:_LONGEST]!r} is not known",
+            'name one of the IANA time zone database, like "Europe/Berlin" or "UTC"',
+        ) from None
 
 
-def _fields_tick(text: str, after: datetime, zone: tzinfo) -> datetime | None:
-    from croniter import CroniterBadDateError, croniter
-
-    ticks = croniter(text, after.astimezone(zone))
+def _every(text: str) -> int:
     try:
-        tick: datetime = ticks.get_next(datetime)
-        while tick <= after:  # an hour that clocks show twice
-            tick = ticks.get_next(datetime)
-    except CroniterBadDateError:
-        return None  # the 30th of February
-    return tick.astimezone(UTC)
+        seconds = parse_duration(text)
+    except InvalidArgument as e:
+        raise ValueError(e.message) from None
+    if seconds <= 0:
+        raise ValueError("the duration is not more than zero")
+    return max(1, int(seconds))
 
 
-def ticked(spec: str, since: datetime, now: datetime, zone: tzinfo = UTC) -> bool:
+def ticked(spec: str, since: datetime, now: datetime, local: tzinfo = UTC) -> bool:
     """Whether a schedule had a tick after ``since``, up to ``now``. Here ``@every`` counts from
     the beginning of 1970, so that it does not matter how often one asks."""
-    if (every := _every(spec.strip())) is not None:
+    schedule = parse_schedule(spec, "", local)
+    if schedule.every is not None:
+        every = timedelta(seconds=schedule.every)
         return (since - _EPOCH) // every != (now - _EPOCH) // every
-    tick = next_tick(spec, since, zone)
+    tick = schedule.after(since)
     return tick is not None and tick <= now

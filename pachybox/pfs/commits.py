@@ -190,13 +190,15 @@ def give_heads(ch: Change, names: Iterable[Branch]) -> None:
 
 
 def require_input(view: View, branch: BranchRecord) -> None:
-    """Refuse branches that only jobs may write, also while their pipeline is stopped."""
+    """Refuse branches that only jobs may write, also while their pipeline is stopped. A spout has
+    no jobs: its program writes by the API as any user does."""
     repo = branch.branch.repo
     pipeline = view.get(PIPELINES, Pipeline(repo.project, repo.name))
     mine = (
         pipeline is not None
         and repo.type == USER
         and pipeline.spec["output_branch"] == branch.branch.name
+        and "spout" not in pipeline.spec
     )
     if branch.direct_provenance or mine or repo.type == SPEC:
         raise Refused(

@@ -167,6 +167,17 @@ class Filesets:
 
         return self._pfs.meta.write(run) if due else 0
 
+    def clear(self) -> None:
+        """Forget every fileset, and what clients keep."""
+        self.clear_cache()
+        found = [row[0] for row in self._pfs.meta.db.read("SELECT id FROM filesets")]
+
+        def run(tx: Tx) -> None:
+            for one in found:
+                tx.remove(FILESETS, one)
+
+        self._pfs.meta.write(run)
+
     # ---- what clients keep
 
     def put_cache(self, record: CacheRecord) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, DEFAULTS, PIPELINES, PROJECTS, REPOS, UPLOADS
+from pachybox.meta.tables import (
+    BRANCHES,
+    COMMITS,
+    DEFAULTS,
+    INGESTS,
+    PIPELINES,
+    PROJECTS,
+    REPOS,
+    UPLOADS,
+)
 from pachybox.model.ids import DEFAULT_PROJECT, META, SPEC, USER, Pipeline, Repo, check_name
 from pachybox.model.pfs import BranchRecord, ProjectRecord, RepoRecord
 from pachybox.pfs.change import Change, View, names
@@ -30,17 +39,24 @@ def create_project(ch: Change, name: str, description: str, *, update: bool = Fa
 
 
 def delete_project(ch: Change, name: str, *, force: bool = False) -> None:
-    """Remove a project; one that still has repos only with ``force``, with all of them."""
+    """Remove a project; one that still has repos or ingest sources only with ``force``, with all
+    of them."""
     require_project(ch.tx, name)
     if name == DEFAULT_PROJECT:
         raise Refused('project "default" cannot be deleted', "delete its repos instead")
     inside = [r.repo for r in ch.tx.all(REPOS) if r.repo.project == name]
-    if inside and not force:
+    sources = [i for i in ch.tx.all(INGESTS) if i.ingest.project == name]
+    held = [f"repo {repo}" for repo in inside] + [
+        f"ingest {i.ingest}" for i in sources if not i.kind.of_pipeline
+    ]
+    if held and not force:
         raise Refused(
-            f"cannot delete project {name}: repo {inside[0]} still exists"
-            + (f", and {len(inside) - 1} more" if len(inside) > 1 else ""),
+            f"cannot delete project {name}: {held[0]} still exists"
+            + (f", and {len(held) - 1} more" if len(held) > 1 else ""),
             "delete them first, or use --force",
         )
+    for source in sources:
+        ch.tx.remove(INGESTS, source.ingest)
     for repo in inside:
         if ch.tx.get(REPOS, repo) is not None:
             delete_repo(ch, repo, force=True)
@@ -77,9 +93,10 @@ def create_repo(ch: Change, repo: Repo, description: str = "", *, update: bool =
 def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     """Remove a repo with its branches and commits; returns whether it existed.
 
-    Refused for a pipeline's output repo, and while a branch of another repo is
-    provenant on one of its branches, unless ``force``: then what was made from it forgets
-    that, and what is still to be made from it is closed empty.
+    Refused for a pipeline's output repo, while a branch of another repo is provenant on one of
+    its branches, and while an ingest source writes to it, unless ``force``: then what was made
+    from it forgets that, what is still to be made from it is closed empty, and a source has
+    nowhere to write to until there is a repo of that name again.
     """
     if ch.tx.get(REPOS, repo) is None:
         return False
@@ -98,6 +115,7 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
                     f"repo {repo} has a branch that {other.branch} depends on",
                     "delete what depends on it first, or use --force",
                 )
+    _leave(ch, repo, force=force)
     for commit in ch.tx.select(
         COMMITS,
         "WHERE project = ? AND repo = ? AND type = ?",
@@ -118,6 +136,20 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     ch.tx.remove(REPOS, repo)
     ch.tx.event("repo.deleted", **names(repo))
     return True
+
+
+def _leave(ch: Change, repo: Repo, *, force: bool) -> None:
+    """Look after the sources that write to a repo that goes: those of pipelines go with it."""
+    for source in ch.tx.all(INGESTS):
+        if source.to.repo != repo:
+            continue
+        if source.kind.of_pipeline:
+            ch.tx.remove(INGESTS, source.ingest)
+        elif not force:
+            raise Refused(
+                f"ingest {source.ingest} writes to repo {repo}",
+                f"delete it first (delete ingest {source.ingest}), or use --force",
+            )
 
 
 def _forget(ch: Change, repo: Repo) -> None:

@@ -453,6 +453,8 @@ class Pfs:
         ``session`` holds the content named by the ops until the commit names it.
         """
         ref = commits.whole_ref(self.meta, repo, ref)
+        if all(isinstance(op, RemoveFile) for op in ops):
+            session.pass_reserve()
         writer = self.writer(session)
         guess: tuple[Hash, Hash] | None = None
         small = len(ops) <= _INSIDE and not any(isinstance(op, PutTree) for op in ops)

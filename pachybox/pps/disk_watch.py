@@ -28,6 +28,7 @@ _PAUSE_S = (0.02, 0.25)  # between two looks, by how much room there is
 _NOTHING_S = 0.25  # for so long it is believed that there is nothing to stop
 _FREED_S = 10.0  # the most that the room of what was stopped is waited for
 _SUBSTANTIAL = 8  # an output of this fraction of the reserve may have filled the disk
+_RESERVE_MOST = 1 << 30  # the part of a reserve that this is said of
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ class DiskWatch:
         return 0
 
     def _substantial(self) -> int:
-        return max(self._reserve(os.statvfs(self._work)) // _SUBSTANTIAL, 1)
+        reserve = min(self._reserve(os.statvfs(self._work)), _RESERVE_MOST)
+        return max(reserve // _SUBSTANTIAL, 1)
 
     def _largest(self) -> tuple[Output | None, int]:
         with self._changed:

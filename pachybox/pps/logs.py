@@ -1,4 +1,5 @@
-"""Logs of jobs: one file per worker of a job, ``logs/<project>/<pipeline>/<job>/<n>.jsonl``.
+"""Logs of jobs: one file per worker of a job, ``logs/<project>/<pipeline>/<job>/<n>.jsonl``. A
+spout, which has no jobs, has its log (in parts) where a job called ``spout`` would.
 
 The lines of an attempt begin with one of the box's own that names the datum, so whatever follows
 belongs to it.
@@ -15,6 +16,10 @@ from pathlib import Path
 
 from pachybox.model.ids import CommitId, Job, Pipeline
 from pachybox.model.units import format_time, parse_time
+
+APART = "@"
+"""What begins the name of a folder among those of projects that is of no project: names of
+projects cannot have it."""
 
 _decode = json.JSONDecoder().decode
 
@@ -62,8 +67,12 @@ class JobLog:
         return sorted(found, key=lambda line: line.time)
 
     def _read(self, path: Path, tail: _Tail) -> Iterator[LogLine]:
-        worker, stamp, when = path.stem, "", datetime.min.replace(tzinfo=UTC)
-        with open(path, "rb") as f:
+        worker, stamp, when = path.stem.partition("-")[0], "", datetime.min.replace(tzinfo=UTC)
+        try:
+            f = open(path, "rb")  # noqa: SIM115 (closed below)
+        except FileNotFoundError:
+            return  # of a log in parts, the oldest goes
+        with f:
             f.seek(tail.offset)
             for raw in f:
                 if not raw.endswith(b"\n"):
@@ -84,6 +93,14 @@ def directory(logs: Path, job: Job) -> Path:
     return logs / job.pipeline.project / job.pipeline.name / job.id
 
 
+SPOUT = CommitId("spout")
+
+
+def of_spout(pipeline: Pipeline) -> Job:
+    """What stands for a job where the log of a spout is."""
+    return Job(pipeline, SPOUT)
+
+
 def prune(logs: Path, keep_bytes: int, wanted: Callable[[Job], bool]) -> int:
     """Remove the logs of jobs that are gone, then the oldest until ``keep_bytes`` are left.
 
@@ -91,7 +108,7 @@ def prune(logs: Path, keep_bytes: int, wanted: Callable[[Job], bool]) -> int:
     """
     found: list[tuple[float, int, Path]] = []
     freed = 0
-    for pipeline in sorted(logs.glob("*/*")):
+    for pipeline in sorted(logs.glob(f"[!{APART}]*/*")):
         jobs = jobs_with_logs(logs, Pipeline(pipeline.parent.name, pipeline.name))
         for job in jobs:
             where = directory(logs, job)

@@ -13,6 +13,7 @@ from pachybox.meta.tables import (
     COMMITS,
     DATUMS,
     FACTS,
+    INGESTS,
     JOBS,
     PIPELINE_VERSIONS,
     PIPELINES,
@@ -27,6 +28,7 @@ from pachybox.model.ids import (
     Pipeline,
     check_pipeline_name,
 )
+from pachybox.model.ingest import SPOUT_MARKER, Ingest, IngestKind
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
 from pachybox.model.pps import JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
@@ -72,7 +74,7 @@ def put_pipeline(
             f'pipeline "{pipeline}" already exists', "change it with: update pipeline"
         )
     sources.make(ch, pipeline, spec)
-    found = sources.of(ch, pipeline, spec)
+    found = _followed(ch, pipeline, spec)
     if old is None:
         _claim_output(ch, pipeline, spec)
     else:
@@ -81,6 +83,8 @@ def put_pipeline(
         reprocess = reprocess or bool(spec.get("reprocess_on_code_change"))
     record = _next_version(ch, pipeline, spec, user_spec, old, reprocess)
     record = replace(record, runner=runner, image_pin=image_pin)
+    if old is not None and is_spout(old.spec) and old.salt != record.salt:
+        _rewind_spout(ch, record)
     if not record.stopped:
         record = replace(record, state=first_state(record))
     _save_version(ch, record)
@@ -90,6 +94,10 @@ def put_pipeline(
         _set_provenance(ch, _output(record), found)
     if old is not None:
         sources.leave(ch, pipeline, old.spec, spec)
+        if not is_spout(spec):
+            _forget_spout(ch, old)
+    if is_spout(spec):
+        _require_ingest_name(ch, pipeline)
     ch.tx.event(
         "pipeline.created" if old is None else "pipeline.updated",
         project=pipeline.project,
@@ -97,6 +105,45 @@ def put_pipeline(
         version=record.version,
     )
     return record
+
+
+def _followed(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> sources.Sources:
+    """What the output branch follows: of a spout nothing, so that no job ever comes about."""
+    return NONE if is_spout(spec) else sources.of(ch, pipeline, spec)
+
+
+def is_spout(spec: Mapping[str, Any]) -> bool:
+    """Whether a pipeline brings data in, by a program that never ends, and has no jobs."""
+    return "spout" in spec
+
+
+def _forget_spout(ch: Change, record: PipelineRecord) -> None:
+    """How far a spout has come is of no more use once it is none."""
+    name = Ingest(record.pipeline.project, record.pipeline.name)
+    found = ch.tx.get(INGESTS, name)
+    if is_spout(record.spec) and found is not None and found.kind is IngestKind.SPOUT:
+        ch.tx.remove(INGESTS, name)
+
+
+def _rewind_spout(ch: Change, record: PipelineRecord) -> None:
+    """A spout that is reprocessed begins from the beginning: no marker tells it where to go on."""
+    marker = ch.tx.get(BRANCHES, Branch(record.pipeline.repo, SPOUT_MARKER))
+    if marker is not None and marker.head is not None:
+        ch.move(marker, None)
+    name = Ingest(record.pipeline.project, record.pipeline.name)
+    found = ch.tx.get(INGESTS, name)
+    if found is not None and found.kind is IngestKind.SPOUT:
+        ch.tx.put(INGESTS, replace(found, offset=""))
+
+
+def _require_ingest_name(ch: Change, pipeline: Pipeline) -> None:
+    """A spout is an ingest source of its pipeline's name."""
+    found = ch.tx.get(INGESTS, Ingest(pipeline.project, pipeline.name))
+    if found is not None and found.kind is not IngestKind.SPOUT:
+        raise AlreadyExists(
+            f"spout {pipeline} would have the name of ingest {found.ingest}, a {found.kind.value}",
+            "choose another name",
+        )
 
 
 def _moved(old: str, new: str) -> bool:
@@ -162,7 +209,7 @@ def _claim_output(ch: Change, pipeline: Pipeline, spec: Mapping[str, Any]) -> No
         return
     branch = ch.tx.get(BRANCHES, Branch(pipeline.repo, spec["output_branch"]))
     head = None if branch is None else ch.head(branch)
-    if head is not None and head.origin is Origin.USER:
+    if head is not None and head.origin is Origin.USER and not is_spout(spec):
         raise AlreadyExists(
             f"repo {pipeline.repo.full} already exists and holds data of its own",
             "give the pipeline another name",
@@ -232,6 +279,8 @@ def start_pipeline(ch: Change, pipeline: Pipeline) -> None:
         return
     _save_state(ch, replace(record, stopped=False, state=first_state(record), reason=""))
     sources.make(ch, pipeline, record.spec)  # they could be deleted while nothing followed them
+    if is_spout(record.spec):
+        return
     found = sources.of(ch, pipeline, record.spec)
     _set_provenance(ch, _output(record), found)
     head = ch.head(ch.branch(_output(record)))
@@ -256,6 +305,8 @@ def rests(spec: Mapping[str, Any]) -> bool:
 
 def ready(spec: Mapping[str, Any]) -> PipelineState:
     """The state of a pipeline that lacks nothing, before its first job runs."""
+    if is_spout(spec):
+        return PipelineState.STARTING  # until its program runs
     return PipelineState.STANDBY if rests(spec) else PipelineState.RUNNING
 
 
@@ -310,6 +361,7 @@ def delete_pipeline(
     ch.tx.purge(DATUMS, "project = ? AND pipeline = ?", key)  # else no output were ever freed
     ch.tx.remove(PIPELINES, pipeline)
     ch.tx.remove(FACTS, labels.key(pipeline))
+    _forget_spout(ch, record)
     ch.tx.event("pipeline.deleted", project=pipeline.project, pipeline=pipeline.name)
     if keep_repo:
         for branch in repos.branches_of(ch.tx, pipeline.repo):
@@ -333,6 +385,11 @@ def run_pipeline(
     stopped.
     """
     record = require(ch, pipeline)
+    if is_spout(record.spec):
+        raise Refused(
+            f"pipeline {pipeline} is a spout, which has no jobs",
+            f"start its program anew with: run ingest {pipeline}",
+        )
     if record.stopped:
         raise Refused(f"pipeline {pipeline} is stopped", f"start it: start pipeline {pipeline}")
     if reprocess:

@@ -18,7 +18,7 @@ from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
-from pachybox.pps import placement
+from pachybox.pps import client_config, placement
 from pachybox.pps.placement import Containers
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
@@ -156,6 +156,8 @@ class WorkerPool:
         self, pipeline: PipelineRecord, folder: Path, port: int, image: Image | None
     ) -> WorkerSpec:
         made = worker_spec(pipeline, folder, self._secrets, self.reach, port, image)
+        if "spout" in pipeline.spec and self.runner_of(pipeline).presents.links:
+            made = client_config.shown(made, pipeline.pipeline, self.reach)
         return replace(made, mounts=dict(self.mounts)) if self.mounts else made
 
     def apart(self, work: Path) -> WorkerPool:
@@ -167,8 +169,10 @@ class WorkerPool:
 
     def _fence(self, pipeline: PipelineRecord, image: Image | None) -> Fence:
         transform = pipeline.spec["transform"]
-        own = transform.get("datum_batching") or any(
-            secret.get("mount_path") for secret in transform.get("secrets") or ()
+        own = (
+            "spout" in pipeline.spec
+            or transform.get("datum_batching")
+            or any(secret.get("mount_path") for secret in transform.get("secrets") or ())
         )
         owner = (pipeline.pipeline, pipeline.spec_commit, self._secrets.version(pipeline.spec))
         return Fence(

@@ -24,6 +24,8 @@ _HOST = "127.0.0.1"
 _CHUNK = 1 << 16
 _PATIENCE_S = 10.0  # for a program that was just started to listen
 _RETRY_S = 0.02
+_FREED_S = 2.0  # for a port to be free again after a box or program before this was killed
+_LOOK_S = 0.05
 
 
 def of(service: Mapping[str, Any]) -> tuple[int, int]:
@@ -32,14 +34,22 @@ def of(service: Mapping[str, Any]) -> tuple[int, int]:
     return int(service.get("external_port") or inner), inner
 
 
+def published(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The service of a pipeline or of its spout; None: it has none."""
+    found: Mapping[str, Any] | None = spec.get("service") or (spec.get("spout") or {}).get(
+        "service"
+    )
+    return found
+
+
 def check(pipeline: Pipeline, spec: Mapping[str, Any], others: Iterable[PipelineRecord]) -> None:
     """Refuse a service whose port is one of another's that is not stopped."""
-    service = spec.get("service")
+    service = published(spec)
     if not service:
         return
     mine = set(of(service))
     for other in others:
-        theirs = other.spec.get("service")
+        theirs = published(other.spec)
         if not theirs or other.stopped or other.pipeline == pipeline:
             continue
         if both := mine & set(of(theirs)):
@@ -59,6 +69,22 @@ def require_free(port: int) -> None:
             f"port {port} cannot be had: {e.strerror}",
             "end the program that has it, or choose another port for the service",
         ) from e
+
+
+def await_free(service: Mapping[str, Any], over: Callable[[], bool]) -> None:
+    """Wait a while until the port that a program will listen on is free, or until ``over``.
+
+    Raises Refused when another program keeps it: the service's users would be connected to that.
+    """
+    until = time.monotonic() + _FREED_S
+    while not over():
+        try:
+            require_free(of(service)[1])
+            return
+        except Refused:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_LOOK_S)
 
 
 class Publisher:

@@ -41,7 +41,7 @@ from pachybox.model.refs import Ancestry
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
-from pachybox.pps import algebra, cron, defaults, jobs, logs, pipelines, planner
+from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
 from pachybox.pps.compare import Difference, difference
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
@@ -318,8 +318,8 @@ class Pps:
         )
 
     def run_cron(self, pipeline: Pipeline) -> None:
-        """See cron.tick_now."""
-        cron.tick_now(self.pfs, pipeline)
+        """See ticking.tick_now."""
+        ticking.tick_now(self.pfs, pipeline)
 
     # ---- jobs
 
@@ -509,9 +509,13 @@ class Pps:
 
     def prune_logs(self, keep_bytes: int) -> int:
         """Bound the logs of jobs; see logs.prune."""
-        return logs.prune(
-            self.logs, keep_bytes, lambda job: self.pfs.meta.get(JOBS, job) is not None
-        )
+
+        def wanted(job: Job) -> bool:
+            if job.id == logs.SPOUT:
+                return self.pfs.meta.get(PIPELINES, job.pipeline) is not None
+            return self.pfs.meta.get(JOBS, job) is not None
+
+        return logs.prune(self.logs, keep_bytes, wanted)
 
 
 class _DryRun(Exception):

@@ -25,81 +25,36 @@ from pachybox.pps.lane import Bench, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
 from pachybox.pps.ports import Publisher
-from pachybox.pps.runners.base import DatumTask, Worker, WorkerLost
+from pachybox.pps.program import GRACE_S, Pauses, Program
+from pachybox.pps.runners.base import DatumTask
 from pachybox.pps.slots import Slots
 from pachybox.pps.workshop import Workshop
 from pachybox.store.trees import EMPTY
 
 log = logging.getLogger("pachybox.services")
 
-_PAUSE_S = (0.5, 30.0)  # before a program that ended is started again: at first, at most
-_SETTLED_S = 60.0  # a program that lived so long begins with the first pause again
-_GRACE_S = 10.0  # for a program to end by itself when it is stopped (SIGTERM, then SIGKILL)
-_FREED_S = 2.0  # for a port to be free again after a box or program before this was killed
-_LOOK_S = 0.05
 
-
-class Program:
-    """One life of a service's program."""
-
-    def __init__(self, bench: Bench, datum: Datum) -> None:
-        self._bench = bench
-        self._lock = threading.Lock()
-        self._worker: Worker | None = None
-        self._stopped = False
-        self.running = Running(datum, time.time(), 0)
-
-    def stop(self) -> None:
-        """End it, from any thread; ``run`` then returns."""
-        with self._lock:
-            self._stopped = True
-            worker = self._worker
-        if worker is not None:
-            worker.cancel()
-
-    def run(self) -> str:
-        """Run the program until it ends; why it did, nothing when it was stopped. Raises Refused
-        when no worker can be started."""
-        bench, datum = self._bench, self.running.datum
-        home = bench.work / "0"
-        bench.shop.trash.put(home)
-        (home / "out").mkdir(parents=True)
-        try:
-            worker = bench.shop.pool.take(bench.pipeline)
-        except WorkerLost as e:
-            return e.message  # it died while it was started: that is an end like any other
-        with self._lock:
-            self._worker = worker
-        held = ExitStack()
-        try:
-            visible = gate.shown(datum, bench.by_s3)
-            shown = held.enter_context(bench.presenter.present(visible.inputs, home / "in"))
-            env = environment(bench.job, 0, datum, bench.by_s3)
-            if (door := bench.open_door(datum)) is not None:
-                held.callback(door.close)
-                env |= door.environment
-            del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
-            log_file = bench.logs / "0.jsonl"
-            worker.start(
-                DatumTask(
-                    id=datum.id,
-                    head=heading(datum.id, "service started", utc_now()),
-                    layout=shown.layout,
-                    out=home / "out",
-                    env=env,
-                    log=log_file,
-                    grace_s=_GRACE_S,
-                )
-            )
-            if self._stopped:  # race: stopped before it was there to be killed
-                worker.cancel()
-            result = worker.finish()
-            return "" if result.cancelled else result.reason or "exit status 0"
-        except WorkerLost as e:
-            return e.message
-        finally:
-            bench.shop.pool.end(worker)
-            held.close()
+def _task(bench: Bench, datum: Datum, held: ExitStack) -> DatumTask:
+    """What a worker runs; ``held`` keeps what it needs."""
+    home = bench.work / "0"
+    bench.shop.trash.put(home)
+    (home / "out").mkdir(parents=True)
+    visible = gate.shown(datum, bench.by_s3)
+    shown = held.enter_context(bench.presenter.present(visible.inputs, home / "in"))
+    env = environment(bench.job, 0, datum, bench.by_s3)
+    if (door := bench.open_door(datum)) is not None:
+        held.callback(door.close)
+        env |= door.environment
+    del env["PACH_OUTPUT_COMMIT_ID"]  # nothing it writes is an output
+    return DatumTask(
+        id=datum.id,
+        head=heading(datum.id, "service started", utc_now()),
+        layout=shown.layout,
+        out=home / "out",
+        env=env,
+        log=bench.logs / "0.jsonl",
+        grace_s=GRACE_S,
+    )
 
 
 class ServiceRun:
@@ -126,6 +81,7 @@ class ServiceRun:
         self._cancelled = False
         self._superseded = False
         self._program: Program | None = None
+        self._running: list[Running] = []
 
     # ---- control
 
@@ -151,7 +107,7 @@ class ServiceRun:
     def running(self) -> list[Running]:
         """The one datum, while the program runs."""
         with self._wake:
-            return [self._program.running] if self._program is not None else []
+            return list(self._running)
 
     def _stop(self) -> None:
         with self._wake:
@@ -207,7 +163,7 @@ class ServiceRun:
         self._work.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         publisher = Publisher(self.pipeline.spec["service"], lambda: self._program is not None)
-        pause = _PAUSE_S[0]
+        pauses = Pauses()
         try:
             while not self._over:
                 began = time.monotonic()
@@ -217,11 +173,9 @@ class ServiceRun:
                     continue
                 log.warning("service ended job=%s reason=%s", self.job, why)
                 self._note(PipelineState.CRASHING, why)
-                if time.monotonic() - began > _SETTLED_S:
-                    pause = _PAUSE_S[0]
+                pause = pauses.after(time.monotonic() - began)
                 with self._wake:
                     self._wake.wait_for(lambda: self._over, timeout=pause)
-                pause = min(2 * pause, _PAUSE_S[1])
         finally:
             publisher.close()
 
@@ -229,12 +183,16 @@ class ServiceRun:
         """One life of the program; why it ended, or could not begin. Nothing: it was stopped."""
         try:
             publisher.open()
-            self._await_port()
+            ports.await_free(self.pipeline.spec["service"], lambda: self._over)
             if self._over:
                 return ""
             self._note(PipelineState.RUNNING, "")
+            program = Program(
+                bench.shop.pool, self.pipeline, lambda held: _task(bench, datum, held)
+            )
             with self._wake:
-                program = self._program = Program(bench, datum)
+                self._program = program
+                self._running = [Running(datum, time.time(), 0)]
             if self._over:  # race: stopped before it was there to be stopped
                 program.stop()
             reason = program.run()
@@ -244,21 +202,7 @@ class ServiceRun:
         finally:
             with self._wake:
                 self._program = None
-
-    def _await_port(self) -> None:
-        """Raises Refused when another program keeps the port that this one will listen on: its
-        users would be connected to that other."""
-        inner = ports.of(self.pipeline.spec["service"])[1]
-        until = time.monotonic() + _FREED_S
-        while not self._over:
-            try:
-                ports.require_free(inner)
-                return
-            except Refused:
-                if time.monotonic() > until:
-                    raise
-            with self._wake:
-                self._wake.wait_for(lambda: self._over, timeout=_LOOK_S)
+                self._running = []
 
     def _begin(self) -> None:
         def change(ch: Change) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, PIPELINES, REPOS
+from pachybox.meta.tables import BRANCHES, INGESTS, PIPELINES, REPOS
 from pachybox.model.ids import Branch, Pipeline, Repo
+from pachybox.model.ingest import Ingest, IngestKind
 from pachybox.model.pfs import Trigger
 from pachybox.model.pps import PipelineRecord
 from pachybox.pfs import branches, repos
@@ -44,9 +45,15 @@ class CronInput:
     name: str
     branch: Branch
     spec: str
+    timezone: str
     start: str
     overwrite: bool
     coalesce: bool
+
+    @property
+    def ingest(self) -> Ingest:
+        """Its name as a source: that of its repo."""
+        return Ingest(self.branch.repo.project, self.branch.repo.name)
 
 
 def crons(spec: Spec) -> tuple[CronInput, ...]:
@@ -56,6 +63,7 @@ def crons(spec: Spec) -> tuple[CronInput, ...]:
             leaf["name"],
             branch_of("cron", leaf),
             leaf["spec"],
+            leaf.get("timezone") or "",
             leaf.get("start") or "",
             bool(leaf.get("overwrite")),
             bool(leaf.get("coalesce")),
@@ -160,6 +168,13 @@ def _make_cron(ch: Change, pipeline: Pipeline, branch: Branch) -> None:
             f"repo {repo} cannot hold the ticks of pipeline {pipeline}: it is written by a job",
             "name another repo in input.cron.repo",
         )
+    named = ch.tx.get(INGESTS, Ingest(repo.project, repo.name))
+    if named is not None and not named.kind.of_pipeline:
+        raise Refused(
+            f"repo {repo} cannot hold the ticks of pipeline {pipeline}: there is an ingest of that "
+            "name",
+            "name another repo in input.cron.repo",
+        )
     branches.ensure_branch(ch, branch)
 
 
@@ -184,7 +199,8 @@ def _make_trigger(ch: Change, pipeline: Pipeline, branch: Branch, leaf: Mapping[
 
 def leave(ch: Change, pipeline: Pipeline, old: Spec, new: Spec | None) -> None:
     """Remove the branches that were made for triggers of ``old`` and that ``new`` does not have.
-    One that something else reads stays."""
+    One that something else reads stays. Of cron inputs that are no more nothing is kept in mind."""
+    _forget_crons(ch, pipeline, old, new)
     kept = {branch_of(kind, leaf) for kind, leaf in leaves((new or {}).get("input") or {})}
     mine = re.compile(rf"{re.escape(pipeline.name)}-trigger-[0-9]+")
     for kind, leaf in leaves(old.get("input") or {}):
@@ -197,6 +213,19 @@ def leave(ch: Change, pipeline: Pipeline, old: Spec, new: Spec | None) -> None:
             branches.delete_branch(ch, branch)
         except Refused:
             pass  # read by others: theirs now
+
+
+def _forget_crons(ch: Change, pipeline: Pipeline, old: Spec, new: Spec | None) -> None:
+    gone = {cron.ingest for cron in crons(old)} - {cron.ingest for cron in crons(new or {})}
+    if not gone:
+        return
+    for record in ch.tx.all(PIPELINES):
+        if record.pipeline != pipeline:
+            gone -= {cron.ingest for cron in crons(record.spec)}
+    for ingest in gone:
+        found = ch.tx.get(INGESTS, ingest)
+        if found is not None and found.kind is IngestKind.CRON:
+            ch.tx.remove(INGESTS, ingest)
 
 
 def delete_crons(ch: Change, pipeline: Pipeline, spec: Spec) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument, NotFound, NotReady
+from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Entry, Kind, Put
@@ -76,6 +76,8 @@ class TrialPlanner:
         NotFound when a repo is not there, NotReady when a commit is not finished, or once
         ``cancelled``.
         """
+        if not spec.get("input"):
+            raise Refused("a spout has no datums to try", "create it, and see what it commits")
         node = algebra.parse(spec["input"])
         wanted = self._wanted(pipeline, tuple(algebra.branches(node)), refs)
         about = {branch_of(kind, leaf): (kind, leaf) for kind, leaf in leaves(spec["input"])}

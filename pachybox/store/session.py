@@ -48,6 +48,11 @@ class Session:
         with store.lock:
             self._lease = store.leases.begin()
 
+    def pass_reserve(self) -> None:
+        """What is put from now on is the little that a deletion writes, so that it is done also
+        on a full disk."""
+        self._past_reserve = True
+
     def __enter__(self) -> Self:
         return self
 

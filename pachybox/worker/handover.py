@@ -25,7 +25,7 @@ OFF = "PACHYBOX_SHIM"
 FOLDER = Path(__file__).with_name("shim") / "bin"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _OLDEST = (5, 12)  # mount_setattr
-PROTOCOL = 3
+PROTOCOL = 4
 """Rises with every change of the frames and of what is handed over; shim.h has the same number."""
 
 _HEAD = struct.Struct("<IBBBBIIQ")

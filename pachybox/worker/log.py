@@ -14,6 +14,8 @@ from json.encoder import encode_basestring as quoted
 
 CAP = 16 << 20
 LINE = 64 << 10
+ENDLESS = 1 << 62  # the cap of a log in parts
+PART, PARTS = 4 << 20, 4
 
 
 def stamp(seconds: float) -> str:
@@ -39,6 +41,51 @@ class LogFile:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def wrote(self, size: int) -> None:
+        """Told of what was added, in bytes."""
+
+
+class LogParts(LogFile):
+    """A log without an end, in parts: ``NAME.jsonl``, then ``NAME-2.jsonl`` and so on, each begun
+    when the one before has ``PART`` bytes. The newest ``PARTS`` are kept. Goes on with the newest
+    there is. Raises OSError when it cannot be written."""
+
+    def __init__(self, path: str) -> None:
+        self._folder, name = os.path.split(path)
+        self._name = name.removesuffix(".jsonl")
+        self._number = max(self._numbers(), default=1)
+        super().__init__(self._path(self._number))
+        self._room = PART - os.fstat(self.fd).st_size
+
+    def wrote(self, size: int) -> None:
+        """Begin the next part when this one is full; while that cannot be, this one grows."""
+        self._room -= size
+        if self._room > 0:
+            return
+        try:
+            fresh = LogFile(self._path(self._number + 1))
+        except OSError:
+            return
+        self.close()
+        self.fd, self._number, self._room = fresh.fd, self._number + 1, PART
+        for number in self._numbers():
+            if number <= self._number - PARTS:
+                os.unlink(self._path(number))  # noqa: PTH108 (paths are strings here)
+
+    def _path(self, number: int) -> str:
+        suffix = f"-{number}" if number > 1 else ""
+        return f"{self._folder}/{self._name}{suffix}.jsonl"
+
+    def _numbers(self) -> list[int]:
+        found = []
+        for name in os.listdir(self._folder):
+            if name == f"{self._name}.jsonl":
+                found.append(1)
+            elif name.startswith(f"{self._name}-") and name.endswith(".jsonl"):
+                number = name[len(self._name) + 1 : -len(".jsonl")]
+                found += [int(number)] if number.isdigit() else []
+        return found
 
 
 class LogWriter:
@@ -114,8 +161,10 @@ class LogWriter:
 
     def _append(self, records: bytes) -> None:
         records, self._head = self._head + records, b""
+        size = len(records)
         try:
             while records:
                 records = records[os.write(self._file.fd, records) :]
         except OSError:
             self._dropped += len(records)
+        self._file.wrote(size - len(records))

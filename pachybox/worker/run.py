@@ -48,6 +48,7 @@ class _Watch:
     report: int
     stdin: int
     unfed: memoryview
+    endless: bool
     started: float
     sent: int = 0
     dropped: int = 0
@@ -134,7 +135,7 @@ def _begin(bench: Bench, task: DatumTask, code: Code) -> _Watch:
     finally:
         for fd in (their_output, their_report, their_stdin):
             os.close(fd)
-    return _Watch(pid, output, report, feed, memoryview(code.stdin), time.monotonic())
+    return _Watch(pid, output, report, feed, memoryview(code.stdin), task.endless, time.monotonic())
 
 
 def _attend(watch: _Watch, control: Control, number: int, task: DatumTask) -> None:
@@ -175,7 +176,7 @@ def _attend(watch: _Watch, control: Control, number: int, task: DatumTask) -> No
 def _take(watch: _Watch, control: Control, number: int) -> int:
     """Pass a piece of output on, or only count it when there was too much."""
     data = os.read(watch.output, _CHUNK)
-    kept = data[: max(0, CAP - watch.sent)]
+    kept = data if watch.endless else data[: max(0, CAP - watch.sent)]
     watch.sent += len(kept)
     watch.dropped += len(data) - len(kept)
     if kept:

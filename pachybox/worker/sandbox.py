@@ -210,14 +210,15 @@ def _fill(root: str, name: str, rootless: bool) -> bool:
 
 
 def _show(source: str, target: str, *, readonly: bool, guard: bool = True) -> bool:
-    """Make ``target`` and bind ``source`` there (a symlink is copied); False for special files."""
+    """Make ``target`` and bind ``source`` there (a symlink is copied); False for sockets and
+    disks."""
     mode = os.lstat(source).st_mode
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(source), target)
         return True
     if stat.S_ISDIR(mode):
         os.mkdir(target)
-    elif stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+    elif stat.S_ISREG(mode) or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     else:
         return False

@@ -93,7 +93,9 @@ class DatumTask:
     ``layout`` is what appears under /pfs, ``out`` an empty directory that appears as
     ``/pfs/out``. ``timeout_s`` None means no bound. ``log`` is appended to: ``head`` first, then
     what user code prints. ``err_cmd`` runs the transform's err_cmd in place of its cmd.
-    ``grace_s`` lies between SIGTERM and SIGKILL of a cancel; 0 is SIGKILL at once.
+    ``grace_s`` lies between SIGTERM and SIGKILL of a cancel; 0 is SIGKILL at once. ``endless``
+    code may run for months: its log is kept in parts of bounded size (pachybox.worker.log), of
+    which the last are there. Its ``out`` may be a named pipe.
     """
 
     id: str
@@ -105,6 +107,7 @@ class DatumTask:
     err_cmd: bool = False
     grace_s: float = 0.0
     head: bytes = b""
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ class End:
 _TASK = struct.Struct("<IBQI")
 _END = struct.Struct("<BBiQQQQ")
 _TIMED_OUT, _CANCELLED = 1, 2
+_ERR_CMD, _ENDLESS = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +217,9 @@ def pack_run(number: int, task: DatumTask, code: Code) -> bytes:
     """The frame that starts run ``number``. ``id``, ``log`` and ``head`` stay with the box."""
     layout = task.layout
     timeout = 0 if task.timeout_s is None else max(1, round(task.timeout_s * 1e6))
+    flags = task.err_cmd * _ERR_CMD | task.endless * _ENDLESS
     parts = [
-        _TASK.pack(number, task.err_cmd, timeout, round(task.grace_s * 1000)),
+        _TASK.pack(number, flags, timeout, round(task.grace_s * 1000)),
         text(str(task.out)),
         text(code.cwd),
         texts(code.argv),
@@ -240,7 +245,7 @@ def pack_run(number: int, task: DatumTask, code: Code) -> bytes:
 def run(body: bytes) -> tuple[int, DatumTask, Code]:
     """The number, the task and the code of a run frame; what stays with the box is empty."""
     r = Reader(body)
-    number, err_cmd, timeout, grace = r.numbers(_TASK)
+    number, flags, timeout, grace = r.numbers(_TASK)
     out = Path(r.text())
     cwd, argv, stdin = r.text(), r.texts(), r.blob()
     shared, env = (dict(one.split("=", 1) for one in r.texts()) for _ in range(2))
@@ -253,7 +258,10 @@ def run(body: bytes) -> tuple[int, DatumTask, Code]:
         dirs, files, links, Path(tree) if tree else None, Path(image) if image else None, devices
     )
     timeout_s = timeout / 1e6 if timeout else None
-    task = DatumTask("", layout, out, Path(), env, timeout_s, bool(err_cmd), grace / 1000)
+    task = DatumTask(
+        "", layout, out, Path(), env, timeout_s,
+        err_cmd=bool(flags & _ERR_CMD), grace_s=grace / 1000, endless=bool(flags & _ENDLESS),
+    )  # fmt: skip
     return number, task, Code(tuple(argv), stdin, cwd, shared)
 
 

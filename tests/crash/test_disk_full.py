@@ -14,26 +14,16 @@ from pachybox.meta import connect
 from pachybox.meta.tables import FACTS
 from pachybox.meta.writer import Meta
 from tests.boxes import RealBox, eventually
-from tests.crash.disks import SmallDisk
+from tests.crash.disks import SmallDisk, until_refused
 
 MakeDisk = Callable[[int], SmallDisk]
 
-# the most that a box keeps free by itself is much; these tests want the disk to be really full
-NO_RESERVE = "reserve_bytes = 1\n"
+# a box keeps a part of the disk free by itself; these tests want it to be really full
+NO_RESERVE = "disk_warn_percent = 0\ndisk_pause_percent = 0\ndisk_refuse_percent = 0\n"
 
 
 def bytes_of(name: str, size: int) -> bytes:
     return random.Random(name).randbytes(size)
-
-
-def until_refused(act: Callable[[int], object]) -> Exhausted:
-    """Do it again and again until there is no room; returns what was said."""
-    for i in range(10_000):
-        try:
-            act(i)
-        except Exhausted as e:
-            return e
-    raise AssertionError("the disk is never full")
 
 
 class Stored:

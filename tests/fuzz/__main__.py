@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz import door_files, door_grpc, door_json, door_s3
+from tests.fuzz import door_files, door_grpc, door_json, door_push, door_s3
 from tests.fuzz.campaign import CORPUS, Campaign, Door, Report, corpus, fresh, scratch
 from tests.fuzz.noise import Noise
 from tests.fuzz.world import build
 
-DOORS: tuple[Door, ...] = (door_json, door_grpc, door_s3, door_files)
+DOORS: tuple[Door, ...] = (door_json, door_grpc, door_s3, door_files, door_push)
 COUNT = 20_000
 
 

@@ -26,8 +26,10 @@ _CLUSTER = (
     b"Content-Length: 2\r\n\r\n{}"
 )
 _SECRET = {
-    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"k": "v"},
+    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"},
+    "stringData": {"k": "v", "token": "v"},
 }  # fmt: skip
+_SOURCES = (("pushed", ""), ("closed", "key"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class World:
 
 
 def build(home: Path) -> World:
-    """Repos with files and branches, a pipeline with a job, a secret, a project, what is open."""
+    """Repos with files and branches, a pipeline with a job, a secret, a project, a source, what is
+    open."""
     box = RealBox(home).start()
     c = box.client
     c.create_repo("images")
@@ -64,6 +67,12 @@ def build(home: Path) -> World:
     c.start_commit("other@master")
     c.create_project("space")
     c.create_secret(json.dumps(_SECRET))
+    c.create_ingest({"name": "events", "to": "images@landing", "push": {}})
+    c.pause_ingest("events")
+    c.create_repo("events")
+    for source, secret in _SOURCES:  # what they take they commit when they end
+        push = {"secret": secret, "group": {"time": "24h"}}
+        c.create_ingest({"name": source, "to": f"events@{source}", "push": push})
     c.create_pipelines(json.dumps(_SPEC))
     job = next(iter(c.list_job("edges")))
     c.wait_job(f"edges@{job.id}")

@@ -64,7 +64,7 @@ def delete_project(box: Box, request: Any, call: Call) -> Any:
     if request.force:
         for record in box.pps.list_pipelines([request.project.name]):
             box.pps.delete(record.pipeline, force=True)
-    box.pfs.delete_project(request.project.name, force=request.force)
+    box.delete_project(request.project.name, force=request.force)
     return Empty()
 
 

@@ -11,8 +11,8 @@ from pachybox.api.s3 import absent
 from pachybox.api.s3.errors import S3Error
 
 RESERVED = frozenset(
-    ("api", "archive", "box", "docs", "files", "healthz", "jsonschema", "metrics", "openapi.json",
-     "pfs")
+    ("api", "archive", "box", "docs", "files", "healthz", "ingest", "jsonschema", "metrics",
+     "openapi.json", "pfs")
 )  # fmt: skip
 """First segments that belong to other doors unless the request is plainly S3's."""
 

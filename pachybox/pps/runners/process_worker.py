@@ -19,7 +19,7 @@ from pachybox.pps.runners.base import DatumResult, DatumTask, WorkerLost, Worker
 from pachybox.pps.runners.cgroups import Group
 from pachybox.worker import descendants, identity, wire
 from pachybox.worker.frames import Splitter
-from pachybox.worker.log import LogFile, LogWriter
+from pachybox.worker.log import CAP, ENDLESS, LogFile, LogParts, LogWriter
 from pachybox.worker.sandbox import BATCH_DIR
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ class ProcessWorker:
         file = self._logs.get(path)
         try:
             if file is None or file.deleted:
-                file = LogFile(path)
+                file = LogParts(path) if task.endless else LogFile(path)
                 if old := self._logs.pop(path, None):
                     old.close()
                 self._logs[path] = file
@@ -240,7 +240,8 @@ class ProcessWorker:
         used = {run.path for run in self._runs} | {path}
         for spare in [p for p in self._logs if p not in used][: len(self._logs) - _LOGS]:
             self._logs.pop(spare).close()
-        return _Run(self._count, task, path, LogWriter(file, head=task.head))
+        writer = LogWriter(file, ENDLESS if task.endless else CAP, task.head)
+        return _Run(self._count, task, path, writer)
 
     def _attend(self, run: _Run, writer: LogWriter) -> wire.End:
         while True:

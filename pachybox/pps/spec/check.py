@@ -202,19 +202,25 @@ def _canonical(values: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     """The 2.x form: what 1.x calls otherwise goes by its newer name."""
     parallelism = {k: v for k, v in (values.get("parallelism_spec") or {}).items() if v}
     effective = {
-        **{name: value for name, value in values.items() if name not in _FLAGS + _OLD_NAMES},
+        **{n: value for n, value in values.items() if n not in (*_FLAGS, *_OLD_NAMES, "input")},
         "pipeline": {"name": pipeline.name, "project": {"name": pipeline.project}},
-        "input": canonical_input(values["input"], pipeline),
         "output_branch": values.get("output_branch") or "master",
         "datum_tries": values.get("datum_tries") or 3,
         "reprocess_spec": values.get("reprocess_spec") or "until_success",
         "parallelism_spec": parallelism or {"constant": 1},
     }
+    if "spout" not in values:
+        effective["input"] = canonical_input(values["input"], pipeline)
     if values.get("standby"):
         effective["autoscaling"] = True
     if service := values.get("service"):
         port = service.get("external_port") or service["internal_port"]
         effective["service"] = {**service, "external_port": port}
+    if service := (values.get("spout") or {}).get("service"):
+        port = service.get("external_port") or service["internal_port"]
+        effective["spout"] = {
+            **values["spout"], "service": {**service, "external_port": port}
+        }  # fmt: skip
     units = values.get("datum_set_spec") or values.get("chunk_spec")
     if units:
         effective["datum_set_spec"] = units

@@ -19,9 +19,6 @@ _OBJECT, _OBJECTS, _MAP = Kind.OBJECT, Kind.OBJECTS, Kind.MAP
 _DURATION, _QUANTITY, _INPUTS = Kind.DURATION, Kind.QUANTITY, Kind.INPUTS
 
 
-_FEED = 'remove the pipeline and let the program write to a repo with "pachybox put file"'
-
-
 def _resources(path: str, since: str, doc: str) -> tuple[Field, ...]:
     """What only a cluster can make use of."""
     return (
@@ -83,17 +80,35 @@ _SERVICE = (
 
 _SPOUT = (
     Field(
-        "spout", _OBJECT, "1 2", _LATER, "a program that brings data in",
-        instead=_FEED, by_presence=True,
+        "spout", _OBJECT, "1 2", _BUILT,
+        "a program that never ends and brings data in, see docs/ingest.md", by_presence=True,
     ),
-    Field("spout.overwrite", _BOOL, "1", _LATER, "replace files instead of appending"),
-    Field("spout.marker", _STR, "1", _LATER, "file that says where to resume"),
-    Field("spout.service", _OBJECT, "1 2", _LATER, "port of the spout", by_presence=True),
-    Field("spout.service.internal_port", _INT, "1 2", _LATER, "port the program listens on"),
-    Field("spout.service.external_port", _INT, "1 2", _LATER, "port users connect to"),
-    Field("spout.service.ip", _STR, "1 2", _LATER, "address"),
-    Field("spout.service.type", _STR, "1 2", _LATER, "ClusterIP, LoadBalancer or NodePort"),
-    Field("spout.service.annotations", _MAP, "1", _LATER, "put on the service object"),
+    Field(
+        "spout.overwrite", _BOOL, "1", _BUILT,
+        "what comes through /pfs/out replaces files of the same name; false: is appended to them",
+    ),
+    Field(
+        "spout.marker", _STR, "1", _BUILT,
+        "name in the stream whose content says where to resume: the last is at /pfs/NAME",
+    ),
+    Field("spout.service", _OBJECT, "1 2", _BUILT, "port of the spout", by_presence=True),
+    Field(
+        "spout.service.internal_port", _INT, "1 2", _BUILT,
+        "port the program listens on, one of this machine's", "required",
+    ),
+    Field(
+        "spout.service.external_port", _INT, "1 2", _BUILT,
+        "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
+    ),
+    Field(
+        "spout.service.ip", _STR, "1 2", _STORED, "address: it is always loopback",
+        warning="has no effect: the port is published on the loopback address",
+    ),
+    Field(
+        "spout.service.type", _STR, "1 2", _BUILT, "all are published on loopback", "NodePort",
+        words=("ClusterIP", "LoadBalancer", "NodePort"),
+    ),
+    Field("spout.service.annotations", _MAP, "1", _STORED, "put on the service object"),
 )  # fmt: skip
 
 _EGRESS = (
@@ -164,7 +179,7 @@ _TOP = (
         "parallelism_spec.coefficient", Kind.NUMBER, "1", _BUILT,
         "so many times the cores of the machine",
     ),
-    Field("input", _OBJECT, "1 2", _BUILT, "what is read", "required"),
+    Field("input", _OBJECT, "1 2", _BUILT, "what is read", "required but by a spout"),
     Field("output_branch", _STR, "1 2", _BUILT, "branch the jobs commit to", "master"),
     Field("datum_timeout", _DURATION, "1 2", _BUILT, "limit of one attempt at a datum"),
     Field("job_timeout", _DURATION, "1 2", _BUILT, "limit of a job from its start"),

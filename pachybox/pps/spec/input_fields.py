@@ -62,6 +62,10 @@ _CRON = (
         "input.cron.spec", _STR, "1 2", _BUILT,
         "schedule: five fields, `@hourly` and the like, `@every 90s`, `@never`", "required",
     ),
+    Field(
+        "input.cron.timezone", _STR, "pachybox", _BUILT,
+        "zone in which `spec` is read, like `Europe/Berlin`", "the machine's",
+    ),
     Field("input.cron.project", _STR, "2", _BUILT, "project of the repo", "the pipeline's"),
     Field("input.cron.repo", _STR, "1 2", _BUILT, "repo of the ticks", "PIPELINE_NAME"),
     Field("input.cron.start", _STR, "1 2", _BUILT, "ticks come after this time", "now"),

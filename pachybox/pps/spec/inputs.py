@@ -13,7 +13,7 @@ from typing import Any
 from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.model.glob import Glob
 from pachybox.model.ids import Pipeline, check_name, is_commit_id
-from pachybox.model.schedule import check_schedule
+from pachybox.model.schedule import check_schedule, find_zone
 from pachybox.model.units import format_time, parse_decimal_size, parse_time
 from pachybox.pps.spec.input_fields import INPUT_TYPES, LISTS
 from pachybox.pps.spec.shape import Shape
@@ -189,8 +189,10 @@ def _cron(shape: Shape, cron: Values, path: str, pipeline: Pipeline) -> None:
         _directory(shape, f"{path}.name", name, "")
     else:
         shape.missing(f"{path}.name", "missing", "name the directory under /pfs")
+    if zone := cron.get("timezone"):
+        try_(shape, f"{path}.timezone", lambda: find_zone(zone))
     if spec := cron.get("spec"):
-        try_(shape, f"{path}.spec", lambda: check_schedule(spec))
+        try_(shape, f"{path}.spec", lambda: check_schedule(spec, "UTC" if zone else ""))
     else:
         shape.missing(f"{path}.spec", "missing", 'say when, like "0 * * * *" or "@every 90s"')
     project, repo = cron_repo(cron, pipeline)
@@ -288,6 +290,8 @@ class _Defaults:
             "spec": cron["spec"].strip(),
             "overwrite": bool(cron.get("overwrite")),
         }
+        if cron.get("timezone"):
+            made["timezone"] = cron["timezone"]
         if cron.get("start"):
             made["start"] = format_time(parse_time(cron["start"]))
         if cron.get("coalesce"):

@@ -13,6 +13,7 @@ from pachybox.model.units import parse_quantity
 from pachybox.pps.egress import target
 from pachybox.pps.spec.inputs import check_branch, check_input, leaves_of, try_
 from pachybox.pps.spec.shape import Shape
+from pachybox.pps.spec.spouts import check_spout
 
 Values = Mapping[str, Any]
 
@@ -104,8 +105,7 @@ def _secret(shape: Shape, path: str, secret: Values) -> None:
 
 
 def _input(shape: Shape, values: Values, pipeline: Pipeline) -> None:
-    wanted = not shape.given("spout")  # refused for what it is, and needs no input
-    check_input(shape, values.get("input") or {}, pipeline, wanted=wanted)
+    check_input(shape, values.get("input") or {}, pipeline, wanted="spout" not in values)
 
 
 def _numbers(shape: Shape, values: Values, pipeline: Pipeline) -> None:
@@ -195,21 +195,10 @@ def _service(shape: Shape, values: Values, pipeline: Pipeline) -> None:
     service = values.get("service")
     if service is None:
         return
-    for name in ("internal_port", "external_port"):
-        port = service.get(name, 0)
-        if not 0 <= port <= _MOST_PORT:
-            shape.problem(f"service.{name}", f"{port} is not a port", "use 1 to 65535")
-    if not service.get("internal_port"):
-        shape.missing("service.internal_port", "missing", "name the port the program listens on")
+    _ports(shape, "service", service)
     if (values.get("transform") or {}).get("datum_batching"):
         shape.problem("transform.datum_batching", "a service has a single datum", "remove it")
-    parallelism = values.get("parallelism_spec") or {}
-    if parallelism.get("constant", 1) > 1 or parallelism.get("coefficient"):
-        shape.problem(
-            "parallelism_spec",
-            "services can only be run with a constant parallelism of 1",
-            "remove it",
-        )
+    _one_worker(shape, values, "services")
     for path, leaf in leaves_of(values.get("input") or {}, "input"):
         if path.endswith(".pfs") and leaf.get("glob") not in (None, "/"):
             shape.warn(
@@ -217,6 +206,35 @@ def _service(shape: Shape, values: Values, pipeline: Pipeline) -> None:
                 "a service must have a single datum: its job fails when this matches more than "
                 'one path; "/" shows the whole repo',
             )
+
+
+def _ports(shape: Shape, path: str, service: Values) -> None:
+    for name in ("internal_port", "external_port"):
+        port = service.get(name, 0)
+        if not 0 <= port <= _MOST_PORT:
+            shape.problem(f"{path}.{name}", f"{port} is not a port", "use 1 to 65535")
+    if not service.get("internal_port"):
+        shape.missing(f"{path}.internal_port", "missing", "name the port the program listens on")
+
+
+def _one_worker(shape: Shape, values: Values, what: str) -> None:
+    parallelism = values.get("parallelism_spec") or {}
+    if parallelism.get("constant", 1) > 1 or parallelism.get("coefficient"):
+        shape.problem(
+            "parallelism_spec",
+            f"{what} can only be run with a constant parallelism of 1",
+            "remove it",
+        )
+
+
+def _spout(shape: Shape, values: Values, pipeline: Pipeline) -> None:
+    spout = values.get("spout")
+    if spout is None:
+        return
+    check_spout(shape, values, spout)
+    if "service" in spout:
+        _ports(shape, "spout.service", spout["service"])
+    _one_worker(shape, values, "spouts")
 
 
 Rule = Callable[[Shape, Values, Pipeline], None]
@@ -231,4 +249,5 @@ RULES: tuple[Rule, ...] = (
     _output,
     _egress,
     _service,
+    _spout,
 )

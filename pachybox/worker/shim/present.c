@@ -209,7 +209,9 @@ static int fill(const struct run *run, int out, int tree, int image) {
             return 0;
     if (!show_links(run)) return 0;
     if (config.batching && !show_dotenv(run)) return 0;
-    if (!make_point("/pfs/out", S_IFDIR) || !attach(out, "/pfs/out")) return 0;
+    struct stat info; /* a directory, or the pipe of a spout */
+    if (fstat(out, &info)) return fail("%s: %s", run->out, strerror(errno));
+    if (!make_point("/pfs/out", info.st_mode) || !attach(out, "/pfs/out")) return 0;
     return restrict_mount(AT_FDCWD, "/pfs", 0, READ_ONLY);
 }
 

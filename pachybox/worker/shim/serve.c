@@ -102,7 +102,7 @@ static void take_output(size_t most) {
         if (n <= 0) return;
         taken += (size_t)n;
         size_t room = attempt.sent < OUTPUT_CAP ? OUTPUT_CAP - attempt.sent : 0;
-        size_t kept = (size_t)n < room ? (size_t)n : room;
+        size_t kept = current->endless || (size_t)n < room ? (size_t)n : room;
         if (kept) put_output(current->number, chunk, kept);
         attempt.sent += kept;
         attempt.dropped += (size_t)n - kept;

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROTOCOL 3 /* pachybox/worker/handover.py has the same number */
+#define PROTOCOL 4 /* pachybox/worker/handover.py has the same number */
 
 struct file { const char *path; const char *data; size_t size; };
 struct link { const char *path; const char *source; };
@@ -31,6 +31,7 @@ struct run {
     uint64_t timeout_us; /* 0: no bound */
     uint32_t grace_ms;   /* between SIGTERM and SIGKILL of a cancel */
     int err_cmd, cancelled;
+    int endless;         /* it may print for months: no bound on the whole */
     const char *out, *cwd;
     char **argv;
     const char *input;
@@ -75,6 +76,7 @@ char **get_list(struct reader *r);
 void *need(void *memory);
 struct run *parse_run(char *frame, size_t size);
 void free_run(struct run *run);
+enum { RUN_ERR_CMD = 1, RUN_ENDLESS = 2 };
 struct frame { char type; char *body; size_t size; };
 int read_control(void);               /* 0 when the daemon has hung up */
 int next_frame(struct frame *frame);  /* a whole frame that was read, to be freed */

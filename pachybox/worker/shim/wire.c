@@ -69,7 +69,9 @@ struct run *parse_run(char *frame, size_t size) {
     struct run *run = need(calloc(1, sizeof *run));
     run->frame = frame;
     run->number = get_u32(&r);
-    run->err_cmd = get_u8(&r);
+    uint8_t flags = get_u8(&r);
+    run->err_cmd = flags & RUN_ERR_CMD;
+    run->endless = flags & RUN_ENDLESS;
     run->timeout_us = get_u64(&r);
     run->grace_ms = get_u32(&r);
     run->out = get_text(&r, NULL);

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
-from hypothesis import given
+from croniter import CroniterBadDateError, croniter
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pachybox.errors import InvalidArgument
-from pachybox.model.schedule import check_schedule, last_tick, next_tick, ticked
+from pachybox.model.schedule import check_schedule, parse_schedule, ticked
+from tests.unit.model.clock_oracle import MANY, WINDOWS, moments, schedules, wall
 
 NEW_YORK = ZoneInfo("America/New_York")
 RIGHT = [
     "* * * * *", "*/5 0-6 1,15 JAN-MAR MON", "0 12 ? * sun", " 0 0 * * 7 ", "@yearly", "@annually",
     "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@every 90s", "@every 1h30m",
-    "@every 10ms", "@never", "0 0 30 2 *",
+    "@every 10ms", "@never", "0 0 30 2 *", "5/15 ? * * Sun-Tue,6", "TZ=Europe/Berlin 0 9 * * *",
+    "CRON_TZ=UTC @daily", "TZ=Local @every 5m", "0\t0 1-7/2,20 * 1-5",
 ]  # fmt: skip
 WRONG = [
     "", "*", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "a b c d e", "@every",
     "@every x",
+    "22-2 * * * *", "*/0 * * * *", "*-5 * * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8",
+    "0 0 L * *", "0 0 * * 5L", "0 0 * * mon#2", "0 0 15W * *", "H * * * *", "R(0-5) * * * *",
+    "0 0 * mon *", "1-2-3 * * * *", "-5 * * * *", "+5 * * * *", "1,,2 * * * *", "TZ=UTC",
     "@every 0s", "@every -5m", "@sometimes", "@reboot", "* * * * *\n* * * * *", "R * * * *",
     "* " * 5000, "1" * 5000 + " * * * *", "@every " + "1" * 5000 + "s", "é * * * *",
 ]  # fmt: skip
+
+
+def next_tick(spec: str, after: datetime, zone: tzinfo = UTC) -> datetime | None:
+    return parse_schedule(spec, "", zone).after(after)
 
 
 def at(text: str) -> datetime:
@@ -69,6 +80,71 @@ def test_fields_are_read_in_the_zone_and_told_in_utc() -> None:
     assert next_tick("0 9 * * *", at("2026-07-01T00:00:00"), NEW_YORK) == at("2026-07-01T13:00:00")
 
 
+@pytest.mark.parametrize("spec", ["TZ=Mars/Phobos @daily", "CRON_TZ= @daily", "TZ=../UTC @daily"])
+def test_zones_that_are_not_known_are_refused_with_the_remedy(spec: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"time zone .* is not known") as caught:
+        check_schedule(spec)
+    assert "Europe/Berlin" in caught.value.hint
+
+
+def test_a_zone_is_said_once_and_beats_that_of_the_machine() -> None:
+    check_schedule("0 9 * * *", "Europe/Berlin")
+    with pytest.raises(InvalidArgument, match="says its time zone, and so does timezone") as caught:
+        check_schedule("TZ=UTC 0 9 * * *", "Europe/Berlin")
+    assert caught.value.hint == "remove TZ=UTC from the spec"
+    for spec in ("TZ=Asia/Tokyo 0 9 * * *", "CRON_TZ=Asia/Tokyo  0 9 * * *"):
+        assert next_tick(spec, at("2026-01-01T00:00:00"), NEW_YORK) == at("2026-01-02T00:00:00")
+    of_input = parse_schedule("0 9 * * *", "Asia/Tokyo", NEW_YORK)
+    assert of_input.after(at("2026-01-01T00:00:00")) == at("2026-01-02T00:00:00")
+
+
+BERLIN, APIA = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Apia")
+HOWE, BEIRUT = ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Asia/Beirut")
+
+
+@pytest.mark.parametrize(
+    ("spec", "zone", "after", "ticks"),
+    [
+        # left out by the clock: as soon as it has done so
+        ("30 2 * * *", BERLIN, "2026-03-28 12:00", "29T03:00+02 30T02:30+02"),
+        ("0,30 2 29 3 *", BERLIN, "2026-03-28 12:00", "29T03:00+02"),
+        ("0 0 * * *", BEIRUT, "2026-03-28 12:00", "29T01:00+03 30T00:00+03"),
+        ("@daily", BEIRUT, "2026-03-28 12:00", "29T01:00+03 30T00:00+03"),
+        ("15 2 * * *", HOWE, "2026-10-03 12:00", "04T02:30+11 05T02:15+11"),
+        # shown twice: the first time
+        ("30 2 * * *", BERLIN, "2026-10-24 12:00", "25T02:30+02 26T02:30+01"),
+        ("45 1 * * *", HOWE, "2026-04-04 12:00", "05T01:45+11 06T01:45+10:30"),
+        # with a star: whenever the clock shows it
+        ("0 * * * *", BERLIN, "2026-03-29 00:30", "29T01:00+01 29T03:00+02 29T04:00+02"),
+        ("@hourly", BERLIN, "2026-10-25 01:30", "25T02:00+02 25T02:00+01 25T03:00+01"),
+        ("0 0-23 * * *", BERLIN, "2026-10-25 01:30", "25T02:00+02 25T02:00+01 25T03:00+01"),
+        ("*/30 2 * * *", BERLIN, "2026-10-25 01:30", "25T02:00+02 25T02:30+02 25T02:00+01"),
+        ("*/30 2 * * *", BERLIN, "2026-03-28 12:00", "30T02:00+02 30T02:30+02"),
+        # a day that is left out has none
+        ("0 9 * * *", APIA, "2011-12-28 12:00", "29T09:00-10 31T09:00+14"),
+        ("0 9 30 12 *", APIA, "2010-12-31 12:00", "30T09:00+14"),
+    ],
+)
+def test_where_clocks_are_changed(spec: str, zone: ZoneInfo, after: str, ticks: str) -> None:
+    tick = datetime.fromisoformat(after).replace(tzinfo=zone).astimezone(UTC)
+    for expected in ticks.split():
+        following = next_tick(spec, tick, zone)
+        assert following is not None
+        shown = following.astimezone(zone).isoformat()[8:].replace(":00+", "+").replace(":00-", "-")
+        assert shown.removesuffix(":00") == expected
+        tick = following
+
+
+def test_both_passes_of_an_hour_have_all_their_ticks() -> None:
+    tick, found = at("2026-10-24T23:59:00"), []
+    while tick < at("2026-10-25T01:55:00"):
+        following = next_tick("*/5 * * * *", tick, BERLIN)
+        assert following is not None
+        tick = following
+        found.append(tick)
+    assert found == [at("2026-10-25T00:00:00") + timedelta(minutes=5 * n) for n in range(24)]
+
+
 @pytest.mark.parametrize("day", ["2026-03-08", "2026-11-01"])
 def test_ticks_go_on_where_clocks_are_changed(day: str) -> None:
     """Of a schedule by the quarter hour none is before the one ahead of it, or far behind."""
@@ -83,6 +159,44 @@ def test_ticks_go_on_where_clocks_are_changed(day: str) -> None:
 _times = st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1)).map(  # noqa: DTZ001
     lambda t: t.replace(tzinfo=UTC)
 )
+
+
+@settings(max_examples=MANY)
+@given(st.data())
+def test_it_is_due_when_the_clock_on_the_wall_says_so(data: st.DataObject) -> None:
+    """Against the oracle: from anywhere forwards and backwards, and through changes of clocks."""
+    zone, year = data.draw(st.sampled_from(WINDOWS))
+    clock, drawn = wall(zone, year), data.draw(schedules())
+    schedule, due = parse_schedule(drawn.text, zone), clock.due(drawn)
+    for _ in range(3):
+        start = data.draw(moments(clock))
+        place = int(np.searchsorted(due, start.timestamp(), side="right"))
+        tick = start
+        for expected in due[place : place + 40]:
+            following = schedule.after(tick)
+            assert following is not None
+            assert following.timestamp() == expected
+            tick = following
+        if place > 0:
+            long_ago = datetime(1980, 1, 1, tzinfo=UTC)
+            assert schedule.last(long_ago, start).timestamp() == due[place - 1]
+
+
+@given(st.data())
+def test_it_is_due_in_utc_when_croniter_says_so(data: st.DataObject) -> None:
+    """A second opinion where both mean the same."""
+    drawn, tick = data.draw(schedules(plain=True)), data.draw(_times)
+    theirs = croniter(drawn.text, tick)
+    for _ in range(10):
+        following = next_tick(drawn.text, tick)
+        if following is None:
+            with pytest.raises(CroniterBadDateError):
+                theirs.get_next(datetime)
+            return
+        assert following == theirs.get_next(datetime)
+        tick = following
+
+
 _schedules = st.sampled_from(["* * * * *", "*/7 3 * * *", "@hourly", "@every 77s", "@monthly"])
 
 
@@ -98,7 +212,7 @@ def test_the_last_tick_is_the_last_of_all(spec: str, start: datetime, many: int)
         assert following > tick
         assert following.microsecond == 0
         tick = following
-    assert last_tick(spec, first, tick) == tick
+    assert parse_schedule(spec).last(first, tick) == tick
     if not spec.startswith("@every"):  # there, ticked counts from another beginning
         assert ticked(spec, start, first)
         assert not ticked(spec, start, first - timedelta(seconds=1))

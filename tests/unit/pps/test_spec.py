@@ -438,10 +438,44 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
         )
         for parallelism in ({"constant": 2}, {"coefficient": 1.0})
     ),
+    ({"spout": {}}, "input: a spout has no input: it brings data in; remove it, or spout"),
+    *(
+        ({"spout": {}, "input": None, **more}, message)
+        for more, message in (
+            (
+                {"service": {"internal_port": 80}},
+                "service: a spout's service is spout.service; move it there",
+            ),
+            ({"s3_out": True}, "s3_out: a spout writes to /pfs/out or by the API; remove it"),
+            ({"autoscaling": True}, "autoscaling: a spout always runs; remove it"),
+            ({"standby": True}, "standby: a spout always runs; remove it"),
+            (
+                {"enable_stats": True},
+                "enable_stats: a spout has no datums, and so no statistics; remove it",
+            ),
+            (
+                {"egress": {"url": "file:///x"}},
+                "egress: a spout has no jobs to egress after; give it to a pipeline that reads the spout",
+            ),
+            (
+                {"parallelism_spec": {"constant": 2}},
+                "parallelism_spec: spouts can only be run with a constant parallelism of 1; remove it",
+            ),
+        )
+    ),
+    *(
+        (
+            {"spout": {"marker": marker}, "input": None},
+            f"spout.marker: {message}; give a name like state",
+        )
+        for marker, message in (
+            ("out", "the name out is that of the pipe /pfs/out"),
+            ("a/b", "'a/b' is not the name of a file"),
+        )
+    ),
     (
-        {"spout": {}, "input": None},
-        "spout: not built in this version of pachybox; remove the pipeline and let the program write "
-        'to a repo with "pachybox put file"',
+        {"spout": {"service": {"external_port": 80}}, "input": None},
+        "spout.service.internal_port: missing; name the port the program listens on",
     ),
     (
         {"s3_out": True, "service": {"internal_port": 80}},
@@ -529,9 +563,10 @@ def test_every_problem_is_found_and_none_is_told_twice() -> None:
     assert problems(json.dumps(EDGES), "x") == []
 
 
-def test_a_spout_is_refused_once_and_not_for_its_lack_of_input() -> None:
-    spout = merged(EDGES, {"spout": {"overwrite": True}, "input": None})
-    assert [p.path for p in problems(json.dumps(spout), "x")] == ["spout"]
+def test_a_spout_needs_no_input() -> None:
+    spout = edges(spout={"service": {"internal_port": 80}}, input=None)
+    assert "input" not in spout.canonical
+    assert spout.canonical["spout"]["service"] == {"internal_port": 80, "external_port": 80}
 
 
 def test_what_1_x_calls_otherwise_goes_by_its_newer_name() -> None:

@@ -70,12 +70,14 @@ SPECIAL = {
     "egress.sql_database.url": "sqlite:///srv/out.db",
     "egress.sql_database.file_format.type": "CSV",
     "service.type": "ClusterIP",
+    "spout.service.type": "ClusterIP",
     "output_merge": "concatenate",
     "transform.secrets[].mount_path": "/run/secrets/db",
     "input.pfs.trigger.size": "1MB",
     "input.pfs.trigger.cron_spec": "@hourly",
     "input.pfs.trigger.rate_limit_spec": "0 * * * *",
     "input.cron.spec": "@every 5m",
+    "input.cron.timezone": "Europe/Berlin",
     "input.cron.start": "2026-01-31T18:30:00Z",
 }
 """Values of fields that do not take any of their kind."""
@@ -87,6 +89,7 @@ BESIDE: dict[str, Any] = {
         "secret": {"name": "db", "key": "password"},
     },
     "service.": {"internal_port": 80},
+    "spout.service.": {"internal_port": 80},
     "transform.secrets[].": {
         "name": "db", "key": "password", "env_var": "PASSWORD", "mount_path": "/run/db",
     },
@@ -133,6 +136,8 @@ def with_field(field: Field, value: Any, spell: Any = str, *, beside: bool = Fal
         if beside and field.path.startswith(above):
             for name, other in others.items():
                 put(spec, [*above.rstrip(".").split("."), name], json.loads(json.dumps(other)))
+    if field.path.startswith("spout"):
+        del spec["input"]  # it has none
     if beside and field.path == "transform.build.path":
         put(spec, ["transform", "build", "language"], "python")
     put(spec, field.path.split("."), value)

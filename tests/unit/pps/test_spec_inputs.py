@@ -150,11 +150,11 @@ REFUSED: list[tuple[Any, str]] = [
     ),
     (
         pfs(trigger={"cron_spec": "61 * * * *"}),
-        "input.pfs.trigger.cron_spec: cron spec '61 * * * *' is not valid; ...",
+        "input.pfs.trigger.cron_spec: cron spec '61 * * * *' is not valid: minute '61' ...",
     ),
     (
         pfs(trigger={"rate_limit_spec": "now"}),
-        "input.pfs.trigger.rate_limit_spec: cron spec 'now' is not valid; ...",
+        "input.pfs.trigger.rate_limit_spec: cron spec 'now' is not valid: ...",
     ),
     (
         pfs(branch="master", trigger={"commits": 1}),
@@ -171,10 +171,16 @@ REFUSED: list[tuple[Any, str]] = [
     ),
     (
         cron(spec="* * * * * *"),
-        "input.cron.spec: cron spec '* * * * * *' is not valid; "
+        "input.cron.spec: cron spec '* * * * * *' is not valid: it has 6 fields; "
         'write five fields, such as "0 * * * *", or @hourly, "@every 90s", @never',
     ),
-    (cron(spec="@every soon"), "input.cron.spec: cron spec '@every soon' is not valid; ..."),
+    (
+        cron(timezone="Mars/Phobos"),
+        "input.cron.timezone: time zone 'Mars/Phobos' is not known; name one of the IANA time zone "
+        'database, like "Europe/Berlin" or "UTC"',
+    ),
+    (cron(spec="TZ=UTC @daily", timezone="UTC"), "input.cron.spec: cron spec 'TZ=UTC @daily' ..."),
+    (cron(spec="@every soon"), "input.cron.spec: cron spec '@every soon' is not valid: ..."),
     (cron("out"), "input.cron.name: an input may not be called out: ..."),
     (cron("a b"), "input.cron.name: repo name 'edges_a b' is not allowed; ..."),
     (cron(repo="a b"), "input.cron.repo: repo name 'a b' is not allowed; ..."),
@@ -286,7 +292,8 @@ def test_a_cron_gets_its_repo_and_its_start_in_utc() -> None:
         "overwrite": False,
         "start": "2026-01-31T16:30:00Z",
     }
-    assert canonical(cron(repo="clock", project="p", coalesce=True))["cron"] == {
+    assert canonical(cron(repo="clock", project="p", coalesce=True, timezone="UTC"))["cron"] == {
+        "timezone": "UTC",
         "name": "tick",
         "project": "p",
         "repo": "clock",

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pachybox.worker.log import LINE, LogFile, LogWriter, stamp
+from pachybox.worker.log import ENDLESS, LINE, PART, PARTS, LogFile, LogParts, LogWriter, stamp
 
 
 def messages(path: Path) -> list[str]:
@@ -71,3 +71,24 @@ def test_a_disk_without_room_loses_lines_and_nothing_else() -> None:
 def test_a_stamp_is_rfc_3339_in_utc() -> None:
     assert stamp(0) == "1970-01-01T00:00:00.000000Z"
     assert stamp(1700000000.5) == "2023-11-14T22:13:20.500000Z"
+
+
+def test_a_log_without_an_end_keeps_its_newest_parts(tmp_path: Path) -> None:
+    path = tmp_path / "0.jsonl"
+    line = b"x" * 60_000
+    count = (PARTS + 2) * PART // len(line)
+    for half in (range(count // 2), range(count // 2, count)):
+        log = LogWriter(LogParts(str(path)), ENDLESS)
+        for number in half:
+            log.feed(b"%d %s\n" % (number, line))
+        log.close()
+    parts = sorted(tmp_path.iterdir(), key=lambda p: int(p.stem.partition("-")[2] or 1))
+    assert len(parts) == PARTS
+    assert all(part.stat().st_size < PART + 2 * len(line) for part in parts)
+    kept = [
+        int(json.loads(row)["message"].partition(" ")[0])
+        for part in parts
+        for row in part.read_text().splitlines()
+    ]
+    assert kept == list(range(kept[0], count))
+    assert kept[0] > 0

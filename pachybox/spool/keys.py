@@ -1,0 +1,131 @@
+"""Idempotency keys that were seen, and how what came with them was answered.
+
+A ring of entries of 48 bytes in a file, and an index in memory of at most 18 MB:
+
+    16 bytes digest of the key | 12 bytes digest of the body | u64 position | u32 seconds
+    u32 records | u32 CRC-32
+
+Entries stand in the order of their positions. A key is in the log too, with its records, so that
+only those below the log's beginning must be durable here: ``sync`` before the log is cut, and
+``Keys.open`` reads the rest from the log again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from array import array
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+_ENTRY = struct.Struct("<16s12sQIII")
+_CHECKED = struct.Struct("<16s12sQII")  # what the checksum is of
+_LOADED = struct.Struct("<Q8x12xQ12x")  # what the index is made of
+_BUCKETS = 1 << 18
+_BLOCK = _ENTRY.size * 20_000
+BODY_DIGEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came with a key: the digest of its body, the position after it, when (seconds since
+    1970), how many records."""
+
+    digest: bytes
+    position: int
+    time: int
+    records: int
+
+
+def digest_of(data: bytes, size: int) -> bytes:
+    """A short name of ``data`` that nobody can make another have."""
+    return blake2b(data, digest_size=size).digest()
+
+
+class Keys:
+    """The last ``most`` keys. For one thread at a time."""
+
+    def __init__(self, file: Path, start: int, most: int = 1_000_000) -> None:
+        """Read the keys of what lies before position ``start``; those from there on are to be
+        added again, in their order. Raises OSError."""
+        self._most = most
+        self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # perf: plain numbers in arrays; a dict of a million keys takes ten times as much
+        self._heads = array("Q", bytes(8 * _BUCKETS))  # by bucket: number of the newest, from 1
+        self._before = array("Q")  # by place: number of the one before in its bucket
+        self._hashes = array("Q")  # by place
+        self._count = 0  # numbers given so far
+        try:
+            self._load(start)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _load(self, start: int) -> None:
+        positions = array("Q")
+        hashes = array("Q")
+        at = 0
+        while data := os.pread(self._fd, _BLOCK, at):
+            at += len(data)
+            data = data[: len(data) // _ENTRY.size * _ENTRY.size]
+            for key_hash, position in _LOADED.iter_unpack(data):
+                positions.append(position if position <= start else 0)
+                hashes.append(key_hash)
+        if not positions or not (last := max(positions)):
+            return
+        # The ring is in order but for where its end meets its beginning, behind the newest.
+        newest = positions.index(last)
+        del positions[self._most :]
+        for place in (*range(newest + 1, len(positions)), *range(newest + 1)):
+            if positions[place]:
+                self._count += (place - self._count) % self._most
+                self._note(hashes[place])
+
+    def _note(self, key_hash: int) -> None:
+        place = self._count % self._most
+        self._count += 1
+        if place >= len(self._before):
+            more = bytes(8 * (place + 1 - len(self._before)))
+            self._before.frombytes(more)
+            self._hashes.frombytes(more)
+        bucket = key_hash % _BUCKETS
+        self._before[place] = self._heads[bucket]
+        self._hashes[place] = key_hash
+        self._heads[bucket] = self._count
+
+    def find(self, key: bytes) -> Seen | None:
+        """What came with ``key`` last."""
+        name = digest_of(key, 16)
+        key_hash = int.from_bytes(name[:8], "little")
+        number = self._heads[key_hash % _BUCKETS]
+        oldest = self._count - self._most
+        while number > oldest and number:
+            place = (number - 1) % self._most
+            if self._hashes[place] == key_hash:
+                data = os.pread(self._fd, _ENTRY.size, place * _ENTRY.size)
+                found, digest, position, time, records, checksum = _ENTRY.unpack(data)
+                if found == name and zlib.crc32(data[: _CHECKED.size]) == checksum:
+                    return Seen(digest, position, time, records)
+            number = self._before[place]
+        return None
+
+    def add(self, key: bytes, seen: Seen) -> None:
+        """Remember a key; that with the lowest position goes when there are too many. Raises
+        OSError."""
+        name = digest_of(key, 16)
+        entry = _CHECKED.pack(name, seen.digest, seen.position, seen.time, seen.records)
+        place = self._count % self._most
+        os.pwrite(self._fd, entry + zlib.crc32(entry).to_bytes(4, "little"), place * _ENTRY.size)
+        self._note(int.from_bytes(name[:8], "little"))
+
+    def sync(self) -> None:
+        """Have all that was added be durable. Raises OSError."""
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,232 @@
+"""From files that are whole to one commit of them."""
+
+# pathlib costs 8 us a file
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from pachybox.client.upload import Put
+from pachybox.errors import InvalidArgument, NotFound, Refused
+from spouts.desk import DeadLetter, Desk, PachyboxError
+from spouts.watch_names import Names, printable
+from spouts.watch_place import Place
+from spouts.watch_state import FILE, GONE, LETTER, Entry, State
+from spouts.watch_waiting import Mark, Waiting, mark
+
+MOST_FILES = 100_000
+_MOST_BYTES = 10 << 30
+_MOST_LETTERS = 100
+_MOST_NAME = 1000  # characters of a name among the dead letters
+
+
+class Owner(Protocol):
+    """What learns of files that did not come into the batch."""
+
+    def changed(self, name: str, status: os.stat_result) -> None:
+        """It is another version by now."""
+
+    def trouble(self, name: str, error: OSError | PachyboxError, seen: Mark | None) -> None:
+        """It could not be read, or taken."""
+
+
+class _Changed(Exception):
+    """Something of the batch changed while it was read: again without that."""
+
+
+class Batches:
+    """Commits what is whole. What a batch loses on its way is never added to under the same
+    number: a try whose answer was lost may be what the box has."""
+
+    def __init__(
+        self, desk: Desk, state: State, names: Names, place: Place, waiting: Waiting, owner: Owner
+    ) -> None:
+        self._desk = desk
+        self._state = state
+        self._names = names
+        self._place = place
+        self._root = place.root
+        self._waiting = waiting
+        self._owner = owner
+        self._most = MOST_FILES
+        self._offset = {"life": secrets.token_hex(8)}  # tells our batch N from a former life's
+
+    def commit(self) -> list[Entry]:
+        """Commit the oldest that are whole, as many as make one batch; what was committed.
+        Raises Stopping, what the box refuses the source, and Away: then nothing was."""
+        files, gone, letters = self._choose()
+        if letters:
+            return self._bury(letters)
+        while files or gone:
+            try:
+                done = self._attempt(files, gone)
+            except _Changed:
+                continue
+            except (Refused, NotFound):
+                raise
+            except PachyboxError as e:
+                if len(files) + len(gone) == 1:
+                    return self._bury({n: (m, str(e)) for n, m in files.items()}, e)
+                self._halve(files, gone)
+                continue
+            self._most = min(MOST_FILES, 2 * self._most)
+            return done
+        return []
+
+    def _halve(self, files: dict[str, Mark], gone: dict[str, None]) -> None:
+        """The box does not take all of them; what remains is tried, the rest waits."""
+        self._most = max(1, (len(files) + len(gone)) // 2)
+        while len(files) + len(gone) > self._most:
+            if files:
+                files.popitem()
+            else:
+                gone.popitem()
+
+    def _choose(
+        self,
+    ) -> tuple[dict[str, Mark], dict[str, None], dict[str, tuple[Mark, str]]]:
+        """Files, deletions, and files that a repo cannot hold with the reason."""
+        files: dict[str, Mark] = {}
+        gone: dict[str, None] = {}
+        letters: dict[str, tuple[Mark, str]] = {}
+        size = 0
+        for name, seen in self._waiting.first(self._most):
+            if seen is None:
+                gone[name] = None
+                continue
+            try:
+                self._names.in_repo(name)
+            except InvalidArgument as e:
+                letters[name] = (seen, str(e))
+                if len(letters) == _MOST_LETTERS:
+                    break
+                continue
+            size += seen[0]
+            if size > _MOST_BYTES and files:
+                break
+            files[name] = seen
+        return files, gone, letters
+
+    # ---- files
+
+    def _attempt(self, files: dict[str, Mark], gone: dict[str, None]) -> list[Entry]:
+        entries: list[Entry] = []
+
+        def confirm() -> dict[str, int]:
+            nonlocal entries
+            self._verify(files, gone)
+            entries = [(n, m[0], m[1], FILE) for n, m in files.items()]
+            entries += [(n, 0, 0, GONE) for n in gone]
+            self._state.begin(self._desk.batch + 1, entries)
+            return {"files": len(files), "bytes": sum(m[0] for m in files.values())}
+
+        self._desk.commit(
+            (lambda put: self._fill(put, files)) if files else None,
+            self._offset,
+            confirm=confirm,
+            deletes=[self._names.in_repo(name) for name in gone],
+        )
+        self._state.finish()
+        for name, *_ in entries:
+            self._waiting.forget(name)
+        return entries
+
+    def _fill(self, put: Put, files: dict[str, Mark]) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        base = self._root + "/"
+        for name, seen in list(files.items()):
+            path = base + name
+            try:
+                fd = os.open(path, flags)
+                status = os.fstat(fd)
+            except OSError as e:
+                self._lose(files, name, e)
+                continue
+            if mark(status) != seen:
+                os.close(fd)
+                self._lose(files, name, status)
+                continue
+            try:
+                put.open_file(self._names.in_repo(name), fd, path)
+            except InvalidArgument as e:
+                if not isinstance(e.__cause__, OSError):
+                    raise
+                self._lose(files, name, e.__cause__)
+        if not files:
+            raise _Changed
+
+    def _verify(self, files: dict[str, Mark], gone: dict[str, None]) -> None:
+        """What was uploaded is what was seen, still."""
+        base = self._root + "/"
+        lost: dict[str, os.stat_result | OSError] = {}
+        for name, seen in files.items():
+            try:
+                status = os.lstat(base + name)
+            except OSError as e:
+                lost[name] = e
+                continue
+            if mark(status) != seen:
+                lost[name] = status
+        for name, why in lost.items():
+            self._lose(files, name, why)
+        back = [name for name in gone if os.path.lexists(base + name)]
+        for name in back:
+            del gone[name]
+            self._waiting.forget(name)
+            self._owner.changed(name, os.lstat(base + name))
+        if gone:
+            self._place.check()
+        if lost or back:
+            raise _Changed
+
+    def _lose(self, files: dict[str, Mark], name: str, why: os.stat_result | OSError) -> None:
+        """It does not come into this batch."""
+        seen = files.pop(name)
+        self._waiting.forget(name)
+        if isinstance(why, OSError):
+            if not isinstance(why, (FileNotFoundError, NotADirectoryError)):
+                self._owner.trouble(name, why, seen)
+        elif stat.S_ISREG(why.st_mode):
+            self._owner.changed(name, why)
+
+    # ---- dead letters
+
+    def _bury(
+        self, letters: dict[str, tuple[Mark, str]], error: PachyboxError | None = None
+    ) -> list[Entry]:
+        """Commit files as dead letters, with the reason. ``error`` is what refused a deletion,
+        when there are none."""
+        for name in letters:
+            self._waiting.forget(name)
+        if not letters:
+            assert error is not None
+            raise error
+        entries = [(name, seen[0], seen[1], LETTER) for name, (seen, _) in letters.items()]
+        dead = [
+            DeadLetter(_shown(name), reason, Path(self._root, name))
+            for name, (_, reason) in letters.items()
+        ]
+        self._state.begin(self._desk.batch + 1, entries)
+        try:
+            self._desk.commit(None, self._offset, dead=dead)
+        except (Refused, NotFound):
+            raise
+        except PachyboxError as e:
+            for name, (seen, _) in letters.items():
+                self._owner.trouble(name, e, seen)
+            return []
+        self._state.finish()
+        for name, (_, reason) in letters.items():
+            self._desk.failed(f"{printable(name)} went to the dead letters: {reason}")
+        return entries
+
+
+def _shown(name: str) -> str:
+    text = printable(name)
+    if len(text.encode()) <= _MOST_NAME:
+        return "/" + text
+    return "/" + hashlib.sha256(os.fsencode(name)).hexdigest()

@@ -152,6 +152,18 @@ def test_a_source_writes_to_no_branch_and_has_no_name_of_something_else(
     for to in (f"{made}@master", f"else-{repo}@follows", f"{made}_tick.spec@master"):
         with pytest.raises(PachyboxError, match=r"written by a pipeline|is a system repo"):
             client.create_ingest(push("s", to))
+    client.create_ingest(push(f"beside-{repo}", f"{made}@beside"))
+    client.create_ingest(push(f"{repo}-first", f"{repo}@master"))
+    with pytest.raises(Refused, match=f"branch {repo}@master is written by ingest {repo}-first"):
+        client.create_pipeline(
+            repo, cmd=["true"], input={"pfs": {"repo": f"else-{repo}", "glob": "/"}}
+        )
+    client.delete_repo(f"else-{repo}")
+    with pytest.raises(Refused, match=f"ingest beside-{repo} writes to repo {made}; delete it fir"):
+        client.delete_pipeline(made)
+    with pytest.raises(Refused, match=f"branch {made}@beside is written by ingest beside-{repo}"):
+        client.create_branch(f"{made}@beside", provenance=[f"{repo}@other"])
+    client.delete_ingest(f"beside-{repo}")
     client.stop_pipeline(made)
     with pytest.raises(Refused, match=f"branch {made}@master is written by a pipeline"):
         client.create_ingest(push("s", f"{made}@master"))
@@ -323,7 +335,8 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     assert read(client, f"{repo}@moved") == {"/b": b"2"}
     client.create_ingest(push(source, f"{repo}@moved"), update=True, reset=True)
     shown = client.inspect_ingest(source)
-    assert (shown.version, shown.batch, shown.offset, shown.commits) == (3, 2, {}, 2)
+    # a push source keeps its place: what waits on disk is committed once all the same
+    assert (shown.version, shown.batch, shown.offset, shown.commits) == (3, 2, {"at": 2}, 2)
     for wrong in ("[]", "", "{", "[" * 100_000, '{"a": "' + "x" * (1 << 20) + '"}'):
         with pytest.raises(InvalidArgument, match="offset"):
             step(client, source, 3, {}, version=3, offset=wrong)
@@ -334,6 +347,22 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     with pytest.raises(NotFound, match="fileset gone not found"):
         step(client, source, 3, {}, version=3, fileset="gone")
     assert client.inspect_ingest(source).batch == 2
+
+
+def test_a_reset_source_begins_anew_and_counts_on(
+    client: Client, repo: str, tmp_path: Path
+) -> None:
+    spec = {"name": f"w-{repo}", "to": f"{repo}@master", "watch": {"path": str(tmp_path)}}
+    client.create_ingest(spec)
+    client.pause_ingest(f"w-{repo}")
+    step(client, f"w-{repo}", 1, {"/a": b"1"}, files=1)
+    client.create_ingest(spec, update=True, reset=True)
+    shown = client.inspect_ingest(f"w-{repo}")
+    assert (shown.version, shown.batch, shown.offset, shown.files) == (2, 1, {}, 1)
+    assert shown.paused, "an update does not resume"
+    with pytest.raises(Refused, match="has version 2, not 1"):
+        step(client, f"w-{repo}", 2, {"/b": b"2"})
+    client.delete_ingest(f"w-{repo}")
 
 
 def test_data_marker_dead_letters_and_offset_come_together_or_not_at_all(

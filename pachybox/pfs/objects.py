@@ -328,7 +328,8 @@ class Objects:
         """Make each of ``changes`` in a commit. Of one, raises what forbids it; of several, what
         forbids one is the error of its ops."""
         pfs = self.pfs
-        with pfs.blobs.session() as session:
+        deletes = all(op.entry is None for ops in changes for op in ops)
+        with pfs.blobs.session(past_reserve=deletes) as session:
 
             def begin(ops: Sequence[Op]) -> Outcome[CommitRecord | None]:
                 def run(ch: Change) -> CommitRecord | None:

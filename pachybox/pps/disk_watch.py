@@ -60,6 +60,7 @@ class DiskWatch:
         self._thread: threading.Thread | None = None
         self._one = threading.Lock()  # one relief at a time
         self._nothing = 0.0  # until then there is nothing to stop
+        self._made_room = float("-inf")  # when room was last made by stopping a datum
 
     @contextmanager
     def watching(self, writer: Writer) -> Iterator[None]:
@@ -90,6 +91,17 @@ class DiskWatch:
         """Whether the output of a datum that has ended, in ``out``, is what filled the disk:
         its bytes, 0 when there is room, was made by stopping another, or it is not at fault."""
         return self._relieve(out) if self._headroom() < 0 else 0
+
+    def made_room_since(self, began: float) -> bool:
+        """Whether since then (by ``time.monotonic``) the disk was full by the doing of a datum
+        that was stopped for it: what failed meanwhile may have failed for that."""
+        return self._made_room >= began
+
+    def settle(self) -> None:
+        """Wait until what is being removed is gone: it is freed with the last process of a
+        stopped datum, and whatever began before would find the disk full for it."""
+        with self._one:
+            return
 
     def relieve(self) -> bool:
         """Make room, when there is not enough, by stopping what filled the disk, and wait for
@@ -126,6 +138,8 @@ class DiskWatch:
         is the largest."""
         while self._headroom() < 0:
             with self._one:
+                if self._headroom() >= 0:
+                    return 0  # another made room while this one waited: the next is not at fault
                 mine = written(ended) if ended is not None else 0
                 if not mine and time.monotonic() < self._nothing:
                     return 0
@@ -158,8 +172,10 @@ class DiskWatch:
         """Remove what a datum that is being killed has written, until there is room."""
         until = time.monotonic() + _FREED_S
         while True:
+            self._made_room = time.monotonic()
             remove_tree(out)
             if self._headroom() >= 0 or time.monotonic() > until:
+                self._made_room = time.monotonic()
                 return
             time.sleep(0.005)  # its files are freed with its last process
 

@@ -110,6 +110,7 @@ class _Try:
     filled: int = 0
     handed: bool = False
     since: float = 0.0
+    began: float = 0.0  # the same by time.monotonic
     laid_out_s: float = 0.0
     shown: Presented | None = None
     door: gate.Door | None = None
@@ -167,12 +168,14 @@ class Lane:
         """The outputs of the datums under way, each with what stops its datum."""
         with self._lock:
             tries = [*self._under, *([self._ended] if self._ended else [])]
-        return [Output(one.home.out, partial(self._stop_filler, one)) for one in tries]
+            return [
+                Output(one.home.out, partial(self._stop_filler, one, one.began)) for one in tries
+            ]
 
-    def _stop_filler(self, one: _Try, wrote: int) -> bool:
-        """Kill a datum that filled the disk; what else is under way here is tried again."""
+    def _stop_filler(self, one: _Try, began: float, wrote: int) -> bool:
+        """Kill an attempt that filled the disk; what else is under way here is tried again."""
         with self._lock:
-            if self._worker is None or one not in self._under:
+            if self._worker is None or one not in self._under or one.began != began:
                 return False
             one.filled = wrote
             self._worker.cancel()
@@ -272,8 +275,7 @@ class Lane:
 
     def _begin(self, one: _Try) -> None:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
-        began = time.monotonic()
-        one.since = time.time()
+        one.since, one.began = time.time(), time.monotonic()
         one.handed = False
         self._begun.add(one)
         if not one.err_cmd:
@@ -284,7 +286,7 @@ class Lane:
                 known = not isinstance(e, OSError)
                 self._failed(one, str(e) if known else f"cannot lay out the inputs: {e}")
                 return
-        one.laid_out_s = time.monotonic() - began
+        one.laid_out_s = time.monotonic() - one.began
         self._under.append(one)
         try:
             self._hand_over(one)
@@ -391,6 +393,9 @@ class Lane:
         )
         if one.filled:
             self._filled(one)
+        elif not result.ok and self._bench.shop.disk.made_room_since(one.began):
+            self._bench.shop.disk.settle()
+            self._again(one)  # its writes may have failed for what another had filled
         elif not result.ok:
             self._failed(one, result.reason)
         elif one.err_cmd:
@@ -424,6 +429,7 @@ class Lane:
         what = f"datum {one.datum.id} wrote {format_size(one.filled)} to /pfs/out"
         where = f"free space on the file system of {self._bench.work.parent}"
         remove_tree(one.home.out)
+        self._bench.shop.disk.settle()
         # the watch removes it too, and must not meet the next attempt there
         one.home, one.filled = _Home(self._home().out, one.home.inputs), 0
         reason = Exhausted(f"the disk is full: {what}", f"write less, or {where}")

@@ -35,8 +35,17 @@ def disk(small_disk: Callable[[int], SmallDisk]) -> SmallDisk:
 @pytest.fixture
 def box(disk: SmallDisk) -> Iterator[RealBox]:
     """A box with data on a small disk, which runs four datums at once."""
-    settings = f"reserve_bytes = {RESERVE}\nworkers = 4\n"
-    made = RealBox(disk.where / "home", settings=settings).start()
+    yield from small_box(disk, f"reserve_bytes = {RESERVE}\n")
+
+
+@pytest.fixture
+def late_box(disk: SmallDisk) -> Iterator[RealBox]:
+    """The same with so little in reserve that the disk is full before it is seen."""
+    yield from small_box(disk, f"reserve_bytes = {1 << 20}\ndisk_refuse_percent = 0\n")
+
+
+def small_box(disk: SmallDisk, settings: str) -> Iterator[RealBox]:
+    made = RealBox(disk.where / "home", settings=f"{settings}workers = 4\n").start()
     made.client.create_repo("data")
     for i in range(3):
         made.client.put_file(f"data@master:/f{i}", bytes(100))
@@ -122,6 +131,21 @@ def test_a_datum_quicker_than_the_watch_is_told_the_same(
     assert "the disk is full: datum " in failed.reason
     assert disk.free > 2 * RESERVE
     client.put_file("data@other:/after", bytes(3_000_000))
+
+
+def test_a_datum_that_fails_for_what_another_filled_is_tried_again(
+    late_box: RealBox, tmp_path: Path
+) -> None:
+    """It had one attempt, and its write found no room."""
+    client, up = late_box.client, tmp_path / "up"
+    fill = f'case "$data" in *f1) touch {up}; {FILLS["at once"]};; esac'
+    write = "for i in $(seq 300); do echo x > /pfs/out/${data##*/}.$i; sleep 0.001; done"
+    script = [fill, f"until [ -e {up} ]; do :; done", write]
+    together = {"parallelism_spec": {"constant": 3}, "datum_tries": 1}
+    client.create_pipelines(spec("filler", script, **together))
+    failed = last(late_box, "filler")
+    assert (failed.failed, failed.processed) == (1, 2), failed.reason
+    assert "the disk is full: datum " in failed.reason
 
 
 def test_an_error_handler_of_a_datum_that_filled_the_disk_has_room(

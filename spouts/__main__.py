@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -29,6 +30,24 @@ def _step_back() -> None:
         os.nice(_NICE)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM))
+
+
+def _take_over(state: Path) -> TextIO:
+    """Be the only process of this source: one of a killed box may be left that was stopped
+    (SIGSTOP) and has not seen the end of its input. It is killed. What is returned is to stay
+    open."""
+    lock = open(state / "lock", "a+", encoding="ascii")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        with suppress(OSError, ValueError):  # who holds it has just begun, or just ended
+            os.killpg(int(lock.read()), signal.SIGKILL)  # its number is its own while it holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
 
 
 def _run(kind: str) -> Callable[[Desk], None]:
@@ -85,7 +104,8 @@ def main() -> int:
     _stop_on_sigterm(desk)
     threading.Thread(target=_listen, args=(orders, desk), name="orders", daemon=True).start()
     try:
-        _run(desk.task.kind)(desk)
+        with _take_over(desk.task.state):
+            _run(desk.task.kind)(desk)
     except Stopping:
         return 0
     except PachyboxError as e:

@@ -138,7 +138,7 @@ def test_a_datum_that_fails_for_what_another_filled_is_tried_again(
 ) -> None:
     """It had one attempt, and its write found no room."""
     client, up = late_box.client, tmp_path / "up"
-    fill = f'case "$data" in *f1) touch {up}; {FILLS["at once"]};; esac'
+    fill = f'case "$data" in *f1) touch {up}; {FILLS["by writing"]} || sleep 100;; esac'
     write = "for i in $(seq 300); do echo x > /pfs/out/${data##*/}.$i; sleep 0.001; done"
     script = [fill, f"until [ -e {up} ]; do :; done", write]
     together = {"parallelism_spec": {"constant": 3}, "datum_tries": 1}

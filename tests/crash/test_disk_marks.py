@@ -14,6 +14,7 @@ from pachybox.errors import Exhausted
 from tests.boxes import RealBox, eventually
 from tests.crash.disks import SmallDisk, until_refused
 from tests.flow.posting import Poster
+from tests.s3 import S3
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def test_each_mark_is_kept_on_the_way_up_and_a_point_below_it_on_the_way_down(
     client.create_repo("raw")
     client.create_repo("other")
     client.put_file("other@master:/old", bytes(1000))
+    s3 = S3.of(client.status().address)
+    assert s3("PUT", "/master.other/old", b"x").status == 200
     part = {"group": {"time": "50ms"}}
     client.create_ingest({"name": "events", "to": "raw@master", "push": part})
 
@@ -96,11 +99,15 @@ def test_each_mark_is_kept_on_the_way_up_and_a_point_below_it_on_the_way_down(
     assert re.search(r"\(96(\.\d)? % used\), writes are refused from 95 % on$", refused.message)
     assert refused.hint.endswith("; writes go on below 94 %")
     assert level(box) == 3
+    answer = s3("PUT", "/master.other/more", b"x")
+    assert (answer.status, "writes are refused from 95 %" in answer.text("Message")) == (507, True)
     comes("held")
     assert client.get_file("other@master:/new") == bytes(1000)
     client.pause_ingest("events")  # what does not grow goes on, above all what frees space
     client.resume_ingest("events")
     client.delete_file("other@master:/old")
+    assert s3("DELETE", "/master.other/old").status == 204
+    assert s3("GET", "/master.other/old").status == 404
     client.delete_repo("other")
     client.collect_garbage()
     disk.fill_to(94.5)
@@ -122,3 +129,4 @@ def test_each_mark_is_kept_on_the_way_up_and_a_point_below_it_on_the_way_down(
     steps = ["free", "warn", "pause", "warn", "refuse", "pause", "free"]
     eventually(lambda: told() == list(pairwise(steps)), "each change is told")
     post.close()
+    s3.close()

@@ -171,5 +171,12 @@ def test_no_source_outlives_its_box_and_what_was_taken_is_committed(tmp_path: Pa
         assert not alive(pid)
         box.start()
         assert records(box.client, branch) == [b"1", b"2"]
+        pid = running(box, "events").pid
+        os.kill(pid, signal.SIGSTOP)  # this one does not see the end of its box ...
+        box.kill()
+        assert alive(pid)
+        box.start()
+        running(box, "events", other_than=pid)
+        eventually(lambda: not alive(pid), "the next process of the source ends it", 10)
     finally:
         box.stop()

@@ -22,11 +22,10 @@ from pachybox.spool import Frame, Log, Reader
 from spouts.desk import Desk
 from spouts.flow import Flow
 from spouts.program import Program, arguments, told
-from spouts.records import Settings, marker_of
+from spouts.records import LINE_MOST, Settings, marker_of
 from spouts.task import Json
 
 _BLOCK = 1 << 16
-_LINE_MOST = 8 << 20  # of a record; the rest of a longer one is dropped, and it is a dead letter
 _MARKER_MOST = 4096
 _SYNC_S = 0.1
 _FULL_S = 0.05  # between two looks whether there is room again
@@ -39,7 +38,7 @@ _STEADY_S = 60.0  # so long a command runs to be started again at once
 class Cutter:
     """Cuts what comes into lines."""
 
-    def __init__(self, most: int = _LINE_MOST) -> None:
+    def __init__(self, most: int = LINE_MOST) -> None:
         self._most = most
         self._part = b""
         self._dropping = False

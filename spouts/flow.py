@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pachybox.client.upload import Put
-from pachybox.errors import AlreadyExists, InvalidArgument
+from pachybox.errors import AlreadyExists, Corrupt, InvalidArgument
 from pachybox.spool import Frame, Reader
 from spouts.desk import Desk
 from spouts.records import Group, Settings, marker_of
@@ -15,6 +16,7 @@ from spouts.task import Json
 
 _LOOK_S = 0.25  # between two looks for what is new
 _READ_BYTES = 4 << 20
+_COUNT_BYTES = 64 << 20  # in which what waits is counted at a time
 
 
 class Flow:
@@ -31,6 +33,7 @@ class Flow:
         self._offset: Json = dict(desk.offset)
         self._begin = _count(self._offset, "position")
         self._skip = _count(self._offset, "skip")
+        self._folder = folder
         self._reader = Reader(folder, self._begin)
         self._unread: Iterator[tuple[int, bytes]] = iter(())
         self._group = Group(settings, desk.batch + 1)
@@ -96,20 +99,35 @@ class Flow:
             yield frame.time, frame.records[number]
 
     def _commit(self) -> None:
-        group, desk = self._group, self._desk
         if self._marker:
-            found = marker_of(group.last, self._marker, self._settings.form)
+            found = marker_of(self._group.last, self._marker, self._settings.form)
             self._offset["marker"] = found or self._offset.get("marker", "")
-        lag = time.time() - group.oldest / 1e6
-        desk.report(lag_s=max(0.0, lag), pending=group.count)
         # crash: what is committed must not come again under another position
         self._reader.sync()
+        with Reader(self._folder, _count(self._offset, "position")) as behind:
+            self._hand_in(dict(self._offset), behind)
+        self._group = Group(self._settings, self._desk.batch + 1)
+
+    def _hand_in(self, offset: Json, behind: Reader) -> None:
+        """Commit the group. ``behind`` is where ``offset`` says."""
+        group, desk = self._group, self._desk
+        pending = group.count - _count(offset, "skip")
+
+        def tell() -> None:
+            lag = time.time() - group.oldest / 1e6
+            desk.report(lag_s=max(0.0, lag), pending=max(group.count, pending))
+
+        def count() -> None:
+            nonlocal pending
+            with suppress(Corrupt):  # who reads it says so
+                pending += sum(len(frame.records) for *_, frame in behind.frames(_COUNT_BYTES))
+            tell()
 
         def fill(put: Put) -> None:
             for path in group.files:
                 put.data(path, group.content(path))
 
-        offset = dict(self._offset)
+        tell()
         try:
             desk.commit(
                 fill if group.files else None,
@@ -119,11 +137,11 @@ class Flow:
                 records=group.taken,
                 bytes=group.bytes,
                 files=len(group.files),
+                waiting=count,
             )
         except (InvalidArgument, AlreadyExists) as e:
             desk.failed(f"{group.taken} records go to the dead letters: {e}")
-            desk.commit(None, offset, dead=group.dead_all(str(e)))
-        self._group = Group(self._settings, desk.batch + 1)
+            desk.commit(None, offset, dead=group.dead_all(str(e)), waiting=count)
 
 
 def _count(offset: Json, name: str) -> int:

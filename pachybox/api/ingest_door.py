@@ -10,7 +10,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import monotonic
 
 from pachybox.api.access import token_of
@@ -30,7 +29,6 @@ from pachybox.ingest.inbox import KeyReused, Posted, Taken, body_digest
 from pachybox.ingest.pushes import Pushes, push_spec, secret_of
 from pachybox.model.ids import DEFAULT_PROJECT
 from pachybox.model.ingest import Ingest, IngestRecord
-from pachybox.model.units import parse_decimal_size
 
 NAME = "POST /ingest"
 """What metrics call this door."""
@@ -134,8 +132,7 @@ class IngestDoor:
         key = _key(headers.get("idempotency-key"))
         body = expand(_body(request), headers.get("content-encoding", "").strip().lower())
         spec = push_spec(record)
-        longest = _bytes(str(spec["max_record"]))
-        records = cut(body, headers.get("content-type", ""), str(spec["format"]), longest)
+        records = cut(body, headers.get("content-type", ""), str(spec["format"]))
         posted = Posted(records, key, body_digest(body)) if key else Posted(records)
         return Ask(request, response, record, posted)
 
@@ -190,11 +187,6 @@ class IngestDoor:
             ).encode()
             + b"\n"
         )
-
-
-@lru_cache(256)
-def _bytes(size: str) -> int:
-    return parse_decimal_size(size)
 
 
 def _shut(error: NotReady) -> Rejected:

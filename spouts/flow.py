@@ -37,6 +37,7 @@ class Flow:
         self._reader = Reader(folder, self._begin)
         self._unread: Iterator[tuple[int, bytes]] = iter(())
         self._group = Group(settings, desk.batch + 1)
+        self._met = 0.0  # when the group's first record was read, by the clock that is never set
 
     @property
     def committed(self) -> int:
@@ -49,7 +50,7 @@ class Flow:
         while True:
             more = self._read()
             group = self._group
-            if group.count and (flush or group.full or group.due_in(time.time()) <= 0):
+            if group.count and (flush or group.full or self._due_in() <= 0):
                 self._commit()
                 continue
             if more:
@@ -58,7 +59,12 @@ class Flow:
             self._desk.report(lag_s=lag, pending=group.count)
             if not group.count:
                 return min(_LOOK_S, self._settings.seconds)
-            return max(0.0, min(_LOOK_S, group.due_in(time.time())))
+            return max(0.0, min(_LOOK_S, self._due_in()))
+
+    def _due_in(self) -> float:
+        """Seconds until the group is to be committed, also when the clock was set back."""
+        left = self._met + self._settings.seconds - time.monotonic()
+        return min(left, self._group.due_in(time.time()))
 
     def _read(self) -> bool:
         """Add what there is until the group is full; whether there was anything."""
@@ -71,6 +77,8 @@ class Flow:
                 one = next(self._unread, None)
                 if one is None:
                     return found
+            if not group.count:
+                self._met = time.monotonic()
             group.add(one[1], one[0])
             found = True
         return found

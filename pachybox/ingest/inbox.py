@@ -27,7 +27,7 @@ class KeyReused(InvalidArgument):
 
 
 class Closed(Exception):
-    """The inbox was closed meanwhile; nothing was taken."""
+    """The inbox was closed meanwhile, or is another now; nothing was taken."""
 
 
 @dataclass(frozen=True, slots=True)

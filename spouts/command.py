@@ -85,6 +85,7 @@ class Pump:
         self._hurry = threading.Event()
         self._synced_at = 0.0
         self._waiting = self._full = ""
+        self._lost = False
         self.ends = 0
         """How often the command has ended."""
         self.failed: BaseException | None = None
@@ -225,8 +226,8 @@ class Pump:
     def _keep(self, records: list[bytes]) -> None:
         if not self._blank:
             records = [record for record in records if record.strip()]
-        if not records:
-            return
+        if not records or self._lost:
+            return  # what comes behind a gap has a marker that would pass over it
         if self._spec["marker"]:
             found = marker_of(records, self._spec["marker"], self._form)
             if len(found.encode()) <= _MARKER_MOST and "\0" not in found:
@@ -234,7 +235,8 @@ class Pump:
         frame = Frame(time.time_ns() // 1000, records, self._marker.encode("utf-8", "replace"))
         while not self._kept(frame):
             if self._stopping.wait(_FULL_S):
-                self._desk.log(f"{len(records)} records found no room, and are lost")
+                self._desk.log("there is no room for what the command wrote last")
+                self._lost = True
                 return
         self._full = ""
 

@@ -28,7 +28,7 @@ TOKEN_KEY = "token"
 
 POSITION_MOST = 1 << 62
 
-_Life = tuple[datetime, int]  # what an inbox was opened for: when its source was made, its version
+_Life = tuple[datetime, str]  # what an inbox was opened for: when its source was made, its bound
 
 
 class Pushes:
@@ -205,7 +205,7 @@ class Pushes:
 
 
 def _life(record: IngestRecord) -> _Life:
-    return record.created, record.version
+    return record.created, str(push_spec(record)["spool"])
 
 
 def push_spec(record: IngestRecord) -> dict[str, object]:

@@ -102,7 +102,7 @@ def test_sources_of_every_kind_stand_in_one_table(run: Run, folder: Path) -> Non
     by_project = succeeded(run("list ingest -A")).splitlines()
     assert by_project[0].split() == ["PROJECT", *HEADER]
     assert by_project[1].split()[:2] == ["default", "drops"]
-    assert "project nope not found" in refused(run("list ingest --project nope"))
+    assert 'project "nope" not found' in refused(run("list ingest --project nope"))
 
 
 def test_records_for_programs_are_those_of_the_api(run: Run) -> None:
@@ -168,16 +168,29 @@ def test_a_spec_is_edited_like_that_of_a_pipeline(run: Run) -> None:
     )
 
 
-def test_what_a_source_says_is_in_its_log(run: Run, folder: Path) -> None:
-    (folder / "sub").mkdir()
-    succeeded(run("pause ingest drops"))
-    succeeded(run("resume ingest drops"))
-    lines = eventually(lambda: succeeded(run("logs --ingest drops")).splitlines(), "it said a word")
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z \S", line) for line in lines)
-    assert succeeded(run("logs --ingest drops --tail 1")).splitlines() == lines[-1:]
-    assert json.loads(succeeded(run("logs --ingest drops --tail 1 --raw")))["message"]
+def test_what_a_source_says_is_in_its_log(run: Run) -> None:
+    spec = """
+        name: talker
+        to: raw@talk
+        command: {cmd: "echo one >&2; echo two >&2; exec sleep 1000", format: lines}
+    """
+    succeeded(run("create", "ingest", "-f", "-", stdin=spec.encode()))
+    lines = eventually(
+        lambda: [
+            line for line in succeeded(run("logs --ingest talker")).splitlines() if "two" in line
+        ],
+        "it said two",
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\S+Z two", lines[0])
+    said = succeeded(run("logs --ingest talker")).splitlines()
+    assert [line.split()[-1] for line in said if line.endswith(("one", "two"))] == ["one", "two"]
+    assert succeeded(run("logs --ingest talker --tail 1")).splitlines() == said[-1:]
+    assert succeeded(run("logs --ingest talker --since 1h")).splitlines() == said
+    raw = [json.loads(line) for line in succeeded(run("logs --ingest talker --raw")).splitlines()]
+    assert [one.get("user", False) for one in raw if one["message"] == "two"] == [True]
     assert "ingest nope not found" in refused(run("logs --ingest nope"))
-    assert "--ingest stands for itself" in refused(run("logs --ingest drops -p hourly"))
+    assert "--ingest stands for itself" in refused(run("logs --ingest talker -p hourly"))
+    succeeded(run("delete ingest talker"))
 
 
 def test_specs_are_made_changed_and_deleted_together_or_not_at_all(run: Run) -> None:

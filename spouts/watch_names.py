@@ -21,16 +21,14 @@ _EVERYTHING = ("**", "/**")
 class Names:
     """The names that a watch takes.
 
-    ``pattern`` is a glob of pachybox from the folder, but that ``**/`` at its beginning may be
-    nothing, as in shells: ``**/*.csv`` takes what lies in the folder itself too. Left out are, unless ``all_names``, names
+    ``pattern`` is a glob of pachybox from the folder. Left out are, unless ``all_names``, names
     that begin with a dot or look unfinished (also of folders), and always companions (``done``).
     """
 
     def __init__(self, pattern: str, prefix: str, done: str, *, all_names: bool) -> None:
         self.done = done
         self._prefix = prefix.rstrip("/")
-        both = {pattern, pattern.removeprefix("/").removeprefix("**/")}
-        self._globs = () if pattern in _EVERYTHING else tuple(map(Glob, both))
+        self._glob = None if pattern in _EVERYTHING else Glob(pattern)
         self._all = all_names
 
     def left_out(self, element: str) -> bool:
@@ -53,7 +51,7 @@ class Names:
 
     def wanted(self, name: str) -> bool:
         """Whether the file ``name`` is taken; its elements are not left out."""
-        if self._globs and not any(glob.matches("/" + name) for glob in self._globs):
+        if self._glob is not None and not self._glob.matches("/" + name):
             return False
         return not self.companion_of(name)
 

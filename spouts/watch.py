@@ -27,9 +27,11 @@ from spouts.watch_troubles import Troubles
 from spouts.watch_waiting import Ages, Mark, Waiting, mark
 
 _FULL_S = 600.0  # between two looks at everything, though events come
+_PARTIAL_S = 30.0  # the same where events do not come from everywhere
 _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
+_STEP_S = 0.02  # between two rounds that only find more files whole
 _LOOK_S = 0.25  # of looking, between two looks at orders
 _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kernel watched it late
 
@@ -153,8 +155,7 @@ class Folder:
         self._held = True
         self._walk, self._full_at = None, 0.0
         self._paths.clear()
-        self._waiting.resting.clear()
-        self._waiting.whole.clear()
+        self._waiting.clear()
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -185,7 +186,7 @@ class Folder:
         if self._events is not None:
             self._events.close()
             self._events = None
-        why = f"the kernel does not tell of changes in {self._root}: {why}"
+        why = f"the kernel does not tell of changes in {self._root}: {why.partition(' about [')[0]}"
         hint = "raise fs.inotify.max_user_watches and max_user_instances by sysctl"
         if self._poll == "never":
             raise NotReady(why, f"{hint}, or let it poll")
@@ -252,7 +253,11 @@ class Folder:
             yield
             began = time.monotonic()
         took += time.monotonic() - began
-        rest = max(self._poll_s, _SHARE * took) if self._polls else _FULL_S
+        rest = _FULL_S
+        if self._polls or self._events is None:
+            rest = max(self._poll_s, _SHARE * took)
+        elif self._events.partial:
+            rest = max(_PARTIAL_S, _SHARE * took)
         self._full_at = min(self._full_at, time.monotonic() + rest)
 
     def _tidy(self) -> None:
@@ -391,7 +396,7 @@ class Folder:
         if (oldest := self._waiting.oldest()) is not None:
             times += [oldest + self._batch_s, now + _MOMENT_S / 2]
         if (ripe := self._waiting.next_ripe()) is not None:
-            times.append(ripe)
+            times.append(ripe if oldest is None else max(ripe, now + _STEP_S))
         if (due := self._troubles.next_due()) is not None:
             times.append(due)
         times += [due for due, _ in self._again.values()]

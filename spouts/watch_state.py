@@ -106,7 +106,7 @@ class State:
             child, slash, _ = at[len(prefix) :].partition(b"/")
             yield os.fsdecode(child)
             if slash:
-                at = prefix + child + b"0"  # what follows everything in it
+                at = prefix + child + b"/" + b"\xff" * 256  # after everything in it
 
     def below(self, folder: str) -> Iterator[str]:
         """The names of all files below ``folder``."""

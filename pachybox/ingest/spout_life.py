@@ -68,6 +68,7 @@ class Life:
         self._state = readers.state(self._ingest)
         self._over = threading.Event()
         self._reader = 0  # its process number, once it has the pipe
+        self.errors = 0  # of the reader, known when the life is over
         self._lost = ""  # why the reader has ended, if it has
         self._program = Program(shop.pool, record, self._task)
 
@@ -81,7 +82,7 @@ class Life:
         if not self._reader or self._over.is_set() or self._lost:
             return
         status = self._readers.status(self._ingest)
-        if status.pid != self._reader and status.state is not IngestState.RUNNING:
+        if status.pid != self._reader:
             self._lost = f"what it writes is not read: {status.error or 'the reader ended'}"
             self._program.stop()
 
@@ -99,6 +100,7 @@ class Life:
             return self._lost or why
         finally:
             self._reader = 0
+            self.errors = self._readers.status(self._ingest).errors
             self._readers.drop(self._ingest)
             self._readers.quiet(self._ingest, _READ_S)
             drop_open(self._pfs, self._record)

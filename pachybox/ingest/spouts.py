@@ -11,31 +11,27 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Protocol
 
-from pachybox.containers.troubles import ImageMissing
-from pachybox.errors import NotReady, PachyboxError
+from pachybox.errors import NotReady
 from pachybox.ingest.advance import spout_record
-from pachybox.ingest.spout_life import Life, Readers, output
+from pachybox.ingest.spout_life import Readers, output
+from pachybox.ingest.spout_run import Shown, SpoutRun, note
 from pachybox.meta.tables import BRANCHES, COMMITS, INGESTS, PIPELINES
-from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Commit, Pipeline
 from pachybox.model.ingest import Ingest, IngestInfo, IngestRecord, IngestState, IngestStatus
 from pachybox.model.pps import PipelineRecord, PipelineState
-from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
-from pachybox.pps import pipelines, ports
+from pachybox.pps import pipelines
 from pachybox.pps.logs import directory, of_spout
-from pachybox.pps.ports import Publisher
-from pachybox.pps.program import Pauses
 from pachybox.pps.scheduler import Scheduler
 
 log = logging.getLogger("pachybox.spouts")
 
-_LOOK_S = 0.25  # between two looks, when nothing happens
-_REST_S = 0.05  # the least between two
+_LOOK_S = 0.25  # between two looks at what runs
+_REST_S = 0.1  # the least between two looks at all records
+_AGAIN_S, _IDLE_S = 1.0, 60.0  # the most, where there are spouts and where there is none
 
 
 class Supervised(Readers, Protocol):
@@ -47,29 +43,6 @@ class Supervised(Readers, Protocol):
     def rates(self, ingest: Ingest) -> tuple[float, ...]: ...
 
 
-@dataclass
-class _Shown:
-    """What is known of a spout since the box started, over its lives."""
-
-    state: IngestState = IngestState.STARTING
-    reason: str = ""
-    since: datetime | None = None
-    errors: int = 0
-    error: str = ""
-    error_time: datetime | None = None
-    restarts: int = 0
-    seen: int | None = None  # the number of the newest commit that was counted
-
-    def show(self, state: IngestState, reason: str = "") -> None:
-        if state is not self.state:
-            self.state, self.since = state, utc_now()
-        self.reason = reason
-
-    def failed(self, error: str) -> None:
-        self.errors += 1
-        self.error, self.error_time = error, utc_now()
-
-
 class Spouts:
     """All spouts of a box; a Provider of ingest sources."""
 
@@ -79,8 +52,9 @@ class Spouts:
         self._scheduler = scheduler
         self._supervisor = supervisor
         self._lock = threading.Lock()
-        self._runs: dict[Pipeline, _Run] = {}
-        self._shown: dict[Ingest, _Shown] = {}
+        self._looking = threading.Lock()
+        self._runs: dict[Pipeline, SpoutRun] = {}
+        self._shown: dict[Ingest, Shown] = {}
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="spouts", daemon=True)
@@ -93,9 +67,7 @@ class Spouts:
         """End all programs; what they wrote whole is committed. Idempotent."""
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        with self._lock:
+        with self._looking:  # what it is at; what it waits for matters no more
             runs = list(self._runs.values())
         for run in runs:
             run.stop()
@@ -126,7 +98,7 @@ class Spouts:
 
     def _status(self, record: PipelineRecord, durable: IngestRecord) -> IngestStatus:
         name = _ingest(record)
-        shown = self._shown.get(name) or _Shown()
+        shown = self._shown.get(name) or Shown()
         reader = self._supervisor.status(name)
         why = self._why_not(record, durable.paused)
         state, reason = why or (shown.state, shown.reason)
@@ -184,18 +156,31 @@ class Spouts:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             seen = self._meta.last_event
+            some = True
             try:
-                self._look()
+                with self._looking:
+                    some = self._look()
             except NotReady:
                 pass  # the box stops
             except Exception:  # it must be there for the next look
                 log.exception("cannot look after spouts")
-            if self._wake.wait(_REST_S):
-                self._wake.clear()
-                continue
-            self._meta.wait_change(seen, _LOOK_S)
+            self._await(seen, time.monotonic() + (_AGAIN_S if some else _IDLE_S))
 
-    def _look(self) -> None:
+    def _await(self, seen: int, until: float) -> None:
+        """Until something has happened that may matter, or until then."""
+        self._wake.wait(_REST_S)
+        while not self._wake.is_set() and self._meta.last_event == seen:
+            if time.monotonic() > until:
+                return
+            self._meta.wait_change(seen, _LOOK_S)
+            for run in list(self._runs.values()):
+                run.look()
+        self._wake.clear()
+
+    def _look(self) -> bool:
+        """Bring every spout nearer to what it is to be; whether there is any."""
+        if self._stopping.is_set():
+            return False
         wanted = {record.pipeline: record for record in self._spouts()}
         with self._lock:
             runs = dict(self._runs)
@@ -203,7 +188,6 @@ class Spouts:
             record = wanted.get(name)
             if record is None or self._outdated(run, record):
                 run.stop()
-            run.look()
             if run.ended():
                 with self._lock:
                     del self._runs[name]
@@ -213,17 +197,20 @@ class Spouts:
             durable = self._meta.get(INGESTS, _ingest(record))
             paused = durable is not None and durable.paused
             why = self._why_not(record, paused)
-            shown = self._shown.setdefault(_ingest(record), _Shown())
+            shown = self._shown.setdefault(_ingest(record), Shown())
             self._count(record, shown)
             if why is not None:
                 self._rest(record, why, shown)
-            elif name not in self._runs and not self._stopping.is_set():
-                run = _Run(self._pfs, self._scheduler, self._supervisor, record, shown)
+            elif name not in self._runs:
+                run = SpoutRun(
+                    self._pfs, self._scheduler, self._supervisor, record, shown, self._wake.set
+                )
                 with self._lock:
                     self._runs[name] = run
                 run.start()
+        return bool(wanted or self._runs)
 
-    def _outdated(self, run: _Run, record: PipelineRecord) -> bool:
+    def _outdated(self, run: SpoutRun, record: PipelineRecord) -> bool:
         durable = self._meta.get(INGESTS, _ingest(record))
         paused = durable is not None and durable.paused
         return (
@@ -231,7 +218,7 @@ class Spouts:
             or self._why_not(record, paused) is not None
         )
 
-    def _rest(self, record: PipelineRecord, why: tuple[IngestState, str], shown: _Shown) -> None:
+    def _rest(self, record: PipelineRecord, why: tuple[IngestState, str], shown: Shown) -> None:
         """A spout is not to run: have its pipeline say so."""
         shown.show(*why)
         if why[0] in (IngestState.PAUSED, IngestState.HELD) and record.pipeline not in self._runs:
@@ -247,7 +234,7 @@ class Spouts:
             directory(self._scheduler.shop.logs, of_spout(record.pipeline)), ignore_errors=True
         )
 
-    def _count(self, record: PipelineRecord, shown: _Shown) -> None:
+    def _count(self, record: PipelineRecord, shown: Shown) -> None:
         """Commits that came by the API since the last look are what came in."""
         to = output(record)
         branch = self._meta.get(BRANCHES, to)
@@ -271,137 +258,6 @@ class Spouts:
             (to.repo.project, to.repo.name, to.repo.type, to.name, before, head.seq),
         )[0][0]
         self._supervisor.advanced(_ingest(record), count)
-
-
-class _Run:
-    """The lives of one version of a spout, in a thread of its own."""
-
-    def __init__(
-        self,
-        pfs: Pfs,
-        scheduler: Scheduler,
-        readers: Supervised,
-        record: PipelineRecord,
-        shown: _Shown,
-    ) -> None:
-        self.record = record
-        self._pfs = pfs
-        self._scheduler = scheduler
-        self._readers = readers
-        self._shown = shown
-        self._pauses = Pauses()
-        self._wake = threading.Condition()
-        self._over = False
-        self._hurry = False
-        self._life: Life | None = None
-        self._thread = threading.Thread(
-            target=self._run, name=f"spout-{record.pipeline.name}", daemon=True
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it, soon. Idempotent."""
-        with self._wake:
-            self._over = True
-            self._wake.notify_all()
-            life = self._life
-        if life is not None:
-            life.stop()
-
-    def hurry(self) -> None:
-        """Begin the next life now."""
-        self._pauses.forget()
-        with self._wake:
-            self._hurry = True
-            self._wake.notify_all()
-            life = self._life
-        if life is not None:
-            life.stop()
-
-    def look(self) -> None:
-        """See Life.look."""
-        with self._wake:
-            life = self._life
-        if life is not None:
-            life.look()
-
-    def ended(self) -> bool:
-        return self._thread.ident is not None and not self._thread.is_alive()
-
-    def join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        service = ports.published(self.record.spec)
-        publisher = Publisher(service, lambda: self._life is not None) if service else None
-        try:
-            while not self._over:
-                began = time.monotonic()
-                why = self._live(publisher)
-                if publisher is not None:
-                    publisher.cut()
-                if self._over or not why:
-                    continue
-                self._crashed(why, self._pauses.after(time.monotonic() - began))
-        except NotReady:
-            pass  # the box stops
-        except Exception:
-            log.exception("spout broke pipeline=%s", self.record.pipeline)
-        finally:
-            if publisher is not None:
-                publisher.close()
-
-    def _crashed(self, why: str, pause: float) -> None:
-        log.warning("spout ended pipeline=%s reason=%s", self.record.pipeline, why)
-        self._shown.failed(why)
-        self._shown.show(IngestState.CRASHING, why)
-        note(self._pfs, self.record, PipelineState.CRASHING, why)
-        with self._wake:
-            self._wake.wait_for(lambda: self._over or self._hurry, timeout=pause)
-        self._shown.restarts += 1
-
-    def _live(self, publisher: Publisher | None) -> str:
-        """One life; why it ended, or could not begin. Nothing: it was stopped."""
-        try:
-            if publisher is not None:
-                publisher.open()
-                ports.await_free(self.record.spec["spout"]["service"], lambda: self._over)
-            with self._wake:
-                if self._over:
-                    return ""
-                self._hurry = False
-                life = self._life = Life(self._scheduler.shop, self._readers, self.record)
-            reason = life.run(self._running)
-            return reason and f"the program ended ({reason}) and is started again"
-        except ImageMissing as e:
-            if self._scheduler.pins is not None:
-                self._scheduler.pins.lost(self.record, e)
-            return str(e)
-        except (PachyboxError, OSError) as e:
-            return f"the program cannot be started: {e}"
-        finally:
-            with self._wake:
-                self._life = None
-
-    def _running(self) -> None:
-        self._shown.show(IngestState.RUNNING)
-        note(self._pfs, self.record, PipelineState.RUNNING, "")
-
-
-def note(pfs: Pfs, record: PipelineRecord, state: PipelineState, reason: str) -> None:
-    """Record the state of a pipeline, unless there is a newer version of it."""
-
-    def change(ch: Change) -> None:
-        now = ch.tx.get(PIPELINES, record.pipeline)
-        if now is not None and now.spec_commit == record.spec_commit:
-            pipelines.set_state(ch, record.pipeline, state, reason)
-
-    now = pfs.meta.get(PIPELINES, record.pipeline)
-    if now is not None and (now.state, now.reason) != (state, reason) and not now.stopped:
-        pfs.change(change)
 
 
 def _ingest(record: PipelineRecord) -> Ingest:

@@ -147,6 +147,40 @@ os.system("cd /tmp && mkdir -p spout-$$ && cd spout-$$ && echo 4 > log && tar cf
         assert ingest(box, name).dead_letters == 2
 
 
+def test_what_has_no_place_becomes_dead_letters_and_an_open_commit_is_waited_for(
+    shared_box: RealBox,
+) -> None:
+    box = shared_box
+    program = """
+with open("/pfs/out", "wb") as pipe:
+    archive(pipe, ("a", b"1"))
+    archive(pipe, ("a/b", b"2"), ("at", b"7"))
+    archive(pipe, ("x", b"3"), ("x/y", b"4"))
+    archive(pipe, ("last", b"5"))
+while True:
+    with open("/pfs/out", "wb") as pipe:
+        archive(pipe, ("more", b"x"))
+    time.sleep(0.05)
+"""
+    box.client.create_pipelines(spec("placed", program, spout={"marker": "at"}))
+    eventually(lambda: content(box, "placed@master:/last") == "5", "the stream goes on")
+    files = [f.path for f in box.client.list_file("placed@master:/")]
+    assert [path for path in files if path != "/more"] == ["/a", "/last"]
+    dead = [f.path for f in box.client.walk_file("placed@dead-letters:/") if not f.is_dir]
+    assert [path.partition("-")[2] for path in dead if not path.endswith(".json")] == [
+        "0/a/b", "0/x", "1/x/y",
+    ]  # fmt: skip
+    assert content(box, "placed@marker:/at") == "7"
+    assert "collision" in ingest(box, "placed").error
+    commit = box.client.start_commit("placed@master")
+    eventually(lambda: "open commit" in ingest(box, "placed").reason, "why it waits")
+    assert ingest(box, "placed").pending > 0
+    box.client.finish_commit(f"placed@{commit}")
+    before = commits(box, "placed@master")
+    eventually(lambda: commits(box, "placed@master") > before, "it goes on")
+    box.client.delete_pipeline("placed")
+
+
 COUNT = """
 first = int(open("/pfs/at").read()) + 1 if os.path.exists("/pfs/at") else 1
 print("from", first, flush=True)

@@ -24,7 +24,7 @@ from pachybox.model.pps import JobRecord, Stats
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.pfs import wait
 from pachybox.pps.lane import Running
-from pachybox.pps.logs import LogLine
+from pachybox.pps.logs import SPOUT, LogLine
 
 
 def to_job(box: Box, message: Any) -> Job:
@@ -257,7 +257,9 @@ def _get_logs(box: Box, request: Any, call: Call, *, everything: bool) -> Iterat
     job = request.datum.job if request.datum.id else request.job
     wanted: list[Job] | Pipeline
     if job.id:
-        if job.pipeline.name:
+        if job.pipeline.name and job.id == SPOUT:
+            wanted = box.pps.pipeline(to_pipeline(job.pipeline)).pipeline  # it has no jobs
+        elif job.pipeline.name:
             wanted = [to_job(box, job)]
         else:
             wanted = [r.job for r in box.pps.job_set(job.id)]

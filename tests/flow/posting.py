@@ -33,8 +33,8 @@ class Answer:
 class Poster:
     """A keep-alive connection to a box."""
 
-    def __init__(self, box: RealBox, token: str = "") -> None:
-        self._address = box.client.status().address.removeprefix("http://")
+    def __init__(self, box: RealBox, token: str = "", address: str = "") -> None:
+        self._address = address or box.client.status().address.removeprefix("http://")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = http.client.HTTPConnection(self._address, timeout=30)
 

@@ -107,9 +107,9 @@ def tick(
 
 
 def _commit(ch: Change, pfs: Pfs, session: Session, cron: CronInput, at: datetime) -> CommitId:
-    commit = commits.start_commit(ch, cron.branch, None, f"Tick of {cron.spec}.")
-    base = EMPTY if cron.overwrite else commit.root
     name = format_time(at)
+    commit = commits.start_commit(ch, cron.branch, None, f"Tick of {cron.spec}: {name}")
+    base = EMPTY if cron.overwrite else commit.root
     file = Entry(name, Kind.FILE, session.put(b""), 0)
     root = pfs.trees.edit(base, [Put(f"/{name}", file)], session.put)
     whole = pfs.trees.entry(root)

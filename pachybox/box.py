@@ -37,6 +37,7 @@ from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
 from pachybox.pfs.read import Reader
+from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.cron import Cron
@@ -124,6 +125,7 @@ class Box:
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
+        self.retention = Retention(self.pfs, config.retention_interval_s, self.collect_garbage)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.secrets = Secrets(self.meta, config.key_file)
@@ -157,6 +159,7 @@ class Box:
         self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
+        self.retention.start()
         self.objects.start()
         self.cron.start()
         self.space.start()
@@ -201,6 +204,7 @@ class Box:
         self.end_sources()
         self.space.stop()
         self.pushes.close()
+        self.retention.stop()
         self.ticker.stop()
         self.objects.stop()
         self.cron.stop()
@@ -269,7 +273,7 @@ class Box:
 
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
-        return self.space.warnings()
+        return [*self.space.warnings(), *self.retention.warnings()]
 
     def gauges(self) -> Iterator[ingest_gauges.Gauge]:
         """Figures for /metrics."""
@@ -296,6 +300,13 @@ class Box:
             {},
             float(self.meta.last_event),
         )
+        done = self.retention.figures
+        for name, text, value in (
+            ("squashed", "Commits squashed by retention.", done.squashed),
+            ("squashed_bytes", "Bytes that only those commits held.", done.bytes),
+            ("seconds", "Time retention took.", done.seconds),
+        ):
+            yield f"pachybox_retention_{name}_total", text, "counter", {}, float(value)
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
         yield from ingest_gauges.gauges(self.ingests.list())

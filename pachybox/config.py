@@ -35,8 +35,9 @@ class Config:
     the box warns, from ``disk_pause_percent`` on ingest sources and crons are held, from
     ``disk_refuse_percent`` on writes are refused; so they are when fewer than ``reserve_bytes``
     are free (0 = the percentage alone). ``quota_bytes`` bounds the content store (0 = no bound).
-    ``workers`` bounds the datums running at once in the whole box (0 = the cores). ``s3_domain``
-    is a name before which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
+    ``workers`` bounds the datums running at once in the whole box (0 = the cores).
+    ``retention_interval_s``: old commits are looked for no more often. ``s3_domain`` is a name
+    before which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
     """
 
     home: Path
@@ -53,6 +54,7 @@ class Config:
     quota_bytes: int = 0
     workers: int = 0
     gc_interval_s: int = 3600
+    retention_interval_s: int = 10
     log_level: str = "info"
     s3_domain: str = "localhost"
 

@@ -47,6 +47,8 @@ def _inspect(app: App, args: Args) -> None:
             ("Head Commit", f"{info.repo}@{info.head}" if info.head else ""),
             ("Provenance", ", ".join(info.direct_provenance)),
             ("Trigger", trigger_text(info.trigger)),
+            ("Keep", info.metadata.get("retention", "")),
+            ("S3 Window", info.metadata.get("s3-window", "")),
         ],
     )
 
@@ -67,15 +69,23 @@ def _list(app: App, args: Args) -> None:
 def _update(app: App, args: Args) -> None:
     from pachybox.client.metadata import Metadata
 
+    wanted = {
+        key: value
+        for key, value in (("s3-window", args.s3_window), ("retention", args.keep))
+        if value is not None
+    }
+    if not wanted:
+        raise InvalidArgument("there is nothing to update", "add --keep or --s3-window")
     box = app.box(Metadata)
-    if args.s3_window != "off":
-        box.edit_metadata("branch", args.branch, edit={"s3-window": args.s3_window})
-        return
-    try:
-        box.edit_metadata("branch", args.branch, delete=("s3-window",))
-    except NotFound as e:
-        if "metadata key" not in e.message:  # off already
-            raise
+    for key, value in wanted.items():
+        if value != "off":
+            box.edit_metadata("branch", args.branch, edit={key: value})
+            continue
+        try:
+            box.edit_metadata("branch", args.branch, delete=(key,))
+        except NotFound as e:
+            if "metadata key" not in e.message:  # off already
+                raise
 
 
 def _delete(app: App, args: Args) -> None:
@@ -108,9 +118,14 @@ def _updated(parser: Parser) -> None:
     parser.add_argument(
         "--s3-window",
         metavar="TIME",
-        required=True,
         help="writes by S3 that are no further apart than this (2s) make one commit together; "
         "off: each makes its own",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="RULES",
+        help='squash old commits: "last 100", "for 30d", "under 50GB", several with commas; '
+        "all: none of them, whatever the rules upstream; off: no rule",
     )
 
 
@@ -148,10 +163,18 @@ COMMANDS = {
         (
             "update branch images@master --s3-window 2s",
             "update branch images@master --s3-window off",
+            'update branch events@master --keep "last 1000, for 7d, under 50GB"',
+            "update branch report@master --keep all",
         ),
         "With a window the first write by S3 opens a commit, those that follow go into it, and it\n"
         "is finished when none has come for that long, or after 30 times that (and a minute).\n"
-        "Each write is durable, and seen by S3, when it is answered.",
+        "Each write is durable, and seen by S3, when it is answered.\n\n"
+        "With --keep the commits made on the branch that no rule keeps are squashed by\n"
+        "themselves: their data stay as far as the next commit has them. A commit is kept when\n"
+        "it is among the last N or is younger than the time given; either will do. The size\n"
+        "is a bound on all that is kept so, and the oldest go until it holds. What was made\n"
+        "from a commit goes with it, but where the branch of that has rules of its own which\n"
+        "keep it. Heads, what they were made from, and what a job still needs always stay.",
     ),
     "inspect branch": Command(_shown, _inspect, ("inspect branch images@master",)),
     "list branch": Command(_listed, _list, ("list branch images",)),

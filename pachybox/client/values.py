@@ -127,6 +127,7 @@ class BranchInfo(Shown):
     direct_provenance: tuple[str, ...]
     trigger: Json
     raw: Json = field(repr=False, compare=False)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.name}"
@@ -142,6 +143,7 @@ class BranchInfo(Shown):
             tuple(branch_name(b) for b in raw.get("directProvenance") or ()),
             raw.get("trigger") or {},
             raw,
+            raw.get("metadata") or {},
         )
 
 

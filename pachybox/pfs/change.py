@@ -53,13 +53,14 @@ class Listener(Protocol):
 
 class Graph:
     """What the writer thread keeps between changes: which branches follow which (the inverse
-    of direct provenance and of triggers; ``stale`` is set by whatever alters them), and the last
-    commit number.
+    of direct provenance and of triggers; ``stale`` is set by whatever alters them), the last
+    commit number, and how often commits of a repo were taken out.
     """
 
     def __init__(self, last_seq: int) -> None:
         self.stale = True
         self.seq = last_seq
+        self.taken_out: dict[Repo, int] = {}
         self._down: dict[Branch, list[Branch]] = {}
         self._triggered: dict[Branch, list[Branch]] = {}
 
@@ -67,6 +68,10 @@ class Graph:
         """The next number in the box-wide order of commits; gaps are harmless."""
         self.seq += 1
         return self.seq
+
+    def took_out(self, repo: Repo) -> None:
+        """Count it."""
+        self.taken_out[repo] = self.taken_out.get(repo, 0) + 1
 
     def downstream(self, view: View) -> dict[Branch, list[Branch]]:
         """Branch -> branches whose direct provenance names it."""

@@ -399,9 +399,15 @@ def _remove(ch: Change, commit: CommitRecord) -> None:
     for branch in branches_of(ch.tx, commit.commit.repo):
         if branch.head == commit.commit.id:
             ch.move(branch, current.parent)
+    take_out(ch, current)
+
+
+def take_out(ch: Change, commit: CommitRecord) -> None:
+    """Delete the record of a commit that no branch and no other commit names any more."""
     if ch.listener:
-        ch.listener.removed(ch, current)
+        ch.listener.removed(ch, commit)
     ch.tx.remove(COMMITS, commit.commit)
+    ch.graph.took_out(commit.commit.repo)
     ch.tx.event(
         "commit.deleted",
         project=commit.commit.repo.project,

@@ -42,6 +42,7 @@ class _History:
     changes: dict[str, list[Change]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     commits: int = 0
+    taken_out: int = 0  # Pfs.taken_out by then: what was squashed is in the next commit now
 
 
 class Versions:
@@ -159,8 +160,10 @@ class Versions:
         return self._finished(bucket.at, head)
 
     def _finished(self, branch: Branch, head: CommitRecord) -> _History:
-        known = self._known.get(branch)
-        if known is not None and known[1].commits > 2 * MOST_COMMITS:
+        known, taken_out = self._known.get(branch), self._pfs.taken_out(branch.repo)
+        if known is not None and (
+            known[1].commits > 2 * MOST_COMMITS or known[1].taken_out != taken_out
+        ):
             known = None
         newer: list[tuple[CommitRecord, CommitRecord]] = []
         history: _History | None = None
@@ -179,7 +182,7 @@ class Versions:
             newer.append((commit, parent))
             commit = parent
         if history is None:
-            history = _History(commit)
+            history = _History(commit, taken_out=taken_out)
         if newer:
             for one, before in reversed(newer):
                 self._add(history, one, before)

@@ -390,6 +390,10 @@ class Pfs:
             lambda ch: commits.delete_commit(ch, ch.commit(target.repo, target.id)), solo=True
         )
 
+    def taken_out(self, repo: Repo) -> int:
+        """How often, since the box started, a commit of ``repo`` was squashed or deleted."""
+        return self._graph.taken_out.get(repo, 0)
+
     def forget_provenance(self, commit: Commit) -> None:
         """Have a finished commit forget what it was made from. Refused while it is open."""
 

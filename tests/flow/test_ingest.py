@@ -321,9 +321,7 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     assert client.inspect_ingest(source).offset == {"at": 1}, "an update goes on"
     step(client, source, 2, {"/b": b"2"}, version=2)
     assert read(client, f"{repo}@moved") == {"/b": b"2"}
-    client.create_ingest(push(source, f"{repo}@moved"), update=True, reset=True)
-    shown = client.inspect_ingest(source)
-    assert (shown.version, shown.batch, shown.offset, shown.commits) == (3, 2, {}, 2)
+    client.create_ingest(push(source, f"{repo}@moved", format="lines"), update=True)
     for wrong in ("[]", "", "{", "[" * 100_000, '{"a": "' + "x" * (1 << 20) + '"}'):
         with pytest.raises(InvalidArgument, match="offset"):
             step(client, source, 3, {}, version=3, offset=wrong)
@@ -334,6 +332,22 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     with pytest.raises(NotFound, match="fileset gone not found"):
         step(client, source, 3, {}, version=3, fileset="gone")
     assert client.inspect_ingest(source).batch == 2
+
+
+def test_a_reset_source_begins_anew_and_counts_on(
+    client: Client, repo: str, tmp_path: Path
+) -> None:
+    spec = {"name": f"w-{repo}", "to": f"{repo}@master", "watch": {"path": str(tmp_path)}}
+    client.create_ingest(spec)
+    client.pause_ingest(f"w-{repo}")
+    step(client, f"w-{repo}", 1, {"/a": b"1"}, files=1)
+    client.create_ingest(spec, update=True, reset=True)
+    shown = client.inspect_ingest(f"w-{repo}")
+    assert (shown.version, shown.batch, shown.offset, shown.files) == (2, 1, {}, 1)
+    assert shown.paused, "an update does not resume"
+    with pytest.raises(Refused, match="has version 2, not 1"):
+        step(client, f"w-{repo}", 2, {"/b": b"2"})
+    client.delete_ingest(f"w-{repo}")
 
 
 def test_data_marker_dead_letters_and_offset_come_together_or_not_at_all(

@@ -80,8 +80,8 @@ class Source:
             log.warning("ingest=%s killed: it did not end by itself", self.ingest)
         return self._ending + grace if not self._killed else now + 1.0
 
-    def ended(self) -> None:
-        """Its process has ended; not asked to, it crashed."""
+    def ended(self, *, crashed: bool) -> None:
+        """Its process has ended. ``crashed``: nobody wanted it to."""
         process, self.process = self.process, None
         assert process is not None
         self.reported(process.last_reports())
@@ -89,7 +89,7 @@ class Source:
         code = process.close()
         self.log.settle()
         self.shown = replace(self.shown, pid=0)
-        if self._ending or self.removed:
+        if self._ending or not crashed:
             self._show(IngestState.STARTING, "")  # unless it is to stay away
             return
         if time.monotonic() - self._began >= _STEADY_S:

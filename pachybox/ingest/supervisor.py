@@ -270,9 +270,12 @@ class Supervisor:
         """Listen to it no more."""
         pipes = (process.stdin, process.stdout, process.stderr)
         for fd in (process.pidfd, *(pipe.fileno() for pipe in pipes if not pipe.closed)):
-            self._resting.pop(fd, None)
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
+            self._unlisten(fd)
+
+    def _unlisten(self, fd: int) -> None:
+        self._resting.pop(fd, None)
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
 
     def _woken(self) -> None:
         with suppress(BlockingIOError):
@@ -290,13 +293,14 @@ class Supervisor:
         wanted = None if source.removed else self._wanted(source.ingest, record)
         idle = self._idle(record)
         if (process := source.process) is not None:
+            unwanted = wanted is None or idle is not None or source.outdated(wanted)
             if process.ended():
                 self._forget(process)
-                source.ended()
+                source.ended(crashed=not unwanted)
                 with self._settled:
                     self._settled.notify_all()
                 return now
-            if wanted is None or idle is not None or source.outdated(wanted):
+            if unwanted:
                 return source.end(now)
             return source.settle(now)
         if wanted is None:
@@ -330,7 +334,7 @@ class Supervisor:
             return
         source.begin(process)
         if process.pidfd >= 0:
-            self._selector.register(process.pidfd, selectors.EVENT_READ, lambda: None)
+            self._selector.register(process.pidfd, selectors.EVENT_READ, process.hear_end)
         self._hear(process.stdout, process.reports, source.reported)
         self._hear(process.stderr, process.said, source.said)
         self._send(process)
@@ -344,7 +348,7 @@ class Supervisor:
             source.end(time.monotonic())
         self._await(running, _STOP_S)
         for process in (s.process for s in running if s.process is not None):
-            self._forget(process)
+            self._unlisten(process.stdin.fileno())
             process.hang_up()
         self._await(running, _HANG_UP_S)
         for process in (s.process for s in running if s.process is not None):
@@ -364,7 +368,7 @@ class Supervisor:
             for source in running:
                 if source.process is not None and source.process.ended():
                     self._forget(source.process)
-                    source.ended()
+                    source.ended(crashed=False)
             if all(source.process is None for source in running) or time.monotonic() > until:
                 return
             self._listen(time.monotonic() + 0.05)
@@ -373,9 +377,14 @@ class Supervisor:
 
     def _sweep(self) -> None:
         """Remove the state and logs of sources that are gone: a crash came between."""
+        states = list(self._folder.glob("*/*"))
+        files = logs.all_of(self._logs)
+        # read after looking: the doors are open, and a source made meanwhile has its record first
         known = {record.ingest for record in self._meta.all(INGESTS)}
-        pipelines = {Ingest(p.pipeline.project, p.pipeline.name) for p in self._meta.all(PIPELINES)}
-        for folder in self._folder.glob("*/*"):
-            if Ingest(folder.parent.name, folder.name) not in known | pipelines:
+        known |= {Ingest(p.pipeline.project, p.pipeline.name) for p in self._meta.all(PIPELINES)}
+        for folder in states:
+            if Ingest(folder.parent.name, folder.name) not in known:
                 shutil.rmtree(folder, ignore_errors=True)
-        logs.sweep(self._logs, known | pipelines)
+        for ingest in files:
+            if ingest not in known:
+                logs.remove(self._logs, ingest)

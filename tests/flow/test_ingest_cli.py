@@ -32,6 +32,7 @@ def filled(shared_box: RealBox, folder: Path) -> RealBox:
     """A box with a folder that is watched, a cron, and records that may be posted."""
     c = shared_box.client
     c.create_repo("raw")
+    c.put_file("raw@master:/kept", b"1")
     c.create_pipelines(PIPELINES)
     c.create_ingest(
         {
@@ -153,6 +154,26 @@ def test_sources_are_paused_resumed_and_run_by_name(run: Run, folder: Path) -> N
     succeeded(run("resume ingest hourly_tick"))
 
 
+def test_a_source_that_is_reset_brings_all_again(run: Run, folder: Path) -> None:
+    def files() -> int:
+        return int(json.loads(succeeded(run("inspect ingest drops --raw")))["files"])
+
+    (folder / "c.txt").write_text("three")
+    eventually(lambda: "/c.txt" in succeeded(run("list file raw@master")), "it is committed")
+    before, there = files(), len(list(folder.iterdir()))
+    spec = {
+        "name": "drops",
+        "description": "what people bring",
+        "to": "raw@master",
+        "watch": {"path": str(folder), "settle": "20ms", "batch": "20ms"},
+    }
+    Path("drops.json").write_text(json.dumps(spec))
+    succeeded(run("update ingest -f drops.json"))  # the same spec changes nothing
+    assert facts(succeeded(run("inspect ingest drops")))["Version"] == "1"
+    succeeded(run("update ingest -f drops.json --reset"))
+    eventually(lambda: files() == before + there, "all are committed again")
+
+
 def test_a_spec_is_edited_like_that_of_a_pipeline(run: Run) -> None:
     edit = ["edit", "ingest", "events", "--editor"]
     assert run(*edit, "true").err == "pachybox: unchanged\n"
@@ -234,4 +255,4 @@ def test_deleting_all_asks_and_leaves_those_of_pipelines(run: Run) -> None:
     assert "not confirmed" in run("delete ingest --all", stdin=b"n\n").err
     succeeded(run("delete ingest --all -y"))
     assert set(table(succeeded(run("list ingest")))) == {"hourly_tick"}
-    assert "/a.txt" in succeeded(run("list file raw@master"))
+    assert "/kept" in succeeded(run("list file raw@master"))

@@ -138,6 +138,10 @@ class Source:
         if reason != self.shown.reason:
             self.shown = replace(self.shown, reason=reason)
 
+    def young(self, now: float) -> bool:
+        """Whether its process is just starting, which costs the machine most."""
+        return self.process is not None and not self._reported and now < self._began + READY_S
+
     def outdated(self, wanted: Wanted) -> bool:
         """Whether its process is of another version than is wanted."""
         return self.process is not None and self.process.wanted != wanted

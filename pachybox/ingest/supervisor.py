@@ -34,6 +34,7 @@ _LOOK_S = 1.0  # the longest between two looks while there are sources: the disk
 _STOP_S = 3.0  # from SIGTERM to the end of their input when the box stops
 _REMOVE_S = GRACE_S + 5.0
 _HANG_UP_S, _KILLED_S = 1.0, 5.0  # from then to SIGKILL; for that to work
+_YOUNG_MOST, _YOUNG_S = 16, 0.05  # sources that start at once; until it is looked again
 _REST_S = 0.01  # between two looks into a pipe: sources talk, they do not stream
 _IDLE = (IngestState.PAUSED, IngestState.HELD, IngestState.STOPPED)
 
@@ -67,6 +68,7 @@ class Supervisor:
         for end in (self._waking, self._wake):
             os.set_blocking(end, False)
         self._closing = False
+        self._young = 0  # sources that have just been started
         self._settled = threading.Condition()  # told when a process has ended
         self._resting: dict[int, tuple[float, Callable[[], None]]] = {}  # pipes, until when
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
@@ -222,6 +224,7 @@ class Supervisor:
         while self._orders:
             self._orders.popleft()()
         now = time.monotonic()
+        self._young = sum(source.young(now) for source in self._sources.values())
         due = now + (_LOOK_S if self._sources else 3600.0)
         for source in list(self._sources.values()):
             due = min(due, self._tend(source, now))
@@ -311,6 +314,9 @@ class Supervisor:
             return now + _LOOK_S
         if now < source.next_start:
             return source.next_start
+        if self._young >= _YOUNG_MOST:
+            return now + _YOUNG_S
+        self._young += 1
         self._begin(source, wanted, record)
         return now + READY_S if source.process is not None else source.next_start
 

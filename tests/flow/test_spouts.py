@@ -95,11 +95,11 @@ for n in range(200):
         archive(pipe, (f"{n:03}", b"%04d" % n))
 """
     box.client.create_pipelines(spec("rapid", program + REST))
-    eventually(lambda: commits(box, "rapid@master") == 200, "200 commits")
+    eventually(lambda: ingest(box, "rapid").commits == 200, "200 commits")
+    assert commits(box, "rapid@master") == 200
     assert [f.path for f in box.client.list_file("rapid@master:/")] == [
         f"/{n:03}" for n in range(200)
     ]
-    eventually(lambda: ingest(box, "rapid").commits == 200, "200 are counted")
     info = ingest(box, "rapid")
     assert (info.kind, info.state, info.to, info.records) == (
         "spout",
@@ -220,15 +220,14 @@ def test_whatever_is_killed_what_is_written_with_its_marker_comes_once(box: Real
         kill()
         eventually(lambda: len(froms(box)) > before, f"another life: {state(box, 'count')}", 30)
 
-    for _ in range(2):
-        next_life(lambda: [os.kill(pid, signal.SIGKILL) for pid in processes(mark)])
-        next_life(lambda: os.kill(ingest(box, "count").pid, signal.SIGKILL))
-        box.kill()
-        eventually(lambda: not processes(mark), "the program goes with the box")
-        box.start()
+    next_life(lambda: [os.kill(pid, signal.SIGKILL) for pid in processes(mark)])
+    next_life(lambda: os.kill(ingest(box, "count").pid, signal.SIGKILL))
+    box.kill()
+    eventually(lambda: not processes(mark), "the program goes with the box")
+    box.start()
     reached = further(box)
     assert int(content(box, "count@marker:/at")) >= reached
-    assert len(froms(box)) >= 7
+    assert len(froms(box)) >= 4
     assert froms(box) == sorted(froms(box))
     # reprocessed, it forgets where it was; else it goes on from there
     box.client.create_pipelines(spec("count", COUNT + "#2", spout={"marker": "at"}), update=True)
@@ -265,7 +264,7 @@ time.sleep(1000)
     assert info.restarts >= 1
     assert [f.path for f in box.client.list_file("torn@master:/")] == ["/whole"]
     eventually(lambda: "no tar archive" in state(box, "noise")[1], "what it wrote is no tar")
-    assert content(box, "noise@master:/whole") == "1"
+    eventually(lambda: content(box, "noise@master:/whole") == "1", "what came before is there")
 
 
 def test_a_spout_stops_pauses_and_goes(box: RealBox) -> None:

@@ -51,6 +51,7 @@ class Keys:
         """Read the keys of what lies before position ``start``; those from there on are to be
         added again, in their order. Raises OSError."""
         self._most = most
+        self._file = file
         self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # perf: plain numbers in arrays; a dict of a million keys takes ten times as much
         self._heads = array("Q", bytes(8 * _BUCKETS))  # by bucket: number of the newest, from 1
@@ -123,6 +124,11 @@ class Keys:
     def sync(self) -> None:
         """Have all that was added be durable. Raises OSError."""
         os.fdatasync(self._fd)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Close the file."""

@@ -333,7 +333,10 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     assert client.inspect_ingest(source).offset == {"at": 1}, "an update goes on"
     step(client, source, 2, {"/b": b"2"}, version=2)
     assert read(client, f"{repo}@moved") == {"/b": b"2"}
-    client.create_ingest(push(source, f"{repo}@moved", format="lines"), update=True)
+    client.create_ingest(push(source, f"{repo}@moved"), update=True, reset=True)
+    shown = client.inspect_ingest(source)
+    # a push source keeps its place: what waits on disk is committed once all the same
+    assert (shown.version, shown.batch, shown.offset, shown.commits) == (3, 2, {"at": 2}, 2)
     for wrong in ("[]", "", "{", "[" * 100_000, '{"a": "' + "x" * (1 << 20) + '"}'):
         with pytest.raises(InvalidArgument, match="offset"):
             step(client, source, 3, {}, version=3, offset=wrong)

@@ -10,10 +10,11 @@ true is read from the folder and from ``watch_state``: a life may end at any lin
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 
-from pachybox.errors import InvalidArgument, NotReady
+from pachybox.errors import Internal, InvalidArgument, NotReady
 from pachybox.model.units import parse_duration
 from spouts.desk import Desk, PachyboxError, Stopping
 from spouts.watch_after import Remover, sync
@@ -38,15 +39,21 @@ _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kerne
 
 def run(desk: Desk) -> None:
     """Watch until told to stop. Raises Stopping."""
-    folder = Folder(desk)
     try:
-        while True:
-            folder.round()
-    except Stopping:
-        folder.last()
-        raise
-    finally:
-        folder.close()
+        folder = Folder(desk)
+        try:
+            while True:
+                folder.round()
+        except Stopping:
+            folder.last()
+            raise
+        finally:
+            folder.close()
+    except sqlite3.Error as e:
+        raise Internal(
+            f"{desk.task.state}/watch.db, where it is kept what is committed: {e}",
+            "make room on the disk; without that file all of the folder is taken again",
+        ) from e
 
 
 class Folder:
@@ -84,7 +91,7 @@ class Folder:
         self._again: dict[str, tuple[float, bool]] = {}
         self._drops: list[str] = []
         self._leftover: list[Entry] = []
-        self._full_at = self._checked_at = 0.0
+        self._full_at = self._full_least = self._checked_at = 0.0
         self._hurry = False
         self._held = False
 
@@ -200,7 +207,7 @@ class Folder:
             paths, lost = self._events.take()
             self._paths.update(dict.fromkeys(paths))
             if lost:
-                self._full_at = min(self._full_at, now + 1.0)
+                self._full_at = min(self._full_at, max(now + 1.0, self._full_least))
             if failure := self._events.failure:
                 self._full_at = min(self._full_at, now + 1.0)
                 if "decode" in failure:  # a name that is no UTF-8 ends the watcher
@@ -258,7 +265,9 @@ class Folder:
             rest = max(self._poll_s, _SHARE * took)
         elif self._events.partial:
             rest = max(_PARTIAL_S, _SHARE * took)
-        self._full_at = min(self._full_at, time.monotonic() + rest)
+        now = time.monotonic()
+        self._full_least = now + _SHARE * took
+        self._full_at = min(self._full_at, now + rest)
 
     def _tidy(self) -> None:
         """What looking has found to be over."""

@@ -247,7 +247,7 @@ def _run(app: App, args: Args) -> None:
 def _delete(app: App, args: Args) -> None:
     if args.ingests:
         if args.all or args.all_projects:
-            raise InvalidArgument("give names or --all, not both")
+            raise InvalidArgument("names and --all are given together", "give one of them")
         _each(app, args, Ingests.delete_ingest)
         return
     if not (args.all or args.all_projects):

@@ -230,7 +230,7 @@ def test_specs_are_made_changed_and_deleted_together_or_not_at_all(run: Run) -> 
     assert "did you mean" in refused(run("inspect ingest ones"))
     succeeded(run("delete ingest one"))
     assert "name one, or add --all" in refused(run("delete ingest"))
-    assert "not both" in refused(run("delete ingest two --all"))
+    assert "give one of them" in refused(run("delete ingest two --all"))
     assert "belongs to pipeline hourly" in refused(run("delete ingest hourly_tick"))
     assert set(table(succeeded(run("list ingest")))) == {"drops", "events", "hourly_tick", "two"}
     assert run("delete ingest two --project default").status == 0

@@ -21,7 +21,17 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 HEAD = ["| what | figure | beside it | ratio | asked | |", "|---|---|---|---|---|---|"]
-HELPERS = {"__init__", "bare", "harness", "jobs", "offline", "post_load", "run", "s3_load"}
+HELPERS = {
+    "__init__",
+    "bare",
+    "harness",
+    "jobs",
+    "offline",
+    "post_load",
+    "run",
+    "s3_load",
+    "soak_ingest",
+}
 
 Record = dict[str, object]
 

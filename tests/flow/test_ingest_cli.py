@@ -43,6 +43,7 @@ def filled(shared_box: RealBox, folder: Path) -> RealBox:
         }
     )
     c.create_ingest({"name": "events", "to": "raw@events", "push": {"group": {"time": "60ms"}}})
+    eventually(lambda: {one.state for one in c.list_ingest()} == {"running"}, "all run")
     return shared_box
 
 
@@ -76,9 +77,7 @@ def facts(text: str) -> dict[str, str]:
 
 
 def test_sources_of_every_kind_stand_in_one_table(run: Run, folder: Path) -> None:
-    eventually(
-        lambda: table(succeeded(run("list ingest")))["drops"]["STATE"] == "running", "it runs"
-    )
+    assert table(succeeded(run("list ingest")))["drops"]["STATE"] == "running"
     (folder / "a.txt").write_text("one")
 
     def brought() -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,7 +30,7 @@ from benchmarks.harness import (
 SINGLES = scaled(100_000, 2_000)
 BATCHES = scaled(3_000, 100)
 BATCH = 100
-CONNECTIONS = 8
+CONNECTIONS = 16
 ASKED = 5_000
 
 
@@ -93,8 +94,11 @@ def measure(box: Box) -> tuple[float, float]:
         singles = load(port, "/ingest/events", SINGLES, 1)
         batches = BATCH * load(port, "/ingest/events", BATCHES, BATCH)
         expected = 100 + SINGLES + BATCH * BATCHES
-        while (count := client.inspect_ingest("events").records) < expected:
+        for _ in range(600):
+            if (count := client.inspect_ingest("events").records) >= expected:
+                break
             client.run_ingest("events")
+            time.sleep(0.1)
         assert count == expected, f"{count} records of {expected}"
     return singles, batches
 

@@ -48,6 +48,7 @@ def _listen(orders: TextIO, desk: Desk) -> None:
                 if json.loads(line).get("order") == "run":
                     desk.order_run()
     finally:
+        # Not by PR_SET_PDEATHSIG, which would kill this process before it has killed its children.
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(0)

@@ -134,7 +134,7 @@ class Pump:
             self._desk.wake.set()  # what it wrote is committed now
             if self._stopping.is_set():
                 return
-            if self._hurry.wait(wait):
+            if self._hurry.wait(wait) and not self._stopping.is_set():
                 self._mark_ended(False)
                 pause = _BACKOFF_S[0]
             self._waiting = ""

@@ -29,8 +29,8 @@ class Flow:
         self._settings = settings
         self._marker = marker
         self._offset: Json = dict(desk.offset)
-        self._begin = int(self._offset.get("position", 0))
-        self._skip = int(self._offset.get("skip", 0))
+        self._begin = _count(self._offset, "position")
+        self._skip = _count(self._offset, "skip")
         self._reader = Reader(folder, self._begin)
         self._unread: Iterator[tuple[int, bytes]] = iter(())
         self._group = Group(settings, desk.batch + 1)
@@ -38,7 +38,7 @@ class Flow:
     @property
     def committed(self) -> int:
         """All before this position is committed."""
-        return int(self._desk.offset.get("position", 0))
+        return _count(self._desk.offset, "position")
 
     def turn(self, *, flush: bool = False) -> float:
         """Commit what is due, with ``flush`` all that is there; the seconds after which to look
@@ -124,3 +124,9 @@ class Flow:
             desk.failed(f"{group.taken} records go to the dead letters: {e}")
             desk.commit(None, offset, dead=group.dead_all(str(e)))
         self._group = Group(self._settings, desk.batch + 1)
+
+
+def _count(offset: Json, name: str) -> int:
+    """A number in an offset; 0 when there is none, as any client may set it."""
+    found = offset.get(name)
+    return found if type(found) is int and 0 <= found < 1 << 62 else 0

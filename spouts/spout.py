@@ -134,6 +134,9 @@ class Reader:
                 self._take()
         except Stopping:
             pass
+        except InvalidArgument:  # no tar
+            self._spool.commit()
+            raise
         except Refused as e:
             self._await_end(e)
         self._drain()
@@ -175,17 +178,15 @@ class Reader:
             raise why
 
     def _drain(self) -> None:
-        """Spool what comes until all writers have ended."""
+        """Spool what comes until all writers have ended, and commit it if that can be."""
         until = time.monotonic() + _DRAIN_S
-        with select.epoll() as poll:
-            poll.register(self._pipe, select.EPOLLIN)
-            open_ = True
-            while open_ and (left := until - time.monotonic()) > 0:
-                if not poll.poll(left):
-                    break
-                open_ = all(list(self._read()))
-        if open_:
-            self._ended()
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        while all(list(self._read())):  # what is there, and not the end
+            left = until - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                self._ended()  # cut off
+                break
         try:
             self._spool.commit()
         except InvalidArgument:

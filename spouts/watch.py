@@ -10,10 +10,11 @@ true is read from the folder and from ``watch_state``: a life may end at any lin
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 
-from pachybox.errors import InvalidArgument, NotReady
+from pachybox.errors import Internal, InvalidArgument, NotReady
 from pachybox.model.units import parse_duration
 from spouts.desk import Desk, PachyboxError, Stopping
 from spouts.watch_after import Remover, sync
@@ -27,24 +28,32 @@ from spouts.watch_troubles import Troubles
 from spouts.watch_waiting import Ages, Mark, Waiting, mark
 
 _FULL_S = 600.0  # between two looks at everything, though events come
+_PARTIAL_S = 30.0  # the same where events do not come from everywhere
 _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
+_STEP_S = 0.02  # between two rounds that only find more files whole
 _LOOK_S = 0.25  # of looking, between two looks at orders
 _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kernel watched it late
 
 
 def run(desk: Desk) -> None:
     """Watch until told to stop. Raises Stopping."""
-    folder = Folder(desk)
     try:
-        while True:
-            folder.round()
-    except Stopping:
-        folder.last()
-        raise
-    finally:
-        folder.close()
+        folder = Folder(desk)
+        try:
+            while True:
+                folder.round()
+        except Stopping:
+            folder.last()
+            raise
+        finally:
+            folder.close()
+    except sqlite3.Error as e:
+        raise Internal(
+            f"{desk.task.state}/watch.db, where it is kept what is committed: {e}",
+            "make room on the disk; without that file all of the folder is taken again",
+        ) from e
 
 
 class Folder:
@@ -82,7 +91,7 @@ class Folder:
         self._again: dict[str, tuple[float, bool]] = {}
         self._drops: list[str] = []
         self._leftover: list[Entry] = []
-        self._full_at = self._checked_at = 0.0
+        self._full_at = self._full_least = self._checked_at = 0.0
         self._hurry = False
         self._held = False
 
@@ -152,8 +161,7 @@ class Folder:
         self._held = True
         self._walk, self._full_at = None, 0.0
         self._paths.clear()
-        self._waiting.resting.clear()
-        self._waiting.whole.clear()
+        self._waiting.clear()
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -184,7 +192,7 @@ class Folder:
         if self._events is not None:
             self._events.close()
             self._events = None
-        why = f"the kernel does not tell of changes in {self._root}: {why}"
+        why = f"the kernel does not tell of changes in {self._root}: {why.partition(' about [')[0]}"
         hint = "raise fs.inotify.max_user_watches and max_user_instances by sysctl"
         if self._poll == "never":
             raise NotReady(why, f"{hint}, or let it poll")
@@ -198,7 +206,7 @@ class Folder:
             paths, lost = self._events.take()
             self._paths.update(dict.fromkeys(paths))
             if lost:
-                self._full_at = min(self._full_at, now + 1.0)
+                self._full_at = min(self._full_at, max(now + 1.0, self._full_least))
             if failure := self._events.failure:
                 self._full_at = min(self._full_at, now + 1.0)
                 if "decode" in failure:  # a name that is no UTF-8 ends the watcher
@@ -251,8 +259,14 @@ class Folder:
             yield
             began = time.monotonic()
         took += time.monotonic() - began
-        rest = max(self._poll_s, _SHARE * took) if self._polls else _FULL_S
-        self._full_at = min(self._full_at, time.monotonic() + rest)
+        rest = _FULL_S
+        if self._polls or self._events is None:
+            rest = max(self._poll_s, _SHARE * took)
+        elif self._events.partial:
+            rest = max(_PARTIAL_S, _SHARE * took)
+        now = time.monotonic()
+        self._full_least = now + _SHARE * took
+        self._full_at = min(self._full_at, now + rest)
 
     def _tidy(self) -> None:
         """What looking has found to be over."""
@@ -390,7 +404,7 @@ class Folder:
         if (oldest := self._waiting.oldest()) is not None:
             times += [oldest + self._batch_s, now + _MOMENT_S / 2]
         if (ripe := self._waiting.next_ripe()) is not None:
-            times.append(ripe)
+            times.append(ripe if oldest is None else max(ripe, now + _STEP_S))
         if (due := self._troubles.next_due()) is not None:
             times.append(due)
         times += [due for due, _ in self._again.values()]

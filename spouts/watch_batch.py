@@ -69,10 +69,10 @@ class Batches:
             except (Refused, NotFound):
                 raise
             except PachyboxError as e:
-                if len(files) + len(gone) == 1:
-                    return self._bury({n: (m, str(e)) for n, m in files.items()}, e)
-                self._halve(files, gone)
-                continue
+                if len(files) + len(gone) > 1:
+                    self._halve(files, gone)
+                    continue
+                return self._refused(files, gone, e)
             self._most = min(MOST_FILES, 2 * self._most)
             return done
         return []
@@ -195,16 +195,21 @@ class Batches:
 
     # ---- dead letters
 
-    def _bury(
-        self, letters: dict[str, tuple[Mark, str]], error: PachyboxError | None = None
+    def _refused(
+        self, files: dict[str, Mark], gone: dict[str, None], error: PachyboxError
     ) -> list[Entry]:
-        """Commit files as dead letters, with the reason. ``error`` is what refused a deletion,
-        when there are none."""
+        """The box does not take this one file, or its deletion."""
+        if files and isinstance(error, InvalidArgument):
+            return self._bury({name: (seen, str(error)) for name, seen in files.items()})
+        for name in (*files, *gone):
+            self._waiting.forget(name)
+            self._owner.trouble(name, error, files.get(name))
+        return []
+
+    def _bury(self, letters: dict[str, tuple[Mark, str]]) -> list[Entry]:
+        """Commit files as dead letters, with the reason."""
         for name in letters:
             self._waiting.forget(name)
-        if not letters:
-            assert error is not None
-            raise error
         entries = [(name, seen[0], seen[1], LETTER) for name, (seen, _) in letters.items()]
         dead = [
             DeadLetter(_shown(name), reason, Path(self._root, name))

@@ -23,7 +23,13 @@ class Events:
     """
 
     def __init__(self, root: str, wake: threading.Event) -> None:
-        self._notify = RustNotify([root], False, False, 300, True, True)
+        self.partial = False
+        """Whether there may be places whose events do not come."""
+        try:
+            self._notify = RustNotify([root], False, False, 300, True, False)
+        except PermissionError:  # a directory that we may not read; the lack of watches is hidden
+            self._notify = RustNotify([root], False, False, 300, True, True)
+            self.partial = True
         self._wake = wake
         self._lock = threading.Lock()
         self._paths: set[str] = set()

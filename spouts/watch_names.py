@@ -21,14 +21,19 @@ _EVERYTHING = ("**", "/**")
 class Names:
     """The names that a watch takes.
 
-    ``pattern`` is a glob of pachybox from the folder. Left out are, unless ``all_names``, names
+    ``pattern`` is a glob of pachybox from the folder; a first ``**/`` also stands for no folder,
+    as people expect of it. Left out are, unless ``all_names``, names
     that begin with a dot or look unfinished (also of folders), and always companions (``done``).
     """
 
     def __init__(self, pattern: str, prefix: str, done: str, *, all_names: bool) -> None:
         self.done = done
         self._prefix = prefix.rstrip("/")
-        self._glob = None if pattern in _EVERYTHING else Glob(pattern)
+        self._globs: list[Glob] = []
+        if pattern not in _EVERYTHING:
+            self._globs.append(Glob(pattern))
+            if pattern.lstrip("/").startswith("**/"):
+                self._globs.append(Glob(pattern.lstrip("/")[3:]))
         self._all = all_names
 
     def left_out(self, element: str) -> bool:
@@ -51,7 +56,7 @@ class Names:
 
     def wanted(self, name: str) -> bool:
         """Whether the file ``name`` is taken; its elements are not left out."""
-        if self._glob is not None and not self._glob.matches("/" + name):
+        if self._globs and not any(glob.matches("/" + name) for glob in self._globs):
             return False
         return not self.companion_of(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,16 +46,17 @@ class Ages:
 
 @dataclass(slots=True)
 class Waiting:
-    """By name, in the order in which they will be, or became, whole. A mark of None stands for a
-    file that is gone. All times are monotonic."""
+    """By name. A mark of None stands for a file that is gone. All times are monotonic."""
 
     settle: float
     resting: dict[str, tuple[Mark | None, float]] = field(default_factory=dict)
     """With the time since which it has not changed."""
     whole: dict[str, tuple[Mark | None, float]] = field(default_factory=dict)
-    """With the time since which it is whole."""
+    """With the time since which it is whole, oldest first."""
     arrived: float = 0.0
     """When something was last added."""
+    _queue: list[tuple[float, str]] = field(default_factory=list)
+    """What rests, or rested, by the time since when; a heap."""
 
     def __len__(self) -> int:
         return len(self.resting) + len(self.whole)
@@ -72,27 +74,33 @@ class Waiting:
             self.whole[name] = (seen, now)
         else:
             self.resting[name] = (seen, now - age)
+            heapq.heappush(self._queue, (now - age, name))
 
     def forget(self, name: str) -> None:
         """It does not wait any more."""
         self.resting.pop(name, None)
         self.whole.pop(name, None)
 
+    def clear(self) -> None:
+        """Nothing waits."""
+        self.resting.clear()
+        self.whole.clear()
+        self._queue.clear()
+
     def ripen(self, now: float) -> None:
         """What has rested long enough is whole."""
-        due = []
-        for name, (_, since) in self.resting.items():
-            if since + self.settle > now:
-                # later ones may be due, having been written before they were seen: in a moment
-                break
-            due.append(name)
-        for name in due:
+        while (ripe := self.next_ripe()) is not None and ripe <= now:
+            _, name = heapq.heappop(self._queue)
             self.whole[name] = (self.resting.pop(name)[0], now)
 
     def next_ripe(self) -> float | None:
         """When the next one is whole."""
-        for _, since in self.resting.values():
-            return since + self.settle
+        while self._queue:
+            since, name = self._queue[0]
+            found = self.resting.get(name)
+            if found is not None and found[1] == since:
+                return since + self.settle
+            heapq.heappop(self._queue)  # it was forgotten, or is another version
         return None
 
     def oldest(self) -> float | None:

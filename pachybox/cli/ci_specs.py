@@ -63,7 +63,9 @@ class Wanted:
     @property
     def lasts(self) -> str:
         """What keeps its job from ever ending; empty for most."""
-        return next((kind for kind in ("service", "spout") if self.document.get(kind)), "")
+        return next(
+            (kind for kind in ("service", "spout") if self.document.get(kind) is not None), ""
+        )
 
     @property
     def has_recipe(self) -> bool:

@@ -125,7 +125,7 @@ def _refuse(document: Json, build: Any, *, alone: bool) -> None:
     read anything beside its source."""
     if not isinstance(build, Mapping):
         raise InvalidArgument("transform.build: expected an object", 'like {"language": "python"}')
-    if document.get("spout"):
+    if document.get("spout") is not None:
         raise InvalidArgument(
             "transform.build: a spout cannot have its source built", "name its program in cmd"
         )

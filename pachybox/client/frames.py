@@ -154,6 +154,8 @@ class FrameWriter:
         fds, self._fds, self._ops = self._fds, [], []
         for fd in fds:
             os.close(fd)
+        # a cycle holds this writer and its user; what is large in it need not wait for a collection
+        self._buffer, self._view = bytearray(), memoryview(b"")
 
     def _op(self, op: str, size: int) -> None:
         self._ops.append(op)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,15 +37,10 @@ def remove(logs: Path, ingest: Ingest) -> None:
         one.unlink(missing_ok=True)
 
 
-def sweep(logs: Path, known: set[Ingest]) -> None:
-    """Remove the logs of all sources but these."""
-    for project in (logs / FOLDER).glob("*"):
-        for path in project.glob("*.jsonl"):
-            if Ingest(project.name, path.name.removesuffix(".jsonl")) not in known:
-                path.unlink(missing_ok=True)
-                _old(path).unlink(missing_ok=True)
-        if not any(project.iterdir()):
-            shutil.rmtree(project, ignore_errors=True)
+def all_of(logs: Path) -> set[Ingest]:
+    """The sources that have logs."""
+    found = (logs / FOLDER).glob("*/*.jsonl*")
+    return {Ingest(path.parent.name, path.name.partition(".jsonl")[0]) for path in found}
 
 
 def _old(path: Path) -> Path:

@@ -26,6 +26,8 @@ SPOOL = "spool"
 TOKEN_KEY = "token"
 """The key, in the secret that a source names, of what callers show."""
 
+POSITION_MOST = 1 << 62
+
 _Life = tuple[datetime, int]  # what an inbox was opened for: when its source was made, its version
 
 
@@ -192,5 +194,7 @@ def secret_of(record: IngestRecord) -> str:
 
 
 def committed(record: IngestRecord) -> int:
-    """The position up to which the source has committed."""
-    return int(json.loads(record.offset).get("position", 0)) if record.offset else 0
+    """The position up to which the source has committed; 0 when its offset, which any client may
+    set, tells none."""
+    found = json.loads(record.offset).get("position") if record.offset else 0
+    return found if type(found) is int and 0 <= found < POSITION_MOST else 0

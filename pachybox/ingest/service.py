@@ -21,7 +21,6 @@ from pachybox.model.ingest import (
     IngestInfo,
     IngestKind,
     IngestRecord,
-    IngestState,
     IngestStatus,
 )
 from pachybox.pfs import branches, commits
@@ -82,9 +81,7 @@ class Made:
 class Ingests:
     """All ingest sources of a box. Thread-safe."""
 
-    def __init__(
-        self, pfs: Pfs, keeper: Keeper | None = None, providers: Sequence[Provider] = ()
-    ) -> None:
+    def __init__(self, pfs: Pfs, keeper: Keeper, providers: Sequence[Provider]) -> None:
         self._pfs = pfs
         self._meta = pfs.meta
         self._keeper = keeper
@@ -159,15 +156,17 @@ class Ingests:
         """Remove a source, what it keeps on disk, and its logs; what it committed stays. Its
         program has ended when this returns. Raises NotFound, and Refused for a pipeline's."""
 
-        def remove(tx: Tx) -> None:
+        def remove(tx: Tx) -> bool:
             found = tx.get(INGESTS, ingest)
             if found is None or found.kind.of_pipeline:
-                raise self._missing(ingest)
+                return False
             tx.remove(INGESTS, ingest)
             _event(tx, "deleted", found)
+            return True
 
         with self.ending([ingest]):
-            self._meta.write(remove)
+            if not self._meta.write(remove):
+                raise self._missing(ingest)
 
     def delete_all(self) -> None:
         """Remove every source that has a spec of its own."""
@@ -184,7 +183,7 @@ class Ingests:
         try:
             yield
             for ingest in ingests:
-                if self._keeper is not None and self._meta.get(INGESTS, ingest) is None:
+                if self._meta.get(INGESTS, ingest) is None:
                     self._keeper.remove(ingest)
         finally:
             with self._lock:
@@ -202,7 +201,7 @@ class Ingests:
     def advance(self, step: Step) -> IngestRecord:
         """Make the next step of a source, once; see advance.advance."""
         record, made = advance(self._pfs, step)
-        if made and self._keeper is not None:
+        if made:
             self._keeper.advanced(step.ingest, step.records, step.files)
         return record
 
@@ -224,7 +223,7 @@ class Ingests:
             record = tx.get(INGESTS, ingest)
             if record is None:
                 if not shown.kind.of_pipeline:
-                    raise self._missing(ingest)
+                    raise NotFound(f"ingest {ingest} was deleted just now")
                 record = _blank(shown)
             if record.paused == paused:
                 return False
@@ -287,9 +286,6 @@ class Ingests:
             yield from provider.infos()
 
     def _info(self, record: IngestRecord) -> IngestInfo:
-        if self._keeper is None:
-            state = IngestState.PAUSED if record.paused else IngestState.STARTING
-            return IngestInfo(record, IngestStatus(state))
         return IngestInfo(record, self._keeper.status(record.ingest))
 
     def _missing(self, ingest: Ingest) -> NotFound | Refused:

@@ -80,8 +80,8 @@ class Source:
             log.warning("ingest=%s killed: it did not end by itself", self.ingest)
         return self._ending + grace if not self._killed else now + 1.0
 
-    def ended(self) -> None:
-        """Its process has ended; not asked to, it crashed."""
+    def ended(self, *, crashed: bool) -> None:
+        """Its process has ended. ``crashed``: nobody wanted it to."""
         process, self.process = self.process, None
         assert process is not None
         self.reported(process.last_reports())
@@ -89,7 +89,7 @@ class Source:
         code = process.close()
         self.log.settle()
         self.shown = replace(self.shown, pid=0)
-        if self._ending or self.removed:
+        if self._ending or not crashed:
             self._show(IngestState.STARTING, "")  # unless it is to stay away
             return
         if time.monotonic() - self._began >= _STEADY_S:
@@ -137,6 +137,10 @@ class Source:
             self.shown = replace(self.shown, state=state, since=datetime.now(UTC))
         if reason != self.shown.reason:
             self.shown = replace(self.shown, reason=reason)
+
+    def young(self, now: float) -> bool:
+        """Whether its process is just starting, which costs the machine most."""
+        return self.process is not None and not self._reported and now < self._began + READY_S
 
     def outdated(self, wanted: Wanted) -> bool:
         """Whether its process is of another version than is wanted."""

@@ -28,6 +28,8 @@ KINDS: dict[IngestKind, Check] = {
     IngestKind.COMMAND: record_specs.check_command,
 }
 
+_LONGEST_NAME = 200  # there are files of that name and more
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -85,6 +87,9 @@ def _one(document: Node, default_project: str) -> Spec:
     if not (short or name):
         given.wrong("name", "missing", 'give the source a name: "name": "drops"')
     ingest = Ingest(check_name("project", project), check_name("ingest", name or short))
+    if len(ingest.name) > _LONGEST_NAME:
+        given.wrong("name", f"{len(ingest.name)} characters are too many",
+                    f"use at most {_LONGEST_NAME}")  # fmt: skip
     description = given.text("description")
     to = _target(given, ingest)
     kind = _kind(given)

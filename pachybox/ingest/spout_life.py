@@ -46,6 +46,7 @@ class Readers(Protocol):
 
     def keep(self, wanted: Wanted) -> None: ...
     def drop(self, ingest: Ingest) -> None: ...
+    def run(self, ingest: Ingest) -> None: ...
     def quiet(self, ingest: Ingest, timeout_s: float) -> bool: ...
     def state(self, ingest: Ingest) -> Path: ...
     def status(self, ingest: Ingest) -> IngestStatus: ...
@@ -69,6 +70,7 @@ class Life:
         self._over = threading.Event()
         self._reader = 0  # its process number, once it has the pipe
         self.errors = 0  # of the reader, known when the life is over
+        self._errors_before = 0
         self._lost = ""  # why the reader has ended, if it has
         self._program = Program(shop.pool, record, self._task)
 
@@ -100,7 +102,8 @@ class Life:
             return self._lost or why
         finally:
             self._reader = 0
-            self.errors = self._readers.status(self._ingest).errors
+            errors = self._readers.status(self._ingest).errors
+            self.errors = max(0, errors - self._errors_before)
             self._readers.drop(self._ingest)
             self._readers.quiet(self._ingest, _READ_S)
             drop_open(self._pfs, self._record)
@@ -127,7 +130,8 @@ class Life:
         os.mkfifo(self._pipe, 0o600)
         self._pipe_end.hardlink_to(self._pipe)
         spout = self._record.spec["spout"]
-        spec = {"overwrite": bool(spec_of(spout, "overwrite")), "marker": spec_of(spout, "marker")}
+        spec = {"overwrite": bool(spout.get("overwrite")), "marker": spout.get("marker") or ""}
+        self._errors_before = self._readers.status(self._ingest).errors
         self._readers.keep(
             Wanted(
                 self._ingest,
@@ -138,6 +142,7 @@ class Life:
                 str(self._pipe_end),
             )
         )
+        self._readers.run(self._ingest)  # however the last one ended
 
     def _begin_anew(self) -> None:
         """What is left of a pipeline that was deleted, or is reprocessed, is not this one's."""
@@ -165,7 +170,8 @@ class Life:
                 self._reader = self._readers.status(self._ingest).pid
                 return
             status = self._readers.status(self._ingest)
-            if status.state is IngestState.CRASHING or time.monotonic() > until:
+            crashed = status.state is IngestState.CRASHING and status.errors > self._errors_before
+            if crashed or time.monotonic() > until:
                 why = status.error or status.reason or "it does not begin"
                 raise NotReady(f"its output cannot be read: {why}")
             self._over.wait(_LOOK_S)
@@ -189,7 +195,7 @@ class Life:
 
     def _layout(self) -> Layout:
         """The last marker, at /pfs/NAME; nothing when there is none."""
-        marker = spec_of(self._record.spec["spout"], "marker")
+        marker = self._record.spec["spout"].get("marker")
         head = (
             _head(self._pfs, Branch(self._record.pipeline.repo, SPOUT_MARKER)) if marker else None
         )
@@ -215,11 +221,6 @@ class Life:
                 finally:
                     os.close(fd)
         return Layout(tree=tree)
-
-
-def spec_of(spout: object, name: str) -> str:
-    """A field of the spout's part of a spec; "" when it is not set."""
-    return (spout.get(name) or "") if isinstance(spout, dict) else ""
 
 
 def _head(pfs: Pfs, branch: Branch) -> CommitRecord | None:

@@ -34,6 +34,7 @@ _LOOK_S = 1.0  # the longest between two looks while there are sources: the disk
 _STOP_S = 3.0  # from SIGTERM to the end of their input when the box stops
 _REMOVE_S = GRACE_S + 5.0
 _HANG_UP_S, _KILLED_S = 1.0, 5.0  # from then to SIGKILL; for that to work
+_YOUNG_MOST, _YOUNG_S = 16, 0.05  # sources that start at once; until it is looked again
 _REST_S = 0.01  # between two looks into a pipe: sources talk, they do not stream
 _IDLE = (IngestState.PAUSED, IngestState.HELD, IngestState.STOPPED)
 
@@ -67,6 +68,7 @@ class Supervisor:
         for end in (self._waking, self._wake):
             os.set_blocking(end, False)
         self._closing = False
+        self._young = 0  # sources that have just been started
         self._settled = threading.Condition()  # told when a process has ended
         self._resting: dict[int, tuple[float, Callable[[], None]]] = {}  # pipes, until when
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
@@ -222,6 +224,7 @@ class Supervisor:
         while self._orders:
             self._orders.popleft()()
         now = time.monotonic()
+        self._young = sum(source.young(now) for source in self._sources.values())
         due = now + (_LOOK_S if self._sources else 3600.0)
         for source in list(self._sources.values()):
             due = min(due, self._tend(source, now))
@@ -270,9 +273,12 @@ class Supervisor:
         """Listen to it no more."""
         pipes = (process.stdin, process.stdout, process.stderr)
         for fd in (process.pidfd, *(pipe.fileno() for pipe in pipes if not pipe.closed)):
-            self._resting.pop(fd, None)
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
+            self._unlisten(fd)
+
+    def _unlisten(self, fd: int) -> None:
+        self._resting.pop(fd, None)
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
 
     def _woken(self) -> None:
         with suppress(BlockingIOError):
@@ -290,13 +296,14 @@ class Supervisor:
         wanted = None if source.removed else self._wanted(source.ingest, record)
         idle = self._idle(record)
         if (process := source.process) is not None:
+            unwanted = wanted is None or idle is not None or source.outdated(wanted)
             if process.ended():
                 self._forget(process)
-                source.ended()
+                source.ended(crashed=not unwanted)
                 with self._settled:
                     self._settled.notify_all()
                 return now
-            if wanted is None or idle is not None or source.outdated(wanted):
+            if unwanted:
                 return source.end(now)
             return source.settle(now)
         if wanted is None:
@@ -307,6 +314,9 @@ class Supervisor:
             return now + _LOOK_S
         if now < source.next_start:
             return source.next_start
+        if self._young >= _YOUNG_MOST:
+            return now + _YOUNG_S
+        self._young += 1
         self._begin(source, wanted, record)
         return now + READY_S if source.process is not None else source.next_start
 
@@ -330,7 +340,7 @@ class Supervisor:
             return
         source.begin(process)
         if process.pidfd >= 0:
-            self._selector.register(process.pidfd, selectors.EVENT_READ, lambda: None)
+            self._selector.register(process.pidfd, selectors.EVENT_READ, process.hear_end)
         self._hear(process.stdout, process.reports, source.reported)
         self._hear(process.stderr, process.said, source.said)
         self._send(process)
@@ -344,7 +354,7 @@ class Supervisor:
             source.end(time.monotonic())
         self._await(running, _STOP_S)
         for process in (s.process for s in running if s.process is not None):
-            self._forget(process)
+            self._unlisten(process.stdin.fileno())
             process.hang_up()
         self._await(running, _HANG_UP_S)
         for process in (s.process for s in running if s.process is not None):
@@ -364,7 +374,7 @@ class Supervisor:
             for source in running:
                 if source.process is not None and source.process.ended():
                     self._forget(source.process)
-                    source.ended()
+                    source.ended(crashed=False)
             if all(source.process is None for source in running) or time.monotonic() > until:
                 return
             self._listen(time.monotonic() + 0.05)
@@ -373,9 +383,14 @@ class Supervisor:
 
     def _sweep(self) -> None:
         """Remove the state and logs of sources that are gone: a crash came between."""
+        states = list(self._folder.glob("*/*"))
+        files = logs.all_of(self._logs)
+        # read after looking: the doors are open, and a source made meanwhile has its record first
         known = {record.ingest for record in self._meta.all(INGESTS)}
-        pipelines = {Ingest(p.pipeline.project, p.pipeline.name) for p in self._meta.all(PIPELINES)}
-        for folder in self._folder.glob("*/*"):
-            if Ingest(folder.parent.name, folder.name) not in known | pipelines:
+        known |= {Ingest(p.pipeline.project, p.pipeline.name) for p in self._meta.all(PIPELINES)}
+        for folder in states:
+            if Ingest(folder.parent.name, folder.name) not in known:
                 shutil.rmtree(folder, ignore_errors=True)
-        logs.sweep(self._logs, known | pipelines)
+        for ingest in files:
+            if ingest not in known:
+                logs.remove(self._logs, ingest)

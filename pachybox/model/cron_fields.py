@@ -144,14 +144,23 @@ def _offset(second: int, zone: tzinfo) -> int:
 
 
 def parse_fields(text: str) -> Fields:
-    """Five fields from text. Raises ValueError, which says what is wrong."""
+    """Five fields from text. Raises ValueError, which says what is wrong.
+
+    croniter expands them. What it takes beyond robfig/cron (seconds, ``L``, ``#``, random fields,
+    ranges that wrap), or reads in another way, does not come to it.
+    """
+    from croniter import croniter
+
     parts = text.split()
     if len(parts) != len(_FIELDS):
         raise ValueError(f"it has {len(parts)} fields" if parts else "it is empty")
-    read = [_field(part, *how) for part, how in zip(parts, _FIELDS, strict=True)]
-    (minutes, any_minute), (hours, any_hour), (days, any_day), (months, _), (week, any_weekday) = (
-        read
+    plain = [_plain(part, *how) for part, how in zip(parts, _FIELDS, strict=True)]
+    expanded, _ = croniter.expand(" ".join(plain))
+    minutes, hours, days, months, week = (
+        set(range(least, most + 1)) if "*" in found else {int(value) for value in found}
+        for found, (_, least, most, _) in zip(expanded, _FIELDS, strict=True)
     )
+    any_minute, any_hour, any_day, _, any_weekday = ("*" in part or "?" in part for part in parts)
     if any_weekday and max(days) > 28 and not any(_has(month, days) for month in months):
         days = set()  # such as the 30th of February
     return Fields(
@@ -168,33 +177,29 @@ def _has(month: int, days: set[int]) -> bool:
     return min(days) <= monthrange(2000, month)[1]
 
 
-def _field(
-    text: str, name: str, least: int, most: int, names: dict[str, int]
-) -> tuple[set[int], bool]:
-    """The values of one field, and whether it has a ``*``."""
-    found: set[int] = set()
-    star = False
+def _plain(text: str, name: str, least: int, most: int, names: dict[str, int]) -> str:
+    """One field, checked, in words that croniter and robfig/cron read alike."""
+    items = []
     for item in text.split(","):
         values, slash, step = item.partition("/")
         low, dash, high = values.partition("-")
         try:
-            if values in ("*", "?"):
-                star = True
-                first, last = least, most if most != 7 else 6
-            else:
-                first = _value(low, names)
-                last = _value(high, names) if dash else first
-                if slash and not dash:
-                    last = most if most != 7 else 6
             width = _value(step, {}) if slash else 1
+            first = least if values in ("*", "?") else _value(low, names)
+            last = _value(high, names) if dash else first
         except ValueError:
             raise ValueError(f"{item!r} is no {name}") from None
         if not least <= min(first, last) <= max(first, last) <= most:
             raise ValueError(f"{name} {item!r} is not within {least}-{most}")
-        if first > last or width == 0:
+        if first > last or width == 0 or (slash and not dash and first > most - (most == 7)):
             raise ValueError(f"{name} {item!r} does not count up")
-        found |= set(range(first, last + 1, width))
-    return found, star
+        if values in ("*", "?"):
+            items.append(f"*/{width}")
+        elif dash and first < last:
+            items.append(f"{first}-{last}/{width}")
+        else:  # 0-0 is everything to croniter
+            items.append(f"{first}/{width}" if slash and not dash else str(first))
+    return ",".join(items)
 
 
 def _value(text: str, names: dict[str, int]) -> int:

@@ -55,8 +55,10 @@ class Ticks:
         return self.schedule.last(at, now) if coalesce else at
 
     def missed(self, now: datetime, most: int) -> int:
-        """How many ticks are due, counted up to ``most``."""
+        """How many ticks are due; those of fields are counted up to ``most``."""
         count, at = 0, self.next()
+        if self.schedule.every and at is not None and at <= now:
+            return (now - at) // timedelta(seconds=self.schedule.every) + 1
         while at is not None and at <= now and count < most:
             count += 1
             at = self.schedule.after(at)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pachybox.errors import InvalidArgument, NotFound, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS, UPLOADS
+from pachybox.meta.tables import BRANCHES, COMMITS, INGESTS, REPOS, UPLOADS
 from pachybox.model.ids import Branch, Commit, CommitId, check_name, is_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Trigger
 from pachybox.model.schedule import check_schedule, ticked
@@ -27,7 +27,8 @@ def create_branch(
     """Create or move a branch: head, direct provenance, trigger and ``quiet`` are all replaced.
 
     ``head`` must be a commit of the same repo. Provenance branches that do not exist are
-    made without a head; their repos must exist. Raises InvalidArgument for a loop.
+    made without a head; their repos must exist. Raises InvalidArgument for a loop, Refused for
+    provenance of a branch that an ingest source writes to.
     """
     _check_branch_name(branch.name)
     ch.repo(branch.repo)
@@ -47,6 +48,7 @@ def create_branch(
             ch.tx.put(BRANCHES, BranchRecord(source, None, (), ch.now, ch.now))
             ch.tx.event("branch.created", **names(source.repo), branch=source.name)
     if provenance:
+        _require_unwritten(ch, branch)
         _check_one_follower(ch, branch, provenance)
     old = ch.tx.get(BRANCHES, branch)
     if old is None:
@@ -67,6 +69,16 @@ def create_branch(
         ch.graph.stale = True
     ch.tx.put(BRANCHES, record)
     ch.touch(branch)
+
+
+def _require_unwritten(ch: Change, branch: Branch) -> None:
+    """What follows other branches is written by jobs alone."""
+    for source in ch.tx.all(INGESTS):
+        if source.to == branch and not source.kind.of_pipeline:
+            raise Refused(
+                f"branch {branch} is written by ingest {source.ingest}: it cannot follow others",
+                f"take another branch, or delete the source: delete ingest {source.ingest}",
+            )
 
 
 def _check_one_follower(ch: Change, branch: Branch, provenance: tuple[Branch, ...]) -> None:

@@ -115,7 +115,10 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
                     f"repo {repo} has a branch that {other.branch} depends on",
                     "delete what depends on it first, or use --force",
                 )
-    _leave(ch, repo, force=force)
+        require_unwritten(ch.tx, repo)
+    for source in ch.tx.all(INGESTS):
+        if source.to.repo == repo and source.kind.of_pipeline:
+            ch.tx.remove(INGESTS, source.ingest)
     for commit in ch.tx.select(
         COMMITS,
         "WHERE project = ? AND repo = ? AND type = ?",
@@ -138,14 +141,10 @@ def delete_repo(ch: Change, repo: Repo, *, force: bool = False) -> bool:
     return True
 
 
-def _leave(ch: Change, repo: Repo, *, force: bool) -> None:
-    """Look after the sources that write to a repo that goes: those of pipelines go with it."""
-    for source in ch.tx.all(INGESTS):
-        if source.to.repo != repo:
-            continue
-        if source.kind.of_pipeline:
-            ch.tx.remove(INGESTS, source.ingest)
-        elif not force:
+def require_unwritten(view: View, repo: Repo) -> None:
+    """Refuse to take a repo away from an ingest source that writes to it."""
+    for source in view.all(INGESTS):
+        if source.to.repo == repo and not source.kind.of_pipeline:
             raise Refused(
                 f"ingest {source.ingest} writes to repo {repo}",
                 f"delete it first (delete ingest {source.ingest}), or use --force",

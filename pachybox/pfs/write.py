@@ -96,6 +96,15 @@ FileOp = Put | PutFile | RemoveFile | CopyFile | PutSplit | PutTree | AddTree
 many, and a tree takes them as they are."""
 
 
+def _require_directory(there: Entry, path: str) -> None:
+    """Refuse to put a directory where a file is: it would be lost."""
+    if not there.is_dir:
+        raise InvalidArgument(
+            f"file / directory path collision: {path}; there is a file of that name already",
+            "delete it first or use another path",
+        )
+
+
 class Writer:
     """Applies operations in order to one base tree."""
 
@@ -226,7 +235,8 @@ class Writer:
         for entry in self._trees.list(top):
             path = f"{base}/{entry.name}"
             there = self._trees.get(self._root, path) if entry.is_dir else None
-            if there is not None and there.is_dir:
+            if there is not None:
+                _require_directory(there, path)
                 self._overlay(entry.hash, path)
             else:
                 self._set(path, entry)
@@ -244,9 +254,10 @@ class Writer:
         for entry in self._trees.list(top):
             path = f"{base}/{entry.name}"
             there = self._trees.get(self._root, path)
-            if there is None or (entry.is_dir and not there.is_dir):
+            if there is None:
                 self._set(path, entry)
             elif entry.is_dir:
+                _require_directory(there, path)
                 self._append(entry.hash, path)
             else:
                 self._put_file(PutFile(path, entry, append=True))

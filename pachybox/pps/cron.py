@@ -34,7 +34,7 @@ log = logging.getLogger("pachybox.cron")
 
 _LOOK_S = 1.0  # the finest schedule is by the second
 _MOST_OPEN = 100  # jobs of a pipeline not over, until missed ticks wait for them
-_MOST_MISSED = 1000  # missed ticks are counted so far
+_MOST_MISSED = 100  # missed ticks of fields are counted so far
 _RATES = 60  # seconds of which it is known how many ticks they had
 
 

@@ -341,7 +341,8 @@ def delete_pipeline(
     """Remove a pipeline with its jobs, the branches made for its triggers and (unless
     ``keep_repo``) its output repo and the repos of its cron inputs.
 
-    Refused while another branch depends on its output, unless ``force``.
+    Refused while another branch depends on its output, or an ingest source writes to its repo,
+    unless ``force``.
     """
     record = require(ch, pipeline)
     if not force:
@@ -351,6 +352,8 @@ def delete_pipeline(
                     f"pipeline {pipeline} has its output read by {other.branch.repo}",
                     f"delete {other.branch.repo} first, or use --force",
                 )
+        if not keep_repo:
+            repos.require_unwritten(ch.tx, pipeline.repo)
     _end_jobs(ch, pipeline, "pipeline was deleted")
     key = (pipeline.project, pipeline.name)
     mine = "WHERE project = ? AND pipeline = ?"

@@ -2,7 +2,7 @@
 
 A ring of entries of 48 bytes in a file, and an index in memory of at most 18 MB:
 
-    16 bytes digest of the key | 12 bytes digest of the body | u64 position | u32 seconds
+    16 bytes digest of the key | u64 position | 12 bytes digest of the body | u32 seconds
     u32 records | u32 CRC-32
 
 Entries stand in the order of their positions. A key is in the log too, with its records, so that
@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from array import array
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-_ENTRY = struct.Struct("<16s12sQIII")
-_CHECKED = struct.Struct("<16s12sQII")  # what the checksum is of
-_LOADED = struct.Struct("<Q8x12xQ12x")  # what the index is made of
+_ENTRY = struct.Struct("<16sQ12sIII")
+_CHECKED = struct.Struct("<16sQ12sII")  # what the checksum is of
+_WORDS = _ENTRY.size // 8
 _BUCKETS = 1 << 18
 _BLOCK = _ENTRY.size * 20_000
 BODY_DIGEST = 12
@@ -51,6 +52,7 @@ class Keys:
         """Read the keys of what lies before position ``start``; those from there on are to be
         added again, in their order. Raises OSError."""
         self._most = most
+        self._file = file
         self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # perf: plain numbers in arrays; a dict of a million keys takes ten times as much
         self._heads = array("Q", bytes(8 * _BUCKETS))  # by bucket: number of the newest, from 1
@@ -69,19 +71,34 @@ class Keys:
         at = 0
         while data := os.pread(self._fd, _BLOCK, at):
             at += len(data)
-            data = data[: len(data) // _ENTRY.size * _ENTRY.size]
-            for key_hash, position in _LOADED.iter_unpack(data):
-                positions.append(position if position <= start else 0)
-                hashes.append(key_hash)
-        if not positions or not (last := max(positions)):
+            words = array("Q")
+            words.frombytes(data[: len(data) // _ENTRY.size * _ENTRY.size])
+            if sys.byteorder == "big":
+                words.byteswap()
+            hashes += words[::_WORDS]
+            positions += words[2::_WORDS]
+        del positions[self._most :]
+        last = max((one for one in positions if one <= start), default=0)
+        if not last:
             return
         # The ring is in order but for where its end meets its beginning, behind the newest.
         newest = positions.index(last)
-        del positions[self._most :]
-        for place in (*range(newest + 1, len(positions)), *range(newest + 1)):
-            if positions[place]:
-                self._count += (place - self._count) % self._most
-                self._note(hashes[place])
+        self._take(hashes, positions, start, range(newest + 1, len(positions)))
+        self._take(hashes, positions, start, range(newest + 1))
+
+    def _take(self, hashes: array[int], positions: array[int], start: int, places: range) -> None:
+        heads, before = self._heads, self._before
+        if len(before) < len(positions):
+            before.frombytes(bytes(8 * (len(positions) - len(before))))
+            self._hashes = hashes
+        count = self._count
+        for place in places:
+            if 0 < positions[place] <= start:
+                count += (place - count) % self._most + 1
+                bucket = hashes[place] % _BUCKETS
+                before[place] = heads[bucket]
+                heads[bucket] = count
+        self._count = count
 
     def _note(self, key_hash: int) -> None:
         place = self._count % self._most
@@ -105,7 +122,7 @@ class Keys:
             place = (number - 1) % self._most
             if self._hashes[place] == key_hash:
                 data = os.pread(self._fd, _ENTRY.size, place * _ENTRY.size)
-                found, digest, position, time, records, checksum = _ENTRY.unpack(data)
+                found, position, digest, time, records, checksum = _ENTRY.unpack(data)
                 if found == name and zlib.crc32(data[: _CHECKED.size]) == checksum:
                     return Seen(digest, position, time, records)
             number = self._before[place]
@@ -115,7 +132,7 @@ class Keys:
         """Remember a key; that with the lowest position goes when there are too many. Raises
         OSError."""
         name = digest_of(key, 16)
-        entry = _CHECKED.pack(name, seen.digest, seen.position, seen.time, seen.records)
+        entry = _CHECKED.pack(name, seen.position, seen.digest, seen.time, seen.records)
         place = self._count % self._most
         os.pwrite(self._fd, entry + zlib.crc32(entry).to_bytes(4, "little"), place * _ENTRY.size)
         self._note(int.from_bytes(name[:8], "little"))
@@ -123,6 +140,11 @@ class Keys:
     def sync(self) -> None:
         """Have all that was added be durable. Raises OSError."""
         os.fdatasync(self._fd)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Close the file."""

@@ -18,6 +18,7 @@ log = logging.getLogger("pachybox.spool")
 SEGMENT_BYTES = 16 << 20
 _LEAST_SEGMENTS = 8  # that a full log consists of: what is cut is whole ones
 _BLOCK = 4 << 20
+_MADE_WITH_IT = 4  # NAME, PROJECT, ingest, and where that lies
 
 
 class Log:
@@ -44,6 +45,8 @@ class Log:
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._begins = segments(folder)
+            if not self._begins:
+                _sync_above(folder)
             self._resume(floor)
         except BlockingIOError:
             os.close(self._lock_fd)
@@ -145,11 +148,7 @@ class Log:
     def _roll(self) -> None:
         self._fd = self._open(self._end, os.O_CREAT)
         self._begins.append(self._end)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(self._folder)
 
     def _open(self, base: int, more: int = 0) -> int:
         return os.open(self._folder / segment_name(base), os.O_RDWR | os.O_CLOEXEC | more, 0o600)
@@ -199,6 +198,20 @@ class Log:
                 if fd >= 0:
                     os.close(fd)
             self._fd = self._lock_fd = -1
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_above(folder: Path) -> None:
+    """Have a folder's place be durable: it and those that were made for it may be new."""
+    for above in folder.parents[:_MADE_WITH_IT]:
+        _sync_folder(above)
 
 
 def whole(fd: int) -> int:

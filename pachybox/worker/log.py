@@ -53,7 +53,7 @@ class LogParts(LogFile):
 
     def __init__(self, path: str) -> None:
         self._folder, name = os.path.split(path)
-        self._name = name.removesuffix(".jsonl")
+        self._name, self._suffix = os.path.splitext(name)  # noqa: PTH122 (paths are strings here)
         self._number = max(self._numbers(), default=1)
         super().__init__(self._path(self._number))
         self._room = PART - os.fstat(self.fd).st_size
@@ -74,16 +74,16 @@ class LogParts(LogFile):
                 os.unlink(self._path(number))  # noqa: PTH108 (paths are strings here)
 
     def _path(self, number: int) -> str:
-        suffix = f"-{number}" if number > 1 else ""
-        return f"{self._folder}/{self._name}{suffix}.jsonl"
+        part = f"-{number}" if number > 1 else ""
+        return f"{self._folder}/{self._name}{part}{self._suffix}"
 
     def _numbers(self) -> list[int]:
         found = []
         for name in os.listdir(self._folder):
-            if name == f"{self._name}.jsonl":
+            if name == self._name + self._suffix:
                 found.append(1)
-            elif name.startswith(f"{self._name}-") and name.endswith(".jsonl"):
-                number = name[len(self._name) + 1 : -len(".jsonl")]
+            elif name.startswith(f"{self._name}-") and name.endswith(self._suffix):
+                number = name[len(self._name) + 1 : len(name) - len(self._suffix)]
                 found += [int(number)] if number.isdigit() else []
         return found
 

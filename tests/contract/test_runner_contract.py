@@ -405,3 +405,26 @@ def test_signals_are_as_a_shell_expects_them(lab: Lab) -> None:
     assert ran.lines[0] == "y"
     for line in ran.lines[1:]:  # the C library keeps 32 and 33 for itself
         assert int(line.split()[1], 16) & 0x7FFFFFFF == 0, line
+
+
+def test_a_named_pipe_can_be_where_it_writes_and_its_log_need_not_end(lab: Lab) -> None:
+    task = lab.task()
+    pipe = task.out.with_name("pipe")
+    os.mkfifo(pipe, 0o600)
+    lab.own(pipe.parent)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        task = replace(task, out=pipe, endless=True)
+        ran = lab.sh("for n in 1 2 3; do echo $n > /pfs/out; done\ntest -p /pfs/out", task)
+        assert ran.result.ok, ran.lines
+        assert os.read(end, 100) == b"1\n2\n3\n"
+        assert os.read(end, 100) == b"", "nobody has it open for writing"
+    finally:
+        os.close(end)
+    lines = lab.worker(["sh", "-c", "seq 3000000"]).run(
+        replace(lab.task(), endless=True, log=task.log.with_name("long.jsonl"))
+    )
+    assert lines.ok
+    parts = list(task.log.parent.glob("long*.jsonl"))
+    assert len(parts) == 4
+    assert any('"3000000"' in part.read_text() for part in parts)

@@ -138,7 +138,8 @@ def test_a_marker_is_an_argument_when_there_is_one(box: RealBox) -> None:
 
 
 def test_a_full_spool_holds_the_command_back(box: RealBox) -> None:
-    """Nothing is read while the branch cannot take it; then all of it comes."""
+    """Nothing is read while the branch cannot take it; then all of it comes, and once: not again
+    when the box is started anew."""
     c = box.client
     c.create_repo("flood")
     c.start_commit("flood@master")
@@ -162,3 +163,7 @@ def test_a_full_spool_holds_the_command_back(box: RealBox) -> None:
     found = records(c, "flood@master")
     assert [one.split()[0] for one in found] == [b"%d" % n for n in range(1, 30001)] + [b"done"]
     assert kept() < 5 << 20
+    box.stop()
+    c = box.start().client
+    eventually(lambda: "has ended" in c.inspect_ingest("flood").reason, "it does not run again")
+    assert c.inspect_ingest("flood").records == 30001

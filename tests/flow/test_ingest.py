@@ -152,6 +152,18 @@ def test_a_source_writes_to_no_branch_and_has_no_name_of_something_else(
     for to in (f"{made}@master", f"else-{repo}@follows", f"{made}_tick.spec@master"):
         with pytest.raises(PachyboxError, match=r"written by a pipeline|is a system repo"):
             client.create_ingest(push("s", to))
+    client.create_ingest(push(f"beside-{repo}", f"{made}@beside"))
+    client.create_ingest(push(f"{repo}-first", f"{repo}@master"))
+    with pytest.raises(Refused, match=f"branch {repo}@master is written by ingest {repo}-first"):
+        client.create_pipeline(
+            repo, cmd=["true"], input={"pfs": {"repo": f"else-{repo}", "glob": "/"}}
+        )
+    client.delete_repo(f"else-{repo}")
+    with pytest.raises(Refused, match=f"ingest beside-{repo} writes to repo {made}; delete it fir"):
+        client.delete_pipeline(made)
+    with pytest.raises(Refused, match=f"branch {made}@beside is written by ingest beside-{repo}"):
+        client.create_branch(f"{made}@beside", provenance=[f"{repo}@other"])
+    client.delete_ingest(f"beside-{repo}")
     client.stop_pipeline(made)
     with pytest.raises(Refused, match=f"branch {made}@master is written by a pipeline"):
         client.create_ingest(push("s", f"{made}@master"))
@@ -321,7 +333,10 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     assert client.inspect_ingest(source).offset == {"at": 1}, "an update goes on"
     step(client, source, 2, {"/b": b"2"}, version=2)
     assert read(client, f"{repo}@moved") == {"/b": b"2"}
-    client.create_ingest(push(source, f"{repo}@moved", format="lines"), update=True)
+    client.create_ingest(push(source, f"{repo}@moved"), update=True, reset=True)
+    shown = client.inspect_ingest(source)
+    # a push source keeps its place: what waits on disk is committed once all the same
+    assert (shown.version, shown.batch, shown.offset, shown.commits) == (3, 2, {"at": 2}, 2)
     for wrong in ("[]", "", "{", "[" * 100_000, '{"a": "' + "x" * (1 << 20) + '"}'):
         with pytest.raises(InvalidArgument, match="offset"):
             step(client, source, 3, {}, version=3, offset=wrong)

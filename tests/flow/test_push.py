@@ -300,3 +300,25 @@ def test_what_was_taken_survives_the_box(box: RealBox) -> None:
     c = box.start().client
     committed(c, "events", 26)
     assert [json.loads(r)["n"] for r in records(c, branch)] == list(range(26))
+
+
+def test_a_full_spool_refuses_until_there_is_room(shared_box: RealBox, post: Poster) -> None:
+    """429 with Retry-After while the branch takes nothing; what was taken comes, and then more."""
+    c = shared_box.client
+    c.create_repo("full")
+    c.start_commit("full@master")
+    part = {"spool": "16MiB", "path": "/{batch}", "group": {"time": "100ms"}}
+    c.create_ingest({"name": "full", "to": "full@master", "push": part})
+    text = b'"%d' + b"x" * 999_000 + b'"\n'
+    bodies = [b"".join(text % (7 * n + m) for m in range(7)) for n in range(4)]
+    answers = [post("full", body, LINES, key=f"k{n}") for n, body in enumerate(bodies)]
+    assert [a.status for a in answers] == [200, 200, 200, 429]
+    assert "more waiting than its spool holds (16MiB)" in answers[3].error
+    assert answers[3].headers["retry-after"]
+    assert post("full", bodies[0], LINES, key="k0").json["duplicate"] is True
+    c.finish_commit("full@master")
+    eventually(lambda: post("full", bodies[3], LINES, key="k3").status == 200, "there is room")
+    committed(c, "full", 28)
+    assert [one[:3].strip(b'"x') for one in records(c, "full@master")] == [
+        b"%d" % n for n in range(28)
+    ]

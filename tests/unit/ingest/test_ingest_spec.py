@@ -78,6 +78,7 @@ def test_a_canonical_spec_gives_itself_again() -> None:
         ({**PUSH, "ingest": {"name": "b"}}, "name: 'events' and ingest.name 'b' are two names"),
         ({**PUSH, "ingest": {"nme": "b"}}, 'ingest.nme: unknown field; did you mean "name"'),
         ({**PUSH, "name": "a b"}, "ingest name 'a b' is not allowed; use at most 255 letters"),
+        ({**PUSH, "name": "n" * 201}, "name: 201 characters are too many; use at most 200"),
         ({**PUSH, "name": 7}, "name: expected a string, got a number; put it in quotes"),
         ({**PUSH, "to": "raw"}, "to: 'raw' names no branch or commit; write repo@branch"),
         ({**PUSH, "to": "raw.spec@master"}, "to: raw.spec is a system repo"),

@@ -244,6 +244,40 @@ def test_floods_of_words_are_cut_and_nobody_else_waits(
     assert bench.comes_to(IngestState.RUNNING).restarts == 0
 
 
+def test_many_sources_start_a_few_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "READY_S", 600.0)
+    monkeypatch.setattr(supervisors, "_YOUNG_MOST", 2)
+    gate = bench.home / "gate"
+    bench.script.write_text(
+        GOOD
+        + f"import time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\nsay()\n"
+        + WAITS
+    )
+    names = [Ingest("default", f"s{i}") for i in range(5)]
+    for name in names:
+        bench.put(name)
+    eventually(lambda: sum(len(bench.starts(name)) for name in names) == 2, "two start")
+    assert sum(bench.status(name).pid > 0 for name in names) == 2
+    gate.touch()
+    for name in names:
+        bench.comes_to(IngestState.RUNNING, name)
+
+
+def test_one_that_ends_because_it_was_updated_has_not_crashed(bench: Bench) -> None:
+    """It may hear of that before it is told: its batch is refused, and it ends."""
+    bench.script.write_text(RUNS + "while not os.path.exists(state + '/gone'): pass\n")
+    bench.put()
+    bench.comes_to(IngestState.RUNNING)
+    found = bench.meta.get(INGESTS, NAME)
+    assert found is not None
+    bench.meta.write(lambda tx: tx.put(INGESTS, replace(found, version=2)))
+    bench.script.write_text(RUNS + WAITS)
+    (bench.supervisor.state(NAME) / "gone").touch()
+    eventually(lambda: len(bench.starts()) == 2, "the new version runs")
+    assert bench.comes_to(IngestState.RUNNING).restarts == 0
+    assert bench.said() == []
+
+
 def test_none_outlives_the_supervisor_whatever_it_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from hypothesis import strategies as st
 
-MANY = int(os.environ.get("PACHYBOX_TEST_EXAMPLES", "60"))
+MANY = int(os.environ.get("PACHYBOX_TEST_EXAMPLES", "40"))
 """Examples of a property; many thousands once somebody changes what it is about."""
 YEARS = 3
 WINDOWS = [
@@ -82,13 +82,15 @@ class Wall:
     @staticmethod
     def _split(shown: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
         days = shown // 1440
-        dates = days.astype("datetime64[D]")
+        first = int(days.min())
+        dates = np.arange(first, int(days.max()) + 1).astype("datetime64[D]")
         months = dates.astype("datetime64[M]")
+        of_day = days - first
         return {
             "minute": (shown % 60).astype(np.int8),
             "hour": (shown % 1440 // 60).astype(np.int8),
-            "day": ((dates - months).astype(int) + 1).astype(np.int8),
-            "month": (months.astype(int) % 12 + 1).astype(np.int8),
+            "day": ((dates - months).astype(int) + 1).astype(np.int8)[of_day],
+            "month": (months.astype(int) % 12 + 1).astype(np.int8)[of_day],
             "weekday": ((days + 4) % 7).astype(np.int8),  # 1970 began on a Thursday
         }
 

@@ -74,5 +74,8 @@ def test_missed_ticks_are_counted_up_to_a_bound() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     ticks = Ticks(parse_schedule("@every 1s"), now)
     assert ticks.missed(now + timedelta(seconds=7.9), 1000) == 7
-    assert ticks.missed(now + timedelta(days=30), 1000) == 1000
+    assert ticks.missed(now, 1000) == 0
+    assert ticks.missed(now + timedelta(days=30), 1000) == 30 * 86_400
+    assert Ticks(parse_schedule("* * * * *"), now).missed(now + timedelta(minutes=9), 1000) == 9
+    assert Ticks(parse_schedule("* * * * *"), now).missed(now + timedelta(days=9), 1000) == 1000
     assert Ticks(parse_schedule("@never"), now).missed(now, 1000) == 0

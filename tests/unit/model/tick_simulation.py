@@ -67,6 +67,8 @@ _EVENTS = st.one_of(
     st.tuples(st.just("on"), _STEPS),
     st.tuples(st.just("on"), _STEPS),
     st.tuples(st.just("back"), _STEPS),
+    st.tuples(st.just("due"), st.integers(0, 5000)),
+    st.tuples(st.just("due"), st.integers(0, 5000)),
     st.tuples(st.sampled_from(_OTHERS), st.just(0)),
 )
 
@@ -134,8 +136,9 @@ def live(life: Life, world: World) -> int:
         if event in ("on", "back"):
             now += timedelta(milliseconds=step if event == "on" else -step)
             now = min(max(now, life.begin - timedelta(days=30)), life.end - timedelta(seconds=2))
-        elif event == "on time" and expected.next() is not None:
-            now = max(now, min(_EPOCH + timedelta(seconds=expected.next() or 0), life.end))
+        elif event in ("due", "on time") and (due := expected.next()) is not None:
+            then = _EPOCH + timedelta(seconds=due, milliseconds=step)
+            now = max(now, min(then, life.end - timedelta(seconds=2)))
         elif event in ("last", "each"):
             coalesce = event == "last"
             world.set_coalesce(coalesce)

@@ -53,12 +53,14 @@ def test_a_log_torn_at_any_byte_keeps_what_was_whole(
         with open(folder / segment_name(0), "ab") as file:
             file.write(data.draw(st.sampled_from((b"\0" * 40, b"x" * 40, b"\x22\0\0\0abc"))))
     whole = sum(end <= torn for end in ends)
-    assert read(folder) == written[:whole]
+    found = read(folder)
+    # one more when what was written over the end is what was there
+    assert found in (written[:whole], written[: whole + 1])
     log = Log(folder, LIMIT)
     more = Frame(7, [b"after"])
     log.append([more])
     log.close()
-    assert read(folder) == [*written[:whole], more]
+    assert read(folder) == [*found, more]
 
 
 def test_positions_go_on_over_segments_and_cuts(tmp_path: Path) -> None:

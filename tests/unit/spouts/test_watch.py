@@ -244,6 +244,8 @@ def test_names_that_are_left_out_and_what_companions_stand_for() -> None:
     assert all(map(names.below_left_out, (".a", "d/.a", ".d/a", "a.TMP", "a~", "a.part")))
     assert not names.below_left_out("d/a.csv")
     assert names.in_repo("a/b.csv") == "/to/a/b.csv"
+    below = Names("**/*.csv", "/", "", all_names=False)
+    assert [below.wanted(name) for name in ("a.csv", "d/e/a.csv", "a.txt")] == [True, True, False]
     everything = Names("**", "/", "", all_names=True)
     assert not everything.below_left_out(".a/b.tmp")
     assert everything.below_left_out(f"{CLAIMED}a")

@@ -92,10 +92,12 @@ def test_a_datum_that_fills_the_disk_fails_and_all_else_goes_on(
     assert len(tries.read_text()) == 2
     assert disk.free > 2 * RESERVE
     gate.touch()
-    assert last(box, "calm").state == "JOB_SUCCESS"
+    calm = last(box, "calm")
+    assert calm.state == "JOB_SUCCESS", calm.reason
     assert commits
     client.put_file("data@master:/after", bytes(3_000_000))
-    assert last(box, "calm").state == "JOB_SUCCESS"
+    calm = last(box, "calm")
+    assert calm.state == "JOB_SUCCESS", calm.reason
     assert [f for f in client.fsck() if f.get("level") != "info"] == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def desk(shared_box: RealBox, tmp_path: Path) -> Desk:
+def desk(shared_box: RealBox, tmp_path: Path) -> Iterator[Desk]:
     """That of a paused source, whose own program is not there."""
     client, name = shared_box.client, f"desk{next(NUMBERS)}"
     client.create_repo(name)
     client.create_ingest({"name": name, "to": f"{name}@master", "push": {}})
     client.pause_ingest(name)
     task = Task("default", name, "push", 1, {}, f"{name}@master", tmp_path, str(shared_box.socket))
-    return Desk(task)
+    made = Desk(task)
+    yield made
+    made.box.close()
 
 
 def content(box: RealBox, branch: str) -> dict[str, bytes]:

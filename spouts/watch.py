@@ -161,6 +161,8 @@ class Folder:
         self._held = True
         self._walk, self._full_at = None, 0.0
         self._paths.clear()
+        self._drops.clear()
+        self._leftover.clear()
         self._waiting.clear()
         if self._events is not None:
             self._events.close()
@@ -271,7 +273,7 @@ class Folder:
     def _tidy(self) -> None:
         """What looking has found to be over."""
         if self._drops or self._leftover:
-            self._place.check()
+            self._place.require()
         if self._drops:
             self._state.drop(self._drops)
             self._drops = []

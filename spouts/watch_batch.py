@@ -179,7 +179,7 @@ class Batches:
             self._waiting.forget(name)
             self._owner.changed(name, os.lstat(base + name))
         if gone:
-            self._place.check()
+            self._place.require()
         if lost or back:
             raise _Changed
 

@@ -85,3 +85,12 @@ class Place:
         self.expected = mount
         self._seen = now
         return True
+
+    def require(self) -> None:
+        """Raise Away unless it is the folder of the last check: what was seen is true of that."""
+        try:
+            found = os.stat(self.root)  # noqa: PTH116  # as above
+        except OSError as e:
+            raise Away(f"{self.root} is gone: {e.strerror}; make it, or mount it again") from e
+        if (found.st_dev, found.st_ino) != self._seen:
+            raise Away(f"{self.root} is another folder than a moment ago")

@@ -95,6 +95,20 @@ def test_a_folder_without_its_mount_is_away(tmp_path: Path) -> None:
         Place(str(tmp_path / "none")).check()
 
 
+def test_what_was_seen_of_a_folder_is_not_true_of_another_in_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    place = Place(str(folder))
+    place.check()
+    place.require()
+    folder.rename(tmp_path / "old")
+    folder.mkdir()
+    with pytest.raises(Away, match="another folder"):
+        place.require()
+    assert place.check()
+    place.require()
+
+
 # ---- scan
 
 

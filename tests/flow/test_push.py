@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -225,6 +226,29 @@ def test_a_request_with_a_key_is_taken_once(shared_box: RealBox, post: Poster) -
     assert sum(not a.json["duplicate"] for a in answers) == 10
     committed(c, "keyed", 12)
     assert sorted(json.loads(r)["n"] for r in records(c, branch)) == [1, 2, *range(10, 20)]
+
+
+def test_many_post_to_several_sources_at_a_time(shared_box: RealBox) -> None:
+    """Each client's records come once, and in the order in which it sent them."""
+    c = shared_box.client
+    names = ("crowd-a", "crowd-b", "crowd-c")
+    branches = [source(c, name, path="/all") for name in names]
+
+    def client(number: int) -> None:
+        post = Poster(shared_box)
+        for n in range(25):
+            told = post(names[number % 3], {"client": number, "n": n}, key=f"{number}-{n}")
+            assert (told.status, told.json["accepted"], told.json["duplicate"]) == (200, 1, False)
+        post.close()
+
+    with ThreadPoolExecutor(9) as threads:
+        list(threads.map(client, range(9)))
+    for at, branch in enumerate(branches):
+        committed(c, names[at], 75)
+        found = [json.loads(one) for one in records(c, branch)]
+        assert len(found) == 75
+        for number in range(at, 9, 3):
+            assert [one["n"] for one in found if one["client"] == number] == list(range(25))
 
 
 def test_a_source_of_its_own_token_opens_to_it_alone(shared_box: RealBox, post: Poster) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pachybox.errors import NotReady
+from pachybox.ingest.advance import made_at
 from pachybox.ingest.process import Wanted
 from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.meta.writer import utc_now
@@ -139,6 +140,7 @@ class Life:
                 self._record.version,
                 spec,
                 output(self._record),
+                made_at(self._record.created),
                 str(self._pipe_end),
             )
         )

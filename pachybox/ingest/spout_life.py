@@ -131,7 +131,11 @@ class Life:
         os.mkfifo(self._pipe, 0o600)
         self._pipe_end.hardlink_to(self._pipe)
         spout = self._record.spec["spout"]
-        spec = {"overwrite": bool(spout.get("overwrite")), "marker": spout.get("marker") or ""}
+        spec = {
+            "overwrite": bool(spout.get("overwrite")),
+            "marker": spout.get("marker") or "",
+            "keep_free": self._shop.disk.kept(self._state),
+        }
         self._errors_before = self._readers.status(self._ingest).errors
         self._readers.keep(
             Wanted(

@@ -39,6 +39,7 @@ from pachybox.worker.layout import Layout
 
 _ATTACH_S = 30.0  # for the reader to commit what was left, and to take the pipe
 _READ_S = 15.0  # for the reader to come to the end of the pipe
+_LAST_S = 2.0  # the same, of a life that was stopped
 _LOOK_S = 0.01
 
 
@@ -106,7 +107,9 @@ class Life:
             errors = self._readers.status(self._ingest).errors
             self.errors = max(0, errors - self._errors_before)
             self._readers.drop(self._ingest)
-            self._readers.quiet(self._ingest, _READ_S)
+            # Who stops it has waited for the program: what takes longer goes on, and the next life
+            # waits for that.
+            self._readers.quiet(self._ingest, _LAST_S if self._over.is_set() else _READ_S)
             drop_open(self._pfs, self._record)
 
     # ---- the pipe

@@ -89,11 +89,13 @@ class Spool:
             return
         come = self._coming.tell() if self._coming is not None else 0
         self.drop()
-        raise Exhausted(
+        full = Exhausted(
             f"the disk is nearly full, and {format_size(come)} of an archive have come, which has "
             "to be on it whole",
             "free some space, or write smaller archives",
         )
+        self._desk.failed(str(full))  # also where nobody asks why it ends: sources are held
+        raise full
 
     def drop(self) -> None:
         """The archive that was coming is torn."""

@@ -71,7 +71,7 @@ class Life:
         self._state = readers.state(self._ingest)
         self._over = threading.Event()
         self._reader = 0  # its process number, once it has the pipe
-        self.errors = 0  # of the reader, known when the life is over
+        self.errors, self.error = 0, ""  # of the reader, known when the life is over
         self._errors_before = 0
         self._lost = ""  # why the reader has ended, if it has
         self._program = Program(shop.pool, record, self._task)
@@ -104,8 +104,9 @@ class Life:
             return self._lost or why
         finally:
             self._reader = 0
-            errors = self._readers.status(self._ingest).errors
-            self.errors = max(0, errors - self._errors_before)
+            status = self._readers.status(self._ingest)
+            self.errors = max(0, status.errors - self._errors_before)
+            self.error = status.error
             self._readers.drop(self._ingest)
             # Who stops it has waited for the program: what takes longer goes on, and the next life
             # waits for that.

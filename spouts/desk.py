@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TextIO
 
@@ -132,6 +133,7 @@ class Desk:
                 dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
                 dead_letters=len(letters),
                 description=description,
+                made=self.task.made,
                 **figures,
             )
 
@@ -182,6 +184,9 @@ class Desk:
             return True
         except PachyboxError:
             return False
+        made = found.created.astimezone(UTC).isoformat() if found.created else ""
+        if self.task.made not in ("", made):
+            return True
         return (found.version, found.batch) != (self.task.version, self.batch)
 
     # ---- reports

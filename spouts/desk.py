@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
+from typing import TextIO
 
 from pachybox.client.files import Writing
 from pachybox.client.filesets import Filesets
@@ -97,6 +99,7 @@ class Desk:
         bytes: int = 0,
         files: int = 0,
         description: str = "",
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Commit one batch; durable when it returns.
 
@@ -106,9 +109,10 @@ class Desk:
         raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
         told. What the box cannot do now (it is restarting, its disk is full, a commit is open) is
-        tried until it can. Raises Stopping when the source is to end meanwhile, or is not what it
-        was (updated, deleted, gone further without us); and what the box refuses for good
-        (InvalidArgument for a path that is taken by a directory, say): then nothing was committed.
+        tried until it can, and ``waiting`` called each time. Raises Stopping when the source is to
+        end meanwhile, or is not what it was (updated, deleted, gone further without us); and what
+        the box refuses for good (InvalidArgument for a path that is taken by a directory, say):
+        then nothing was committed.
         """
         letters, gone = list(dead), list(deletes)
 
@@ -129,10 +133,11 @@ class Desk:
                 dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
                 dead_letters=len(letters),
                 description=description,
+                made=self.task.made,
                 **figures,
             )
 
-        self._patiently(attempt)
+        self._patiently(attempt, waiting)
         self.batch += 1
         self.offset = offset
 
@@ -148,7 +153,7 @@ class Desk:
             _put_all(put, {where: letter.content})
             put.data(f"{where}.reason.json", json.dumps(reason).encode() + b"\n")
 
-    def _patiently(self, attempt: Callable[[], None]) -> None:
+    def _patiently(self, attempt: Callable[[], None], waiting: Callable[[], None]) -> None:
         pause, began = _PAUSE_S[0], time.monotonic()
         while True:
             try:
@@ -156,6 +161,7 @@ class Desk:
             except (Unreachable, NotReady, Exhausted) as e:
                 if not isinstance(e, NotReady) or time.monotonic() - began >= _PASSES_S:
                     self.failed(str(e), reason=str(e))
+                waiting()
                 if self.stop.wait(pause):
                     raise Stopping from e
                 pause = min(2 * pause, _PAUSE_S[1])
@@ -178,6 +184,9 @@ class Desk:
             return True
         except PachyboxError:
             return False
+        made = found.created.astimezone(UTC).isoformat() if found.created else ""
+        if self.task.made not in ("", made):
+            return True
         return (found.version, found.batch) != (self.task.version, self.batch)
 
     # ---- reports
@@ -203,14 +212,19 @@ class Desk:
 
     def log(self, message: str) -> None:
         """A line of the source's log, as the box's own word."""
-        with suppress(OSError, ValueError):  # the box is gone
-            sys.stderr.write(f"{OWN}{' '.join(message.splitlines())}\n")
-            sys.stderr.flush()
+        _tell(f"{OWN}{' '.join(message.splitlines())}\n", sys.stderr)
 
 
-def _tell(line: str) -> None:
-    sys.stdout.write(line)
-    sys.stdout.flush()
+def _tell(line: str, to: TextIO | None = None) -> None:
+    """Tell the box, if it is there to hear it."""
+    stream = to or sys.stdout
+    try:
+        stream.write(line)
+        stream.flush()
+    except OSError:  # it is gone; what is left in the buffer is not to be an error at the end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _put_all(put: Put, files: Mapping[str, bytes | Path] | None) -> None:

@@ -13,7 +13,8 @@ from pachybox.errors import InvalidArgument
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
-_PAX_MAX = 1 << 20  # of one extended header
+_WHOLE = "write whole archives, one writer at a time"
+_EXTENSION_MAX = 1 << 20  # bytes of one extended header: whoever reads it has it in memory
 _PAX = (b"x", b"X")
 _EXTENSIONS = (*_PAX, b"g", b"L", b"K")  # they belong to the entry that follows
 
@@ -73,7 +74,7 @@ class Splitter:
             self._zero, self._inside = not ends, not ends
             return ends
         if self._zero:
-            raise InvalidArgument("a block of zeros is followed by more of an archive")
+            raise InvalidArgument("a block of zeros is followed by more of an archive", _WHOLE)
         self._inside = True
         self._header(block)
         return False
@@ -93,9 +94,12 @@ class Splitter:
             if not _has_content(kind, block):
                 size = 0
         padded = (size + BLOCK - 1) // BLOCK * BLOCK
+        if kind in _EXTENSIONS and size > _EXTENSION_MAX:
+            raise InvalidArgument(
+                f"an extended header of {size} bytes is too large",
+                f"give the entry less beside its content ({_EXTENSION_MAX} bytes)",
+            )
         if kind in _PAX and size:
-            if size > _PAX_MAX:
-                raise InvalidArgument(f"an extended header of {size} bytes is too large")
             self._pax = bytearray()
         if kind == tarfile.GNUTYPE_SPARSE and block[482]:
             self._sparse, self._after_map = True, padded
@@ -108,7 +112,7 @@ class Splitter:
 def _no_tar() -> InvalidArgument:
     return InvalidArgument(
         "what was written is no tar archive, or one was torn in the middle",
-        "write whole archives, one writer at a time",
+        _WHOLE,
     )
 
 

@@ -5,11 +5,11 @@
 | application/json | the elements of an array, or the one value |
 | application/x-ndjson, jsonl, x-jsonlines | lines that are not blank |
 | application/json-seq | what lies between record separators |
-| text/plain | lines |
+| text/plain, or none | lines |
 | application/octet-stream | the whole body, for sources of lines |
 
-Whether a line of JSON lines is JSON is found out later, and what is not goes to the dead letters; a
-body that says it is JSON and cannot be cut is refused whole.
+Whether a line of JSON lines is JSON, and whether a record is too long, is found out later, and it
+goes to the dead letters. A body that says it is JSON and cannot be cut is refused whole.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _LINES = frozenset(
 )  # fmt: skip
 TYPES = "application/json, application/x-ndjson, text/plain"
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_CODING = "send it whole, or as it is without content-encoding"
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 
 
@@ -57,11 +58,11 @@ def expand(body: bytes, coding: str) -> bytes:
         try:
             made += member.decompress(body, BODY_MOST + 1 - len(made))
         except zlib.error as e:
-            raise Rejected(400, InvalidArgument(f"the body is not gzip: {e}")) from None
+            raise Rejected(400, InvalidArgument(f"the body is not gzip: {e}", _CODING)) from None
         if len(made) > BODY_MOST:
             raise too_large()
         if not member.eof:
-            raise Rejected(400, InvalidArgument("the body is gzip that is cut short"))
+            raise Rejected(400, InvalidArgument("the body is gzip that is cut short", _CODING))
         body = member.unused_data
     return bytes(made)
 
@@ -74,11 +75,11 @@ def too_large() -> Rejected:
     )
 
 
-def cut(body: bytes, content_type: str, form: str, longest: int) -> list[bytes]:
+def cut(body: bytes, content_type: str, form: str) -> list[bytes]:
     """The records, none with a line break in it, for a source of ``form`` (jsonl, lines).
 
     Raises Rejected: 415 for a type that is not taken, 400 for a body that is not of its type, 413
-    for too many records or one of more than ``longest`` bytes.
+    for too many records.
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
@@ -88,28 +89,19 @@ def cut(body: bytes, content_type: str, form: str, longest: int) -> list[bytes]:
         records = _json(body)
     elif kind in _LINES:
         records = _lines(body, blank=False)
-    elif kind == "text/plain":
+    elif kind in ("text/plain", ""):  # small devices say nothing
         records = _lines(body, blank=form == "lines")
     elif kind == "application/json-seq":
         records = [_flat(one) for one in body.split(b"\x1e") if one.strip()]
     elif kind == "application/octet-stream" and form == "lines":
         records = _whole(body)
     else:
-        shown = repr(kind[:60]) if kind else "none"
         raise Rejected(
-            415, InvalidArgument(f"content type {shown} is not taken here", f"send {TYPES}")
+            415,
+            InvalidArgument(f"content type {kind[:60]!r} is not taken here", f"send {TYPES}"),
         )
     if len(records) > RECORDS_MOST:
         raise _too_many()
-    for number, record in enumerate(records):
-        if len(record) > longest:
-            raise Rejected(
-                413,
-                Exhausted(
-                    f"record {number} has {len(record)} bytes, {longest} are taken",
-                    "send it by put file, or raise max_record of the source",
-                ),
-            )
     return records
 
 

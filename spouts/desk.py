@@ -88,6 +88,7 @@ class Desk:
         fill: Callable[[Put], None] | None,
         offset: Json,
         *,
+        ready: str = "",
         append: bool = False,
         confirm: Callable[[], Mapping[str, int]] | None = None,
         deletes: Iterable[str] = (),
@@ -102,6 +103,7 @@ class Desk:
 
         ``fill`` puts the files (it is called again when an attempt fails; None: no files); they
         replace those of their names, or with ``append`` are added to them, after ``deletes`` went.
+        The first attempt is with ``ready``, a fileset of the same files, if there is one.
         ``confirm`` is called when all of an attempt is uploaded, before the box is told: what it
         raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
@@ -113,8 +115,11 @@ class Desk:
         letters, gone = list(dead), list(deletes)
 
         def attempt() -> None:
+            nonlocal ready
             figures = {"records": records, "bytes": bytes, "files": files}
-            fileset = self._fileset(fill) if fill is not None else ""
+            fileset, ready = ready, ""
+            if not fileset and fill is not None:
+                fileset = self.upload(fill)
             if confirm is not None:
                 figures |= confirm()
             self.box.advance_ingest(
@@ -125,8 +130,8 @@ class Desk:
                 fileset=fileset,
                 append=append,
                 deletes=gone,
-                marker=self._fileset(lambda put: _put_all(put, marker)) if marker else "",
-                dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
+                marker=self.upload(lambda put: _put_all(put, marker)) if marker else "",
+                dead=self.upload(lambda put: self._bury(put, letters)) if letters else "",
                 dead_letters=len(letters),
                 description=description,
                 **figures,
@@ -136,7 +141,8 @@ class Desk:
         self.batch += 1
         self.offset = offset
 
-    def _fileset(self, fill: Callable[[Put], None]) -> str:
+    def upload(self, fill: Callable[[Put], None]) -> str:
+        """A fileset of what ``fill`` puts; the box keeps it for ten minutes."""
         with self.box.upload_fileset() as put:
             fill(put)
         return put.fileset

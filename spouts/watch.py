@@ -125,6 +125,8 @@ class Folder:
             self._waiting.ripen(time.monotonic())
             if self._is_due():
                 self._commit()
+            elif self._is_ahead_due():
+                self._batches.ahead.read(self._waiting)
         except Away as e:
             self._hold(str(e))
         self._tell()
@@ -298,6 +300,10 @@ class Folder:
             and (ripe is None or ripe > now + _MOMENT_S)
         )
 
+    def _is_ahead_due(self) -> bool:
+        due, looking = self._batches.ahead.due(self._waiting), self._walk is not None or self._paths
+        return not looking and self._ages.local and due is not None and due <= time.monotonic()
+
     def _commit(self) -> None:
         done = self._batches.commit()
         for name, *_ in done:
@@ -407,6 +413,8 @@ class Folder:
             times += [oldest + self._batch_s, now + _MOMENT_S / 2]
         if (ripe := self._waiting.next_ripe()) is not None:
             times.append(ripe if oldest is None else max(ripe, now + _STEP_S))
+        if self._ages.local and (due := self._batches.ahead.due(self._waiting)) is not None:
+            times.append(due)
         if (due := self._troubles.next_due()) is not None:
             times.append(due)
         times += [due for due, _ in self._again.values()]

@@ -13,6 +13,7 @@ from typing import Protocol
 from pachybox.client.upload import Put
 from pachybox.errors import InvalidArgument, NotFound, Refused
 from spouts.desk import DeadLetter, Desk, PachyboxError
+from spouts.watch_ahead import Ahead, put_version
 from spouts.watch_names import Names, printable
 from spouts.watch_place import Place
 from spouts.watch_state import FILE, GONE, LETTER, Entry, State
@@ -53,6 +54,7 @@ class Batches:
         self._waiting = waiting
         self._owner = owner
         self._most = MOST_FILES
+        self.ahead = Ahead(desk, names, place.root, waiting.settle)
         self._offset = {"life": secrets.token_hex(8)}  # tells our batch N from a former life's
 
     def commit(self) -> list[Entry]:
@@ -127,6 +129,7 @@ class Batches:
         self._desk.commit(
             (lambda put: self._fill(put, files)) if files else None,
             self._offset,
+            ready=self.ahead.take(files),
             confirm=confirm,
             deletes=[self._names.in_repo(name) for name in gone],
         )
@@ -136,26 +139,11 @@ class Batches:
         return entries
 
     def _fill(self, put: Put, files: dict[str, Mark]) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         base = self._root + "/"
         for name, seen in list(files.items()):
-            path = base + name
-            try:
-                fd = os.open(path, flags)
-                status = os.fstat(fd)
-            except OSError as e:
-                self._lose(files, name, e)
-                continue
-            if mark(status) != seen:
-                os.close(fd)
-                self._lose(files, name, status)
-                continue
-            try:
-                put.open_file(self._names.in_repo(name), fd, path)
-            except InvalidArgument as e:
-                if not isinstance(e.__cause__, OSError):
-                    raise
-                self._lose(files, name, e.__cause__)
+            why = put_version(put, self._names.in_repo(name), base + name, seen)
+            if why is not None:
+                self._lose(files, name, why)
         if not files:
             raise _Changed
 

@@ -131,6 +131,23 @@ def test_a_file_that_is_still_written_does_not_enter(watch: Callable[..., Watche
     assert watched.info.files == 1
 
 
+def test_what_changes_after_many_files_were_read_ahead_enters_as_it_is_then(
+    watch: Callable[..., Watched],
+) -> None:
+    watched = watch(settle="1s")
+    watched.runs()
+    for n in range(600):
+        (watched.folder / f"{n}").write_bytes(b"old")
+    changed = watched.folder / "7"
+    status = changed.stat()
+    time.sleep(0.8)  # of the settle time: they are read in its second half
+    changed.write_bytes(b"new")  # as large, and by its mtime as old
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    eventually(lambda: watched.info.files == 600, "all are in", 20)
+    assert watched.client.get_file(f"{watched.name}@master:/7") == b"new"
+    assert watched.client.get_file(f"{watched.name}@master:/599") == b"old"
+
+
 def test_many_files_are_one_commit_and_a_restart_reads_none_again(
     box: RealBox, tmp_path: Path
 ) -> None:

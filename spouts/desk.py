@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pachybox.client.files import Writing
 from pachybox.client.filesets import Filesets
+from pachybox.client.frames import unreadable
 from pachybox.client.ingests import Ingests
 from pachybox.client.upload import Put
 from pachybox.errors import Exhausted, NotFound, NotReady, PachyboxError, Refused, Unreachable
@@ -27,14 +28,17 @@ class Stopping(Exception):
     """The source is to end; what is not committed stays for its next life."""
 
 
+Content = bytes | Path | Callable[[], int]
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be taken: where it would have gone, why, and its content (bytes, or a file
-    to read it from)."""
+    """What could not be taken: where it would have gone, why, and its content (bytes, a file to
+    read it from, or what opens that)."""
 
     path: str
     reason: str
-    content: bytes | Path
+    content: Content
 
 
 class _Box(Writing, Filesets, Ingests):
@@ -219,12 +223,21 @@ def _tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _put_all(put: Put, files: Mapping[str, bytes | Path] | None) -> None:
+def _put_all(put: Put, files: Mapping[str, Content] | None) -> None:
     for path, content in (files or {}).items():
         if isinstance(content, bytes):
             put.data(path, content)
+        elif callable(content):
+            put.open_file(path, _opened(path, content), path)
         else:
             put.file(path, str(content))
+
+
+def _opened(path: str, content: Callable[[], int]) -> int:
+    try:
+        return content()
+    except OSError as e:
+        raise unreadable(path, e) from e
 
 
 def _absolute(path: str) -> str:

@@ -6,7 +6,6 @@ true is read from the folder and from ``watch_state``: a life may end at any lin
 """
 
 # pathlib costs 8 us a file
-# ruff: noqa: PTH120
 from __future__ import annotations
 
 import os
@@ -20,6 +19,7 @@ from spouts.desk import Desk, PachyboxError, Stopping
 from spouts.watch_after import Remover, sync
 from spouts.watch_batch import MOST_FILES, Batches
 from spouts.watch_events import Events
+from spouts.watch_folders import split
 from spouts.watch_names import Names, printable
 from spouts.watch_place import Away, Place, mount_of
 from spouts.watch_scan import Scan
@@ -319,13 +319,13 @@ class Folder:
             try:
                 if self._remover.take(name, (size, mtime, kind)):
                     taken.append(name)
-                    folders.add(os.path.dirname(self._path(name)))
+                    folders.add(split(name)[0])
             except OSError as e:
                 self.trouble(name, e, None)
         for folder in folders:  # before it is forgotten that they are committed
             try:
-                sync(folder)
-            except FileNotFoundError:
+                sync(self._root, folder)
+            except (FileNotFoundError, NotADirectoryError):
                 pass
         self._state.drop(taken)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from itertools import chain
 
 from pachybox.client.upload import Put
 from pachybox.errors import InvalidArgument
 from spouts.desk import Desk, PachyboxError
+from spouts.watch_folders import Files
 from spouts.watch_names import Names
 from spouts.watch_waiting import Mark, Waiting, mark
 
@@ -21,8 +23,6 @@ _LEAST = 500  # files; fewer are read in no time
 _MOST_BYTES = 64 << 20  # read for nothing at most, when one changes
 _LEAD_S = 1.0  # so long before they are whole, or half the settle time if that is less
 _KEPT_S = 300.0  # the box keeps what was uploaded for twice as long
-
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Ahead:
@@ -72,21 +72,34 @@ class Ahead:
         return fileset
 
     def _fill(self, put: Put, files: dict[str, Mark]) -> None:
-        for name, seen in list(files.items()):
+        for name in list(files):
             try:
-                path = self._names.in_repo(name)
+                self._names.in_repo(name)
             except InvalidArgument:  # the commit takes it for a dead letter
                 del files[name]
-                continue
-            if put_version(put, path, f"{self._root}/{name}", seen) is not None:
-                del files[name]
+        for name, _ in put_versions(put, self._names, self._root, files):
+            del files[name]
 
 
-def put_version(put: Put, path: str, name: str, seen: Mark) -> os.stat_result | OSError | None:
-    """Put file ``name`` to ``path``. If it cannot be read, or is not the version ``seen``: why, or
-    what it is now."""
+def put_versions(
+    put: Put, names: Names, root: str, files: dict[str, Mark]
+) -> Iterator[tuple[str, os.stat_result | OSError]]:
+    """Put files of folder ``root``; those that cannot be read, or are not the version that was
+    seen, with why, or what they are now."""
+    opener = Files(root)
     try:
-        fd = os.open(name, _FLAGS)
+        for name, seen in list(files.items()):
+            if (why := _put_version(put, names.in_repo(name), opener, name, seen)) is not None:
+                yield name, why
+    finally:
+        opener.close()
+
+
+def _put_version(
+    put: Put, path: str, opener: Files, name: str, seen: Mark
+) -> os.stat_result | OSError | None:
+    try:
+        fd = opener.open(name)
         status = os.fstat(fd)
     except OSError as e:
         return e

@@ -21,7 +21,7 @@ class Sink(Protocol):
         """A file that counts; ``whole``: its companion says so."""
 
     def gone(self, name: str, *, replaced: bool) -> None:
-        """A committed file is not there any more (``replaced``: a directory is)."""
+        """A committed file is not there any more (``replaced``: something that is no file is)."""
 
     def directory(self, name: str) -> None:
         """A directory that came, or changed, by itself: not found by looking through another."""
@@ -148,7 +148,10 @@ class Scan:
         if stat.S_ISREG(status.st_mode):
             if whole or not self._names.done:
                 self._sink.found(name, status, known, whole)
-        elif stat.S_ISLNK(status.st_mode):
+            return
+        if known is not None:
+            self._sink.gone(name, replaced=True)
+        if stat.S_ISLNK(status.st_mode):
             self._sink.odd(name, "it is a symbolic link, and links are not followed")
         else:
             self._sink.odd(name, "it is a pipe, a socket or a device")

@@ -224,7 +224,18 @@ def test_a_mirror_follows_deletions_but_not_of_a_folder_that_is_gone(
     eventually(lambda: not watched.info.reason, "it goes on")
     (folder / "a").unlink()
     (folder / "d").rename(folder / "dd")
-    watched.becomes({"/dd/e": b"d/e", "/dd/f": b"d/c", "/other": b"not ours"})
+    left = {"/dd/e": b"d/e", "/dd/f": b"d/c", "/other": b"not ours"}
+    watched.becomes(left)
+
+    (folder / "x").write_bytes(b"x")
+    (folder / "y").write_bytes(b"y")
+    watched.becomes(left | {"/x": b"x", "/y": b"y"})
+    (folder / "x").unlink()
+    (folder / "x").mkdir()
+    (folder / "x/in").write_bytes(b"in")
+    (folder / "y").unlink()
+    (folder / "y").symlink_to("/etc/passwd")
+    watched.becomes(left | {"/x/in": b"in"})
 
 
 def test_what_a_repo_cannot_hold_goes_to_the_dead_letters_once(

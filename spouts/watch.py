@@ -33,6 +33,7 @@ _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
 _STEP_S = 0.02  # between two rounds that only find more files whole
+_TICK_S = 0.02  # two writes that are nearer may have the same time
 _LOOK_S = 0.25  # of looking, between two looks at orders
 _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kernel watched it late
 
@@ -67,7 +68,7 @@ class Folder:
         if os.path.commonpath([own, os.path.realpath(self._root)]) == os.path.realpath(self._root):
             raise InvalidArgument(f"{self._root} holds the box's own data", "watch another folder")
         self._batch_s = parse_duration(spec["batch"])
-        self._settle_s = parse_duration(spec["settle"])
+        self._settle_s = max(_TICK_S, parse_duration(spec["settle"]))
         self._poll_s = parse_duration(spec["poll_interval"])
         self._poll = str(spec["poll"])
         self._mirror = bool(spec["mirror"])
@@ -336,7 +337,7 @@ class Folder:
         seen = mark(status)
         if known is not None and known[:2] == seen[:2]:
             self._waiting.forget(name)
-            if self._removes:
+            if self._removes and not self._troubles.rests(name, None):
                 self._leftover.append((name, *known))
             return
         now = time.monotonic()

@@ -56,7 +56,11 @@ class Remover:
         if (found.st_size, found.st_mtime_ns) != known[:2]:
             _give_back(here, claimed, base)
             return False
-        self._end(here, folder, claimed, base)
+        try:
+            self._end(here, folder, claimed, base)
+        except OSError:
+            _give_back(here, claimed, base)  # it is tried again under its name
+            raise
         return True
 
     def recover(self, claimed: str, known: Callable[[str], Known | None]) -> bool:
@@ -96,7 +100,12 @@ class Remover:
             except OSError as e:
                 if e.errno != errno.EXDEV:
                     raise
-                _copy(here, claimed, there, CLAIMED + base)
+                try:
+                    _copy(here, claimed, there, CLAIMED + base)
+                except OSError:
+                    with suppress(OSError):  # else it keeps a full disk full
+                        os.unlink(CLAIMED + base, dir_fd=there)
+                    raise
                 _move(there, CLAIMED + base, there, base)
                 os.unlink(claimed, dir_fd=here)
             _sync(there, ".")

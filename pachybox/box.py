@@ -42,6 +42,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
+from pachybox.pps.forget import Forgetter
 from pachybox.pps.placement import PROCESS, RUNNERS, Containers, in_container
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
@@ -125,6 +126,7 @@ class Box:
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
+        self._forgetter, self._forgetting = Forgetter(self.pfs), threading.Lock()
         self.retention = Retention(self.pfs, config.retention_interval_s, self.collect_garbage)
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
@@ -334,8 +336,11 @@ class Box:
     # ---- care
 
     def collect_garbage(self) -> Collected:
-        """Free content that nothing names, and filesets whose time is over."""
+        """Free content that nothing names, filesets whose time is over, and results of datums
+        whose jobs retention took."""
         self.filesets.expire()
+        with self._forgetting:
+            self._forgetter.forget()
         return care.collect_garbage(self.pfs)
 
     def check_storage(self, begin: bytes = b"", end: bytes = b"", *, read: bool = False) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from pachybox.client.files import Writing
 from pachybox.client.filesets import Filesets
@@ -213,14 +214,19 @@ class Desk:
 
     def log(self, message: str) -> None:
         """A line of the source's log, as the box's own word."""
-        with suppress(OSError, ValueError):  # the box is gone
-            sys.stderr.write(f"{OWN}{' '.join(message.splitlines())}\n")
-            sys.stderr.flush()
+        _tell(f"{OWN}{' '.join(message.splitlines())}\n", sys.stderr)
 
 
-def _tell(line: str) -> None:
-    sys.stdout.write(line)
-    sys.stdout.flush()
+def _tell(line: str, to: TextIO | None = None) -> None:
+    """Tell the box, if it is there to hear it."""
+    stream = to or sys.stdout
+    try:
+        stream.write(line)
+        stream.flush()
+    except OSError:  # it is gone; what is left in the buffer is not to be an error at the end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _put_all(put: Put, files: Mapping[str, Content] | None) -> None:

@@ -13,6 +13,7 @@ from pachybox.errors import InvalidArgument
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
+_WHOLE = "write whole archives, one writer at a time"
 _PAX_MAX = 1 << 20  # of one extended header
 _PAX = (b"x", b"X")
 _EXTENSIONS = (*_PAX, b"g", b"L", b"K")  # they belong to the entry that follows
@@ -73,7 +74,7 @@ class Splitter:
             self._zero, self._inside = not ends, not ends
             return ends
         if self._zero:
-            raise InvalidArgument("a block of zeros is followed by more of an archive")
+            raise InvalidArgument("a block of zeros is followed by more of an archive", _WHOLE)
         self._inside = True
         self._header(block)
         return False
@@ -95,7 +96,10 @@ class Splitter:
         padded = (size + BLOCK - 1) // BLOCK * BLOCK
         if kind in _PAX and size:
             if size > _PAX_MAX:
-                raise InvalidArgument(f"an extended header of {size} bytes is too large")
+                raise InvalidArgument(
+                    f"an extended header of {size} bytes is too large",
+                    f"give the entry less beside its content ({_PAX_MAX} bytes)",
+                )
             self._pax = bytearray()
         if kind == tarfile.GNUTYPE_SPARSE and block[482]:
             self._sparse, self._after_map = True, padded
@@ -108,7 +112,7 @@ class Splitter:
 def _no_tar() -> InvalidArgument:
     return InvalidArgument(
         "what was written is no tar archive, or one was torn in the middle",
-        "write whole archives, one writer at a time",
+        _WHOLE,
     )
 
 

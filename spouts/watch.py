@@ -99,7 +99,8 @@ class Folder:
     def _begin(self, desk: Desk) -> str:
         """What the state is about; the mount that the folder was on, "" when any will do."""
         target = "\0".join((self._root, desk.task.to, desk.task.spec["prefix"]))
-        if self._state.get("target") != target:
+        reset = desk.batch and not desk.offset  # it is to begin anew
+        if reset or self._state.get("target") != target:
             self._state.forget_all()
             self._state.set("target", target)
         if self._state.get("version") == str(desk.task.version):

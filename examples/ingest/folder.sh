@@ -16,12 +16,10 @@ to: drops@master
 watch:
   path: $in
   pattern: "**/*.txt"
-  settle: 200ms # taken once it has not changed for so long
-  batch: 500ms # what comes within that time of each other is one commit
+  settle: 1s # taken once it has not changed for so long
 EOI
 
 echo "to be or not to be" > "$in/hamlet.txt"
-pachybox run ingest drops # look now; by itself it takes settle and batch
 until pachybox inspect file drops@master:/hamlet.txt > /dev/null 2>&1; do sleep 0.1; done
 pachybox wait commit drops-words@master > /dev/null
 pachybox get file drops-words@master:/hamlet.txt

@@ -32,6 +32,7 @@ _LINES = frozenset(
 )  # fmt: skip
 TYPES = "application/json, application/x-ndjson, text/plain"
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_CODING = "send it whole, or as it is without content-encoding"
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 
 
@@ -57,11 +58,11 @@ def expand(body: bytes, coding: str) -> bytes:
         try:
             made += member.decompress(body, BODY_MOST + 1 - len(made))
         except zlib.error as e:
-            raise Rejected(400, InvalidArgument(f"the body is not gzip: {e}")) from None
+            raise Rejected(400, InvalidArgument(f"the body is not gzip: {e}", _CODING)) from None
         if len(made) > BODY_MOST:
             raise too_large()
         if not member.eof:
-            raise Rejected(400, InvalidArgument("the body is gzip that is cut short"))
+            raise Rejected(400, InvalidArgument("the body is gzip that is cut short", _CODING))
         body = member.unused_data
     return bytes(made)
 

@@ -88,7 +88,7 @@ def _inspect(app: App, args: Args) -> None:
             ("Since", out.time(info.since)),
             ("Rate", rate(info)),
             ("Trend", trend(info.rates, plain=plain)),
-            ("Lag", span(info.lag_s) if info.lag_s else ""),
+            ("Lag", _lag(info)),
             ("Pending", str(info.pending)),
             ("Brought in", _brought(info)),
             ("Dead letters", str(info.dead_letters or "")),
@@ -145,6 +145,10 @@ def rate(info: IngestInfo) -> str:
     return f"{each * 60:.0f}/min" if each else "0"
 
 
+def _lag(info: IngestInfo) -> str:
+    return span(info.lag_s) if info.lag_s >= 0.1 else "-"
+
+
 def trend(rates: Sequence[float], *, plain: bool = False) -> str:
     """The last seconds as bars, the newest last; "" when nothing came."""
     shown = rates[-_TREND:]
@@ -182,7 +186,7 @@ def _list(app: App, args: Args) -> None:
             info.to,
             state(info.state),
             rate(info),
-            span(info.lag_s) if info.lag_s else "-",
+            _lag(info),
             str(info.pending),
             out.time(info.last_time),
             _next(app, info.next_time),
@@ -243,7 +247,7 @@ def _run(app: App, args: Args) -> None:
 def _delete(app: App, args: Args) -> None:
     if args.ingests:
         if args.all or args.all_projects:
-            raise InvalidArgument("give names or --all, not both")
+            raise InvalidArgument("names and --all are given together", "give one of them")
         _each(app, args, Ingests.delete_ingest)
         return
     if not (args.all or args.all_projects):

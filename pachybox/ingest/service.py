@@ -329,13 +329,16 @@ def _require_name(view: View, ingest: Ingest) -> None:
     """Refuse a name by which ``list ingest`` shows a part of a pipeline."""
     pipeline = view.get(PIPELINES, Pipeline(ingest.project, ingest.name))
     if pipeline is not None and pipeline.spec.get("spout") is not None:
-        raise Refused(f"{ingest} is the name of a spout, {pipeline.pipeline}", "take another name")
+        raise Refused(
+            f"{ingest} is the name of a spout, {pipeline.pipeline}",
+            f"take another name, or change that: edit pipeline {pipeline.pipeline}",
+        )
     for record in view.all(PIPELINES):
         for cron in crons(record.spec):
             if (cron.branch.repo.project, cron.branch.repo.name) == (ingest.project, ingest.name):
                 raise Refused(
                     f"{ingest} is the name of a cron input of pipeline {record.pipeline}",
-                    "take another name",
+                    f"take another name, or change that: edit pipeline {record.pipeline}",
                 )
 
 

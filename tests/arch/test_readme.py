@@ -78,6 +78,8 @@ def test_the_tour_does_what_the_readme_says(environment: dict[str, str]) -> None
         assert text in said["pachybox list file words@master"]
     assert "romeo" in said["pachybox diff file texts@master:/"]
     assert "words@" in said["pachybox inspect commit total@master"]
+    assert "1 stage" in said[next(line for line in lines if line.startswith("until "))]
+    assert "drops watch texts@master running" in " ".join(said["pachybox list ingest"].split())
     assert not (Path(environment["PACHYBOX_HOME"]) / "run" / "box.sock").exists()
 
 

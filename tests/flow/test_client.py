@@ -215,6 +215,7 @@ def test_the_samples_of_the_docs_are_taken_by_a_box(shared_box: RealBox) -> None
         "pfs_v2.API/PutCache",
         "pps_v2.API/CreatePipeline",
         "pps_v2.API/CreateSecret",
+        "pachybox.v1.API/CreateIngest",
     ]
     reads = ("Inspect", "List", "Glob", "Walk", "Diff", "Find", "Get", "Status", "Flush", "Valid")
     names = [p[5:] for p in paths if p.startswith("/api/")]
@@ -236,6 +237,7 @@ def test_the_samples_of_the_docs_are_taken_by_a_box(shared_box: RealBox) -> None
             if e.code != 501 and "0123456789abcdef" not in message["message"]:
                 refused[name] = message["message"]
     box.delete_pipeline("edges")
+    box.delete_ingest("events")
     assert refused == {}
 
 

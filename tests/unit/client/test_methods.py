@@ -197,12 +197,14 @@ OURS = {
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
     "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
     "create_pipeline", "diff_pipelines", "build_pipeline", "create_python_pipeline",
-    "open_trial", "run_trial", "save_trial",
+    "open_trial", "run_trial", "save_trial", "create_ingest", "inspect_ingest", "list_ingest",
+    "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",
+    "ingest_log",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",
     "delete_file", "get_file", "save_file", "get_files", "open", "archive_url", "commit",
-    "transaction", "create_fileset",
+    "transaction", "create_fileset", "upload_fileset",
 }  # fmt: skip
 
 

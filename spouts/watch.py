@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from pachybox.errors import Internal, InvalidArgument, NotReady
 from pachybox.model.units import parse_duration
 from spouts.desk import Desk, PachyboxError, Stopping
-from spouts.watch_after import Remover, sync
+from spouts.watch_after import Remover
 from spouts.watch_batch import MOST_FILES, Batches
 from spouts.watch_events import Events
-from spouts.watch_folders import split
 from spouts.watch_names import Names, printable
 from spouts.watch_place import Away, Place, mount_of
 from spouts.watch_scan import Scan
-from spouts.watch_state import GONE, LETTER, Entry, Known, State
+from spouts.watch_state import LETTER, Entry, Known, State
 from spouts.watch_troubles import Troubles
 from spouts.watch_waiting import Ages, Mark, Waiting, mark
 
@@ -314,21 +313,9 @@ class Folder:
             self._take_away(done)
 
     def _take_away(self, entries: list[Entry]) -> None:
-        taken, folders = [], set()
-        for name, size, mtime, kind in entries:
-            if kind == GONE:
-                continue
-            try:
-                if self._remover.take(name, (size, mtime, kind)):
-                    taken.append(name)
-                    folders.add(split(name)[0])
-            except OSError as e:
-                self.trouble(name, e, None)
-        for folder in folders:  # before it is forgotten that they are committed
-            try:
-                sync(self._root, folder)
-            except (FileNotFoundError, NotADirectoryError):
-                pass
+        taken, failed = self._remover.take_all(entries)
+        for name, error in failed:
+            self.trouble(name, error)
         self._state.drop(taken)
 
     # ---- what looking finds

@@ -11,12 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from spouts.watch_folders import open_folder, split
 from spouts.watch_names import CLAIMED
-from spouts.watch_state import Known
+from spouts.watch_state import GONE, Entry, Known
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -29,6 +29,21 @@ class Remover:
         self._root = root
         self._move_to = move_to
         self._done = done
+
+    def take_all(self, entries: Iterable[Entry]) -> tuple[list[str], list[tuple[str, OSError]]]:
+        """Take files away, durably; those that are gone from their place, and the failures."""
+        taken: list[str] = []
+        failed: list[tuple[str, OSError]] = []
+        for name, *known, kind in entries:
+            try:
+                if kind != GONE and self.take(name, (known[0], known[1], kind)):
+                    taken.append(name)
+            except OSError as e:
+                failed.append((name, e))
+        for folder in {split(name)[0] for name in taken}:
+            with suppress(FileNotFoundError, NotADirectoryError), _place(self._root, folder) as at:
+                _sync(at, ".")
+        return taken, failed
 
     def take(self, name: str, known: Known) -> bool:
         """Take the file away if it is the version ``known``; whether it was. Raises OSError."""
@@ -198,9 +213,3 @@ def _sync(here: int, name: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def sync(root: str, folder: str) -> None:
-    """Have the names in a directory on disk."""
-    with _place(root, folder) as here:
-        _sync(here, ".")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -68,7 +69,7 @@ class Remover:
                 raise
             claimed = base
         found = os.lstat(claimed, dir_fd=here)
-        if (found.st_size, found.st_mtime_ns) != known[:2]:
+        if not _is(found, known):
             _give_back(here, claimed, base)
             return False
         try:
@@ -86,7 +87,7 @@ class Remover:
         row = known(f"{folder}/{base}" if folder else base)
         with _place(self._root, folder) as here:
             found = os.lstat(taken, dir_fd=here)
-            if row is None or (found.st_size, found.st_mtime_ns) != row[:2]:
+            if row is None or not _is(found, row):
                 return _give_back(here, taken, base)
             if self._move_to and _has(self._move_to, folder, base, found):
                 os.unlink(taken, dir_fd=here)
@@ -133,6 +134,11 @@ def _place(root: str, folder: str, *, like: str = "") -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _is(found: os.stat_result, known: Known) -> bool:
+    regular = stat.S_ISREG(found.st_mode)  # a link may be given any size and time
+    return regular and (found.st_size, found.st_mtime_ns) == known[:2]
 
 
 def _exists(here: int, name: str) -> bool:

@@ -1,11 +1,12 @@
 """Raw HTTP for the rows of posted records: a load generator, and bare sinks of the same transport.
 
-    python -m benchmarks.post_load post PORT PATH REQUESTS RECORDS CONNECTIONS   requests a second
+    python -m benchmarks.post_load post PORT PATH REQUESTS RECORDS CONNECTIONS [RATE]
     python -m benchmarks.post_load sink drop|sync FILE                           prints its port
 
-The generator is one thread over epoll. So is the sink: of each request it reads head and body, and
-answers; with ``sync`` it has first appended all bodies that came by then to FILE, with one write
-and one ``fdatasync``. Nothing can be less that does this from Python.
+The generator is one thread over epoll; it makes no more than RATE requests a second, and prints how
+many it made. So is the sink: of each request it reads head and body, and answers; with ``sync`` it
+has first appended all bodies that came by then to FILE, with one write and one ``fdatasync``.
+Nothing can be less that does this from Python.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ def body_of(number: int, records: int) -> bytes:
     return b"".join(json.dumps(record | {"n": n}).encode() + b"\n" for n in range(records))
 
 
-def post(port: int, path: str, count: int, records: int, connections: int) -> float:
-    """Requests a second, each with a key of its own, so many waiting at a time."""
+def post(port: int, path: str, count: int, records: int, connections: int, rate: int = 0) -> float:
+    """Requests a second, each with a key of its own, so many waiting at a time. With ``rate`` none
+    is sent before its time, and what is late is made up for."""
     body = body_of(1, records)
     kind = "application/json" if records == 1 else "application/x-ndjson"
     run = os.urandom(6).hex()
@@ -37,23 +39,26 @@ def post(port: int, path: str, count: int, records: int, connections: int) -> fl
             f"Content-Length: {len(body)}\r\nIdempotency-Key: {run}-{i}\r\n\r\n"
         ).encode() + body
 
-    todo = iter(range(count))
     selector = selectors.EpollSelector()
+    idle: list[socket.socket] = []
     started = time.perf_counter()
     for _ in range(min(connections, count)):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(request(next(todo)))
         selector.register(connection, selectors.EVENT_READ, connection)
-    left = count
+        idle.append(connection)
+    sent, left = 0, count
     while left:
-        for key, _ in selector.select():
+        due = count if not rate else int((time.perf_counter() - started) * rate) + 1
+        while idle and sent < min(due, count):
+            idle.pop().sendall(request(sent))
+            sent += 1
+        for key, _ in selector.select(0.5 / rate if rate else None):
             answer = key.data.recv(65536)
             if not answer.startswith(b"HTTP/1.1 200"):
                 raise SystemExit(f"not taken: {answer[:400]!r}")
             left -= 1
-            if (number := next(todo, None)) is not None:
-                key.data.sendall(request(number))
+            idle.append(key.data)
     return count / (time.perf_counter() - started)
 
 

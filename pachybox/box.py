@@ -165,6 +165,7 @@ class Box:
         self.objects.start()
         self.cron.start()
         self.space.start()
+        self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
         self._janitor.start()

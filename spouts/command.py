@@ -22,11 +22,10 @@ from pachybox.spool import Frame, Log, Reader
 from spouts.desk import Desk
 from spouts.flow import Flow
 from spouts.program import Program, arguments, told
-from spouts.records import Settings, marker_of
+from spouts.records import LINE_MOST, Settings, marker_of
 from spouts.task import Json
 
 _BLOCK = 1 << 16
-_LINE_MOST = 8 << 20  # of a record; the rest of a longer one is dropped, and it is a dead letter
 _MARKER_MOST = 4096
 _SYNC_S = 0.1
 _FULL_S = 0.05  # between two looks whether there is room again
@@ -39,7 +38,7 @@ _STEADY_S = 60.0  # so long a command runs to be started again at once
 class Cutter:
     """Cuts what comes into lines."""
 
-    def __init__(self, most: int = _LINE_MOST) -> None:
+    def __init__(self, most: int = LINE_MOST) -> None:
         self._most = most
         self._part = b""
         self._dropping = False
@@ -86,6 +85,7 @@ class Pump:
         self._hurry = threading.Event()
         self._synced_at = 0.0
         self._waiting = self._full = ""
+        self._lost = False
         self.ends = 0
         """How often the command has ended."""
         self.failed: BaseException | None = None
@@ -226,8 +226,8 @@ class Pump:
     def _keep(self, records: list[bytes]) -> None:
         if not self._blank:
             records = [record for record in records if record.strip()]
-        if not records:
-            return
+        if not records or self._lost:
+            return  # what comes behind a gap has a marker that would pass over it
         if self._spec["marker"]:
             found = marker_of(records, self._spec["marker"], self._form)
             if len(found.encode()) <= _MARKER_MOST and "\0" not in found:
@@ -235,7 +235,8 @@ class Pump:
         frame = Frame(time.time_ns() // 1000, records, self._marker.encode("utf-8", "replace"))
         while not self._kept(frame):
             if self._stopping.wait(_FULL_S):
-                self._desk.log(f"{len(records)} records found no room, and are lost")
+                self._desk.log("there is no room for what the command wrote last")
+                self._lost = True
                 return
         self._full = ""
 

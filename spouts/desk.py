@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TextIO
 
@@ -103,6 +104,7 @@ class Desk:
         bytes: int = 0,
         files: int = 0,
         description: str = "",
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Commit one batch; durable when it returns.
 
@@ -113,9 +115,10 @@ class Desk:
         raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
         told. What the box cannot do now (it is restarting, its disk is full, a commit is open) is
-        tried until it can. Raises Stopping when the source is to end meanwhile, or is not what it
-        was (updated, deleted, gone further without us); and what the box refuses for good
-        (InvalidArgument for a path that is taken by a directory, say): then nothing was committed.
+        tried until it can, and ``waiting`` called each time. Raises Stopping when the source is to
+        end meanwhile, or is not what it was (updated, deleted, gone further without us); and what
+        the box refuses for good (InvalidArgument for a path that is taken by a directory, say):
+        then nothing was committed.
         """
         letters, gone = list(dead), list(deletes)
 
@@ -139,10 +142,11 @@ class Desk:
                 dead=self.upload(lambda put: self._bury(put, letters)) if letters else "",
                 dead_letters=len(letters),
                 description=description,
+                made=self.task.made,
                 **figures,
             )
 
-        self._patiently(attempt)
+        self._patiently(attempt, waiting)
         self.batch += 1
         self.offset = offset
 
@@ -159,7 +163,7 @@ class Desk:
             _put_all(put, {where: letter.content})
             put.data(f"{where}.reason.json", json.dumps(reason).encode() + b"\n")
 
-    def _patiently(self, attempt: Callable[[], None]) -> None:
+    def _patiently(self, attempt: Callable[[], None], waiting: Callable[[], None]) -> None:
         pause, began = _PAUSE_S[0], time.monotonic()
         while True:
             try:
@@ -167,6 +171,7 @@ class Desk:
             except (Unreachable, NotReady, Exhausted) as e:
                 if not isinstance(e, NotReady) or time.monotonic() - began >= _PASSES_S:
                     self.failed(str(e), reason=str(e))
+                waiting()
                 if self.stop.wait(pause):
                     raise Stopping from e
                 pause = min(2 * pause, _PAUSE_S[1])
@@ -189,6 +194,9 @@ class Desk:
             return True
         except PachyboxError:
             return False
+        made = found.created.astimezone(UTC).isoformat() if found.created else ""
+        if self.task.made not in ("", made):
+            return True
         return (found.version, found.batch) != (self.task.version, self.batch)
 
     # ---- reports

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pachybox.client.upload import Put
-from pachybox.errors import AlreadyExists, InvalidArgument
+from pachybox.errors import AlreadyExists, Corrupt, InvalidArgument
 from pachybox.spool import Frame, Reader
 from spouts.desk import Desk
 from spouts.records import Group, Settings, marker_of
@@ -15,6 +16,7 @@ from spouts.task import Json
 
 _LOOK_S = 0.25  # between two looks for what is new
 _READ_BYTES = 4 << 20
+_COUNT_BYTES = 64 << 20  # in which what waits is counted at a time
 
 
 class Flow:
@@ -31,9 +33,11 @@ class Flow:
         self._offset: Json = dict(desk.offset)
         self._begin = _count(self._offset, "position")
         self._skip = _count(self._offset, "skip")
+        self._folder = folder
         self._reader = Reader(folder, self._begin)
         self._unread: Iterator[tuple[int, bytes]] = iter(())
         self._group = Group(settings, desk.batch + 1)
+        self._met = 0.0  # when the group's first record was read, by the clock that is never set
 
     @property
     def committed(self) -> int:
@@ -46,7 +50,7 @@ class Flow:
         while True:
             more = self._read()
             group = self._group
-            if group.count and (flush or group.full or group.due_in(time.time()) <= 0):
+            if group.count and (flush or group.full or self._due_in() <= 0):
                 self._commit()
                 continue
             if more:
@@ -55,7 +59,12 @@ class Flow:
             self._desk.report(lag_s=lag, pending=group.count)
             if not group.count:
                 return min(_LOOK_S, self._settings.seconds)
-            return max(0.0, min(_LOOK_S, group.due_in(time.time())))
+            return max(0.0, min(_LOOK_S, self._due_in()))
+
+    def _due_in(self) -> float:
+        """Seconds until the group is to be committed, also when the clock was set back."""
+        left = self._met + self._settings.seconds - time.monotonic()
+        return min(left, self._group.due_in(time.time()))
 
     def _read(self) -> bool:
         """Add what there is until the group is full; whether there was anything."""
@@ -68,6 +77,8 @@ class Flow:
                 one = next(self._unread, None)
                 if one is None:
                     return found
+            if not group.count:
+                self._met = time.monotonic()
             group.add(one[1], one[0])
             found = True
         return found
@@ -96,20 +107,35 @@ class Flow:
             yield frame.time, frame.records[number]
 
     def _commit(self) -> None:
-        group, desk = self._group, self._desk
         if self._marker:
-            found = marker_of(group.last, self._marker, self._settings.form)
+            found = marker_of(self._group.last, self._marker, self._settings.form)
             self._offset["marker"] = found or self._offset.get("marker", "")
-        lag = time.time() - group.oldest / 1e6
-        desk.report(lag_s=max(0.0, lag), pending=group.count)
         # crash: what is committed must not come again under another position
         self._reader.sync()
+        with Reader(self._folder, _count(self._offset, "position")) as behind:
+            self._hand_in(dict(self._offset), behind)
+        self._group = Group(self._settings, self._desk.batch + 1)
+
+    def _hand_in(self, offset: Json, behind: Reader) -> None:
+        """Commit the group. ``behind`` is where ``offset`` says."""
+        group, desk = self._group, self._desk
+        pending = group.count - _count(offset, "skip")
+
+        def tell() -> None:
+            lag = time.time() - group.oldest / 1e6
+            desk.report(lag_s=max(0.0, lag), pending=max(group.count, pending))
+
+        def count() -> None:
+            nonlocal pending
+            with suppress(Corrupt):  # who reads it says so
+                pending += sum(len(frame.records) for *_, frame in behind.frames(_COUNT_BYTES))
+            tell()
 
         def fill(put: Put) -> None:
             for path in group.files:
                 put.data(path, group.content(path))
 
-        offset = dict(self._offset)
+        tell()
         try:
             desk.commit(
                 fill if group.files else None,
@@ -119,11 +145,11 @@ class Flow:
                 records=group.taken,
                 bytes=group.bytes,
                 files=len(group.files),
+                waiting=count,
             )
         except (InvalidArgument, AlreadyExists) as e:
             desk.failed(f"{group.taken} records go to the dead letters: {e}")
-            desk.commit(None, offset, dead=group.dead_all(str(e)))
-        self._group = Group(self._settings, desk.batch + 1)
+            desk.commit(None, offset, dead=group.dead_all(str(e)), waiting=count)
 
 
 def _count(offset: Json, name: str) -> int:

@@ -19,7 +19,8 @@ from spouts.desk import DeadLetter
 _FILES_MOST = 500  # that one commit writes; more make the next
 _REASON_MOST = 300
 _LAST = 100  # records among which a marker is looked for
-_CUT_AT = 8 << 20  # of a command's lines: what is longer has lost its end
+LINE_MOST = (8 << 20) + 1
+"""Bytes of a command's line: a longer one has lost its end. One more than any record may have."""
 _RECORD_COST = 64  # bytes that a record takes in memory beside its own
 
 
@@ -133,7 +134,7 @@ class Group:
         """Where a record goes. Raises _Bad."""
         s = self._settings
         if len(record) > s.longest:
-            lost = ", of which the end is lost" if len(record) >= _CUT_AT else ""
+            lost = ", of which the end is lost" if len(record) >= LINE_MOST else ""
             raise _Bad(f"longer than max_record ({s.longest} bytes)", f"{len(record)} bytes{lost}")
         value = decoded(record) if s.form == "jsonl" else None
         minute = time // 60_000_000

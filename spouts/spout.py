@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from pachybox.errors import InvalidArgument, NotFound, PachyboxError, Refused
+from pachybox.errors import Exhausted, InvalidArgument, NotFound, PachyboxError, Refused
+from pachybox.model.units import format_size
 from spouts.desk import Desk, Stopping
 from spouts.spout_batch import Batch
 from spouts.tar_stream import Splitter
 
 _CHUNK = 1 << 20
+_LOOK = 4 << 20  # bytes spooled between two looks at the disk
 _DRAIN_S = 8.0  # to the end of the stream, once told to stop; then whoever writes is cut off
 _REFUSED_S = 30.0  # for the program of a version that was replaced to be ended
 _PART = "archive.part"
@@ -41,8 +43,10 @@ class Spool:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._state = desk.task.state
+        self._keep_free = int(desk.task.spec.get("keep_free", 0))
         self._waiting: list[int] = []
         self._coming: BinaryIO | None = None
+        self._unlooked = 0  # bytes that were written since the disk was looked at
 
     def take_up(self) -> None:
         """Commit what an earlier life left whole; drop what it left torn, or had committed."""
@@ -60,7 +64,11 @@ class Spool:
 
     def write(self, piece: bytes | memoryview, *, ends: bool) -> None:
         """More of the archive that is coming. ``ends``: from now on it will be committed, come
-        what may."""
+        what may. Raises Exhausted, the archive being dropped, where the disk would become so full
+        that the box writes nothing: its program may go on for long after it was told to end."""
+        self._unlooked += len(piece)
+        if self._unlooked >= _LOOK:
+            self._look()
         if self._coming is None:
             self._coming = open(self._state / _PART, "wb")  # noqa: SIM115 (till it ends)
         self._coming.write(piece)
@@ -73,6 +81,21 @@ class Spool:
         number = (self._waiting[-1] if self._waiting else self._desk.batch) + 1
         (self._state / _PART).rename(self._path(number))
         self._waiting.append(number)
+
+    def _look(self) -> None:
+        self._unlooked = 0
+        disk = os.statvfs(self._state)
+        if disk.f_bavail * disk.f_frsize >= self._keep_free:
+            return
+        come = self._coming.tell() if self._coming is not None else 0
+        self.drop()
+        full = Exhausted(
+            f"the disk is nearly full, and {format_size(come)} of an archive have come, which has "
+            "to be on it whole",
+            "free some space, or write smaller archives",
+        )
+        self._desk.failed(str(full))  # also where nobody asks why it ends: sources are held
+        raise full
 
     def drop(self) -> None:
         """The archive that was coming is torn."""

@@ -14,7 +14,7 @@ from pachybox.errors import InvalidArgument
 BLOCK = 512
 _ZERO = bytes(BLOCK)
 _WHOLE = "write whole archives, one writer at a time"
-_PAX_MAX = 1 << 20  # of one extended header
+_EXTENSION_MAX = 1 << 20  # bytes of one extended header: whoever reads it has it in memory
 _PAX = (b"x", b"X")
 _EXTENSIONS = (*_PAX, b"g", b"L", b"K")  # they belong to the entry that follows
 
@@ -94,12 +94,12 @@ class Splitter:
             if not _has_content(kind, block):
                 size = 0
         padded = (size + BLOCK - 1) // BLOCK * BLOCK
+        if kind in _EXTENSIONS and size > _EXTENSION_MAX:
+            raise InvalidArgument(
+                f"an extended header of {size} bytes is too large",
+                f"give the entry less beside its content ({_EXTENSION_MAX} bytes)",
+            )
         if kind in _PAX and size:
-            if size > _PAX_MAX:
-                raise InvalidArgument(
-                    f"an extended header of {size} bytes is too large",
-                    f"give the entry less beside its content ({_PAX_MAX} bytes)",
-                )
             self._pax = bytearray()
         if kind == tarfile.GNUTYPE_SPARSE and block[482]:
             self._sparse, self._after_map = True, padded

@@ -25,7 +25,8 @@ class Task:
     """One source. ``spec`` is the part of its spec under its kind's name, every default filled in
     (of a spout what the box has put together for it); ``state`` is a directory of its own that
     outlives it; ``batch`` and ``offset`` say how far it has come; ``fifo`` (of a spout) is the
-    pipe its program writes to."""
+    pipe its program writes to; ``made`` tells the source from others of its name, before and
+    after it."""
 
     project: str
     name: str
@@ -38,6 +39,7 @@ class Task:
     batch: int = 0
     offset: Json = field(default_factory=dict)
     fifo: str = ""
+    made: str = ""
 
     @property
     def full_name(self) -> str:

@@ -8,8 +8,8 @@
 | text/plain | lines |
 | application/octet-stream | the whole body, for sources of lines |
 
-Whether a line of JSON lines is JSON is found out later, and what is not goes to the dead letters; a
-body that says it is JSON and cannot be cut is refused whole.
+Whether a line of JSON lines is JSON, and whether a record is too long, is found out later, and it
+goes to the dead letters. A body that says it is JSON and cannot be cut is refused whole.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def too_large() -> Rejected:
     )
 
 
-def cut(body: bytes, content_type: str, form: str, longest: int) -> list[bytes]:
+def cut(body: bytes, content_type: str, form: str) -> list[bytes]:
     """The records, none with a line break in it, for a source of ``form`` (jsonl, lines).
 
     Raises Rejected: 415 for a type that is not taken, 400 for a body that is not of its type, 413
-    for too many records or one of more than ``longest`` bytes.
+    for too many records.
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
@@ -102,15 +102,6 @@ def cut(body: bytes, content_type: str, form: str, longest: int) -> list[bytes]:
         )
     if len(records) > RECORDS_MOST:
         raise _too_many()
-    for number, record in enumerate(records):
-        if len(record) > longest:
-            raise Rejected(
-                413,
-                Exhausted(
-                    f"record {number} has {len(record)} bytes, {longest} are taken",
-                    "send it by put file, or raise max_record of the source",
-                ),
-            )
     return records
 
 

@@ -330,6 +330,7 @@ MESSAGES: dict[str, str] = {
         files int64
         dead_letters int64
         description string
+        made string
     """,
     "AdvanceIngestResponse": """
         batch int64

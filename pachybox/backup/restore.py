@@ -23,7 +23,7 @@ from pachybox.backup.extract import NOT_TAKEN
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.connect import migrations
-from pachybox.meta.tables import ALL, EVENTS, FACTS, JOBS, PIPELINES, PROJECTS, Table
+from pachybox.meta.tables import ALL, BRANCHES, EVENTS, FACTS, JOBS, PIPELINES, PROJECTS, Table
 from pachybox.model.ids import DEFAULT_PROJECT, Hash
 from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
@@ -228,10 +228,12 @@ def _binary(pfs: Pfs, table: Table[Any, Any]) -> set[str]:
 
 
 def _open_work(pfs: Pfs) -> Staged:
-    """What the scheduler is to know of: the pipelines, and the open jobs in their order."""
+    """What the scheduler and timers are to know of: the pipelines, the open jobs in their order,
+    and the branches."""
     found = pfs.meta.select(
         JOBS,
         "WHERE finished_us IS NULL ORDER BY (SELECT min(c.seq) FROM commits c WHERE c.id = jobs.id "
         "AND c.project = jobs.project AND c.repo = jobs.pipeline AND c.type = 'user')",
     )
-    return {JOBS: {job.job: job for job in found}, PIPELINES: pfs.meta.resident(PIPELINES)}
+    jobs = {job.job: job for job in found}
+    return {JOBS: jobs} | {table: pfs.meta.resident(table) for table in (PIPELINES, BRANCHES)}

@@ -882,6 +882,7 @@ class AsyncClient(AsyncBase):
         files: int = 0,
         dead_letters: int = 0,
         description: str = "",
+        made: str = "",
     ) -> str:
         """For sources: commit what came in (filesets, which that uses up: see ``upload_fileset``)
         together with how far the source has come. ``batch`` is the number after the last; one
@@ -903,6 +904,7 @@ class AsyncClient(AsyncBase):
             files=files,
             dead_letters=dead_letters,
             description=description,
+            made=made,
         )
 
     async def cluster_defaults(self) -> Json:

@@ -99,6 +99,7 @@ class Ingests(Base):
         files: int = 0,
         dead_letters: int = 0,
         description: str = "",
+        made: str = "",
     ) -> str:
         """For sources: commit what came in (filesets, which that uses up: see ``upload_fileset``)
         together with how far the source has come. ``batch`` is the number after the last; one
@@ -121,6 +122,7 @@ class Ingests(Base):
             files=str(files),
             dead_letters=str(dead_letters),
             description=description,
+            made=made,
         )
         return str(answer.get("commit", ""))
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
 from pachybox.meta.tables import BRANCHES, COMMITS, FILESETS, INGESTS, PIPELINES
@@ -33,7 +34,8 @@ class Step:
     their names, or with ``append`` are added to them; before that ``deletes`` (exact paths) go.
     ``marker`` and ``dead`` are filesets for the branches of markers (replacing) and of dead
     letters (appended). An empty one of the three is none; the step uses them up. ``offset`` (a JSON
-    object) is what the source will be told when it starts again. The rest is counted.
+    object) is what the source will be told when it starts again. ``made``: when the source was
+    made, as ``made_at`` says it; "" is not looked at. The rest is counted.
     """
 
     ingest: Ingest
@@ -50,6 +52,7 @@ class Step:
     files: int = 0
     dead_letters: int = 0
     description: str = ""
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,10 @@ def advance(pfs: Pfs, step: Step) -> tuple[IngestRecord, bool]:
                 for part, before in zip(parts, guesses, strict=True)
             ]
             outcome = pfs.meta.write(
-                lambda tx, g=tuple(guesses), last=last: _make(pfs, tx, writer, step, parts, g, last)  # type: ignore[misc]
+                lambda tx, g=tuple(guesses), last=last: _make(
+                    pfs, tx, writer, step, parts, g, last
+                ),  # type: ignore[misc]
+                quick=True,
             )
             if outcome is not None:
                 session.keep()
@@ -108,9 +114,14 @@ def spout_record(view: View, ingest: Ingest) -> IngestRecord | None:
     to = Branch(pipeline.pipeline.repo, pipeline.spec["output_branch"])
     found = view.get(INGESTS, ingest)
     if found is not None and found.kind is IngestKind.SPOUT:
-        return replace(found, version=pipeline.version, to=to)
+        return replace(found, version=pipeline.version, to=to, created=pipeline.created)
     made = pipeline.created
     return IngestRecord(ingest, IngestKind.SPOUT, {}, to, pipeline.version, made, made)
+
+
+def made_at(created: datetime) -> str:
+    """What tells a source from another one that has its name, and its version, later."""
+    return created.astimezone(UTC).isoformat()
 
 
 def _check(step: Step) -> None:
@@ -141,6 +152,11 @@ def _record(view: View, step: Step) -> IngestRecord:
         raise NotFound(f"ingest {step.ingest} not found", "list ingest shows what there is")
     if found.kind is IngestKind.CRON:
         raise Refused(f"ingest {step.ingest} is a cron", "its ticks are made by the box")
+    if step.made and step.made != made_at(found.created):
+        raise Refused(
+            f"ingest {step.ingest} was made anew {made_at(found.created)}, this is of the old one",
+            "the new one goes on",
+        )
     if found.version != step.version:
         raise Refused(
             f"ingest {step.ingest} has version {found.version}, not {step.version}",

@@ -27,7 +27,7 @@ class KeyReused(InvalidArgument):
 
 
 class Closed(Exception):
-    """The inbox was closed meanwhile; nothing was taken."""
+    """The inbox was closed meanwhile, or is another now; nothing was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,9 @@ class Inbox:
                 known = self._known(one, now)
                 if known is None and one.key in twins:
                     known = _same(one, posted[twins[one.key]].digest)
+                elif known is None and not one.records:
+                    # nothing would be committed that lets the log be cut behind it
+                    known = Taken(0, False, self._log.end)
                 elif known is None:
                     fresh.append(number)
                     if one.key:

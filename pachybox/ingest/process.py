@@ -46,13 +46,15 @@ def source_env(environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A source that is to run. ``fifo`` (of a spout) is the pipe its program writes to."""
+    """A source that is to run, ``made``: see advance.Step. ``fifo`` (of a spout) is the pipe its
+    program writes to."""
 
     ingest: Ingest
     kind: IngestKind
     version: int
     spec: Json
     to: Branch
+    made: str
     fifo: str = ""
 
     def task(self, state: Path, address: Path, batch: int, offset: str) -> bytes:
@@ -63,6 +65,7 @@ class Wanted:
             "name": self.ingest.name,
             "kind": self.kind.value,
             "version": self.version,
+            "made": self.made,
             "spec": self.spec,
             "to": f"{repo.project}/{repo.name}@{self.to.name}",
             "state": str(state),

@@ -28,7 +28,7 @@ TOKEN_KEY = "token"
 
 POSITION_MOST = 1 << 62
 
-_Life = tuple[datetime, int]  # what an inbox was opened for: when its source was made, its version
+_Life = tuple[datetime, str]  # what an inbox was opened for: when its source was made, its bound
 
 
 class Pushes:
@@ -46,6 +46,23 @@ class Pushes:
         self._open: dict[Ingest, tuple[_Life, Inbox]] = {}
         self._tokens: dict[str, tuple[SecretRecord, bytes]] = {}
         self._closed = False
+
+    def start(self) -> None:
+        """Open what was posted before, in a thread: a source with very many keys takes a second,
+        for which nobody who posts is to wait."""
+        threading.Thread(target=self._open_all, name="inboxes", daemon=True).start()
+
+    def _open_all(self) -> None:
+        for record in self._meta.all(INGESTS):
+            if record.kind is not IngestKind.PUSH or not self._folder(record.ingest).is_dir():
+                continue
+            try:
+                self._inbox(record).cut(committed(record))
+            except (OSError, PachyboxError, Closed) as e:
+                log.warning("spool of ingest %s not opened: %s", record.ingest, e)
+
+    def _folder(self, ingest: Ingest) -> Path:
+        return self._home / ingest.project / ingest.name / SPOOL
 
     def find(self, ingest: Ingest) -> IngestRecord:
         """Raises NotFound when nothing can be posted to ``ingest``."""
@@ -127,7 +144,9 @@ class Pushes:
             raise NotReady(f"ingest {record.ingest} is held: {why}", "free some space")
 
     def _inbox(self, record: IngestRecord) -> Inbox:
-        life = (record.created, record.version)
+        """The inbox of a source as ``record`` has it. Raises Closed when it is not so any more,
+        NotReady, OSError."""
+        life = _life(record)
         found = self._open.get(record.ingest)
         if found is not None and found[0] == life and not found[1].broken:
             return found[1]
@@ -142,7 +161,10 @@ class Pushes:
                 found[1].close()
             self._sweep()
             ingest = record.ingest
-            folder = self._home / ingest.project / ingest.name / SPOOL
+            now = self._meta.get(INGESTS, ingest)
+            if now is None or _life(now) != life:
+                raise Closed  # one that is made anew must not find what is posted to this
+            folder = self._folder(ingest)
             limit = parse_decimal_size(str(push_spec(record)["spool"]))
             try:
                 inbox = Inbox(folder, limit, committed(record))
@@ -180,6 +202,10 @@ class Pushes:
             for _, inbox in self._open.values():
                 inbox.close()
             self._open.clear()
+
+
+def _life(record: IngestRecord) -> _Life:
+    return record.created, str(push_spec(record)["spool"])
 
 
 def push_spec(record: IngestRecord) -> dict[str, object]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pachybox.errors import NotReady
+from pachybox.ingest.advance import made_at
 from pachybox.ingest.process import Wanted
 from pachybox.meta.tables import BRANCHES, COMMITS
 from pachybox.meta.writer import utc_now
@@ -38,6 +39,7 @@ from pachybox.worker.layout import Layout
 
 _ATTACH_S = 30.0  # for the reader to commit what was left, and to take the pipe
 _READ_S = 15.0  # for the reader to come to the end of the pipe
+_LAST_S = 2.0  # the same, of a life that was stopped
 _LOOK_S = 0.01
 
 
@@ -69,7 +71,7 @@ class Life:
         self._state = readers.state(self._ingest)
         self._over = threading.Event()
         self._reader = 0  # its process number, once it has the pipe
-        self.errors = 0  # of the reader, known when the life is over
+        self.errors, self.error = 0, ""  # of the reader, known when the life is over
         self._errors_before = 0
         self._lost = ""  # why the reader has ended, if it has
         self._program = Program(shop.pool, record, self._task)
@@ -102,10 +104,13 @@ class Life:
             return self._lost or why
         finally:
             self._reader = 0
-            errors = self._readers.status(self._ingest).errors
-            self.errors = max(0, errors - self._errors_before)
+            status = self._readers.status(self._ingest)
+            self.errors = max(0, status.errors - self._errors_before)
+            self.error = status.error
             self._readers.drop(self._ingest)
-            self._readers.quiet(self._ingest, _READ_S)
+            # Who stops it has waited for the program: what takes longer goes on, and the next life
+            # waits for that.
+            self._readers.quiet(self._ingest, _LAST_S if self._over.is_set() else _READ_S)
             drop_open(self._pfs, self._record)
 
     # ---- the pipe
@@ -130,7 +135,11 @@ class Life:
         os.mkfifo(self._pipe, 0o600)
         self._pipe_end.hardlink_to(self._pipe)
         spout = self._record.spec["spout"]
-        spec = {"overwrite": bool(spout.get("overwrite")), "marker": spout.get("marker") or ""}
+        spec = {
+            "overwrite": bool(spout.get("overwrite")),
+            "marker": spout.get("marker") or "",
+            "keep_free": self._shop.disk.kept(self._state),
+        }
         self._errors_before = self._readers.status(self._ingest).errors
         self._readers.keep(
             Wanted(
@@ -139,6 +148,7 @@ class Life:
                 self._record.version,
                 spec,
                 output(self._record),
+                made_at(self._record.created),
                 str(self._pipe_end),
             )
         )

@@ -45,9 +45,9 @@ class Shown:
             self.state, self.since = state, utc_now()
         self.reason = reason
 
-    def failed(self, error: str) -> None:
+    def failed(self, error: str, times: int = 1) -> None:
         """Something went wrong."""
-        self.errors += 1
+        self.errors += times
         self.error, self.error_time = error, utc_now()
 
 
@@ -170,7 +170,8 @@ class SpoutRun:
         finally:
             with self._wake:
                 ended, self._life = self._life, None
-            self._shown.errors += ended.errors if ended is not None else 0
+            if ended is not None and ended.errors:
+                self._shown.failed(ended.error, ended.errors)
 
     def _running(self) -> None:
         self._shown.show(IngestState.RUNNING)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from pachybox.ingest import log as logs
+from pachybox.ingest.advance import made_at
 from pachybox.ingest.process import SourceProcess, Wanted, source_command
 from pachybox.ingest.rates import Rate
 from pachybox.ingest.source import GRACE_S, READY_S, Source
@@ -198,7 +199,8 @@ class Supervisor:
         if record is None or record.kind.of_pipeline:
             return None
         part = record.spec.get(record.kind.value, {})
-        return Wanted(ingest, record.kind, record.version, part, record.to)
+        made = made_at(record.created)
+        return Wanted(ingest, record.kind, record.version, part, record.to, made)
 
     # ---- the thread
 

@@ -20,7 +20,7 @@ from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.apply import GONE, Purged, Staged, apply
 from pachybox.meta.connect import FREE_SPACE, Database, is_full, told
 from pachybox.meta.journal import Journal
-from pachybox.meta.tables import NOTES, Table
+from pachybox.meta.tables import FILESETS, NOTES, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -29,6 +29,8 @@ log = logging.getLogger("pachybox.meta")
 
 IDLE_S = 1.0
 MOST = 8192  # rows kept back; one fold of so many takes some 100 ms
+_BRIEF: tuple[Table[Any, Any], ...] = (NOTES, FILESETS)
+"""Tables of rows that are mostly gone before they come to the database."""
 
 Fresh = set[tuple[str, Any]]
 """(table name, key) of records known to be new to the database."""
@@ -84,17 +86,20 @@ class Folding:
         with self._lock:
             return list(self._pending.get(table, {}).values())
 
-    def quick(self, staged: Staged, fresh: Fresh) -> None:
-        """Make a group durable in the journal. ``takes`` has said that it can be."""
+    def quick(self, staged: Staged, fresh: Fresh, purged: Purged) -> bool:
+        """Make a group durable in the journal; False when it cannot go there, nothing then
+        being done."""
         with self._lock:
+            if not self._takes(staged, purged):
+                return False
             self._journal.append(staged)
             first = not self._rows
             for table, records in staged.items():
                 waiting = self._pending.get(table, {})
                 self._sure.update(
                     (table.name, key)
-                    for key in records
-                    if key not in waiting and self._exists(table, key)
+                    for key, record in records.items()
+                    if record is not GONE and key not in waiting and self._exists(table, key)
                 )
             self._wait(staged, fresh)
             if self._rows > MOST and not self._pending.get(NOTES):
@@ -102,12 +107,13 @@ class Folding:
         if first:
             with self._wake:
                 self._wake.notify()
+        return True
 
-    def takes(self, staged: Staged, purged: Purged) -> bool:
-        """Whether a group can go to the journal: it removes nothing but notes, and these are
+    def _takes(self, staged: Staged, purged: Purged) -> bool:
+        """Whether a group can go to the journal: it removes nothing, but for brief rows that are
         nowhere else."""
         return not purged and all(
-            record is not GONE or (table is NOTES and (NOTES.name, key) in self._fresh)
+            record is not GONE or (table in _BRIEF and (table.name, key) in self._fresh)
             for table, records in staged.items()
             for key, record in records.items()
         )
@@ -117,12 +123,12 @@ class Folding:
         for table, records in staged.items():
             pending = self._pending.setdefault(table, {})
             self._rows -= len(pending)
-            if table is NOTES:
+            if table in _BRIEF:
                 for key, record in records.items():
                     if record is not GONE:
                         pending[key] = record
                     elif pending.pop(key, None) is not None:
-                        self._fresh.discard((NOTES.name, key))
+                        self._fresh.discard((table.name, key))
             else:
                 pending.update(records)
             self._rows += len(pending)

@@ -10,8 +10,8 @@ database already are known by their number, whatever a crash left of the file.
 A line is the sum of its text (XXH3-64, 16 hex digits), a space, JSON and a newline:
 ``{"n": number, "rows": {table: [row, ...]}}``; a hash is a list of its hex digits. Rows are whole
 and replace what is there. Where there is ``"gone": {table: [key, ...]}``, those rows were in
-earlier lines (notes, whose keys are numbers), in no database, and are not to come there. The file
-is written from its start after each folding and keeps its length.
+earlier lines (of notes and filesets, whose keys JSON has), in no database, and are not to come
+there. The file is written from its start after each folding and keeps its length.
 """
 
 from __future__ import annotations

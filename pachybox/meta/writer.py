@@ -364,7 +364,7 @@ class Meta:
                 staged.setdefault(table, {}).update(records)
             fresh |= tx.fresh
             done.append((job, result))
-        quick = all(job.quick for job, _ in done) and self._folding.takes(staged, purged)
+        quick = all(job.quick for job, _ in done)
         error = self._made_durable(staged, fresh, purged, quick) if staged else None
         if isinstance(error, Exhausted) and self.make_room():
             error = self._made_durable(staged, fresh, purged, quick)
@@ -395,9 +395,7 @@ class Meta:
         there then."""
         try:
             self._barrier()
-            if quick:
-                self._folding.quick(staged, fresh)
-            else:
+            if not quick or not self._folding.quick(staged, fresh, purged):
                 self._folding.write(staged, fresh, purged)
         except BaseException as e:
             return self._translate(e)

@@ -237,10 +237,10 @@ class Filesets:
     ) -> str:
         def run(tx: Tx) -> str:
             made = FilesetRecord(uuid.uuid4().hex, root, tuple(deletes), tx.now, tx.now + ttl)
-            tx.put(FILESETS, made)
+            tx.add(FILESETS, made)
             return made.id
 
-        made = self._pfs.meta.write(run)
+        made = self._pfs.meta.write(run, quick=True)
         session.keep()
         return made
 

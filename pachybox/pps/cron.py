@@ -117,8 +117,10 @@ class Cron:
             self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stopping:
+        while True:
             self._wake.clear()
+            if self._stopping:  # looked at behind that: who stops this sets it first
+                return
             pause: float | None = _LOOK_S
             try:
                 pause = self.look(self._clock())

@@ -86,6 +86,10 @@ class DiskWatch:
             self._thread.join()
             self._thread = None
 
+    def kept(self, where: Path) -> int:
+        """How many bytes are to stay free on the file system of ``where``."""
+        return self._reserve(os.statvfs(where))
+
     def fills(self, out: Path) -> int:
         """Whether the output of a datum that has ended, in ``out``, is what filled the disk:
         its bytes, 0 when there is room, was made by stopping another, or it is not at fault."""

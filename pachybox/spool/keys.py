@@ -19,6 +19,7 @@ import zlib
 from array import array
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 
 _ENTRY = struct.Struct("<16sQ12sIII")
@@ -91,14 +92,16 @@ class Keys:
         if len(before) < len(positions):
             before.frombytes(bytes(8 * (len(positions) - len(before))))
             self._hashes = hashes
-        count = self._count
-        for place in places:
-            if 0 < positions[place] <= start:
-                count += (place - count) % self._most + 1
-                bucket = hashes[place] % _BUCKETS
-                before[place] = heads[bucket]
-                heads[bucket] = count
-        self._count = count
+        first = places.start + 1 + (self._most if self._count else 0)  # the ring's second round
+        there = slice(places.start, places.stop)
+        # perf: a million of them, and somebody may wait
+        for number, key_hash, position in zip(
+            count(first), hashes[there], positions[there], strict=False
+        ):
+            if 0 < position <= start:
+                bucket = key_hash % _BUCKETS
+                before[(number - 1) % self._most] = heads[bucket]
+                heads[bucket] = self._count = number
 
     def _note(self, key_hash: int) -> None:
         place = self._count % self._most

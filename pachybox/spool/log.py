@@ -18,6 +18,8 @@ log = logging.getLogger("pachybox.spool")
 SEGMENT_BYTES = 16 << 20
 _LEAST_SEGMENTS = 8  # that a full log consists of: what is cut is whole ones
 _BLOCK = 4 << 20
+_PAGE = 4096
+_AHEAD = (64 << 10, 1 << 20)  # bytes of zeros that are written ahead: at first, at most
 _MADE_WITH_IT = 4  # NAME, PROJECT, ingest, and where that lies
 
 
@@ -26,6 +28,9 @@ class Log:
 
     ``append`` writes and gives positions; what ``sync`` returned for is durable. After an error of
     the disk nothing is appended (Refused) until the log is opened anew.
+
+    The segment that is written to ends in zeros, so that a write seldom makes it longer: then the
+    file system has nothing to note in its journal, and a sync takes a third of the time.
     """
 
     def __init__(self, folder: Path, limit: int, floor: int = 0) -> None:
@@ -45,8 +50,7 @@ class Log:
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._begins = segments(folder)
-            if not self._begins:
-                _sync_above(folder)
+            _sync_above(folder)
             self._resume(floor)
         except BlockingIOError:
             os.close(self._lock_fd)
@@ -56,17 +60,17 @@ class Log:
             raise
 
     def _resume(self, floor: int) -> None:
-        self._end = 0
+        self._end = self._room = 0
         if self._begins:
             base = self._begins[-1]
             self._fd = self._open(base)
             length = whole(self._fd)
-            torn = os.fstat(self._fd).st_size - length
-            if torn:
+            if torn := _written(self._fd, length):
                 log.warning("%s: %d bytes of unfinished writing are cut off", self._folder, torn)
-                os.ftruncate(self._fd, length)
-            os.fdatasync(self._fd)
-            self._end = base + length
+            os.ftruncate(self._fd, length)
+            os.fsync(self._fd)
+            _sync_folder(self._folder)  # who made the segment may have been killed before that
+            self._end, self._room = base + length, length
         if not self._begins or self._end < floor:
             self._end = max(self._end, floor)
             self._roll()
@@ -103,16 +107,21 @@ class Log:
                 raise Exhausted(f"{self._folder} holds {self._limit} bytes that wait to be taken")
             if self._end - self._begins[-1] >= self._segment:
                 self._next_segment()
-            self._write(b"".join(data))
+            self._write(data)
             ends = []
             for one in data:
                 self._end += len(one)
                 ends.append(self._end)
             return ends
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Sequence[bytes]) -> None:
         offset = self._end - self._begins[-1]
-        view = memoryview(data)
+        end = offset + sum(map(len, data))
+        zeros = 0
+        if end > self._room:
+            zeros = min(max(end, _AHEAD[0]), _AHEAD[1])
+            zeros += -(end + zeros) % _PAGE
+        view = memoryview(b"".join((*data, bytes(zeros))))
         done = 0
         try:
             while done < len(view):
@@ -122,19 +131,23 @@ class Log:
             raise Exhausted(
                 f"cannot write to {self._folder}: {e.strerror}", "free some space"
             ) from e
+        self._room = max(self._room, end + zeros)
 
     def _take_back(self, offset: int) -> None:
         try:
             os.ftruncate(self._fd, offset)
+            self._room = offset
         except OSError:
             self._broken = True
             log.exception("%s cannot be written", self._folder)
 
     def _next_segment(self) -> None:
-        # What lies in a former segment is durable before a later one has anything.
+        # What lies in a former segment is durable before a later one has anything, and is all of
+        # it: readers take what they cannot read there for damage.
         try:
             with self._sync_lock:
-                os.fdatasync(self._fd)
+                os.ftruncate(self._fd, self._end - self._begins[-1])
+                os.fsync(self._fd)
                 self._durable = self._end
                 former = self._fd
                 self._roll()
@@ -148,6 +161,7 @@ class Log:
     def _roll(self) -> None:
         self._fd = self._open(self._end, os.O_CREAT)
         self._begins.append(self._end)
+        self._room = 0
         _sync_folder(self._folder)
 
     def _open(self, base: int, more: int = 0) -> int:
@@ -212,6 +226,17 @@ def _sync_above(folder: Path) -> None:
     """Have a folder's place be durable: it and those that were made for it may be new."""
     for above in folder.parents[:_MADE_WITH_IT]:
         _sync_folder(above)
+
+
+def _written(fd: int, offset: int) -> int:
+    """How many bytes from ``offset`` to the file's end were written: all but the last zeros."""
+    last = offset
+    at = offset
+    while data := os.pread(fd, _BLOCK, at):
+        if some := len(data.rstrip(b"\0")):
+            last = at + some
+        at += len(data)
+    return last - offset
 
 
 def whole(fd: int) -> int:

@@ -14,6 +14,7 @@ from pachybox.errors import Exhausted
 from tests.boxes import RealBox, eventually
 from tests.crash.disks import SmallDisk, until_refused
 from tests.flow.posting import Poster
+from tests.flow.test_spouts import ingest, spec
 
 
 @pytest.fixture
@@ -122,3 +123,24 @@ def test_each_mark_is_kept_on_the_way_up_and_a_point_below_it_on_the_way_down(
     steps = ["free", "warn", "pause", "warn", "refuse", "pause", "free"]
     eventually(lambda: told() == list(pairwise(steps)), "each change is told")
     post.close()
+
+
+def test_an_archive_without_end_stops_at_the_mark_whatever_its_program_does(
+    box: RealBox, disk: SmallDisk
+) -> None:
+    program = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open("/pfs/out", "wb") as pipe:
+    archive(pipe, ("small", b"1"))
+    info = tarfile.TarInfo("huge")
+    info.size = 1 << 40
+    pipe.write(info.tobuf())
+    while True:
+        pipe.write(bytes(1 << 20))
+"""
+    box.client.create_pipelines(spec("flood", program, spout={"overwrite": True}))
+    eventually(lambda: "nearly full, and 3" in ingest(box, "flood").error, "it is told why it ends")
+    assert box.client.get_file("flood@master:/small") == b"1", "what was whole is there"
+    eventually(lambda: disk.percent < 20, "what had come is gone")
+    box.client.delete_pipeline("flood")

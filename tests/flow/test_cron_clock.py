@@ -134,7 +134,7 @@ def repo() -> Iterator[TickRepo]:
         yield made
 
 
-@settings(max_examples=max(6, MANY // 10), phases=[Phase.generate])
+@settings(max_examples=max(4, MANY // 10), phases=[Phase.generate])
 @given(lives(most=12))
 def test_every_due_time_has_one_commit(life: Life) -> None:
     """The property of tests/unit/model/test_ticks.py, with records, content and commits."""

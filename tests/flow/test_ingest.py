@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,23 @@ def test_a_step_of_an_older_version_or_out_of_turn_is_refused(
     with pytest.raises(NotFound, match="fileset gone not found"):
         step(client, source, 3, {}, version=3, fileset="gone")
     assert client.inspect_ingest(source).batch == 2
+
+
+def test_a_step_of_a_source_that_was_deleted_is_not_one_of_the_next_of_its_name(
+    client: Client, repo: str, source: str
+) -> None:
+    def made() -> str:
+        created = client.inspect_ingest(source).created
+        assert created is not None
+        return created.astimezone(UTC).isoformat()
+
+    old = made()
+    client.delete_ingest(source)
+    client.create_ingest(push(source, f"{repo}@again"))
+    with pytest.raises(Refused, match=r"was made anew .*, this is of the old one"):
+        step(client, source, 1, {"/a": b"old"}, made=old)
+    step(client, source, 1, {"/a": b"new"}, made=made())
+    assert read(client, f"{repo}@again") == {"/a": b"new"}
 
 
 def test_a_reset_source_begins_anew_and_counts_on(

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,7 +40,9 @@ def test_records_come_out_as_they_went_in(shared_box: RealBox, post: Poster) -> 
     packed = gzip.compress(b'{"z":1}\n') + gzip.compress(b'{"z":2}\n')
     assert post("shapes", packed, LINES, {"Content-Encoding": "gzip"}).json["accepted"] == 2
     assert post("shapes", b'\x1e{"q":1}\n\x1e{"q":2}\n', "application/json-seq").status == 200
-    assert post("shapes", b"[]").json["accepted"] == 0
+    nothing = post("shapes", b"[]", key="none").json
+    assert (nothing["accepted"], nothing["duplicate"]) == (0, False)
+    assert post("shapes", b"\n", LINES).json == nothing  # leaves nothing that must be committed
     committed(c, "shapes", 13)
     assert records(c, branch) == [
         b'{"a": 1.10,  "b": [1e3, 12345678901234567890]}',
@@ -89,18 +92,28 @@ def test_records_go_where_they_say(shared_box: RealBox, post: Poster) -> None:
     )
 
 
-def test_what_is_no_json_goes_to_the_dead_letters_with_the_reason(
+def test_what_is_no_json_or_too_long_goes_to_the_dead_letters_with_the_reason(
     shared_box: RealBox, post: Poster
 ) -> None:
     c = shared_box.client
-    branch = source(c, "bad")
-    assert post("bad", b'{"ok":1}\nnot json\n{"ok":NaN}\n{"ok":2} x\n\xff\n', LINES).status == 200
-    eventually(lambda: c.inspect_ingest("bad").dead_letters, "there are dead letters")
-    assert records(c, branch) == [b'{"ok":1}']
+    branch = source(c, "bad", max_record="1KiB")
+    long = b'{"x":"%s"}' % (b"x" * 1100)
+    text = b'{"ok":1}\nnot json\n{"ok":NaN}\n' + long + b'\n{"ok":2} x\n\xff\n{"ok":3}\n'
+    assert post("bad", text, LINES).json["accepted"] == 7
+    eventually(lambda: c.inspect_ingest("bad").dead_letters == 2, "there are dead letters")
+    assert records(c, branch) == [b'{"ok":1}', b'{"ok":3}']
     dead = files(c, "bad@dead-letters")
-    reason = next(json.loads(dead[path]) for path in dead if path.endswith(".reason.json"))
-    assert reason["reason"].startswith("4 records are not JSON; the first: Expecting value")
-    assert b'not json\n{"ok":NaN}\n{"ok":2} x\n\xff\n' in dead.values()
+    found = {
+        json.loads(dead[path])["reason"]: dead[path.removesuffix(".reason.json")]
+        for path in dead
+        if path.endswith(".reason.json")
+    }
+    assert found.pop("the record is longer than max_record (1024 bytes): 1108 bytes") == (
+        long + b"\n"
+    )
+    [(reason, content)] = found.items()
+    assert reason.startswith("4 records are not JSON; the first: Expecting value")
+    assert content == b'not json\n{"ok":NaN}\n{"ok":2} x\n\xff\n'
 
 
 def test_a_group_that_is_refused_goes_to_the_dead_letters_whole(
@@ -126,9 +139,8 @@ def test_what_cannot_be_taken_is_refused_whole_with_the_remedy(
     shared_box: RealBox, post: Poster
 ) -> None:
     c = shared_box.client
-    branch = source(c, "strict", max_record="1KiB")
+    branch = source(c, "strict")
     c.create_ingest({"name": "tail", "to": branch, "command": {"cmd": ["sleep", "1000"]}})
-    big = b'{"x":"' + b"x" * 1100 + b'"}'
 
     def refused(
         status: int, words: str, body: bytes = b"{}", kind: str = "application/json",
@@ -148,7 +160,6 @@ def test_what_cannot_be_taken_is_refused_whole_with_the_remedy(
     refused(400, "not JSON", b"[1,]")
     refused(400, "no value of JSON", b"[NaN]")
     refused(400, "nested too deeply", b"[" * 200_000)
-    refused(413, "record 1 has 1108 bytes, 1024 are taken", b"{}\n" + big, LINES)
     refused(413, "larger than 8 MiB", b"1" * ((8 << 20) + 1))
     refused(413, "larger than 8 MiB", gzip.compress(bytes(9 << 20)), Content_Encoding="gzip")
     refused(413, "more than 100000 records", b"\n1" * 100_002, LINES)
@@ -163,7 +174,7 @@ def test_what_cannot_be_taken_is_refused_whole_with_the_remedy(
     assert post("strict", b"", method="DELETE").status == 405
     told = post("strict", b"", method="GET")
     assert told.json["accepts"] is True
-    assert told.json["max_record"] == "1KiB"
+    assert told.json["max_record"] == "1MiB"
     c.pause_ingest("strict")
     assert refused(503, "paused").headers["retry-after"]
     c.resume_ingest("strict")
@@ -215,6 +226,29 @@ def test_a_request_with_a_key_is_taken_once(shared_box: RealBox, post: Poster) -
     assert sum(not a.json["duplicate"] for a in answers) == 10
     committed(c, "keyed", 12)
     assert sorted(json.loads(r)["n"] for r in records(c, branch)) == [1, 2, *range(10, 20)]
+
+
+def test_many_post_to_several_sources_at_a_time(shared_box: RealBox) -> None:
+    """Each client's records come once, and in the order in which it sent them."""
+    c = shared_box.client
+    names = ("crowd-a", "crowd-b", "crowd-c")
+    branches = [source(c, name, path="/all") for name in names]
+
+    def client(number: int) -> None:
+        post = Poster(shared_box)
+        for n in range(25):
+            told = post(names[number % 3], {"client": number, "n": n}, key=f"{number}-{n}")
+            assert (told.status, told.json["accepted"], told.json["duplicate"]) == (200, 1, False)
+        post.close()
+
+    with ThreadPoolExecutor(9) as threads:
+        list(threads.map(client, range(9)))
+    for at, branch in enumerate(branches):
+        committed(c, names[at], 75)
+        found = [json.loads(one) for one in records(c, branch)]
+        assert len(found) == 75
+        for number in range(at, 9, 3):
+            assert [one["n"] for one in found if one["client"] == number] == list(range(25))
 
 
 def test_a_source_of_its_own_token_opens_to_it_alone(shared_box: RealBox, post: Poster) -> None:
@@ -316,6 +350,7 @@ def test_a_full_spool_refuses_until_there_is_room(shared_box: RealBox, post: Pos
     assert "more waiting than its spool holds (16MiB)" in answers[3].error
     assert answers[3].headers["retry-after"]
     assert post("full", bodies[0], LINES, key="k0").json["duplicate"] is True
+    eventually(lambda: c.inspect_ingest("full").pending == 21, "all that waits is counted")
     c.finish_commit("full@master")
     eventually(lambda: post("full", bodies[3], LINES, key="k3").status == 200, "there is room")
     committed(c, "full", 28)

@@ -152,6 +152,7 @@ def advance_ingest(box: Box, request: Any, call: Call) -> Any:
             files=request.files,
             dead_letters=request.dead_letters,
             description=request.description,
+            made=request.made,
         ),
     )
     box.pushes.advanced(record)

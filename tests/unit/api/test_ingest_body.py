@@ -13,7 +13,6 @@ from pachybox.api.http import Rejected
 from pachybox.api.ingest_body import cut, expand
 
 JSON, LINES = "application/json", "application/x-ndjson"
-MOST = 1 << 20
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -26,7 +25,7 @@ values = st.recursive(
 @given(st.lists(values, max_size=5), st.sampled_from((None, 1)), st.booleans())
 def test_elements_are_what_they_were(some: list[object], indent: int | None, ascii_: bool) -> None:
     body = json.dumps(some, indent=indent, ensure_ascii=ascii_).encode()
-    records = cut(body, JSON, "jsonl", MOST)
+    records = cut(body, JSON, "jsonl")
     assert [json.loads(record) for record in records] == some
     assert not any(b"\n" in record for record in records)
     if indent is None:
@@ -36,14 +35,14 @@ def test_elements_are_what_they_were(some: list[object], indent: int | None, asc
 @given(values)
 def test_a_value_is_a_record(value: object) -> None:
     body = json.dumps(value, indent=2).encode() + b"\n"
-    found = cut(body, f"{JSON}; charset=UTF-8", "jsonl", MOST)
+    found = cut(body, f"{JSON}; charset=UTF-8", "jsonl")
     assert [json.loads(one) for one in found] == (value if isinstance(value, list) else [value])
 
 
 @given(st.binary(max_size=200), st.sampled_from((JSON, LINES, "text/plain")))
 def test_any_body_is_cut_or_refused(body: bytes, kind: str) -> None:
     try:
-        records = cut(body, kind, "jsonl", MOST)
+        records = cut(body, kind, "jsonl")
     except Rejected as e:
         refused = e.status
     else:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from pachybox.errors import Corrupt, Exhausted
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, COMMITS, FILESETS, REPOS, FilesetRecord
 from pachybox.meta.tx import Tx
 from pachybox.meta.writer import Meta
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Repo, new_commit_id
@@ -89,6 +89,31 @@ def test_quick_changes_outlive_a_kill(tmp_path: Path) -> None:
     found = later.select(COMMITS, "ORDER BY seq")
     assert found == [replace(one, error="e"), replace(two, size=9), three]
     later.close()
+
+
+def test_a_fileset_that_is_used_up_at_once_is_never_in_the_database(tmp_path: Path) -> None:
+    """One that came there meanwhile goes from there."""
+    path = tmp_path / "m.duckdb"
+    meta = started(path)
+    used, folded, kept = (
+        FilesetRecord(name, Hash(b"r" * 32), (), NOW, NOW) for name in ("used", "folded", "kept")
+    )
+    meta.write(lambda tx: tx.add(FILESETS, folded), quick=True)
+    assert meta.select(FILESETS, "") == [folded]
+    for one in (used, kept):
+        meta.write(lambda tx, one=one: tx.add(FILESETS, one), quick=True)  # type: ignore[misc]
+    before = (path.with_name(f"{path.name}.journal")).read_bytes()
+    meta.write(lambda tx: tx.remove(FILESETS, used.id), quick=True)
+    assert (path.with_name(f"{path.name}.journal")).read_bytes() != before, "it went there"
+    assert meta.get(FILESETS, used.id) is None
+    cut = killed(path, tmp_path / "a")
+    meta.write(lambda tx: tx.remove(FILESETS, folded.id), quick=True)
+    assert meta.get(FILESETS, folded.id) is None
+    assert meta.select(FILESETS, "") == [kept]
+    meta.close()
+    again = Meta(cut, clock=lambda: NOW)
+    assert again.select(FILESETS, "ORDER BY id") == [folded, kept]
+    again.close()
 
 
 def test_reads_by_sql_see_quick_changes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,38 @@ def test_positions_go_on_over_segments_and_cuts(tmp_path: Path) -> None:
     assert log.end == ends[-1]
     log.cut(log.end)
     assert len(segments(tmp_path)) == 1
+    log.close()
+
+
+def test_zeros_are_written_ahead_and_are_no_unfinished_writing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Most writes leave the file's length, which is what a sync is slow for; a segment that is
+    done has nothing behind its frames."""
+    log = Log(tmp_path, LIMIT)
+    lengths: set[int] = set()
+    for n in range(400):
+        log.append([Frame(n, [b"x" * 2_000])])
+        lengths.add((tmp_path / segment_name(0)).stat().st_size)
+    assert len(lengths) < 12
+    assert max(lengths) > log.end
+    log.close()
+    log = Log(tmp_path, LIMIT)
+    assert "unfinished" not in caplog.text
+    assert (tmp_path / segment_name(0)).stat().st_size == log.end
+    fill(log, 30)
+    for begin, after in pairwise(segments(tmp_path)):
+        assert begin + (tmp_path / segment_name(begin)).stat().st_size == after
+    end = log.end
+    log.close()
+    last = tmp_path / segment_name(segments(tmp_path)[-1])
+    with open(last, "r+b") as file:
+        file.seek(end - segments(tmp_path)[-1] + 9)
+        file.write(b"torn")
+    log = Log(tmp_path, LIMIT)
+    assert "13 bytes of unfinished writing are cut off" in caplog.text
+    assert log.end == end
+    assert len(read(tmp_path)) == 430
     log.close()
 
 

@@ -110,3 +110,11 @@ def test_a_lone_block_of_zeros_ends_nothing() -> None:
     one = tarfile.TarInfo("a").tobuf()
     with pytest.raises(InvalidArgument, match="zeros"):
         split(one + bytes(512) + one, [512])
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_what_a_reader_would_hold_in_memory_is_bounded(kind: bytes) -> None:
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, (1 << 20) + 1
+    with pytest.raises(InvalidArgument, match="extended header of 1048577 bytes is too large"):
+        split(info.tobuf(tarfile.GNU_FORMAT), [512])

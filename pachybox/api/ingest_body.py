@@ -5,7 +5,7 @@
 | application/json | the elements of an array, or the one value |
 | application/x-ndjson, jsonl, x-jsonlines | lines that are not blank |
 | application/json-seq | what lies between record separators |
-| text/plain | lines |
+| text/plain, or none | lines |
 | application/octet-stream | the whole body, for sources of lines |
 
 Whether a line of JSON lines is JSON, and whether a record is too long, is found out later, and it
@@ -89,16 +89,16 @@ def cut(body: bytes, content_type: str, form: str) -> list[bytes]:
         records = _json(body)
     elif kind in _LINES:
         records = _lines(body, blank=False)
-    elif kind == "text/plain":
+    elif kind in ("text/plain", ""):  # small devices say nothing
         records = _lines(body, blank=form == "lines")
     elif kind == "application/json-seq":
         records = [_flat(one) for one in body.split(b"\x1e") if one.strip()]
     elif kind == "application/octet-stream" and form == "lines":
         records = _whole(body)
     else:
-        shown = repr(kind[:60]) if kind else "none"
         raise Rejected(
-            415, InvalidArgument(f"content type {shown} is not taken here", f"send {TYPES}")
+            415,
+            InvalidArgument(f"content type {kind[:60]!r} is not taken here", f"send {TYPES}"),
         )
     if len(records) > RECORDS_MOST:
         raise _too_many()

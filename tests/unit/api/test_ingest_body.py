@@ -60,3 +60,8 @@ def test_gzip_is_whole_or_refused(data: bytes, less: int) -> None:
     if 0 < less < len(packed):
         with pytest.raises(Rejected):
             expand(packed[:-less], "gzip")
+
+
+def test_a_body_of_no_type_is_lines() -> None:
+    assert cut(b"one\n\ntwo\n", "", "lines") == [b"one", b"", b"two"]
+    assert cut(b'{"a": 1}\n\n[2, 3]', "", "jsonl") == [b'{"a": 1}', b"[2, 3]"]

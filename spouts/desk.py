@@ -15,6 +15,7 @@ from typing import TextIO
 
 from pachybox.client.files import Writing
 from pachybox.client.filesets import Filesets
+from pachybox.client.frames import unreadable
 from pachybox.client.ingests import Ingests
 from pachybox.client.upload import Put
 from pachybox.errors import Exhausted, NotFound, NotReady, PachyboxError, Refused, Unreachable
@@ -29,14 +30,17 @@ class Stopping(Exception):
     """The source is to end; what is not committed stays for its next life."""
 
 
+Content = bytes | Path | Callable[[], int]
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be taken: where it would have gone, why, and its content (bytes, or a file
-    to read it from)."""
+    """What could not be taken: where it would have gone, why, and its content (bytes, a file to
+    read it from, or what opens that)."""
 
     path: str
     reason: str
-    content: bytes | Path
+    content: Content
 
 
 class _Box(Writing, Filesets, Ingests):
@@ -90,6 +94,7 @@ class Desk:
         fill: Callable[[Put], None] | None,
         offset: Json,
         *,
+        ready: str = "",
         append: bool = False,
         confirm: Callable[[], Mapping[str, int]] | None = None,
         deletes: Iterable[str] = (),
@@ -105,6 +110,7 @@ class Desk:
 
         ``fill`` puts the files (it is called again when an attempt fails; None: no files); they
         replace those of their names, or with ``append`` are added to them, after ``deletes`` went.
+        The first attempt is with ``ready``, a fileset of the same files, if there is one.
         ``confirm`` is called when all of an attempt is uploaded, before the box is told: what it
         raises ends the batch uncommitted, what it returns are figures that are known only then.
         ``marker`` goes to the branch of markers. ``offset`` is what the source's next life is
@@ -117,8 +123,11 @@ class Desk:
         letters, gone = list(dead), list(deletes)
 
         def attempt() -> None:
+            nonlocal ready
             figures = {"records": records, "bytes": bytes, "files": files}
-            fileset = self._fileset(fill) if fill is not None else ""
+            fileset, ready = ready, ""
+            if not fileset and fill is not None:
+                fileset = self.upload(fill)
             if confirm is not None:
                 figures |= confirm()
             self.box.advance_ingest(
@@ -129,8 +138,8 @@ class Desk:
                 fileset=fileset,
                 append=append,
                 deletes=gone,
-                marker=self._fileset(lambda put: _put_all(put, marker)) if marker else "",
-                dead=self._fileset(lambda put: self._bury(put, letters)) if letters else "",
+                marker=self.upload(lambda put: _put_all(put, marker)) if marker else "",
+                dead=self.upload(lambda put: self._bury(put, letters)) if letters else "",
                 dead_letters=len(letters),
                 description=description,
                 made=self.task.made,
@@ -141,7 +150,8 @@ class Desk:
         self.batch += 1
         self.offset = offset
 
-    def _fileset(self, fill: Callable[[Put], None]) -> str:
+    def upload(self, fill: Callable[[Put], None]) -> str:
+        """A fileset of what ``fill`` puts; the box keeps it for ten minutes."""
         with self.box.upload_fileset() as put:
             fill(put)
         return put.fileset
@@ -227,12 +237,21 @@ def _tell(line: str, to: TextIO | None = None) -> None:
         os.close(nowhere)
 
 
-def _put_all(put: Put, files: Mapping[str, bytes | Path] | None) -> None:
+def _put_all(put: Put, files: Mapping[str, Content] | None) -> None:
     for path, content in (files or {}).items():
         if isinstance(content, bytes):
             put.data(path, content)
+        elif callable(content):
+            put.open_file(path, _opened(path, content), path)
         else:
             put.file(path, str(content))
+
+
+def _opened(path: str, content: Callable[[], int]) -> int:
+    try:
+        return content()
+    except OSError as e:
+        raise unreadable(path, e) from e
 
 
 def _absolute(path: str) -> str:

@@ -6,7 +6,6 @@ true is read from the folder and from ``watch_state``: a life may end at any lin
 """
 
 # pathlib costs 8 us a file
-# ruff: noqa: PTH120
 from __future__ import annotations
 
 import os
@@ -17,13 +16,13 @@ from collections.abc import Iterator
 from pachybox.errors import Internal, InvalidArgument, NotReady
 from pachybox.model.units import parse_duration
 from spouts.desk import Desk, PachyboxError, Stopping
-from spouts.watch_after import Remover, sync
+from spouts.watch_after import Remover
 from spouts.watch_batch import MOST_FILES, Batches
 from spouts.watch_events import Events
 from spouts.watch_names import Names, printable
 from spouts.watch_place import Away, Place, mount_of
 from spouts.watch_scan import Scan
-from spouts.watch_state import GONE, LETTER, Entry, Known, State
+from spouts.watch_state import LETTER, Entry, Known, State
 from spouts.watch_troubles import Troubles
 from spouts.watch_waiting import Ages, Mark, Waiting, mark
 
@@ -33,6 +32,7 @@ _SHARE = 4  # a poll rests so many times as long as it took
 _CHECK_S = 2.0  # between two looks whether the folder is there
 _MOMENT_S = 0.1  # so long nothing comes before a batch is committed early
 _STEP_S = 0.02  # between two rounds that only find more files whole
+_TICK_S = 0.02  # two writes that are nearer may have the same time
 _LOOK_S = 0.25  # of looking, between two looks at orders
 _AGAIN_S = (0.3, 2.0)  # a directory that appeared is looked at again: the kernel watched it late
 
@@ -67,7 +67,7 @@ class Folder:
         if os.path.commonpath([own, os.path.realpath(self._root)]) == os.path.realpath(self._root):
             raise InvalidArgument(f"{self._root} holds the box's own data", "watch another folder")
         self._batch_s = parse_duration(spec["batch"])
-        self._settle_s = parse_duration(spec["settle"])
+        self._settle_s = max(_TICK_S, parse_duration(spec["settle"]))
         self._poll_s = parse_duration(spec["poll_interval"])
         self._poll = str(spec["poll"])
         self._mirror = bool(spec["mirror"])
@@ -126,6 +126,8 @@ class Folder:
             self._waiting.ripen(time.monotonic())
             if self._is_due():
                 self._commit()
+            elif self._is_ahead_due():
+                self._batches.ahead.read(self._waiting)
         except Away as e:
             self._hold(str(e))
         self._tell()
@@ -299,6 +301,10 @@ class Folder:
             and (ripe is None or ripe > now + _MOMENT_S)
         )
 
+    def _is_ahead_due(self) -> bool:
+        due, looking = self._batches.ahead.due(self._waiting), self._walk is not None or self._paths
+        return not looking and self._ages.local and due is not None and due <= time.monotonic()
+
     def _commit(self) -> None:
         done = self._batches.commit()
         for name, *_ in done:
@@ -307,21 +313,9 @@ class Folder:
             self._take_away(done)
 
     def _take_away(self, entries: list[Entry]) -> None:
-        taken, folders = [], set()
-        for name, size, mtime, kind in entries:
-            if kind == GONE:
-                continue
-            try:
-                if self._remover.take(name, (size, mtime, kind)):
-                    taken.append(name)
-                    folders.add(os.path.dirname(self._path(name)))
-            except OSError as e:
-                self.trouble(name, e, None)
-        for folder in folders:  # before it is forgotten that they are committed
-            try:
-                sync(folder)
-            except FileNotFoundError:
-                pass
+        taken, failed = self._remover.take_all(entries)
+        for name, error in failed:
+            self.trouble(name, error)
         self._state.drop(taken)
 
     # ---- what looking finds
@@ -331,7 +325,7 @@ class Folder:
         seen = mark(status)
         if known is not None and known[:2] == seen[:2]:
             self._waiting.forget(name)
-            if self._removes:
+            if self._removes and not self._troubles.rests(name, None):
                 self._leftover.append((name, *known))
             return
         now = time.monotonic()
@@ -408,6 +402,8 @@ class Folder:
             times += [oldest + self._batch_s, now + _MOMENT_S / 2]
         if (ripe := self._waiting.next_ripe()) is not None:
             times.append(ripe if oldest is None else max(ripe, now + _STEP_S))
+        if self._ages.local and (due := self._batches.ahead.due(self._waiting)) is not None:
+            times.append(due)
         if (due := self._troubles.next_due()) is not None:
             times.append(due)
         times += [due for due, _ in self._again.values()]

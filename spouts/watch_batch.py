@@ -7,12 +7,14 @@ import hashlib
 import os
 import secrets
 import stat
-from pathlib import Path
+from functools import partial
 from typing import Protocol
 
 from pachybox.client.upload import Put
 from pachybox.errors import InvalidArgument, NotFound, Refused
 from spouts.desk import DeadLetter, Desk, PachyboxError
+from spouts.watch_ahead import Ahead, put_versions
+from spouts.watch_folders import open_file
 from spouts.watch_names import Names, printable
 from spouts.watch_place import Place
 from spouts.watch_state import FILE, GONE, LETTER, Entry, State
@@ -53,6 +55,7 @@ class Batches:
         self._waiting = waiting
         self._owner = owner
         self._most = MOST_FILES
+        self.ahead = Ahead(desk, names, place.root, waiting.settle)
         self._offset = {"life": secrets.token_hex(8)}  # tells our batch N from a former life's
 
     def commit(self) -> list[Entry]:
@@ -127,6 +130,7 @@ class Batches:
         self._desk.commit(
             (lambda put: self._fill(put, files)) if files else None,
             self._offset,
+            ready=self.ahead.take(files),
             confirm=confirm,
             deletes=[self._names.in_repo(name) for name in gone],
         )
@@ -136,26 +140,8 @@ class Batches:
         return entries
 
     def _fill(self, put: Put, files: dict[str, Mark]) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        base = self._root + "/"
-        for name, seen in list(files.items()):
-            path = base + name
-            try:
-                fd = os.open(path, flags)
-                status = os.fstat(fd)
-            except OSError as e:
-                self._lose(files, name, e)
-                continue
-            if mark(status) != seen:
-                os.close(fd)
-                self._lose(files, name, status)
-                continue
-            try:
-                put.open_file(self._names.in_repo(name), fd, path)
-            except InvalidArgument as e:
-                if not isinstance(e.__cause__, OSError):
-                    raise
-                self._lose(files, name, e.__cause__)
+        for name, why in put_versions(put, self._names, self._root, files):
+            self._lose(files, name, why)
         if not files:
             raise _Changed
 
@@ -173,15 +159,28 @@ class Batches:
                 lost[name] = status
         for name, why in lost.items():
             self._lose(files, name, why)
-        back = [name for name in gone if os.path.lexists(base + name)]
-        for name in back:
-            del gone[name]
-            self._waiting.forget(name)
-            self._owner.changed(name, os.lstat(base + name))
+        changed = bool(lost) + self._keep_those_there(gone)
         if gone:
             self._place.require()
-        if lost or back:
+        if changed:
             raise _Changed
+
+    def _keep_those_there(self, gone: dict[str, None]) -> bool:
+        """Leave out of ``gone`` what is a file again, or may be; whether there was any."""
+        before = len(gone)
+        for name in list(gone):
+            try:
+                status = os.lstat(f"{self._root}/{name}")
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                self._owner.changed(name, status)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as e:
+                self._waiting.forget(name)
+                self._owner.trouble(name, e, None)
+            del gone[name]
+        return len(gone) < before
 
     def _lose(self, files: dict[str, Mark], name: str, why: os.stat_result | OSError) -> None:
         """It does not come into this batch."""
@@ -212,7 +211,7 @@ class Batches:
             self._waiting.forget(name)
         entries = [(name, seen[0], seen[1], LETTER) for name, (seen, _) in letters.items()]
         dead = [
-            DeadLetter(_shown(name), reason, Path(self._root, name))
+            DeadLetter(_shown(name), reason, partial(open_file, self._root, name))
             for name, (_, reason) in letters.items()
         ]
         self._state.begin(self._desk.batch + 1, entries)

@@ -21,7 +21,7 @@ class Sink(Protocol):
         """A file that counts; ``whole``: its companion says so."""
 
     def gone(self, name: str, *, replaced: bool) -> None:
-        """A committed file is not there any more (``replaced``: a directory is)."""
+        """A committed file is not there any more (``replaced``: something that is no file is)."""
 
     def directory(self, name: str) -> None:
         """A directory that came, or changed, by itself: not found by looking through another."""
@@ -87,11 +87,12 @@ class Scan:
                 continue
             self._sink.listed(here)
             below: list[str] = []
+            every = set(listing) if self._names.done else set()
             for at in range(0, len(listing) or 1, _STEP):
                 chunk = listing[at : at + _STEP]
                 last = chunk[-1] if at + _STEP < len(listing) else None
                 after = listing[at - 1] if at else b""
-                below += self._chunk(here, listing, chunk, after, last)
+                below += self._chunk(here, every, chunk, after, last)
                 yield
             there = set(below)
             for child in self._state.children(here):
@@ -100,9 +101,10 @@ class Scan:
             stack += [_join(here, child) for child in below]
 
     def _chunk(
-        self, here: str, listing: list[bytes], chunk: list[bytes], after: bytes, last: bytes | None
+        self, here: str, every: set[bytes], chunk: list[bytes], after: bytes, last: bytes | None
     ) -> list[str]:
-        """Look at some of the names in a directory; the directories among them."""
+        """Look at some of the names in a directory (``every``: all of them, where companions
+        count); the directories among them."""
         present = set(chunk)
         known: dict[bytes, Known] = {}
         lost: list[bytes] = []
@@ -114,7 +116,6 @@ class Scan:
         below = []
         base = self._path(here) + b"/"
         done = os.fsencode(self._names.done)
-        everything = set(listing) if done else present
         for raw in chunk:
             element = os.fsdecode(raw)
             name = _join(here, element)
@@ -136,7 +137,7 @@ class Scan:
                 if raw in known:
                     self._sink.gone(name, replaced=True)
             else:
-                whole = bool(done) and raw + done in everything
+                whole = bool(done) and raw + done in every
                 self._see(name, status, known.get(raw), whole)
         for raw in lost:
             self._sink.gone(_join(here, os.fsdecode(raw)), replaced=False)
@@ -148,7 +149,10 @@ class Scan:
         if stat.S_ISREG(status.st_mode):
             if whole or not self._names.done:
                 self._sink.found(name, status, known, whole)
-        elif stat.S_ISLNK(status.st_mode):
+            return
+        if known is not None:
+            self._sink.gone(name, replaced=True)
+        if stat.S_ISLNK(status.st_mode):
             self._sink.odd(name, "it is a symbolic link, and links are not followed")
         else:
             self._sink.odd(name, "it is a pipe, a socket or a device")

@@ -44,8 +44,8 @@ class Troubles:
         if len(self._by_name) > _MOST:
             del self._by_name[next(iter(self._by_name))]
 
-    def rests(self, name: str, seen: Mark) -> bool:
-        """Whether this version is not to be tried now."""
+    def rests(self, name: str, seen: Mark | None) -> bool:
+        """Whether this version (None: what is committed) is not to be tried now."""
         found = self._by_name.get(name)
         return found is not None and found.seen == seen and not found.trying
 

@@ -26,13 +26,13 @@ class Ages:
 
     def __init__(self, settle: float, *, local: bool) -> None:
         self._settle = settle
-        self._local = local
+        self.local = local
         self._between = time.time() - time.monotonic()
         self._believed_from = 0.0
 
     def age(self, mtime_ns: int, now: float) -> float:
         """Seconds; 0 when that cannot be known. ``now`` is monotonic."""
-        if not self._local:
+        if not self.local:
             return 0.0
         wall = time.time()
         between = wall - now
@@ -55,6 +55,8 @@ class Waiting:
     """With the time since which it is whole, oldest first."""
     arrived: float = 0.0
     """When something was last added."""
+    ripe_by: float = 0.0
+    """When all that rests is whole, if nothing more comes."""
     _queue: list[tuple[float, str]] = field(default_factory=list)
     """What rests, or rested, by the time since when; a heap."""
 
@@ -74,6 +76,7 @@ class Waiting:
             self.whole[name] = (seen, now)
         else:
             self.resting[name] = (seen, now - age)
+            self.ripe_by = max(self.ripe_by, now - age + self.settle)
             heapq.heappush(self._queue, (now - age, name))
 
     def forget(self, name: str) -> None:

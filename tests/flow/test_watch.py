@@ -131,6 +131,23 @@ def test_a_file_that_is_still_written_does_not_enter(watch: Callable[..., Watche
     assert watched.info.files == 1
 
 
+def test_what_changes_after_many_files_were_read_ahead_enters_as_it_is_then(
+    watch: Callable[..., Watched],
+) -> None:
+    watched = watch(settle="1s")
+    watched.runs()
+    for n in range(600):
+        (watched.folder / f"{n}").write_bytes(b"old")
+    changed = watched.folder / "7"
+    status = changed.stat()
+    time.sleep(0.8)  # of the settle time: they are read in its second half
+    changed.write_bytes(b"new")  # as large, and by its mtime as old
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    eventually(lambda: watched.info.files == 600, "all are in", 20)
+    assert watched.client.get_file(f"{watched.name}@master:/7") == b"new"
+    assert watched.client.get_file(f"{watched.name}@master:/599") == b"old"
+
+
 def test_many_files_are_one_commit_and_a_restart_reads_none_again(
     box: RealBox, tmp_path: Path
 ) -> None:
@@ -207,7 +224,18 @@ def test_a_mirror_follows_deletions_but_not_of_a_folder_that_is_gone(
     eventually(lambda: not watched.info.reason, "it goes on")
     (folder / "a").unlink()
     (folder / "d").rename(folder / "dd")
-    watched.becomes({"/dd/e": b"d/e", "/dd/f": b"d/c", "/other": b"not ours"})
+    left = {"/dd/e": b"d/e", "/dd/f": b"d/c", "/other": b"not ours"}
+    watched.becomes(left)
+
+    (folder / "x").write_bytes(b"x")
+    (folder / "y").write_bytes(b"y")
+    watched.becomes(left | {"/x": b"x", "/y": b"y"})
+    (folder / "x").unlink()
+    (folder / "x").mkdir()
+    (folder / "x/in").write_bytes(b"in")
+    (folder / "y").unlink()
+    (folder / "y").symlink_to("/etc/passwd")
+    watched.becomes(left | {"/x/in": b"in"})
 
 
 def test_what_a_repo_cannot_hold_goes_to_the_dead_letters_once(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pachybox.errors import InvalidArgument
-from spouts.tar_stream import Splitter
+from spouts.spout.tar_stream import Splitter
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 Members = list[tuple[str, bytes]]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from spouts.watch_after import Remover
-from spouts.watch_names import CLAIMED, Names
-from spouts.watch_place import Away, Place, mount_of
-from spouts.watch_scan import Scan
-from spouts.watch_state import FILE, GONE, Known, State
-from spouts.watch_waiting import Waiting
+from spouts.watch.after import Remover
+from spouts.watch.names import CLAIMED, Names
+from spouts.watch.place import Away, Place, mount_of
+from spouts.watch.scan import Scan
+from spouts.watch.state import FILE, GONE, Known, State
+from spouts.watch.waiting import Waiting
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spouts.watch_after import Remover
-from spouts.watch_folders import open_file
-from spouts.watch_state import FILE, Known
+from spouts.watch.after import Remover
+from spouts.watch.folders import open_file
+from spouts.watch.state import FILE, Known
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from typing import Protocol
 
-from spouts.watch_names import CLAIMED, Names
-from spouts.watch_state import Known, State
+from spouts.watch.names import CLAIMED, Names
+from spouts.watch.state import Known, State
 
 _STEP = 1000  # names between two yields: 10 to 20 ms
 

@@ -15,9 +15,9 @@ from itertools import chain
 from pachybox.client.upload import Put
 from pachybox.errors import InvalidArgument
 from spouts.desk import Desk, PachyboxError
-from spouts.watch_folders import Files
-from spouts.watch_names import Names
-from spouts.watch_waiting import Mark, Waiting, mark
+from spouts.watch.folders import Files
+from spouts.watch.names import Names
+from spouts.watch.waiting import Mark, Waiting, mark
 
 _LEAST = 500  # files; fewer are read in no time
 _MOST_BYTES = 64 << 20  # read for nothing at most, when one changes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spouts.watch_names import printable
-from spouts.watch_waiting import Mark
+from spouts.watch.names import printable
+from spouts.watch.waiting import Mark
 
 _PAUSE_S = (1.0, 300.0)
 _MOST = 10_000  # remembered; of more the oldest are found again by a look at everything

@@ -2,7 +2,7 @@
 
 A round: is the folder there; what happened (events, or it is time to look); look; what has rested
 is whole; commit when a batch is due; take away what is committed, if that is asked for. What is
-true is read from the folder and from ``watch_state``: a life may end at any line.
+true is read from the folder and from ``state``: a life may end at any line.
 """
 
 # pathlib costs 8 us a file
@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from pachybox.errors import Internal, InvalidArgument, NotReady
 from pachybox.model.units import parse_duration
 from spouts.desk import Desk, PachyboxError, Stopping
-from spouts.watch_after import Remover
-from spouts.watch_batch import MOST_FILES, Batches
-from spouts.watch_events import Events
-from spouts.watch_names import Names, printable
-from spouts.watch_place import Away, Place, mount_of
-from spouts.watch_scan import Scan
-from spouts.watch_state import LETTER, Entry, Known, State
-from spouts.watch_troubles import Troubles
-from spouts.watch_waiting import Ages, Mark, Waiting, mark
+from spouts.watch.after import Remover
+from spouts.watch.batch import MOST_FILES, Batches
+from spouts.watch.events import Events
+from spouts.watch.names import Names, printable
+from spouts.watch.place import Away, Place, mount_of
+from spouts.watch.scan import Scan
+from spouts.watch.state import LETTER, Entry, Known, State
+from spouts.watch.troubles import Troubles
+from spouts.watch.waiting import Ages, Mark, Waiting, mark
 
 _FULL_S = 600.0  # between two looks at everything, though events come
 _PARTIAL_S = 30.0  # the same where events do not come from everywhere

@@ -15,9 +15,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from spouts.watch_folders import open_folder, split
-from spouts.watch_names import CLAIMED
-from spouts.watch_state import GONE, Entry, Known
+from spouts.watch.folders import open_folder, split
+from spouts.watch.names import CLAIMED
+from spouts.watch.state import GONE, Entry, Known
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 

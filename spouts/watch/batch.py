@@ -13,12 +13,12 @@ from typing import Protocol
 from pachybox.client.upload import Put
 from pachybox.errors import InvalidArgument, NotFound, Refused
 from spouts.desk import DeadLetter, Desk, PachyboxError
-from spouts.watch_ahead import Ahead, put_versions
-from spouts.watch_folders import open_file
-from spouts.watch_names import Names, printable
-from spouts.watch_place import Place
-from spouts.watch_state import FILE, GONE, LETTER, Entry, State
-from spouts.watch_waiting import Mark, Waiting, mark
+from spouts.watch.ahead import Ahead, put_versions
+from spouts.watch.folders import open_file
+from spouts.watch.names import Names, printable
+from spouts.watch.place import Place
+from spouts.watch.state import FILE, GONE, LETTER, Entry, State
+from spouts.watch.waiting import Mark, Waiting, mark
 
 MOST_FILES = 100_000
 _MOST_BYTES = 10 << 30

@@ -19,8 +19,8 @@ from typing import BinaryIO
 from pachybox.errors import Exhausted, InvalidArgument, NotFound, PachyboxError, Refused
 from pachybox.model.units import format_size
 from spouts.desk import Desk, Stopping
-from spouts.spout_batch import Batch
-from spouts.tar_stream import Splitter
+from spouts.spout.batch import Batch
+from spouts.spout.tar_stream import Splitter
 
 _CHUNK = 1 << 20
 _LOOK = 4 << 20  # bytes spooled between two looks at the disk

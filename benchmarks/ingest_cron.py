@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 
 from benchmarks.bare import true
-from benchmarks.harness import below, label, note, running, scaled, short
+from benchmarks.harness import Row, below, label, note, report, running, scaled, short
 from pachybox.client import Client
 
 TICKS = 20
@@ -61,8 +61,8 @@ def rows(what: str, found: tuple[list[float], list[float]], beside: float) -> No
     jobs_ms, code_ms = found
     note(f"{what}: jobs {[round(ms) for ms in jobs_ms]}, code {[round(ms) for ms in code_ms]}")
     below(f"tick to job start, {what}", statistics.median(jobs_ms[1:]), "ms", ASKED_MS, peer)
-    below(f"tick to user code, {what}", statistics.median(code_ms[1:]), "ms", ASKED_MS, peer)
-    below(f"tick to user code, {what}, first of all", code_ms[0], "ms", ASKED_MS, peer)
+    report(Row(f"tick to user code, {what}", statistics.median(code_ms[1:]), "ms", peer))
+    report(Row(f"tick to user code, {what}, first of all", code_ms[0], "ms", peer))
 
 
 def main() -> None:

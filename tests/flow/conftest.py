@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.boxes import RealBox
+from tests.flow.shell import Run, runner
 from tests.s3 import S3
 
 _NUMBER = itertools.count()
@@ -50,3 +51,21 @@ def bucket(s3: S3) -> str:
     name = f"bucket{next(_NUMBER)}"
     assert s3("PUT", f"/{name}").status == 200
     return name
+
+
+@pytest.fixture(scope="module")
+def filled(shared_box: RealBox) -> RealBox:
+    """The box that ``run`` talks to; a module says what is in it by a fixture of this name."""
+    return shared_box
+
+
+@pytest.fixture
+def run(
+    filled: RealBox,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """The command line in an empty folder, to the box ``filled``; see ``runner``."""
+    monkeypatch.chdir(tmp_path)
+    return runner(filled, tmp_path / "config", capfdbinary, monkeypatch)

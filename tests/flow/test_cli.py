@@ -19,7 +19,7 @@ import yaml
 
 from pachybox.cli.table import NOT_BUILT, commands
 from tests.boxes import RealBox
-from tests.flow.shell import Run, refused, runner, succeeded
+from tests.flow.shell import Run, refused, succeeded
 
 PROGRAM = [sys.executable, "-m", "pachybox.cli"]
 SPEC = """
@@ -49,17 +49,6 @@ def filled(shared_box: RealBox) -> RealBox:
     c.put_file("texts@master:/b", b"x" * 2048)
     c.wait_commit("all@master")
     return shared_box
-
-
-@pytest.fixture
-def run(
-    filled: RealBox,
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return runner(filled, tmp_path / "config", capfdbinary, monkeypatch)
 
 
 def rows(text: str) -> list[list[str]]:

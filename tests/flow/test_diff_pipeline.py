@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.boxes import RealBox
-from tests.flow.shell import Run, refused, runner, succeeded
+from tests.flow.shell import Run, refused, succeeded
 
 
 def spec(name: str, **more: Any) -> dict[str, Any]:
@@ -32,17 +32,6 @@ def filled(shared_box: RealBox) -> RealBox:
             commit.put_file(f"/{n}", b"x")
         commit.put_file("/d/0", b"x")
     return shared_box
-
-
-@pytest.fixture
-def run(
-    filled: RealBox,
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return runner(filled, tmp_path / "config", capfdbinary, monkeypatch)
 
 
 NAMED = {"pfs": {"repo": "texts", "name": "other", "glob": "/*"}}

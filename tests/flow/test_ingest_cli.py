@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.boxes import RealBox, eventually
-from tests.flow.shell import Run, refused, runner, succeeded
+from tests.flow.shell import Run, refused, succeeded
 
 AGE = r"(Less than a second|\d+ seconds?) ago"
 HEADER = [
@@ -45,17 +45,6 @@ def filled(shared_box: RealBox, folder: Path) -> RealBox:
     c.create_ingest({"name": "events", "to": "raw@events", "push": {"group": {"time": "60ms"}}})
     eventually(lambda: {one.state for one in c.list_ingest()} == {"running"}, "all run")
     return shared_box
-
-
-@pytest.fixture
-def run(
-    filled: RealBox,
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return runner(filled, tmp_path / "config", capfdbinary, monkeypatch)
 
 
 def table(text: str) -> dict[str, dict[str, str]]:

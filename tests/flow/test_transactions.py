@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from pachybox.client import Client
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, PachyboxError, Refused
 from tests.boxes import RealBox, free_port
-from tests.flow.shell import Run, refused, runner, succeeded
+from tests.flow.shell import Run, refused, succeeded
 
 
 def spec(name: str, *repos: str, script: str = "true") -> str:
@@ -35,17 +34,6 @@ def transaction(box: RealBox) -> Iterator[tuple[Client, str]]:
         yield client, id_
     finally:
         client.close()
-
-
-@pytest.fixture
-def run(
-    shared_box: RealBox,
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return runner(shared_box, tmp_path / "config", capfdbinary, monkeypatch)
 
 
 def test_repos_commits_branches_and_pipelines_are_made_together_under_one_id(

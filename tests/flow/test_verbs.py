@@ -15,7 +15,7 @@ import pytest
 from pachybox.client import Client
 from pachybox.errors import NotFound
 from tests.boxes import RealBox, eventually
-from tests.flow.shell import Run, refused, runner, succeeded
+from tests.flow.shell import Run, refused, succeeded
 
 
 def spec(name: str, repo: str, script: str = "true", glob: str = "/*") -> str:
@@ -27,17 +27,6 @@ def spec(name: str, repo: str, script: str = "true", glob: str = "/*") -> str:
             "transform": {"cmd": ["sh"], "stdin": [script]},
         }
     )
-
-
-@pytest.fixture
-def run(
-    shared_box: RealBox,
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return runner(shared_box, tmp_path / "config", capfdbinary, monkeypatch)
 
 
 def editor(folder: Path, script: str) -> str:

@@ -1,0 +1,1 @@
+"""The terminal: what ``pachybox`` alone opens. It knows a box by ``pachybox.client`` only."""

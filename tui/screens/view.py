@@ -38,7 +38,11 @@ class View(Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-one"), (100, "-two"), (160, "-three")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-one"),
+        (100, "-two"),
+        (160, "-three"),
+    ]
     DEFAULT_CSS = """
     View { layers: base bar; }
     View > .body { height: 1fr; }

@@ -67,7 +67,7 @@ class Header(Widget):
 class Footer(Widget):
     """The keys that matter here, clickable, and the command line of what was done last."""
 
-    DEFAULT_CSS = "Footer { height: 1; background: $panel; color: $foreground; }"
+    DEFAULT_CSS = "Footer { dock: bottom; height: 1; background: $panel; color: $foreground; }"
 
     def __init__(self, keys: Callable[[], Sequence[tuple[Key, str]]]) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ class FilterBar(Input):
         self._set: Callable[[str], None] | None = None
         self._before = ""
         self._from: Widget | None = None
+        self.can_focus = False
 
     def open(self, text: str, change: Callable[[str], None]) -> None:
         """Show ``text``; every change of it is given to ``change``."""
@@ -32,11 +33,13 @@ class FilterBar(Input):
         self._before, self._set = text, None
         self.value = text
         self._set = change
+        self.can_focus = True
         self.add_class("-open")
         self.focus()
 
     def _close(self) -> None:
         self.remove_class("-open")
+        self.can_focus = False
         self._set = None
         if self._from is not None and self._from.is_mounted:
             self._from.focus()

@@ -1,1 +1,1 @@
-"""What views are made of."""
+"""What is drawn: widgets that know rows and lines, not the box."""

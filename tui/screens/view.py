@@ -38,7 +38,7 @@ class View(Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Screen declares it
         (0, "-one"),
         (100, "-two"),
         (160, "-three"),

@@ -16,6 +16,7 @@ from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
 from pachybox.client.trials import Trials
+from pachybox.client.views import Views
 
 
 class Client(
@@ -39,6 +40,7 @@ class Client(
     Transactions,
     Lineage,
     Existence,
+    Views,
 ):
     """A box, from Python.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pachybox.client.base import Stream
     from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.ingest_values import CreatedIngest, IngestInfo
+    from pachybox.client.log_values import LogEntry, LogPart
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
+    from pachybox.client.spec_values import (
+        InputPreview,
+        PreviewDatum,
+        Problem,
+        SpecCheck,
+        SpecField,
+    )
     from pachybox.client.sync import Client
     from pachybox.client.trial_values import (
         OutputChange,
@@ -73,6 +81,7 @@ _WHERE = {
     "pachybox.client.aio": ("AsyncClient",),
     "pachybox.client.base": ("Stream",),
     "pachybox.client.ingest_values": ("CreatedIngest", "IngestInfo"),
+    "pachybox.client.log_values": ("LogEntry", "LogPart"),
     "pachybox.client.pipeline_values": (
         "BoxStatus",
         "CreatedPipeline",
@@ -96,6 +105,13 @@ _WHERE = {
     ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
+    "pachybox.client.spec_values": (
+        "InputPreview",
+        "PreviewDatum",
+        "Problem",
+        "SpecCheck",
+        "SpecField",
+    ),
     "pachybox.client.sync": ("Client",),
     "pachybox.client.trial_values": (
         "OutputChange",
@@ -150,10 +166,13 @@ __all__ = [
     "FunctionPipeline",
     "ImageInfo",
     "IngestInfo",
+    "InputPreview",
     "InvalidArgument",
     "JobInfo",
     "JobSetInfo",
+    "LogEntry",
     "LogMessage",
+    "LogPart",
     "NotFound",
     "NotReady",
     "OpenCommit",
@@ -162,6 +181,8 @@ __all__ = [
     "PachyboxError",
     "PipelineDifference",
     "PipelineInfo",
+    "PreviewDatum",
+    "Problem",
     "ProjectInfo",
     "Put",
     "PutResult",
@@ -169,6 +190,8 @@ __all__ = [
     "Refused",
     "RepoInfo",
     "SecretInfo",
+    "SpecCheck",
+    "SpecField",
     "Stream",
     "Transaction",
     "TrialDatum",

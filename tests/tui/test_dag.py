@@ -160,7 +160,7 @@ async def test_many_nodes_open_as_a_list_with_the_neighbourhood_of_the_selected(
         await pilot.press("G")
         await settled(pilot)
         assert any(line.startswith("  n099") for line in text(app.dag))
-        await pilot.press("v")
+        app.dag.toggle_list()
         await settled(pilot)
         assert not app.dag.as_list
         assert app.dag.cursor == "n099"
@@ -172,7 +172,7 @@ async def test_a_set_that_stands_out_dims_the_rest_and_filters_the_list() -> Non
     async with app.run_test(size=(100, 10)) as pilot:
         await settled(pilot)
         app.dag.highlight({"clean", "ocr"})
-        await pilot.press("v")
+        app.dag.toggle_list()
         await settled(pilot)
         listed = [line[:20].split()[1] for line in text(app.dag) if line[:20].strip(" │")]
         assert listed == ["clean", "ocr"]
@@ -185,7 +185,8 @@ async def test_nothing_at_all_says_what_to_do() -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         assert "  n makes one" in text(app.dag)
-        await pilot.press("j", "L", "G", "pagedown", "enter", "v", "k")
+        await pilot.press("j", "L", "G", "pagedown", "enter", "k")
+        app.dag.toggle_list()
         app.dag.set_graph(ITEMS)
         await settled(pilot)
         assert "raw" in "".join(text(app.dag))
@@ -196,7 +197,8 @@ async def test_it_bears_any_size() -> None:
     async with app.run_test(size=(100, 20)) as pilot:
         for across, high in ((40, 10), (4, 2), (1, 1), (200, 60)):
             await pilot.resize_terminal(across, high)
-            await pilot.press("right", "v", "down")
+            await pilot.press("right", "down")
+            app.dag.toggle_list()
             await settled(pilot)
             assert all(shown.columns(line) <= across for line in text(app.dag))
 

@@ -21,12 +21,30 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui import glyphs, shown
+from tui.keymap import LIST, OF
 from tui.widgets.picture import Item, Look, Picture, Piece, View, around, beside, node, width
 
 LARGE = 60
 """More nodes than this, or a picture wider than four screens, opens as a list."""
 _LIST_MOST = 46  # columns of the list
 _STYLES = ("line", "bright", "lit", "name", "cursor", "dim", "message")
+
+
+_KEYS = {
+    "cursor_down": "cursor_to('down')",
+    "cursor_up": "cursor_to('up')",
+    "cursor_left": "cursor_to('left')",
+    "cursor_right": "cursor_to('right')",
+    "sideways_left": "cursor_to('left')",
+    "sideways_right": "cursor_to('right')",
+    "top": "end(-1)",
+    "bottom": "end(1)",
+    "page_down": "page(1)",
+    "page_up": "page(-1)",
+    "half_down": "page(0.5)",
+    "half_up": "page(-0.5)",
+    "open": "open",
+}
 
 
 class Dag(ScrollView, can_focus=True):
@@ -53,18 +71,8 @@ class Dag(ScrollView, can_focus=True):
     """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"dag--{s}" for s in _STYLES} | glyphs.CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "cursor_to('down')", "down", show=False, id="graph.down"),
-        Binding("k,up", "cursor_to('up')", "up", show=False, id="graph.up"),
-        Binding("H,left", "cursor_to('left')", "to a source", show=False, id="graph.left"),
-        Binding("L,right", "cursor_to('right')", "to a reader", show=False, id="graph.right"),
-        Binding("g,home", "end(-1)", "first", show=False, id="graph.first"),
-        Binding("G,end", "end(1)", "last", show=False, id="graph.last"),
-        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="graph.page-down"),
-        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="graph.page-up"),
-        Binding("ctrl+d", "page(0.5)", "half a page down", show=False, id="graph.half-down"),
-        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False, id="graph.half-up"),
-        Binding("v", "toggle_list", "graph or list", show=False, id="graph.view"),
-        Binding("enter", "open", "open", show=False, id="graph.open"),
+        Binding(OF[LIST][id].keys, action, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
+        for id, action in _KEYS.items()
     ]
 
     cursor: reactive[str] = reactive("", repaint=False)
@@ -329,7 +337,7 @@ class Dag(ScrollView, can_focus=True):
             at = self._shown.index(self.cursor) if self.cursor in self._shown else 0
             self.select(self._shown[max(0, min(len(self._shown) - 1, at + rows))])
 
-    def action_toggle_list(self) -> None:
+    def toggle_list(self) -> None:
         """The whole graph, or a list beside a neighbourhood."""
         self._chosen = not self._as_list
         self._arrange()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from tui.widgets.layering import Lane, Part, parts
@@ -131,21 +132,29 @@ def _turns(part: Part) -> list[tuple[dict[Lane, int], int]]:
 def _gap(part: Part, number: int) -> tuple[dict[Lane, int], int]:
     ends = {lane: _span(part, lane) for lane in part.layers[number] if part.targets.get(lane)}
     forks = {lane: span for lane, span in ends.items() if span[0] < span[1]}
-    before = part.precedence(number)
+    before = {
+        lane: {other for other in others if other in forks}
+        for lane, others in part.precedence(number).items()
+        if lane in forks
+    }
+    after: dict[Lane, list[Lane]] = {}
+    for lane, others in before.items():
+        for other in others:
+            after.setdefault(other, []).append(lane)
+    left = {lane: len(others) for lane, others in before.items()}
+    order = sorted(forks, key=lambda lane: (forks[lane], lane))
+    rank = {lane: i for i, lane in enumerate(order)}
+    ready = [i for i, lane in enumerate(order) if not left.get(lane)]
     turn: dict[Lane, int] = {}
     columns: list[list[tuple[int, int]]] = []
-    waiting = sorted(forks, key=lambda lane: (forks[lane], lane))
-    while waiting:
-        for lane in waiting:
-            above = before.get(lane, ())
-            if any(other in forks and other not in turn for other in above):
-                continue
-            least = max((turn[other] + 1 for other in above if other in turn), default=0)
-            turn[lane] = _column(columns, least, forks[lane])
-            waiting.remove(lane)
-            break
-        else:
-            raise AssertionError("lines wait for one another")  # placing the nodes excludes it
+    while ready:
+        lane = order[heappop(ready)]
+        least = max((turn[other] + 1 for other in before.get(lane, ())), default=0)
+        turn[lane] = _column(columns, least, forks[lane])
+        for other in after.get(lane, ()):
+            left[other] -= 1
+            if not left[other]:
+                heappush(ready, rank[other])
     return turn, len(columns)
 
 
@@ -158,7 +167,10 @@ def _column(columns: list[list[tuple[int, int]]], least: int, span: tuple[int, i
     """The first column from ``least`` on in which the rows are free, taken."""
     low, high = span
     for number in range(least, len(columns)):
-        if all(high < a or b < low for a, b in columns[number]):
+        for a, b in columns[number]:
+            if a <= high and low <= b:
+                break
+        else:
             columns[number].append(span)
             return number
     while len(columns) < least:

@@ -1,7 +1,7 @@
 """The graph of pipelines in the terminal: laying it out, and from a key to the painted screen.
 
-In this process, without a box; times are of the processor. Beside the layout stands ``sorted`` on as many names a thousand
-times, so that figures of two machines can be compared.
+In this process, without a box; times are of the processor. Beside the layout stands ``sorted`` on
+as many names a thousand times, so that figures of two machines can be compared.
 """
 
 from __future__ import annotations

@@ -145,7 +145,11 @@ def _mark(found: dict[int, dict[int, str]], way: Iterable[tuple[int, int]], styl
 
 def width(item: Item) -> int:
     """How many columns a node takes: it does not depend on its state."""
-    return 2 + min(NAME_MOST, shown.columns(item.name)) + (item.room + 1 if item.room else 0)
+    return (
+        2
+        + min(NAME_MOST, shown.columns(shown.visible(item.name)))
+        + (item.room + 1 if item.room else 0)
+    )
 
 
 def node(item: Item, view: View, *, name_width: int = NAME_MOST) -> list[Piece]:

@@ -41,6 +41,7 @@ from pachybox.api.handlers import (
     system,
     templates,
     trials,
+    views,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -61,6 +62,7 @@ _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
     *(log_parts, specs),
+    views,
 )
 
 

@@ -31,11 +31,13 @@ from pachybox.api.handlers import (
     ingest_log,
     ingests,
     jobs,
+    log_parts,
     pfs,
     pps,
     query_logs,
     reading,
     secrets,
+    specs,
     system,
     templates,
     trials,
@@ -59,6 +61,7 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
+    *(log_parts, specs),
     views,
 )
 

@@ -74,6 +74,7 @@ MESSAGES: dict[str, str] = {
         runner string
         project string
         more SpecText *
+        if_version int64
     """,
     "SpecText": """
         text string
@@ -342,6 +343,108 @@ MESSAGES: dict[str, str] = {
         tail int64
         since_ms int64
     """,
+    "LogName": """
+        pipeline pps_v2.Pipeline
+        job pps_v2.Job
+        datum string
+        ingest Ingest
+    """,
+    "ReadLogRequest": """
+        log LogName
+        edge string
+        at int64
+        lines int64
+    """,
+    "LogEntry": """
+        time google.protobuf.Timestamp
+        text string
+        level string
+        datum string
+        worker string
+        at int64
+        attempt int64
+        user bool
+        job string
+    """,
+    "LogPart": """
+        lines LogEntry *
+        start int64
+        end int64
+        size int64
+    """,
+    "FindLogRequest": """
+        log LogName
+        pattern string
+        after int64
+        back bool
+        regex bool
+    """,
+    "FindLogResponse": "found LogEntry",
+    "FollowLogRequest": """
+        log LogName
+        after int64
+    """,
+    "CheckSpecRequest": """
+        text string
+        source string
+        project string
+        runner string
+        kind string
+    """,
+    "SpecProblem": """
+        level string
+        line int64
+        column int64
+        message string
+        hint string
+        field string
+        document int64
+    """,
+    "CheckSpecResponse": """
+        pipelines string *
+        problems SpecProblem *
+    """,
+    "DescribeSpecRequest": "kind string",
+    "SpecField": """
+        path string
+        type string
+        default string
+        help string
+        example string
+        choices string *
+        status string
+    """,
+    "DescribeSpecResponse": "fields SpecField *",
+    "PreviewInputRequest": """
+        text string
+        source string
+        project string
+        limit int64
+    """,
+    "PreviewDatum": """
+        id string
+        inputs string *
+        bytes int64
+    """,
+    "PreviewGlob": """
+        glob string
+        datums int64
+        at_least bool
+    """,
+    "PreviewInputResponse": """
+        total int64
+        at_least bool
+        sampled bool
+        bytes int64
+        largest int64
+        median int64
+        took_us int64
+        rows PreviewDatum *
+        problem string
+        globs PreviewGlob *
+        commits string *
+        warnings string *
+    """,
     "GetSummaryRequest": "",
     "Machine": """
         cpu double
@@ -575,6 +678,12 @@ METHODS = """
     DeleteIngest DeleteIngestRequest IngestResponse
     AdvanceIngest AdvanceIngestRequest AdvanceIngestResponse
     GetIngestLog GetIngestLogRequest pps_v2.LogMessage stream
+    ReadLog ReadLogRequest LogPart
+    FindLog FindLogRequest FindLogResponse
+    FollowLog FollowLogRequest LogEntry stream
+    CheckSpec CheckSpecRequest CheckSpecResponse
+    DescribeSpec DescribeSpecRequest DescribeSpecResponse
+    PreviewInput PreviewInputRequest PreviewInputResponse
     GetSummary GetSummaryRequest Summary
     PageJob PageJobRequest JobPage
     PageDatum PageDatumRequest DatumPage

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pachybox.client.base import Stream
     from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.ingest_values import CreatedIngest, IngestInfo
+    from pachybox.client.log_values import LogEntry, LogPart
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     )
     from pachybox.client.sessions import OpenCommit, Transaction
     from pachybox.client.shown import Records
+    from pachybox.client.spec_values import (
+        InputPreview,
+        PreviewDatum,
+        Problem,
+        SpecCheck,
+        SpecField,
+    )
     from pachybox.client.sync import Client
     from pachybox.client.trial_values import (
         OutputChange,
@@ -91,6 +99,7 @@ _WHERE = {
     "pachybox.client.aio": ("AsyncClient",),
     "pachybox.client.base": ("Stream",),
     "pachybox.client.ingest_values": ("CreatedIngest", "IngestInfo"),
+    "pachybox.client.log_values": ("LogEntry", "LogPart"),
     "pachybox.client.pipeline_values": (
         "BoxStatus",
         "CreatedPipeline",
@@ -114,6 +123,13 @@ _WHERE = {
     ),
     "pachybox.client.sessions": ("OpenCommit", "Transaction"),
     "pachybox.client.shown": ("Records",),
+    "pachybox.client.spec_values": (
+        "InputPreview",
+        "PreviewDatum",
+        "Problem",
+        "SpecCheck",
+        "SpecField",
+    ),
     "pachybox.client.sync": ("Client",),
     "pachybox.client.trial_values": (
         "OutputChange",
@@ -193,13 +209,16 @@ __all__ = [
     "FunctionPipeline",
     "ImageInfo",
     "IngestInfo",
+    "InputPreview",
     "InvalidArgument",
     "JobInfo",
     "JobPage",
     "JobSetInfo",
     "JobSummary",
     "JobTiming",
+    "LogEntry",
     "LogMessage",
+    "LogPart",
     "Machine",
     "NotFound",
     "NotReady",
@@ -210,6 +229,8 @@ __all__ = [
     "PipelineDifference",
     "PipelineInfo",
     "PipelineSummary",
+    "PreviewDatum",
+    "Problem",
     "ProjectInfo",
     "Put",
     "PutResult",
@@ -219,6 +240,8 @@ __all__ = [
     "RepoSummary",
     "SecretInfo",
     "Span",
+    "SpecCheck",
+    "SpecField",
     "Stream",
     "Summary",
     "Transaction",

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncStream
 from pachybox.client.frames import Readable
 from pachybox.client.ingest_values import CreatedIngest, IngestInfo
+from pachybox.client.log_values import LogEntry, LogPart
 from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
@@ -24,6 +25,7 @@ from pachybox.client.pipeline_values import (
 from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
+from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
 from pachybox.client.trial_values import TrialEvent
 from pachybox.client.upload import Put
 from pachybox.client.values import (
@@ -553,12 +555,14 @@ class AsyncClient(AsyncBase):
         dry_run: bool = False,
         runner: str = "",
         more: Sequence[tuple[str, str]] = (),
+        if_version: int | None = None,
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
         ``more`` has further texts, each with its source. All are made, or none, those that
-        others read before those that read them.
+        others read before those that read them. With ``if_version`` the spec is of one pipeline,
+        and is Refused, nothing done, when that is no longer (or not yet) at this version.
         """
         return await self._run(
             self._sync.create_pipelines,
@@ -569,6 +573,7 @@ class AsyncClient(AsyncBase):
             dry_run=dry_run,
             runner=runner,
             more=more,
+            if_version=if_version,
         )
 
     async def create_pipeline(
@@ -1104,6 +1109,100 @@ class AsyncClient(AsyncBase):
         return self._stream(
             lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
+
+    async def read_log(
+        self,
+        *,
+        pipeline: str = "",
+        job: str = "",
+        datum: str = "",
+        ingest: str = "",
+        after: int | None = None,
+        before: int | None = None,
+        lines: int = 500,
+    ) -> LogPart:
+        """Up to ``lines`` lines that begin at or ``after`` a place, or (the last such) ``before``
+        it; with neither, the last of the log."""
+        return await self._run(
+            self._sync.read_log,
+            pipeline=pipeline,
+            job=job,
+            datum=datum,
+            ingest=ingest,
+            after=after,
+            before=before,
+            lines=lines,
+        )
+
+    async def find_log(
+        self,
+        *,
+        pattern: str,
+        pipeline: str = "",
+        job: str = "",
+        datum: str = "",
+        ingest: str = "",
+        after: int = 0,
+        back: bool = False,
+        regex: bool = True,
+    ) -> LogEntry | None:
+        """The first line that begins at or after ``after`` and has the pattern in it; with ``back``
+        the last one that begins before. A pattern is a regular expression of RE2's syntax
+        (``(?i)`` for either case), or without ``regex`` the text itself."""
+        return await self._run(
+            self._sync.find_log,
+            pattern=pattern,
+            pipeline=pipeline,
+            job=job,
+            datum=datum,
+            ingest=ingest,
+            after=after,
+            back=back,
+            regex=regex,
+        )
+
+    def follow_log(
+        self, *, after: int, pipeline: str = "", job: str = "", datum: str = "", ingest: str = ""
+    ) -> AsyncStream[LogEntry]:
+        """Lines that begin at or after ``after``, and new ones as they come: of a job until it is
+        over, else for ever.
+
+        When the connection is lost it is made again and continues with the next line, so none is
+        missed or seen twice; after ``patience_s`` without an answer Unreachable is raised.
+        """
+        return self._stream(
+            lambda: self._sync.follow_log(
+                after=after, pipeline=pipeline, job=job, datum=datum, ingest=ingest
+            )
+        )
+
+    async def check_spec(
+        self,
+        text: str,
+        *,
+        source: str = "",
+        project: str = "",
+        runner: str = "",
+        kind: str = "pipeline",
+    ) -> SpecCheck:
+        """Everything wrong with a text (JSON or YAML, one spec or several) and where, however bad
+        it is. ``source`` is its name: one that ends in ``.jsonnet`` is evaluated first. ``kind``
+        is ``pipeline`` or ``ingest``."""
+        return await self._run(
+            self._sync.check_spec, text, source=source, project=project, runner=runner, kind=kind
+        )
+
+    async def describe_spec(self, kind: str = "pipeline") -> tuple[SpecField, ...]:
+        """Every field that a spec may have, parents before their children; ``kind`` as in
+        ``check_spec``."""
+        return await self._run(self._sync.describe_spec, kind)
+
+    async def preview_input(
+        self, spec: str | Json, *, project: str = "", limit: int = 50
+    ) -> InputPreview:
+        """What the input of a draft (the text of a spec, or an input alone) would be now: how many
+        datums, how large, and the first ``limit``. The work is bounded, also over millions."""
+        return await self._run(self._sync.preview_input, spec, project=project, limit=limit)
 
     async def create_secret(
         self, file: bytes | str | Json, data: Mapping[str, str | bytes] | None = None

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs" / "client.md"
 PARTS = (
     *("repos", "commits", "blocks", "files", "filesets", "pipelines", "build_pipelines"),
-    *("python_pipelines", "trials", "ingests", "defaults", "jobs"),
+    *("python_pipelines", "trials", "ingests", "defaults", "jobs", "log_parts", "specs"),
     *("secrets", "metadata", "lineage", "box", "views"),
 )
 _BY_HAND = frozenset({"put", "commit", "transaction", "open"})

@@ -35,6 +35,8 @@ _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "checkpoint_threshold": "16MB",
+    # perf: the first 256 of a million rows by one of their columns, 86 ms without
+    "late_materialization_max_rows": 2048,
 }
 
 

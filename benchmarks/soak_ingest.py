@@ -7,8 +7,8 @@ four connections, the rest one a request on another two; the files are renamed i
 folder, which are removed once they are committed. Of both branches the last 100 commits are kept.
 Every 30 seconds a line: memory of the daemon and of each source, latencies (of posts, and of files
 from the rename to the commit), what the store has for each byte that came, open files, threads, the
-database, the spool. At the end the second half beside the first, and whether the daemon's memory is flat once it is warm; exit
-1 when something is lost, is worse than it may be, or grows.
+database, the spool. At the end the second half beside the first, and whether the daemon's memory
+is flat once it is warm; exit 1 when something is lost, is worse than it may be, or grows.
 """
 
 from __future__ import annotations
@@ -79,9 +79,8 @@ class Load:
         records = RECORDS * times
         singles = records / 5
         works: list[Callable[[], None]] = [self._drop, self._see]
-        works += [
-            lambda n=n: self._post(n, 10, (records - singles) / 10 / TENS) for n in range(TENS)
-        ]  # type: ignore[misc]
+        tens = (records - singles) / 10 / TENS
+        works += [lambda n=n: self._post(n, 10, tens) for n in range(TENS)]  # type: ignore[misc]
         works += [lambda n=n: self._post(TENS + n, 1, singles / SINGLES) for n in range(SINGLES)]  # type: ignore[misc]
         self._threads = [threading.Thread(target=self._guarded, args=(w,)) for w in works]
 

@@ -56,7 +56,7 @@ log = logging.getLogger("pachybox.daemon")
 
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
-_MALLOC = {-8: 1, -1: 2 << 20, -3: 4 << 20}  # M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+_MALLOC = {-8: 1, -1: 4 << 20, -3: 4 << 20}  # M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),

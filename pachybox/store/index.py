@@ -95,8 +95,8 @@ def columns_of(pack: int, records: Sequence[Records]) -> Columns:
 
 
 def find_among(columns: Columns, hashes: Records, keys: Prefixes, live: Sequence[int]) -> Found:
-    """The first entry of each of many hashes, in one pass; its pack is 0 where there is none or
-    it lies in a pack that is not ``live``."""
+    """The first entry of each of many hashes, in one pass; its pack is 0 where there is none, it
+    lies in a pack that is not ``live``, or one of another hash with the same prefix is first."""
     n = len(keys)
     if not len(columns.prefix):
         return Found(np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.zeros(n, np.uint64))

@@ -91,7 +91,7 @@ class OpenPack:
 
     def find_many(self, hashes: Records, keys: Prefixes) -> Found:
         """Where each of many hashes is, of which ``keys`` are the prefixes; ``pack`` is 0 for
-        those that are not here."""
+        those that are not here, and maybe for some that share theirs with others."""
         n = len(hashes)
         if n > _MANY:
             number = self.pack.number

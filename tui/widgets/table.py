@@ -145,7 +145,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self.problem = ""
         self._pages = Pages()
         self._marked: set[str] = set()
-        self._id: str | None = None
+        self._row_id: str | None = None
         self._told: tuple[str | None] | None = None
         self._shift = 0
         self._asked = 0
@@ -195,7 +195,7 @@ class VirtualTable(ScrollView, can_focus=True):
         """Another list: cursor at its top, no marks."""
         self._take(rows)
         self._pages = Pages()
-        self._id, self.cursor = None, 0
+        self._row_id, self.cursor = None, 0
         self._set_marks(set())
         self._ask_again(restart=True)
 
@@ -294,36 +294,38 @@ class VirtualTable(ScrollView, can_focus=True):
     def _follow_cursor(self, restart: bool) -> None:
         """Keep the cursor on its row when that has another place, else within the list."""
         index = 0 if restart else min(self.cursor, max(self.total - 1, 0))
+        top = self.scroll_offset.y
+        seen = restart or top <= self.cursor < top + self._height
         row = self._pages.row(index)
-        if self._id is not None and (row is None or row.id != self._id):
-            moved = next((at for at, row in self._pages.rows() if row.id == self._id), None)
+        if self._row_id is not None and (row is None or row.id != self._row_id):
+            moved = next((at for at, row in self._pages.rows() if row.id == self._row_id), None)
             if moved is not None:
-                top = self.scroll_offset.y
                 if top > 0 and not restart:  # at the top what is new is to be seen
-                    self.scroll_to(y=top + moved - index, animate=False)
+                    self.scroll_to(y=top + moved - index, animate=False, force=True)
                 index = moved
         if restart:
-            self.scroll_to(y=0, animate=False)
-        self._move(index)
+            self.scroll_to(y=0, animate=False, force=True)
+        self._move(index, reveal=seen)
 
     # ---- the cursor
 
-    def _move(self, index: int) -> None:
+    def _move(self, index: int, reveal: bool = True) -> None:
         index = min(max(index, 0), max(self.total - 1, 0))
         if index != self.cursor:
             for line in (self.cursor, index):
                 self._strips.pop(line, None)
                 self.refresh_line(line + 1)
             self.cursor = index
-            self._id = self.cursor_id
-        self._reveal()
+            self._row_id = self.cursor_id
+        if reveal:
+            self._reveal()
         self._tell()
         self._load()
 
     def _reveal(self) -> None:
         top, height = self.scroll_offset.y, self._height
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False)
 
@@ -332,10 +334,10 @@ class VirtualTable(ScrollView, can_focus=True):
         row = self.cursor_row
         if row is None and self.total:
             return
-        self._id = row.id if row else None
-        if self._told != (self._id,):
-            self._told = (self._id,)
-            self.post_message(self.Highlighted(self, self._id))
+        self._row_id = row.id if row else None
+        if self._told != (self._row_id,):
+            self._told = (self._row_id,)
+            self.post_message(self.Highlighted(self, self._row_id))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

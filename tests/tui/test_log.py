@@ -57,16 +57,16 @@ async def test_scrolling_back_to_the_end_follows_again() -> None:
 async def test_the_begin_of_a_long_log_is_fetched_and_read_on_from() -> None:
     log = MemoryLog(20_000)
     view = LogView(log)
-    async with Bare(view).run_test(size=SIZE) as pilot:
+    async with Bare(view).run_test(size=(80, 42)) as pilot:
         await until(pilot, lambda: "line 19999" in text(view))
         await pilot.press("g")
         await until(pilot, lambda: lines(view)[0] == "line 0")
-        for _ in range(150):
+        for _ in range(40):
             await pilot.press("pagedown")
             await pilot.pause()
         top = int(lines(view)[0].removeprefix("line "))
-        assert 1500 < top <= 1650
-        assert lines(view)[:-1] == [f"line {number}" for number in range(top, top + 11)]
+        assert 1500 < top <= 1640
+        assert lines(view)[:-1] == [f"line {number}" for number in range(top, top + 41)]
         await pilot.press("G")
         await until(pilot, lambda: lines(view)[-2] == "line 19999")
 
@@ -74,12 +74,12 @@ async def test_the_begin_of_a_long_log_is_fetched_and_read_on_from() -> None:
 async def test_scrolling_up_past_what_is_in_memory_fetches_what_lies_before() -> None:
     log = MemoryLog(5000)
     view = LogView(log)
-    async with Bare(view).run_test(size=SIZE) as pilot:
+    async with Bare(view).run_test(size=(80, 42)) as pilot:
         await until(pilot, lambda: "line 4999" in text(view))
-        for number in range(150):
+        for number in range(40):
             await pilot.press("pageup")
             await until(
-                pilot, lambda number=number: lines(view)[0] == f"line {4989 - 11 * (number + 1)}"
+                pilot, lambda number=number: lines(view)[0] == f"line {4959 - 41 * (number + 1)}"
             )
 
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker
 
-from tui.widgets import cells
+from tui.widgets import table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
+from tui.widgets.table_messages import Highlighted, Loaded, Marked, Opened
+from tui.widgets.table_paint import GUTTER, STATES
 
-GUTTER = 2
 SIDEWAYS = 8
-STATES = ("failed", "warning", "running", "success", "dim", "accent")
-ALIASES = {"error": "failed", "failure": "failed", "warn": "warning", "muted": "dim"}
 
 
 class VirtualTable(ScrollView, can_focus=True):
@@ -48,12 +44,12 @@ class VirtualTable(ScrollView, can_focus=True):
         }
         & > .virtual-table--marked { color: $text-accent; text-style: bold; }
         & > .virtual-table--message { color: $text-muted; }
-        & > .virtual-table--failed { color: $text-error; }
-        & > .virtual-table--warning { color: $text-warning; }
-        & > .virtual-table--running { color: $text-primary; }
-        & > .virtual-table--success { color: $text-success; }
-        & > .virtual-table--accent { color: $text-accent; }
-        & > .virtual-table--dim { color: $text-muted; text-style: dim; }
+        & > .virtual-table--ok { color: $text-success; }
+        & > .virtual-table--busy { color: $text-primary; }
+        & > .virtual-table--wait { color: $text-secondary; }
+        & > .virtual-table--warn { color: $text-warning; }
+        & > .virtual-table--bad { color: $text-error; }
+        & > .virtual-table--quiet { color: $text-muted; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -81,53 +77,10 @@ class VirtualTable(ScrollView, can_focus=True):
     request: reactive[Query] = reactive(Query(), repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Highlighted(Message):
-        """The cursor is on another row; ``row_id`` is None where there is none."""
-
-        def __init__(self, table: VirtualTable, row_id: str | None) -> None:
-            super().__init__()
-            self.table, self.row_id = table, row_id
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Opened(Message):
-        """Enter or a double click on a row."""
-
-        def __init__(self, table: VirtualTable, row_id: str) -> None:
-            super().__init__()
-            self.table, self.row_id = table, row_id
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Marked(Message):
-        """The set of marked rows is another."""
-
-        def __init__(self, table: VirtualTable) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Loaded(Message):
-        """Rows came: ``total`` and what is shown may be others."""
-
-        def __init__(self, table: VirtualTable) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
+    Highlighted = Highlighted
+    Opened = Opened
+    Marked = Marked
+    Loaded = Loaded
 
     def __init__(
         self,
@@ -147,11 +100,11 @@ class VirtualTable(ScrollView, can_focus=True):
         self._marked: set[str] = set()
         self._row_id: str | None = None
         self._told: tuple[str | None] | None = None
-        self._shift = 0
+        self.shift = 0
         self._asked = 0
         self._loader: Worker[None] | None = None
         self._strips: dict[int, Strip] = {}
-        self._placed: list[Placed] | None = None
+        self._columns_placed: list[Placed] | None = None
         self._restart = False
         self._take(rows)
 
@@ -166,6 +119,15 @@ class VirtualTable(ScrollView, can_focus=True):
     def at_least(self) -> bool:
         """There may be more than ``total``."""
         return self._pages.at_least
+
+    @property
+    def loading_rows(self) -> bool:
+        """No row has come yet, though some are awaited."""
+        return self.rows is not None and self._pages.total < 0
+
+    def row(self, index: int) -> Row | None:
+        """The row at that place, where it was fetched."""
+        return self._pages.row(index)
 
     @property
     def cursor_row(self) -> Row | None:
@@ -382,14 +344,14 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_left(self) -> None:
         """Sideways to the left; at its end columns are fitted to the width again."""
-        self._shift = max(0, self._shift - SIDEWAYS)
+        self.shift = max(0, self.shift - SIDEWAYS)
         self._repaint()
 
     def action_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
         whole = sum(placed.width + gap(self.size.width) for placed in self._spread())
-        if whole - self._shift > self.size.width - GUTTER:
-            self._shift += SIDEWAYS
+        if whole - self.shift > self.size.width - GUTTER:
+            self.shift += SIDEWAYS
             self._repaint()
 
     # ---- marks, sort, open
@@ -452,8 +414,8 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.action_open()
 
     def _click_header(self, x: int) -> None:
-        at = GUTTER - self._shift
-        for placed in self._layout():
+        at = GUTTER - self.shift
+        for placed in self.placed():
             if at <= x < at + placed.width and placed.column.sort:
                 same = placed.column.sort == self.request.sort
                 self.request = self.request._replace(
@@ -469,7 +431,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._strips.clear()
 
     def _repaint(self) -> None:
-        self._placed = None
+        self._columns_placed = None
         self._strips.clear()
         self.refresh()
 
@@ -480,11 +442,12 @@ class VirtualTable(ScrollView, can_focus=True):
     def on_blur(self) -> None:
         self.on_focus()
 
-    def _layout(self) -> list[Placed]:
-        if self._placed is None:
+    def placed(self) -> list[Placed]:
+        """The columns that are drawn."""
+        if self._columns_placed is None:
             width = self.size.width - GUTTER
-            self._placed = self._spread() if self._shift else fitted(self.columns, width)
-        return self._placed
+            self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
+        return self._columns_placed
 
     def _spread(self) -> list[Placed]:
         longest = [cell_len(column.title) for column in self.columns]
@@ -495,66 +458,16 @@ class VirtualTable(ScrollView, can_focus=True):
                 longest[at] = max(longest[at], cell_len(plain(cell)))
         return spread(self.columns, longest)
 
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"virtual-table--{name}", partial=True)
-
     def render_line(self, y: int) -> Strip:
         """A line of the widget: the header, a row, or what there is to say instead."""
-        width, base = self.size.width, self.rich_style
         if y == 0:
-            return self._line("", self._header, base + self._style("header"))
-        if self.total == 0 or (self.problem and self._pages.row(self.scroll_offset.y) is None):
-            text = self._message().split("\n")
-            line = f"  {text[y - 2]}" if 2 <= y < len(text) + 2 else ""
-            style = base + self._style("failed" if self.problem else "message")
-            return Strip([Segment(cells.fit(cells.safe(line), width), style)], width)
+            return table_paint.header(self)
         index = self.scroll_offset.y + y - 1
+        if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
+            return table_paint.message(self, y - 2)
         if index >= self.total:
-            return Strip.blank(width, base)
+            return Strip.blank(self.size.width, self.rich_style)
         strip = self._strips.get(index)
         if strip is None:
-            strip = self._strips[index] = self._row_line(index, base)
+            strip = self._strips[index] = table_paint.row(self, index)
         return strip
-
-    def _message(self) -> str:
-        if self.problem:
-            what, _, remedy = self.problem.partition("; ")
-            return f"{what}\n{remedy}" if remedy else what
-        if self.rows is not None and self._pages.total < 0:
-            return "loading ..."
-        if self.request.filter:
-            return f"nothing matches {self.request.filter}"
-        return self.empty or "nothing here yet"
-
-    def _header(self, placed: Placed) -> str:
-        title = placed.column.title
-        if placed.column.sort and placed.column.sort == self.request.sort:
-            arrow = "▼" if self.request.reverse else "▲"
-            return cells.fit(title, min(len(title), placed.width - 1)) + arrow
-        return title
-
-    def _row_line(self, index: int, base: Style) -> Strip:
-        row = self._pages.row(index)
-        style, mark = base, " "
-        if row is not None and (state := ALIASES.get(row.style, row.style)) in STATES:
-            style += self._style(state)
-        if row is not None and row.id in self._marked:
-            style, mark = style + self._style("marked"), "*"
-        if index == self.cursor:
-            style += self._style("cursor")
-            mark = mark if mark == "*" else ">"
-            if row is not None and self.has_focus:  # no colours of cells on the cursor's colour
-                row = row._replace(cells=tuple(map(plain, row.cells)))
-        if row is None:
-            return self._line(mark, lambda placed: "..." if placed.at == 0 else "", style)
-        return self._line(mark, lambda placed: row.cells[placed.at], style)
-
-    def _line(self, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
-        width, console = self.size.width, self.app.console
-        between = Segment(" " * gap(width), style)
-        parts: list[Segment] = []
-        for placed in self._layout():
-            parts += cells.segments(cell(placed), placed.width, placed.column.right, style, console)
-            parts.append(between)
-        body = Strip(parts).crop_extend(self._shift, self._shift + width - GUTTER, style)
-        return Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])

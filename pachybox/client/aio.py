@@ -9,6 +9,7 @@ from typing import BinaryIO
 from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncStream
 from pachybox.client.frames import Readable
 from pachybox.client.ingest_values import CreatedIngest, IngestInfo
+from pachybox.client.log_values import LogEntry, LogPart
 from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
@@ -24,6 +25,7 @@ from pachybox.client.pipeline_values import (
 from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
+from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
 from pachybox.client.trial_values import TrialEvent
 from pachybox.client.upload import Put
 from pachybox.client.values import (
@@ -36,6 +38,15 @@ from pachybox.client.values import (
     ProjectInfo,
     PutResult,
     RepoInfo,
+)
+from pachybox.client.view_values import (
+    CommitPage,
+    DatumPage,
+    DiffPage,
+    FilePage,
+    JobPage,
+    JobTiming,
+    Summary,
 )
 from pachybox.model.events import Event
 
@@ -430,9 +441,9 @@ class AsyncClient(AsyncBase):
         """Remove a file, a directory with all below it, or what a glob matches."""
         return await self._run(self._sync.delete_file, file)
 
-    async def get_file(self, file: str, *, offset: int = 0) -> bytes:
-        """One file's content from ``offset`` on."""
-        return await self._run(self._sync.get_file, file, offset=offset)
+    async def get_file(self, file: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+        """One file's content from ``offset`` on, ``limit`` bytes of it at most."""
+        return await self._run(self._sync.get_file, file, offset=offset, limit=limit)
 
     async def archive_url(self, *files: str) -> str:
         """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
@@ -544,12 +555,14 @@ class AsyncClient(AsyncBase):
         dry_run: bool = False,
         runner: str = "",
         more: Sequence[tuple[str, str]] = (),
+        if_version: int | None = None,
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
         ``more`` has further texts, each with its source. All are made, or none, those that
-        others read before those that read them.
+        others read before those that read them. With ``if_version`` the spec is of one pipeline,
+        and is Refused, nothing done, when that is no longer (or not yet) at this version.
         """
         return await self._run(
             self._sync.create_pipelines,
@@ -560,6 +573,7 @@ class AsyncClient(AsyncBase):
             dry_run=dry_run,
             runner=runner,
             more=more,
+            if_version=if_version,
         )
 
     async def create_pipeline(
@@ -1096,6 +1110,100 @@ class AsyncClient(AsyncBase):
             lambda: self._sync.box_log(pipeline, job, follow=follow, tail=tail, since_s=since_s)
         )
 
+    async def read_log(
+        self,
+        *,
+        pipeline: str = "",
+        job: str = "",
+        datum: str = "",
+        ingest: str = "",
+        after: int | None = None,
+        before: int | None = None,
+        lines: int = 500,
+    ) -> LogPart:
+        """Up to ``lines`` lines that begin at or ``after`` a place, or (the last such) ``before``
+        it; with neither, the last of the log."""
+        return await self._run(
+            self._sync.read_log,
+            pipeline=pipeline,
+            job=job,
+            datum=datum,
+            ingest=ingest,
+            after=after,
+            before=before,
+            lines=lines,
+        )
+
+    async def find_log(
+        self,
+        *,
+        pattern: str,
+        pipeline: str = "",
+        job: str = "",
+        datum: str = "",
+        ingest: str = "",
+        after: int = 0,
+        back: bool = False,
+        regex: bool = True,
+    ) -> LogEntry | None:
+        """The first line that begins at or after ``after`` and has the pattern in it; with ``back``
+        the last one that begins before. A pattern is a regular expression of RE2's syntax
+        (``(?i)`` for either case), or without ``regex`` the text itself."""
+        return await self._run(
+            self._sync.find_log,
+            pattern=pattern,
+            pipeline=pipeline,
+            job=job,
+            datum=datum,
+            ingest=ingest,
+            after=after,
+            back=back,
+            regex=regex,
+        )
+
+    def follow_log(
+        self, *, after: int, pipeline: str = "", job: str = "", datum: str = "", ingest: str = ""
+    ) -> AsyncStream[LogEntry]:
+        """Lines that begin at or after ``after``, and new ones as they come: of a job until it is
+        over, else for ever.
+
+        When the connection is lost it is made again and continues with the next line, so none is
+        missed or seen twice; after ``patience_s`` without an answer Unreachable is raised.
+        """
+        return self._stream(
+            lambda: self._sync.follow_log(
+                after=after, pipeline=pipeline, job=job, datum=datum, ingest=ingest
+            )
+        )
+
+    async def check_spec(
+        self,
+        text: str,
+        *,
+        source: str = "",
+        project: str = "",
+        runner: str = "",
+        kind: str = "pipeline",
+    ) -> SpecCheck:
+        """Everything wrong with a text (JSON or YAML, one spec or several) and where, however bad
+        it is. ``source`` is its name: one that ends in ``.jsonnet`` is evaluated first. ``kind``
+        is ``pipeline`` or ``ingest``."""
+        return await self._run(
+            self._sync.check_spec, text, source=source, project=project, runner=runner, kind=kind
+        )
+
+    async def describe_spec(self, kind: str = "pipeline") -> tuple[SpecField, ...]:
+        """Every field that a spec may have, parents before their children; ``kind`` as in
+        ``check_spec``."""
+        return await self._run(self._sync.describe_spec, kind)
+
+    async def preview_input(
+        self, spec: str | Json, *, project: str = "", limit: int = 50
+    ) -> InputPreview:
+        """What the input of a draft (the text of a spec, or an input alone) would be now: how many
+        datums, how large, and the first ``limit``. The work is bounded, also over millions."""
+        return await self._run(self._sync.preview_input, spec, project=project, limit=limit)
+
     async def create_secret(
         self, file: bytes | str | Json, data: Mapping[str, str | bytes] | None = None
     ) -> None:
@@ -1258,3 +1366,100 @@ class AsyncClient(AsyncBase):
     async def delete_transaction(self, id: str) -> None:
         """Drop a transaction with all that was queued."""
         return await self._run(self._sync.delete_transaction, id)
+
+    async def summary(self) -> Summary:
+        """The whole box in one call."""
+        return await self._run(self._sync.summary)
+
+    async def page_job(
+        self,
+        *,
+        pipeline: str | None = None,
+        offset: int = 0,
+        limit: int = 256,
+        search: str = "",
+        states: Iterable[str] = (),
+        sort: str = "created",
+        reverse: bool = False,
+    ) -> JobPage:
+        """Jobs of a pipeline, or of all in all projects, newest first. ``sort`` is created,
+        pipeline, state, total or time; ``states`` keeps those (``JOB_FAILURE``)."""
+        return await self._run(
+            self._sync.page_job,
+            pipeline=pipeline,
+            offset=offset,
+            limit=limit,
+            search=search,
+            states=states,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def page_datum(
+        self,
+        job: str,
+        *,
+        offset: int = 0,
+        limit: int = 256,
+        search: str = "",
+        states: Iterable[str] = (),
+        sort: str = "trouble",
+        reverse: bool = False,
+    ) -> DatumPage:
+        """Datums of a job. ``sort`` is trouble (failed, running, recovered, waiting, slowest,
+        skipped), input, time (slowest first) or state; ``states`` keeps those (``FAILED``)."""
+        return await self._run(
+            self._sync.page_datum,
+            job,
+            offset=offset,
+            limit=limit,
+            search=search,
+            states=states,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def timing(self, job: str) -> JobTiming:
+        """Where the time of a job went: by worker, by phase, by datum."""
+        return await self._run(self._sync.timing, job)
+
+    async def page_file(
+        self,
+        directory: str,
+        *,
+        offset: int = 0,
+        limit: int = 500,
+        search: str = "",
+        sort: str = "name",
+        reverse: bool = False,
+    ) -> FilePage:
+        """What is in a directory (``repo@ref:path``). ``sort`` is name, or size: largest first."""
+        return await self._run(
+            self._sync.page_file,
+            directory,
+            offset=offset,
+            limit=limit,
+            search=search,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def page_commit(
+        self, repo_or_branch: str, *, offset: int = 0, limit: int = 256, search: str = ""
+    ) -> CommitPage:
+        """Commits of a repo, or of the branch ``repo@branch``, newest first. ``search`` is a part
+        of the id or of the description."""
+        return await self._run(
+            self._sync.page_commit, repo_or_branch, offset=offset, limit=limit, search=search
+        )
+
+    async def page_diff(
+        self, new: str, old: str | None = None, *, offset: int = 0, limit: int = 256
+    ) -> DiffPage:
+        """The files in which two paths (``repo@ref:path``) differ; ``old`` defaults to the same
+        path one commit before."""
+        return await self._run(self._sync.page_diff, new, old, offset=offset, limit=limit)
+
+    async def repo_users(self, repo: str) -> tuple[str, ...]:
+        """The pipelines that read a repo, by name."""
+        return await self._run(self._sync.repo_users, repo)

@@ -21,7 +21,11 @@ U = TypeVar("U")
 PFS, PPS = "pfs_v2.API", "pps_v2.API"
 BOX, TRANSACTIONS = "pachybox.v1.API", "transaction_v2.API"
 
-_READS = ("Inspect", "List", "Glob", "Walk", "Diff", "Find", "Get", "Resolve", "Status")
+_READS = (
+    *("Inspect", "List", "Glob", "Walk", "Diff", "Find", "Get", "Resolve", "Status"),
+    *("Read", "Follow", "Check", "Describe", "Preview"),
+    "Page",
+)
 _BATCHABLE = frozenset(
     {
         "CreateRepo",

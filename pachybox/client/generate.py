@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs" / "client.md"
 PARTS = (
     *("repos", "commits", "blocks", "files", "filesets", "pipelines", "build_pipelines"),
-    *("python_pipelines", "trials", "ingests", "defaults", "jobs"),
-    *("secrets", "metadata", "lineage", "box"),
+    *("python_pipelines", "trials", "ingests", "defaults", "jobs", "log_parts", "specs"),
+    *("secrets", "metadata", "lineage", "box", "views"),
 )
 _BY_HAND = frozenset({"put", "commit", "transaction", "open"})
 _MARK = "<!-- methods, written by python -m pachybox.client.generate -->\n"

@@ -33,12 +33,14 @@ class Pipelines(Base):
         dry_run: bool = False,
         runner: str = "",
         more: Sequence[tuple[str, str]] = (),
+        if_version: int | None = None,
     ) -> tuple[list[CreatedPipeline], list[str]]:
         """Make the pipelines of a spec (JSON or YAML text, or a dict); also the warnings.
 
         ``source`` names where the text came from, for messages. ``dry_run`` only checks it.
         ``more`` has further texts, each with its source. All are made, or none, those that
-        others read before those that read them.
+        others read before those that read them. With ``if_version`` the spec is of one pipeline,
+        and is Refused, nothing done, when that is no longer (or not yet) at this version.
         """
         answer = self.call(
             BOX,
@@ -51,6 +53,7 @@ class Pipelines(Base):
             runner=runner,
             project=self.project,
             more=_texts(more),
+            if_version=str(if_version) if if_version is not None else None,
         )
         made = [CreatedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
         return made, list(answer.get("warnings") or ())

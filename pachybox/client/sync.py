@@ -11,11 +11,14 @@ from pachybox.client.filesets import Filesets
 from pachybox.client.ingests import Ingests
 from pachybox.client.jobs import Datums, Jobs
 from pachybox.client.lineage import Existence, Lineage
+from pachybox.client.log_parts import LogParts
 from pachybox.client.metadata import Metadata
 from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
+from pachybox.client.specs import Specs
 from pachybox.client.trials import Trials
+from pachybox.client.views import Views
 
 
 class Client(
@@ -31,6 +34,8 @@ class Client(
     Defaults,
     Jobs,
     Datums,
+    LogParts,
+    Specs,
     Trials,
     Ingests,
     Secrets,
@@ -39,6 +44,7 @@ class Client(
     Transactions,
     Lineage,
     Existence,
+    Views,
 ):
     """A box, from Python.
 

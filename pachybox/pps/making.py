@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, Refused
 from pachybox.meta.tables import PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.pfs import commits
@@ -59,6 +59,22 @@ def make(
         inputs = sources.of(ch, spec.pipeline, record.spec).inputs
         commits.give_heads(ch, [b for b in inputs if b not in own])
     return Made(spec.pipeline, record.version, old is None, dict(record.spec))
+
+
+def require_version(ch: Change, pipeline: Pipeline, version: int) -> None:
+    """Raise Refused unless a pipeline is at a version: what is to change it was written then."""
+    old = ch.tx.get(PIPELINES, pipeline)
+    if old is None:
+        raise Refused(
+            f"pipeline {pipeline} is not there, and the change is one of its version {version}",
+            "it was deleted: create it anew",
+        )
+    if old.version != version:
+        raise Refused(
+            f"pipeline {pipeline} is at version {old.version}, and the change is one of its "
+            f"version {version}: somebody else changed it meanwhile",
+            "take the newest spec and make the change again",
+        )
 
 
 def _no_source(spec: Spec) -> None:

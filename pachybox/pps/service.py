@@ -43,17 +43,20 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
 from pachybox.pps.compare import Difference, difference
+from pachybox.pps.datum_pages import DatumPages, Live
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
-from pachybox.pps.making import Made, make
+from pachybox.pps.log_store import LogStore, forget_places
+from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
+from pachybox.pps.timing import JobTiming, timing
 from pachybox.pps.trial import Trials
 
 
@@ -85,7 +88,9 @@ class Pps:
         self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
+        self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
+        self.log_store = LogStore(log_dir)
 
     # ---- pipelines
 
@@ -102,19 +107,23 @@ class Pps:
         alone: bool = False,
         heads: bool = False,
         more: Sequence[Text] = (),
+        if_version: int = 0,
     ) -> tuple[list[Made], list[str]]:
         """Create (or update) every pipeline of a text, and of ``more``; returns what was made and
-        warnings. With ``alone`` there must be exactly one. ``heads``: see Spec.
+        warnings. With ``alone`` there must be exactly one, with ``if_version`` too, and it must be
+        at that version (Refused). ``heads``: see Spec.
 
         All or none: they are one change, in an order in which each spec may read the outputs of
         the others. Raises InvalidArgument naming source, line and field.
         """
         texts = (Text(text, source), *more)
         specs = [replace(s, heads=heads) for s in self.specs(texts, project=project)]
-        if alone and len(specs) != 1:
+        if (alone or if_version) and len(specs) != 1:
             raise InvalidArgument(f"{source} holds {len(specs)} specs", "send one at a time")
         specs = [self.placement.place(spec, runner) for spec in specs]
-        made = self._put_all(specs, update=update, reprocess=reprocess, dry_run=dry_run)
+        made = self._put_all(
+            specs, update=update, reprocess=reprocess, dry_run=dry_run, if_version=if_version
+        )
         return made, [warning for spec in specs for warning in spec.warnings]
 
     def validate(
@@ -190,11 +199,19 @@ class Pps:
         return self._put_all([spec], update=update, reprocess=reprocess, dry_run=dry_run)[0]
 
     def _put_all(
-        self, specs: Sequence[Spec], *, update: bool, reprocess: bool, dry_run: bool
+        self,
+        specs: Sequence[Spec],
+        *,
+        update: bool,
+        reprocess: bool,
+        dry_run: bool,
+        if_version: int = 0,
     ) -> list[Made]:
         """Create or update pipelines in one change; with a dry run among them, none."""
 
         def change(ch: Change) -> list[Made]:
+            for spec in specs if if_version else ():
+                require_version(ch, spec.pipeline, if_version)
             dry = dry_run or any(spec.dry_run for spec in specs)
             how = {"update": update, "reprocess": reprocess, "dry": dry}
             made = [make(ch, spec, **how) for spec in specs]
@@ -474,6 +491,14 @@ class Pps:
         run = self.scheduler.live(job)
         return run.running() if run else []
 
+    def _live(self, job: Job) -> Live:
+        run = self.scheduler.live(job)
+        return Live(run.running(), run.waiting()) if run else Live((), ())
+
+    def timing(self, job: Job) -> JobTiming:
+        """Where the time of a job went, so far when it runs."""
+        return timing(self.pfs, self.datum_pages, self.job(job), self.running(job))
+
     # ---- datums
 
     def list_datums(self, job: Job) -> Iterator[DatumInfo]:
@@ -515,7 +540,9 @@ class Pps:
                 return self.pfs.meta.get(PIPELINES, job.pipeline) is not None
             return self.pfs.meta.get(JOBS, job) is not None
 
-        return logs.prune(self.logs, keep_bytes, wanted)
+        freed = logs.prune(self.logs, keep_bytes, wanted)
+        forget_places(self.logs)
+        return freed
 
 
 class _DryRun(Exception):

@@ -149,8 +149,14 @@ def _put(
     runner: str = "",
     alone: bool = False,
     heads: bool = False,
+    if_version: int = 0,
 ) -> tuple[list[Made], list[str]]:
     """Create or update pipelines, or queue that in the call's transaction; and warnings."""
+    if if_version < 0 or (if_version and call.transaction):
+        raise InvalidArgument(
+            "if_version is below 1, or part of a transaction",
+            "name a version, and change the pipeline outside of transactions",
+        )
     if not call.transaction or request.dry_run:
         return box.pps.create(
             *found[0],
@@ -162,6 +168,7 @@ def _put(
             runner=runner,
             alone=alone,
             heads=heads,
+            if_version=if_version,
         )
     specs = box.pps.specs(found, project=project)
     for spec in specs:
@@ -191,6 +198,7 @@ def create_pipelines(box: Box, request: Any, call: Call) -> Any:
         texts(request),
         project=request.project or DEFAULT_PROJECT,
         runner=request.runner,
+        if_version=request.if_version,
     )
     return ours.CreatePipelinesResponse(
         pipelines=[

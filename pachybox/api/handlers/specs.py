@@ -1,0 +1,79 @@
+"""pachybox.v1.API: specs as they are written."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from itertools import islice
+from typing import Any
+
+from pachybox.api.definitions import box as ours
+from pachybox.api.table import Call, handles
+from pachybox.box import Box
+from pachybox.errors import PachyboxError
+from pachybox.model.ids import DEFAULT_PROJECT
+from pachybox.pps.spec import load_input, problems
+from pachybox.pps.spec.fields import FIELDS
+
+
+@handles("pachybox.v1.API/CheckSpec")
+def check_spec(box: Box, request: Any, call: Call) -> Any:
+    found = problems(request.text, request.source)
+    return ours.CheckSpecResponse(
+        problems=[
+            ours.SpecProblem(
+                level="error",
+                line=one.line,
+                column=one.column,
+                message=one.message,
+                hint=one.hint,
+                field=one.path,
+            )
+            for one in found
+        ]
+    )
+
+
+@handles("pachybox.v1.API/DescribeSpec")
+def describe_spec(box: Box, request: Any, call: Call) -> Any:
+    return ours.DescribeSpecResponse(
+        fields=[
+            ours.SpecField(
+                path=one.path,
+                type=one.kind.value,
+                default=one.default,
+                help=one.doc,
+                choices=one.words,
+                status=one.status.value,
+            )
+            for one in FIELDS
+        ]
+    )
+
+
+@handles("pachybox.v1.API/PreviewInput")
+def preview_input(box: Box, request: Any, call: Call) -> Any:
+    began = time.monotonic()
+    try:
+        found = load_input(
+            request.text, "the input", default_project=request.project or DEFAULT_PROJECT
+        )
+        datums = list(islice(box.pps.preview({"input": found}), 100_000))
+    except PachyboxError as e:
+        return ours.PreviewInputResponse(problem=str(e))
+    sizes = [sum(one.size for one in datum.inputs) for datum in datums]
+    return ours.PreviewInputResponse(
+        total=len(datums),
+        bytes=sum(sizes),
+        largest=max(sizes, default=0),
+        median=int(statistics.median(sizes)) if sizes else 0,
+        rows=[
+            ours.PreviewDatum(
+                id=datum.id,
+                inputs=[f"{one.repo}@{one.branch}:{one.path}" for one in datum.inputs],
+                bytes=size,
+            )
+            for datum, size in islice(zip(datums, sizes, strict=True), request.limit or 50)
+        ],
+        took_us=round((time.monotonic() - began) * 1e6),
+    )

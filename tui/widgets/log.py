@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 
+from tui.keymap import OF, TEXT
 from tui.widgets.log_feed import FIRST
 from tui.widgets.log_find import Found
 from tui.widgets.log_pane import LogPane
@@ -36,32 +37,7 @@ class LogView(LogPane):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(keys, action, text, show=False, id=f"text.{action}")
-        for keys, action, text in (
-            ("j,down", "scroll_down", "down"),
-            ("k,up", "scroll_up", "up"),
-            ("g,home", "scroll_home", "begin"),
-            ("G,end", "scroll_end", "end"),
-            ("ctrl+d", "half_down", "half a page down"),
-            ("ctrl+u", "half_up", "half a page up"),
-            ("pagedown,ctrl+f", "page_down", "page down"),
-            ("pageup,ctrl+b", "page_up", "page up"),
-            ("H,h,left", "scroll_left", "to the left"),
-            ("L,right", "scroll_right", "to the right"),
-            ("slash", "find", "find, and keep the lines around"),
-            ("n", "find_next", "next found"),
-            ("N", "find_previous", "found before"),
-            ("ampersand", "only", "matching lines only"),
-            ("f", "follow", "follow"),
-            ("w", "wrap", "wrap long lines"),
-            ("t", "times", "timestamps"),
-            ("p", "pretty", "pretty JSON"),
-            ("T", "window", "time: tail, head, 1m, 5m, 15m, 1h, all"),
-            ("left_curly_bracket", "minute_back", "a minute back"),
-            ("right_curly_bracket", "minute_on", "a minute on"),
-            ("m", "set_mark", "set a mark"),
-            ("apostrophe", "next_mark", "next mark"),
-        )
+        Binding(key.keys, key.id, key.help, show=False, id=key.name) for key in OF[TEXT].values()
     ]
 
     # ---- moving

@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from pachybox.model.units import format_size
+from tui import shown
 from tui.widgets import cells, log_text
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ def _style(pane: LogPane, name: str) -> Style:
     return pane.get_component_rich_style(f"log-view--{name}", partial=True)
 
 
+def _state(pane: LogPane, name: str) -> Style:
+    return pane.get_component_rich_style(f"state--{name}", partial=True)
+
+
 def row(pane: LogPane, number: int, part: int, at: int, base: Style) -> Strip:
     """Row ``part`` of line ``number``, which is row ``at`` of the log."""
     assert pane.feed is not None
@@ -28,7 +32,7 @@ def row(pane: LogPane, number: int, part: int, at: int, base: Style) -> Strip:
     if part < len(rows):
         text, style = rows[part], base
         if shade := log_text.shade(line):
-            style += _style(pane, shade)
+            style += _state(pane, shade)
         if pane.found:
             found = _style(pane, "found")
             if number == pane.found.current:
@@ -57,7 +61,7 @@ def message(pane: LogPane, width: int, base: Style) -> Strip:
         text = f"no line here matches {pane.only.text}"
     else:
         text = "" if len(pane.feed.ring) else pane.empty
-    style = base + _style(pane, "quiet")
+    style = base + _state(pane, "quiet")
     return Strip([Segment(cells.fit(cells.safe(f"  {text}"), width), style)], width)
 
 
@@ -94,7 +98,7 @@ def _counts(pane: LogPane) -> list[str]:
     else:
         parts.append(total)
     parts.append(f"{feed.dropped:,} dropped")
-    parts.append(f"saved {format_size(feed.size)}")
+    parts.append(f"saved {shown.size(feed.size)}")
     return parts
 
 

@@ -16,6 +16,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.worker import Worker
 
+from tui import glyphs
 from tui.widgets import log_paint, log_text
 from tui.widgets.log_feed import LogFeed
 from tui.widgets.log_find import Found
@@ -37,20 +38,17 @@ class LogPane(ScrollView, can_focus=True):
     LogPane {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
         height: 1fr; scrollbar-size-vertical: 1;
-        & > .log-view--bad { color: $text-error; }
-        & > .log-view--warn { color: $text-warning; }
-        & > .log-view--quiet { color: $text-muted; }
         & > .log-view--mark { color: $text-accent; text-style: bold; }
         & > .log-view--found { background: $warning; color: $background; }
         & > .log-view--current { text-style: bold reverse; }
         & > .log-view--footer { background: $panel; color: $text-muted; }
         & > .log-view--prompt { background: $panel; color: $foreground; text-style: bold; }
+        STATES
     }
-    """
+    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"log-view--{name}"
-        for name in ("bad", "warn", "quiet", "mark", "found", "current", "footer", "prompt")
-    }
+        f"log-view--{name}" for name in ("mark", "found", "current", "footer", "prompt")
+    } | glyphs.CLASSES
 
     follow: reactive[bool] = reactive(True)
     wrap: reactive[bool] = reactive(False, repaint=False)

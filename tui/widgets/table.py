@@ -14,13 +14,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker
 
+from tui import glyphs
+from tui.keymap import LIST, OF
 from tui.widgets import table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
 from tui.widgets.table_messages import Highlighted, Loaded, Marked, Opened
-from tui.widgets.table_paint import GUTTER, STATES
+from tui.widgets.table_paint import GUTTER
 
 SIDEWAYS = 8
 
@@ -32,6 +34,8 @@ class VirtualTable(ScrollView, can_focus=True):
     (filter and sort) is ``request``; whoever sets it shows it.
     """
 
+    pane_kind = "list"
+    ALLOW_SELECT = False
     DEFAULT_CSS = """
     VirtualTable {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
@@ -44,34 +48,14 @@ class VirtualTable(ScrollView, can_focus=True):
         }
         & > .virtual-table--marked { color: $text-accent; text-style: bold; }
         & > .virtual-table--message { color: $text-muted; }
-        & > .virtual-table--ok { color: $text-success; }
-        & > .virtual-table--busy { color: $text-primary; }
-        & > .virtual-table--wait { color: $text-secondary; }
-        & > .virtual-table--warn { color: $text-warning; }
-        & > .virtual-table--bad { color: $text-error; }
-        & > .virtual-table--quiet { color: $text-muted; }
+        STATES
     }
-    """
+    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message", *STATES)
-    }
+        f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message")
+    } | glyphs.CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "cursor_down", "down", show=False, id="list.down"),
-        Binding("k,up", "cursor_up", "up", show=False, id="list.up"),
-        Binding("pagedown,ctrl+f", "page_down", "page down", show=False, id="list.page-down"),
-        Binding("pageup,ctrl+b", "page_up", "page up", show=False, id="list.page-up"),
-        Binding("ctrl+d", "half_down", "half a page down", show=False, id="list.half-down"),
-        Binding("ctrl+u", "half_up", "half a page up", show=False, id="list.half-up"),
-        Binding("g,home", "top", "first", show=False, id="list.top"),
-        Binding("G,end", "bottom", "last", show=False, id="list.bottom"),
-        Binding("H,left", "left", "left", show=False, id="list.left"),
-        Binding("L,right", "right", "right", show=False, id="list.right"),
-        Binding("space", "mark", "mark", show=False, id="list.mark"),
-        Binding("a", "mark_all", "mark all shown", show=False, id="list.mark-all"),
-        Binding("comma", "sort_left", "sort by the column left", show=False, id="list.sort-left"),
-        Binding("full_stop", "sort_right", "by the right", show=False, id="list.sort-right"),
-        Binding("semicolon", "sort_reverse", "reverse", show=False, id="list.sort-reverse"),
-        Binding("enter", "open", "open", id="list.open"),
+        Binding(key.keys, key.id, key.help, show=False, id=key.name) for key in OF[LIST].values()
     ]
 
     request: reactive[Query] = reactive(Query(), repaint=False)
@@ -342,17 +326,25 @@ class VirtualTable(ScrollView, can_focus=True):
         """To the last row."""
         self._move(self.total - 1)
 
-    def action_left(self) -> None:
+    def action_sideways_left(self) -> None:
         """Sideways to the left; at its end columns are fitted to the width again."""
         self.shift = max(0, self.shift - SIDEWAYS)
         self._repaint()
 
-    def action_right(self) -> None:
+    def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
         whole = sum(placed.width + gap(self.size.width) for placed in self._spread())
         if whole - self.shift > self.size.width - GUTTER:
             self.shift += SIDEWAYS
             self._repaint()
+
+    def action_cursor_left(self) -> None:
+        """The same as sideways: a table has nothing to fold."""
+        self.action_sideways_left()
+
+    def action_cursor_right(self) -> None:
+        """The same as sideways."""
+        self.action_sideways_right()
 
     # ---- marks, sort, open
 

@@ -9,6 +9,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from tui import glyphs
+from tui.shown import plain as plain_signs
 from tui.widgets import cells
 from tui.widgets.columns import Placed, gap
 from tui.widgets.rows import Cell, plain
@@ -18,18 +20,6 @@ if TYPE_CHECKING:
 
 GUTTER = 2
 """Cells before the first column: the cursor or a mark."""
-STATES = ("ok", "busy", "wait", "warn", "bad", "quiet")
-"""Styles a row can have."""
-ALIASES = {
-    "failed": "bad",
-    "failure": "bad",
-    "error": "bad",
-    "warning": "warn",
-    "running": "busy",
-    "success": "ok",
-    "dim": "quiet",
-    "muted": "quiet",
-}
 
 
 def header(table: VirtualTable) -> Strip:
@@ -50,9 +40,8 @@ def row(table: VirtualTable, index: int) -> Strip:
     shown = table.row(index)
     style, mark = table.rich_style, " "
     if shown is not None:
-        state = ALIASES.get(shown.style, shown.style)
-        if state in STATES:
-            style += _style(table, state)
+        if shown.style in glyphs.STYLES:
+            style += _state(table, shown.style)
         if shown.id in table.marked:
             style, mark = style + _style(table, "marked"), "*"
     if index == table.cursor:
@@ -70,7 +59,7 @@ def message(table: VirtualTable, line: int) -> Strip:
     """A line of what there is to say where there are no rows."""
     text = _told(table).split("\n")
     shown = f"  {text[line]}" if 0 <= line < len(text) else ""
-    style = table.rich_style + _style(table, "bad" if table.problem else "message")
+    style = table.rich_style + (_state(table, "bad") if table.problem else _style(table, "message"))
     width = table.size.width
     return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
 
@@ -90,6 +79,10 @@ def _style(table: VirtualTable, name: str) -> Style:
     return table.get_component_rich_style(f"virtual-table--{name}", partial=True)
 
 
+def _state(table: VirtualTable, name: str) -> Style:
+    return table.get_component_rich_style(f"state--{name}", partial=True)
+
+
 def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
     width, console = table.size.width, table.app.console
     style = table.rich_style + style
@@ -99,5 +92,7 @@ def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style:
         column = placed.column
         parts += cells.segments(cell(placed), placed.width, column.right, style, console)
         parts.append(between)
+    if getattr(table.app, "ascii_only", False):
+        parts = [Segment(plain_signs(part.text), part.style) for part in parts]
     body = Strip(parts).crop_extend(table.shift, table.shift + width - GUTTER, style)
     return Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])

@@ -14,7 +14,7 @@ from pachybox.errors import InvalidArgument, PachyboxError
 if TYPE_CHECKING:
     from pachybox.cli.command import Args, Command
     from pachybox.cli.output import Output
-    from pachybox.cli.settings import Settings
+    from pachybox.client.contexts import Settings
     from pachybox.client.base import Base
 
     B = TypeVar("B", bound=Base)
@@ -39,7 +39,7 @@ class App:
     def settings(self) -> Settings:
         """The user's settings file, read when first asked for."""
         if self._settings is None:
-            from pachybox.cli.settings import Settings
+            from pachybox.client.contexts import Settings
 
             self._settings = Settings.load()
         return self._settings

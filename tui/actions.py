@@ -192,9 +192,9 @@ class Actions(Core):
             self.notice("there is one pane only")
 
     def keys_here(self, view: View) -> list[Key]:
-        """All keys that act in a view now, by who acts: the pane, the view, the app."""
+        """All keys that act in a view now, by who acts: the view, the pane, the app."""
         pane = TEXT if view.in_text else LIST
-        at = (FORM, VIEW, APP) if view.is_form else (pane, VIEW, APP)
+        at = (FORM, VIEW, APP) if view.is_form else (VIEW, pane, APP)
         keys = [self.key(key.name) for one in at for key in OF[one].values()]
         return [
             key
@@ -303,8 +303,8 @@ class Actions(Core):
             return
         from tui.shell import in_shell
 
-        with self.suspend():
-            await asyncio.to_thread(in_shell, text, self.shell_environment())
+        with self.suspend():  # which holds all else: nothing is painted over the program
+            in_shell(text, self.shell_environment())
         self.refresh()
         self.feed.hurry()
 

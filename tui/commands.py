@@ -11,9 +11,12 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui.places import HOME, INGEST, JOB, LINEAGE, MODES, PIPELINE, REPO, Place, split
+
+if TYPE_CHECKING:
+    from pachybox.client.view_values import Summary
 
 _HEX = re.compile(r"[0-9a-f]{4,32}")
 NOUNS: Mapping[str, str] = {
@@ -84,6 +87,17 @@ class Names:
     def things(self) -> tuple[str, ...]:
         """All that has a name at the box, each once."""
         return tuple(dict.fromkeys((*self.pipelines, *self.repos, *self.ingests)))
+
+
+def names_of(summary: Summary) -> Names:
+    """The names of all that a box has."""
+    return Names(
+        tuple(repo.name for repo in summary.repos),
+        tuple(pipeline.name for pipeline in summary.pipelines),
+        tuple(source.name for source in summary.ingests),
+        tuple(str(job) for job in summary.jobs),
+        {repo.name: repo.branches for repo in summary.repos},
+    )
 
 
 class Go(NamedTuple):

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from pachybox.errors import PachyboxError, Unreachable
 from tui import clipboard
 from tui.ascii import AsciiFilter
 from tui.choices import Choices, folder
-from tui.commands import Names
+from tui.commands import Names, names_of
 from tui.feed import Feed
 from tui.keymap import Key
 from tui.keys_file import read as read_keys
@@ -32,7 +33,6 @@ from tui.widgets.confirm import Ask, Question
 
 if TYPE_CHECKING:
     from pachybox.client import AsyncClient
-    from pachybox.client.view_values import Summary
 
 _VIEWS_KEPT = 50
 _ERRORS, _WITHIN_S = 8, 2.0  # so many errors so soon after each other: the screen is not drawn
@@ -122,19 +122,9 @@ class Core(App[int]):
 
     def names(self) -> Names:
         """What there is to go to, as far as it is known here."""
-        summary: Summary | None = self.store.summary
-        boxes, themes = self.boxes(), tuple(THEMES)
-        if summary is None:
-            return Names(boxes=boxes, themes=themes)
-        return Names(
-            tuple(repo.name for repo in summary.repos),
-            tuple(pipeline.name for pipeline in summary.pipelines),
-            tuple(source.name for source in summary.ingests),
-            tuple(str(job) for job in summary.jobs),
-            {repo.name: repo.branches for repo in summary.repos},
-            boxes,
-            themes,
-        )
+        summary = self.store.summary
+        known = names_of(summary) if summary else Names()
+        return replace(known, boxes=self.boxes(), themes=tuple(THEMES))
 
     def boxes(self) -> tuple[str, ...]:
         """The boxes of the settings; none where those cannot be read."""

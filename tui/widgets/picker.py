@@ -27,7 +27,7 @@ class Hit(NamedTuple):
     why: str = ""
 
 
-def score(query: str, text: str) -> float:
+def score(query: str, text: str, *, fuzzy: bool = True) -> float:
     """How well ``text`` fits: 0 not at all; words that begin so before parts, parts before
     letters that merely come in this order."""
     if not query:
@@ -38,7 +38,7 @@ def score(query: str, text: str) -> float:
         return 4.0 + len(query) / (len(low) + 1)
     if at > 0:
         return (3.0 if not low[at - 1].isalnum() else 2.0) + len(query) / (len(low) + 1)
-    return 0.5 if re.search(".*?".join(map(re.escape, query)), low) else 0.0
+    return 0.5 if fuzzy and re.search(".*?".join(map(re.escape, query)), low) else 0.0
 
 
 def best(query: str, hits: Sequence[Hit]) -> list[Hit]:
@@ -48,7 +48,7 @@ def best(query: str, hits: Sequence[Hit]) -> list[Hit]:
         return list(hits[:MOST])
     found: list[tuple[float, int, Hit]] = []
     for number, hit in enumerate(hits):
-        each = [max(score(w, hit.text), 0.8 * score(w, hit.beside)) for w in words]
+        each = [max(score(w, hit.text), 0.8 * score(w, hit.beside, fuzzy=False)) for w in words]
         if all(each):
             found.append((-sum(each), number, hit))
     return [hit for _, _, hit in sorted(found, key=lambda one: one[:2])[:MOST]]

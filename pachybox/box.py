@@ -36,6 +36,7 @@ from pachybox.pfs import care
 from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
+from pachybox.pfs.pages import Pages
 from pachybox.pfs.read import Reader
 from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
@@ -123,6 +124,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
+        self.pages = Pages(self.pfs)
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)

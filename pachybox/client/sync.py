@@ -18,6 +18,7 @@ from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
 from pachybox.client.specs import Specs
 from pachybox.client.trials import Trials
+from pachybox.client.views import Views
 
 
 class Client(
@@ -43,6 +44,7 @@ class Client(
     Transactions,
     Lineage,
     Existence,
+    Views,
 ):
     """A box, from Python.
 

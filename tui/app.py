@@ -68,9 +68,12 @@ class PachyApp(Actions):
 
     def on_mount(self) -> None:
         """Open the first view, then connect beside it."""
-        self.visit(self._start)
+        self.beside(self._open(), "visit")
         self.set_interval(_TICK_S, self._draw)
         self.follow()
+
+    async def _open(self) -> None:
+        await self._go(self._start)
         for problem in self.user_keys.problems:
             self.notice(problem, error=True)
 

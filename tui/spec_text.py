@@ -139,7 +139,9 @@ class Spec:
         """What a field holds; ``default`` where it is not given, or null."""
         value: Value = self.value
         for step in path:
-            if (isinstance(value, dict) and step in value) or (isinstance(value, list) and isinstance(step, int) and -1 < step < len(value)):
+            if isinstance(value, dict) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and isinstance(step, int) and -1 < step < len(value):
                 value = value[step]
             else:
                 return default

@@ -14,6 +14,7 @@ from itertools import pairwise
 from tui.spec_text import Node, NotUnderstood, Path, Spec, Value, child, plain_kind
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./$@%+=~^*-][A-Za-z0-9_ ./$@%+=~^*:\\()-]*\Z")
+_WIDE = 72
 _INDICATORS = "-?:,[]{}#&*!|>'\"%@`"
 
 
@@ -50,6 +51,11 @@ def rename(spec: Spec, path: Path, key: str) -> Spec:
             text = render(key, spec.is_json, flow=bool(getattr(parent, "flow_style", False)))
             return Spec(spec.text[: spec.start(name)] + text + spec.text[spec.end(name) :])
     raise NotUnderstood(f"there is no {path[-1]}")
+
+
+def write(value: dict[str, Value]) -> str:
+    """A spec that has no text yet, as YAML."""
+    return _block(value, 0).lstrip("\n") + "\n" if value else ""
 
 
 # ---- values
@@ -336,7 +342,9 @@ def _block(value: dict[str, Value] | list[Value], column: int) -> str:
         name = render(key, False)
         if isinstance(one, dict) and one:
             lines += f"\n{pad}{name}:{_block(one, column + 2)}"
-        elif isinstance(one, list) and any(isinstance(item, dict) for item in one):
+        elif isinstance(one, list) and (
+            any(isinstance(item, dict) for item in one) or len(render(one, False)) > _WIDE
+        ):
             lines += f"\n{pad}{name}:{_block(one, column)}"
         else:
             lines += f"\n{pad}{name}: {render(one, False)}"

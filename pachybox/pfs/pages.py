@@ -16,15 +16,16 @@ from typing import Any
 
 from pachybox.errors import InvalidArgument
 from pachybox.meta.tables import BRANCHES, COMMITS
+from pachybox.model.files import Entry
 from pachybox.model.ids import Branch, Commit, Hash, Repo
 from pachybox.model.pfs import CommitRecord
 from pachybox.pfs.read import File, Reader
 from pachybox.pfs.service import Pfs
+from pachybox.store.trees import Trees
 
 MOST = 10_000
 """Rows of a page."""
 _KEPT = 4 << 20  # numbers remembered, 4 bytes each
-_DIFFERENCES = 20_000  # of which a list is remembered
 
 
 def window(offset: int, limit: int, usual: int = 256) -> tuple[int, int]:
@@ -34,6 +35,21 @@ def window(offset: int, limit: int, usual: int = 256) -> tuple[int, int]:
             f"there is no page of {limit} rows at {offset}", "use numbers from 0 on"
         )
     return offset, min(limit or usual, MOST)
+
+
+def entries_at(trees: Trees, directory: Hash, numbers: Sequence[int]) -> Iterator[Entry]:
+    """The entries of a directory, by its hash, with these numbers; neighbours are found
+    together."""
+    i = 0
+    while i < len(numbers):
+        step = -1 if i + 1 < len(numbers) and numbers[i + 1] == numbers[i] - 1 else 1
+        end = i + 1
+        while end < len(numbers) and numbers[end] == numbers[end - 1] + step:
+            end += 1
+        first = min(numbers[i], numbers[end - 1])
+        found = list(islice(trees.list_at(directory, first), end - i))
+        yield from found if step == 1 else reversed(found)
+        i = end
 
 
 class Kept:
@@ -117,22 +133,8 @@ class Pages:
                 numbers = numbers[max(0, total - offset - limit) : max(0, total - offset)][::-1]
             else:
                 numbers = numbers[offset : offset + limit]
-            entries = [(e.name, e) for e in self._at(directory, numbers)]
-        return total, [File(found.commit, f"{base}/{name}", e) for name, e in entries]
-
-    def _at(self, directory: Hash, numbers: Sequence[int]) -> Iterator[Any]:
-        """The entries with these numbers, neighbours found together."""
-        trees = self._pfs.trees
-        i = 0
-        while i < len(numbers):
-            step = -1 if i + 1 < len(numbers) and numbers[i + 1] == numbers[i] - 1 else 1
-            end = i + 1
-            while end < len(numbers) and numbers[end] == numbers[end - 1] + step:
-                end += 1
-            first = min(numbers[i], numbers[end - 1])
-            found = list(islice(trees.list_at(directory, first), end - i))
-            yield from found if step == 1 else reversed(found)
-            i = end
+            entries = list(entries_at(self._pfs.trees, directory, numbers))
+        return total, [File(found.commit, f"{base}/{e.name}", e) for e in entries]
 
     def _order(self, directory: Hash, search: str, by_size: bool) -> Sequence[int] | None:
         """The numbers of the entries that ``search`` keeps, in order; None for all, by name."""

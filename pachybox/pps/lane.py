@@ -42,6 +42,7 @@ log = logging.getLogger("pachybox.datum")
 
 _UNDER_WAY = 2
 _QUICK_S = 0.1  # where datums take longer, none is held ahead: another lane may be free for it
+_PATHS_SHOWN = 500  # characters of the paths that are kept to sort and search by
 _LOSSES = 2  # workers that may die under one datum before it counts as failed
 
 
@@ -80,11 +81,13 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A datum under way: since when (seconds since 1970), on which worker of the job."""
+    """A datum under way: since when (seconds since 1970), on which worker of the job, at which
+    try."""
 
     datum: Datum
     since: float
     worker: int
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class _Home:
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended;
     ``filled`` is what this attempt wrote when it was stopped because the disk is full, ``handed``
-    whether the worker has it."""
+    whether the worker has it, ``attempt`` its number as the log tells it."""
 
     datum: Datum
     home: _Home
@@ -109,7 +112,9 @@ class _Try:
     losses: int = 0
     filled: int = 0
     handed: bool = False
-    since: float = 0.0
+    attempt: int = 0
+    first: float = 0.0  # when the first attempt began, in seconds since 1970
+    since: float = 0.0  # and this one
     began: float = 0.0  # the same by time.monotonic
     laid_out_s: float = 0.0
     shown: Presented | None = None
@@ -162,7 +167,10 @@ class Lane:
 
     def running(self) -> list[Running]:
         """The datums under way."""
-        return [Running(t.datum, t.since, self.number) for t in list(self._under)]
+        return [
+            Running(t.datum, t.since, self.number, self._tries - t.left + 1)
+            for t in list(self._under)
+        ]
 
     def outputs(self) -> list[Output]:
         """The outputs of the datums under way, each with what stops its datum."""
@@ -276,6 +284,7 @@ class Lane:
     def _begin(self, one: _Try) -> None:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         one.since, one.began = time.time(), time.monotonic()
+        one.first = one.first or one.since
         one.handed = False
         self._begun.add(one)
         if not one.err_cmd:
@@ -306,11 +315,12 @@ class Lane:
             return
         log_file = bench.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if one.err_cmd else "datum"
+        one.attempt += not one.err_cmd
         one.handed = True
         worker.start(
             DatumTask(
                 id=one.datum.id,
-                head=heading(one.datum.id, f"{what} started", utc_now()),
+                head=heading(one.datum.id, f"{what} started", utc_now(), one.attempt),
                 layout=one.shown.layout,
                 out=one.home.out,
                 env=environment(bench.job, self.number, one.datum, bench.by_s3)
@@ -482,7 +492,33 @@ class Lane:
         entry = Entry("meta", Kind.FILE, put(meta), len(meta))
         moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
-        self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
+        self._done(
+            Outcome(
+                one.datum.id,
+                one.datum.hash,
+                state,
+                one.reason,
+                root,
+                one.stats,
+                _shown_paths(one.datum),
+                len(one.datum.inputs),
+                one.first,
+                self.number,
+                self._tries - one.left + (state is DatumState.SUCCESS),
+            )
+        )
         self._clear(one, wrote=wrote)
         self._begun.discard(one)
         self._homes.append(one.home)
+
+
+def _shown_paths(datum: Datum) -> tuple[str, ...]:
+    """The paths of the inputs, as many as fit into a few hundred characters but one at least."""
+    found: list[str] = []
+    size = 0
+    for one in datum.inputs:
+        size += len(one.path) + 1
+        if found and size > _PATHS_SHOWN:
+            break
+        found.append(one.path)
+    return tuple(found)

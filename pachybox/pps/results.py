@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pachybox.meta.tables import DATUMS, DatumRecord
@@ -26,7 +27,8 @@ _BATCH_S = 0.2  # results wait so long at most before they are written together
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a datum; ``dir`` is its directory in the job's tree of datums."""
+    """What became of a datum; ``dir`` is its directory in the job's tree of datums. ``inputs`` and
+    what follows: see DatumRecord, ``began`` in seconds since 1970."""
 
     id: str
     hash: str
@@ -34,6 +36,29 @@ class Outcome:
     reason: str
     dir: Hash
     stats: Stats
+    inputs: tuple[str, ...] = ()
+    input_count: int = 0
+    began: float = 0.0
+    worker: int = 0
+    tries: int = 0
+
+    def record(self, job: Job, now: datetime) -> DatumRecord:
+        """What is kept of it."""
+        return DatumRecord(
+            job,
+            self.id,
+            self.hash,
+            self.state,
+            self.reason,
+            self.dir,
+            now,
+            self.stats,
+            self.inputs,
+            self.input_count,
+            datetime.fromtimestamp(self.began, UTC) if self.began else None,
+            self.worker,
+            self.tries,
+        )
 
 
 class Tally:
@@ -163,10 +188,7 @@ class Results:
         def change(ch: Change) -> None:
             self.stands()
             for o in batch:
-                record = DatumRecord(
-                    self._job, o.id, o.hash, o.state, o.reason, o.dir, ch.now, o.stats
-                )
-                (ch.tx.put if self._again else ch.tx.add)(DATUMS, record)
+                (ch.tx.put if self._again else ch.tx.add)(DATUMS, o.record(self._job, ch.now))
             jobs.update(ch, self._job, **counts)
             ch.tx.event(
                 "job.progress",

@@ -43,10 +43,12 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
 from pachybox.pps.compare import Difference, difference
+from pachybox.pps.datum_pages import DatumPages, Live
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
+from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement
@@ -54,6 +56,7 @@ from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
+from pachybox.pps.timing import JobTiming, timing
 from pachybox.pps.trial import Trials
 
 
@@ -85,7 +88,9 @@ class Pps:
         self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
+        self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
+        self.log_store = LogStore(log_dir)
 
     # ---- pipelines
 
@@ -486,6 +491,14 @@ class Pps:
         run = self.scheduler.live(job)
         return run.running() if run else []
 
+    def _live(self, job: Job) -> Live:
+        run = self.scheduler.live(job)
+        return Live(run.running(), run.waiting()) if run else Live((), ())
+
+    def timing(self, job: Job) -> JobTiming:
+        """Where the time of a job went, so far when it runs."""
+        return timing(self.pfs, self.datum_pages, self.job(job), self.running(job))
+
     # ---- datums
 
     def list_datums(self, job: Job) -> Iterator[DatumInfo]:
@@ -527,7 +540,9 @@ class Pps:
                 return self.pfs.meta.get(PIPELINES, job.pipeline) is not None
             return self.pfs.meta.get(JOBS, job) is not None
 
-        return logs.prune(self.logs, keep_bytes, wanted)
+        freed = logs.prune(self.logs, keep_bytes, wanted)
+        forget_places(self.logs)
+        return freed
 
 
 class _DryRun(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +16,12 @@ from pachybox.api.handlers.reading import difference, file_ref, reader
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES
-from pachybox.model.ids import Commit, Pipeline
-from pachybox.model.pps import DatumState, JobRecord, JobState
+from pachybox.model.ids import Commit, Job, Pipeline
+from pachybox.model.pps import JobRecord, JobState
 from pachybox.pfs.pages import window
 from pachybox.pps import algebra
 from pachybox.pps.brief import done_share, left_s
+from pachybox.pps.datum_pages import DatumRow
 from pachybox.watermarks import Level
 
 
@@ -112,47 +112,79 @@ def page_job(box: Box, request: Any, call: Call) -> Any:
     return ours.JobPage(total=len(found), jobs=[job_summary(j, now) for j in rows])
 
 
-_WORD = {DatumState.STARTING: "RUNNING"}
-
-
 @handles("pachybox.v1.API/PageDatum")
 def page_datum(box: Box, request: Any, call: Call) -> Any:
     offset, limit = window(request.offset, request.limit)
-    found = [
-        _datum(info) for info in box.pps.list_datums(to_job(box, request.job))
-    ]  # fmt: skip
-    counts = Counter(row.state for row in found)
-    wanted = set(request.states)
-    kept = [
-        r for r in found
-        if (not wanted or r.state in wanted)
-        and any(request.search.lower() in t.lower() for t in (r.id, *r.inputs))
-    ]  # fmt: skip
+    job = to_job(box, request.job)
+    page = box.pps.datum_pages.page(
+        box.pps.job(job),
+        offset,
+        limit,
+        search=request.search,
+        states=request.states,
+        sort=request.sort,
+        reverse=request.reverse,
+    )
     return ours.DatumPage(
-        total=len(kept),
-        counts=[ours.StateCount(state=s, count=n) for s, n in counts.items()],
-        datums=kept[offset : offset + limit],
+        total=page.total,
+        counts=[ours.StateCount(state=s, count=n) for s, n in page.counts.items()],
+        datums=[_datum_row(job, row) for row in page.rows],
     )
 
 
-def _datum(info: Any) -> Any:
-    paths = [one.path for one in info.inputs]
-    more = f" +{len(paths) - 1} more" if len(paths) > 1 else ""
+def _datum_row(job: Job, row: DatumRow) -> Any:
+    """pachybox.v1.DatumRow."""
+    more = f" +{len(row.inputs) - 1}" if len(row.inputs) > 1 else ""
     return ours.DatumRow(
-        id=info.id, input=(paths[0] if paths else "") + more, inputs=paths,
-        state=_WORD.get(info.state, info.state.value), reason=info.reason,
-        download_s=info.stats.download_s, process_s=info.stats.process_s,
-        upload_s=info.stats.upload_s, download_bytes=info.stats.download_bytes,
-        upload_bytes=info.stats.upload_bytes,
-    )  # fmt: skip
+        id=row.id,
+        input=row.inputs[0] + more if row.inputs else "",
+        inputs=row.inputs,
+        state=row.state,
+        reason=row.reason,
+        download_s=row.stats.download_s,
+        process_s=row.stats.process_s,
+        upload_s=row.stats.upload_s,
+        tries=row.tries,
+        download_bytes=row.stats.download_bytes,
+        upload_bytes=row.stats.upload_bytes,
+        worker=_worker(job, row.worker),
+        started=m.timestamp(row.started),
+    )
+
+
+def _worker(job: Job, number: int | None) -> str:
+    return "" if number is None else f"{job.pipeline.name}-{number}"
 
 
 @handles("pachybox.v1.API/GetTiming")
 def get_timing(box: Box, request: Any, call: Call) -> Any:
-    found = [_datum(info) for info in box.pps.list_datums(to_job(box, request.job))]
-    ran = [r for r in found if r.state not in ("SKIPPED", "RUNNING")]
-    slowest = sorted(ran, key=lambda r: -(r.download_s + r.process_s + r.upload_s))[:20]
-    return ours.JobTiming(slowest=slowest)
+    job = to_job(box, request.job)
+    found = box.pps.timing(job)
+    return ours.JobTiming(
+        workers=[
+            ours.WorkerTime(
+                name=_worker(job, one.number),
+                spans=[
+                    ours.Span(
+                        datum=s.datum,
+                        state=s.state,
+                        start_s=s.start_s,
+                        download_s=s.download_s,
+                        process_s=s.process_s,
+                        upload_s=s.upload_s,
+                    )
+                    for s in one.spans
+                ],
+                busy_share=one.busy_share,
+            )
+            for one in found.workers
+        ],
+        phases=[
+            ours.PhaseTime(phase=name, p50=p50, p95=p95, max=most)
+            for name, (p50, p95, most) in found.phases.items()
+        ],
+        slowest=[_datum_row(job, row) for row in found.slowest],
+    )
 
 
 @handles("pachybox.v1.API/PageFile")

@@ -145,7 +145,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self.problem = ""
         self._pages = Pages()
         self._marked: set[str] = set()
-        self._id: str | None = None
+        self._row_id: str | None = None
         self._told: tuple[str | None] | None = None
         self._shift = 0
         self._asked = 0
@@ -195,7 +195,7 @@ class VirtualTable(ScrollView, can_focus=True):
         """Another list: cursor at its top, no marks."""
         self._take(rows)
         self._pages = Pages()
-        self._id, self.cursor = None, 0
+        self._row_id, self.cursor = None, 0
         self._set_marks(set())
         self._ask_again(restart=True)
 
@@ -295,8 +295,8 @@ class VirtualTable(ScrollView, can_focus=True):
         """Keep the cursor on its row when that has another place, else within the list."""
         index = 0 if restart else min(self.cursor, max(self.total - 1, 0))
         row = self._pages.row(index)
-        if self._id is not None and (row is None or row.id != self._id):
-            moved = next((at for at, row in self._pages.rows() if row.id == self._id), None)
+        if self._row_id is not None and (row is None or row.id != self._row_id):
+            moved = next((at for at, row in self._pages.rows() if row.id == self._row_id), None)
             if moved is not None:
                 top = self.scroll_offset.y
                 if top > 0 and not restart:  # at the top what is new is to be seen
@@ -315,7 +315,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 self._strips.pop(line, None)
                 self.refresh_line(line + 1)
             self.cursor = index
-            self._id = self.cursor_id
+            self._row_id = self.cursor_id
         self._reveal()
         self._tell()
         self._load()
@@ -332,10 +332,10 @@ class VirtualTable(ScrollView, can_focus=True):
         row = self.cursor_row
         if row is None and self.total:
             return
-        self._id = row.id if row else None
-        if self._told != (self._id,):
-            self._told = (self._id,)
-            self.post_message(self.Highlighted(self, self._id))
+        self._row_id = row.id if row else None
+        if self._told != (self._row_id,):
+            self._told = (self._row_id,)
+            self.post_message(self.Highlighted(self, self._row_id))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

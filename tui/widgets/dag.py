@@ -10,24 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui import glyphs, shown
+from tui import shown
 from tui.keymap import LIST, OF
 from tui.widgets.picture import Item, Look, Picture, Piece, View, around, beside, node, width
+from tui.widgets.piece_view import PieceView
 
 LARGE = 60
 """More nodes than this, or a picture wider than four screens, opens as a list."""
 _LIST_MOST = 46  # columns of the list
-_STYLES = ("line", "bright", "lit", "name", "cursor", "dim", "message")
 
 
 _KEYS = {
@@ -47,29 +44,10 @@ _KEYS = {
 }
 
 
-class Dag(ScrollView, can_focus=True):
+class Dag(PieceView):
     """See the module. ``cursor`` is the id of the selected node, "" before there is one."""
 
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    Dag {
-        background: $surface; color: $foreground; height: 1fr; overflow: auto auto;
-        scrollbar-size: 1 1;
-        & > .dag--line { color: $text-disabled; }
-        & > .dag--bright { color: $text-primary; text-style: bold; }
-        & > .dag--lit { color: $text-accent; text-style: bold underline; }
-        & > .dag--name { color: $foreground; }
-        & > .dag--dim { color: $text-muted; text-style: dim; }
-        & > .dag--message { color: $text-muted; }
-        & > .dag--cursor { background: $block-cursor-blurred-background; text-style: bold; }
-        &:focus > .dag--cursor {
-            background: $block-cursor-background; color: $block-cursor-foreground;
-            text-style: bold;
-        }
-        STATES
-    }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"dag--{s}" for s in _STYLES} | glyphs.CLASSES
+    DEFAULT_CSS = "Dag { overflow: auto auto; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, action, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id, action in _KEYS.items()
@@ -208,17 +186,17 @@ class Dag(ScrollView, can_focus=True):
         if not self._items:
             lines = self.empty.split("\n")
             text = f"  {lines[y - 1]}" if 1 <= y <= len(lines) else ""
-            return self._strip([Piece(shown.pad(text, across), "message")])
+            return self.strip([Piece(shown.pad(text, across), "quiet")])
         left, top = self.scroll_offset
         if not self._as_list:
-            return self._strip(self._picture().row(top + y, left, left + across, self.view))
+            return self.strip(self._picture().row(top + y, left, left + across, self.view))
         first = self._list_width()
         pieces = self._list_row(top + y, first)
         bar = "|" if self.view.ascii else "│"
         near, (x, up) = self._neighbourhood(), self._near_offset()
         pieces.append(Piece(f" {bar} ", "line"))
         pieces += near.row(y + up, x, x + max(0, across - first - 3), self.view)
-        return self._strip(pieces)
+        return self.strip(pieces)
 
     def _list_row(self, row: int, room: int) -> list[Piece]:
         if not 0 <= row < len(self._shown):
@@ -243,17 +221,6 @@ class Dag(ScrollView, can_focus=True):
             max(0, min(x, layout.width - room)),
             max(0, min(y, layout.height - high)),
         )
-
-    def _strip(self, pieces: Iterable[Piece]) -> Strip:
-        base = self.rich_style
-        styles: dict[str, Style] = {}
-        segments = []
-        for text, name in pieces:
-            if name not in styles:
-                part = f"dag--{name}" if name in _STYLES else f"state--{name}"
-                styles[name] = base + self.get_component_rich_style(part, partial=True)
-            segments.append(Segment(text, styles[name]))
-        return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _repaint(self, name: str) -> None:
         """Paint again the rows in which a node shows."""

@@ -48,6 +48,7 @@ from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
+from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement
@@ -89,6 +90,7 @@ class Pps:
         self.datums = Datums(pfs, self.running)
         self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
+        self.log_store = LogStore(log_dir)
 
     # ---- pipelines
 
@@ -538,7 +540,9 @@ class Pps:
                 return self.pfs.meta.get(PIPELINES, job.pipeline) is not None
             return self.pfs.meta.get(JOBS, job) is not None
 
-        return logs.prune(self.logs, keep_bytes, wanted)
+        freed = logs.prune(self.logs, keep_bytes, wanted)
+        forget_places(self.logs)
+        return freed
 
 
 class _DryRun(Exception):

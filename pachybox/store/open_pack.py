@@ -1,0 +1,103 @@
+"""The pack that grows, and where in it each of its blobs is.
+
+Memory has twelve bytes a blob: the first eight of its hash, by which they are sorted, and where its
+record stands in the header of its frame. The record itself, which has the whole hash, is read from
+the pack. So the table of a full pack (format.PACK_RECORDS) takes 1.5 MB and not 20, which matters
+as it fills over hours while little comes in.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pachybox.model.ids import Hash
+from pachybox.store import format as fmt
+from pachybox.store.format import Records
+from pachybox.store.index import Found, Place, Prefixes, columns_of, find_among, prefix, prefixes
+from pachybox.store.pack import OpenFile, Pack
+
+_FOLD = 1 << 12  # blobs in a dict, at a tenth of a kilobyte each, before they are sorted in
+_MANY = 1 << 14  # of so many it is less to read all headers once than a record for each
+_UNIT = 16  # records begin on multiples of it: a place fits 32 bits in packs of up to 64 GiB
+_STEP = fmt.RECORD.itemsize // _UNIT
+_PLACE = struct.Struct("<QI")
+
+
+class _Run(NamedTuple):
+    """Blobs in the order of ``keys``, of equal ones the newest first; two columns."""
+
+    keys: Prefixes
+    slots: npt.NDArray[np.uint32]
+
+
+class OpenPack:
+    """The pack that grows. Look-ups from any thread, without a lock; one at a time adds."""
+
+    def __init__(self, pack: Pack, file: OpenFile) -> None:
+        self.pack = pack
+        self._file = file
+        self._fresh: dict[Hash, int] = {}
+        self._run = _Run(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._run.keys)
+
+    def add(self, frame: int, hashes: Iterable[Hash]) -> None:
+        """Take in the blobs of the frame that begins at ``frame``, in the order of its records."""
+        first = (frame + fmt.HEAD.itemsize) // _UNIT
+        self._fresh.update((h, first + i * _STEP) for i, h in enumerate(hashes))
+        if len(self._fresh) < _FOLD:
+            return
+        old, fresh = self._run, self._fresh
+        keys = np.concatenate([prefixes(b"".join(fresh)), old.keys])
+        slots = np.concatenate([np.fromiter(fresh.values(), np.uint32, len(fresh)), old.slots])
+        order = np.argsort(keys, kind="stable")
+        # race: a look-up asks the dict first, so what leaves that must be here already
+        self._run = _Run(keys[order], slots[order])
+        self._fresh = {}
+
+    def add_records(self, frame: int, records: Records) -> None:
+        """Like add, from the records of a frame that was read."""
+        data = records["hash"].tobytes()
+        self.add(frame, (Hash(data[i : i + 32]) for i in range(0, len(data), 32)))
+
+    def find(self, h: Hash) -> Place | None:
+        """Where ``h`` is, when it is here."""
+        slot = self._fresh.get(h)
+        if slot is not None:
+            return self._place(h, slot)
+        run = self._run
+        # perf: a view gives plain numbers, an array objects of numpy's
+        keys, key = run.keys.data, prefix(h)
+        i = bisect_left(keys, key)
+        while i < len(keys) and keys[i] == key:
+            if place := self._place(h, int(run.slots[i])):
+                return place
+            i += 1
+        return None
+
+    def _place(self, h: Hash, slot: int) -> Place | None:
+        record = self._file.read(fmt.RECORD.itemsize, slot * _UNIT)
+        if len(record) < fmt.RECORD.itemsize or not record.startswith(h):
+            return None
+        offset, length = _PLACE.unpack_from(record, len(h))
+        return Place(self.pack.number, offset, length)
+
+    def find_many(self, hashes: Records, keys: Prefixes) -> Found:
+        """Where each of many hashes is, of which ``keys`` are the prefixes; ``pack`` is 0 for
+        those that are not here, and maybe for some that share theirs with others."""
+        n = len(hashes)
+        if n > _MANY:
+            number = self.pack.number
+            return find_among(columns_of(number, self.pack.records()), hashes, keys, [number])
+        found = Found(np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.zeros(n, np.uint64))
+        for i, h in enumerate(hashes.tolist()):
+            if place := self.find(Hash(h)):
+                found.pack[i], found.offset[i], found.length[i] = place
+        return found

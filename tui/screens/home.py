@@ -45,6 +45,7 @@ class Home(HomeVerbs):
     Home #right { width: 42; }
     Home.-three #right { width: 60; }
     Home #pipelines > * { height: 1fr; }
+    Home VirtualTable { scrollbar-gutter: stable; }
     Home.-one .body { layout: vertical; }
     Home.-one #left, Home.-one #right { width: 1fr; height: auto; }
     """
@@ -171,7 +172,7 @@ class Home(HomeVerbs):
         for id, make, empty in makers:
             lines = self._lines(id)
             lines.set_empty(empty)
-            lines.set_entries(make(lines.size.width or 38))
+            lines.set_entries(make(lines.scrollable_size.width or 38))
 
     def _titles(self, summary: Summary) -> None:
         running = sum(not job.done for job in summary.jobs)

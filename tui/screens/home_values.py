@@ -33,9 +33,9 @@ _BAR = 10
 _LATE_S = 5.0
 
 JOB_COLUMNS = (
-    Column("job", "JOB", 16, 1, keep=9),
+    Column("job", "JOB", 20, 1, keep=9),
     Column("state", "STATE", 10, keep=8),
-    Column("datums", "DATUMS", 22, keep=7),
+    Column("datums", "DATUMS", 20, keep=7),
     Column("age", "AGE", 5, right=True, keep=5),
     Column("left", "LEFT", 5, right=True, keep=6),
     Column("size", "SIZE", 9, right=True, keep=4),
@@ -117,7 +117,7 @@ def looks(summary: Summary) -> dict[str, Look]:
 def _look(pipeline: PipelineSummary, ingests: dict[str, IngestInfo]) -> Look:
     mark = glyphs.pipeline(pipeline.state, stopped=pipeline.stopped)
     if mark.word in ("paused", "crashing", "failure", "restarting"):
-        return Look(mark, mark.word)
+        return Look(mark, mark.word, " ")
     job = pipeline.job
     if pipeline.kind == "spout" and pipeline.name in ingests:
         info = ingests[pipeline.name]
@@ -127,10 +127,11 @@ def _look(pipeline: PipelineSummary, ingests: dict[str, IngestInfo]) -> Look:
     mark = glyphs.job(job.state)
     if mark.word in _RUNNING:
         progress = shown.datums(job.total, job.processed, job.skipped, job.failed, job.recovered)
-        fits = len(progress) <= WORDS
-        return Look(mark, progress if fits else shown.share(job.done_share))
+        share = shown.share(job.done_share)
+        return Look(mark, progress if len(progress) <= WORDS else share, share)
     if mark.style == "bad":
-        return Look(mark, f"{job.failed} failed" if 0 < job.failed < 10 else mark.word[:WORDS])
+        failed = f"{job.failed} failed" if 0 < job.failed < 10 else mark.word[:WORDS]
+        return Look(mark, failed, str(job.failed or ""))
     return Look(mark)
 
 

@@ -19,7 +19,18 @@ from textual.strip import Strip
 
 from tui import shown
 from tui.keymap import LIST, OF
-from tui.widgets.picture import Item, Look, Picture, Piece, View, around, beside, node, width
+from tui.widgets.picture import (
+    Item,
+    Look,
+    Picture,
+    Piece,
+    View,
+    around,
+    beside,
+    narrow,
+    node,
+    width,
+)
 from tui.widgets.piece_view import PieceView
 
 LARGE = 60
@@ -47,7 +58,7 @@ _KEYS = {
 class Dag(PieceView):
     """See the module. ``cursor`` is the id of the selected node, "" before there is one."""
 
-    DEFAULT_CSS = "Dag { overflow: auto auto; }"
+    DEFAULT_CSS = "Dag { overflow: auto auto; scrollbar-size-horizontal: 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, action, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id, action in _KEYS.items()
@@ -141,6 +152,8 @@ class Dag(PieceView):
     def _picture(self) -> Picture:
         if self._whole is None:
             self._whole = Picture(self._items.values())
+            if 0 < self.scrollable_size.width < self._whole.layout.width:
+                self._whole = Picture(map(narrow, self._items.values()))
         return self._whole
 
     def _neighbourhood(self) -> Picture:
@@ -152,12 +165,12 @@ class Dag(PieceView):
         """Settle whether it is a list, and how large what can be scrolled is."""
         as_list = self._chosen
         if as_list is None:
-            wide = self.size.width * 4
+            wide = self.scrollable_size.width * 4
             as_list = len(self._items) > LARGE
             as_list = as_list or (bool(wide) and self._picture().layout.width > wide)
         self._as_list = as_list
         if as_list:
-            self.virtual_size = Size(self.size.width, len(self._shown))
+            self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
         else:
             layout = self._picture().layout
             self.virtual_size = Size(layout.width, layout.height)
@@ -167,7 +180,7 @@ class Dag(PieceView):
         lit = self.view.lit
         self._shown = [name for name in sorted(self._items) if lit is None or name in lit]
         if self._as_list:
-            self.virtual_size = Size(self.size.width, len(self._shown))
+            self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
 
     def _first(self) -> str:
         if self._as_list:
@@ -178,11 +191,11 @@ class Dag(PieceView):
 
     def _list_width(self) -> int:
         longest = max((width(item) for item in self._items.values()), default=0)
-        return min(longest, _LIST_MOST, max(10, self.size.width // 2))
+        return min(longest, _LIST_MOST, max(10, self.scrollable_size.width // 2))
 
     def render_line(self, y: int) -> Strip:
         """A line of the widget."""
-        across = self.size.width
+        across = self.scrollable_size.width
         if not self._items:
             lines = self.empty.split("\n")
             text = f"  {lines[y - 1]}" if 1 <= y <= len(lines) else ""
@@ -212,8 +225,8 @@ class Dag(PieceView):
         place = self._neighbourhood().layout.places.get(self.cursor)
         if place is None:
             return 0, 0
-        room = max(1, self.size.width - self._list_width() - 3)
-        high = max(1, self.size.height)
+        room = max(1, self.scrollable_size.width - self._list_width() - 3)
+        high = max(1, self.scrollable_size.height)
         layout = self._neighbourhood().layout
         x = place.x - (room - place.width) // 2 if layout.width > room else 0
         y = place.y - high // 2 if layout.height > high else 0
@@ -236,8 +249,8 @@ class Dag(PieceView):
             place = self._neighbourhood().layout.places.get(name)
             rows += [place.y - self._near_offset()[1]] if place else []
         for row in rows:
-            if 0 <= row < self.size.height:
-                self.refresh(Region(0, row, self.size.width, 1))
+            if 0 <= row < self.scrollable_size.height:
+                self.refresh(Region(0, row, self.scrollable_size.width, 1))
 
     # moving
 
@@ -290,7 +303,7 @@ class Dag(PieceView):
 
     def action_page(self, pages: float) -> None:
         """So many pages on."""
-        rows = round(pages * max(1, self.size.height - 1))
+        rows = round(pages * max(1, self.scrollable_size.height - 1))
         if self._as_list:
             self._step(rows)
             return
@@ -317,7 +330,8 @@ class Dag(PieceView):
             self.post_message(self.Opened(self, self.cursor))
 
     def on_resize(self, event: Resize) -> None:
-        """What is wider than four screens depends on the screen."""
+        """How much room words have, and what is too wide, depends on the screen."""
+        self._whole = None
         self._arrange()
         self._list()
         self.call_after_refresh(self._into_sight)

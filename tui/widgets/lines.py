@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 class Lines(PieceView):
     """See the module. ``cursor`` stays on its entry when others come or go."""
 
-    DEFAULT_CSS = "Lines { overflow: hidden auto; }"
+    DEFAULT_CSS = "Lines { overflow: hidden auto; scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id in _KEYS
@@ -110,7 +110,7 @@ class Lines(PieceView):
         match = matcher(self.filter, ["text"]) if self.filter.strip() else None
         before, at = self._shown, self.chosen
         self._shown = [e for e in self._all if match is None or match([e.text])]
-        self.virtual_size = Size(self.size.width, len(self._shown))
+        self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
         places = {entry.id: i for i, entry in enumerate(self._shown)}
         moved = places.get(at, min(self.cursor, max(0, len(self._shown) - 1)))
         if len(before) != len(self._shown):
@@ -126,7 +126,7 @@ class Lines(PieceView):
 
     def on_resize(self) -> None:
         """Lines are cut at the pane's edge."""
-        self.virtual_size = Size(self.size.width, len(self._shown))
+        self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
 
     def on_focus(self) -> None:
         """The cursor looks otherwise where keys go to."""
@@ -149,8 +149,8 @@ class Lines(PieceView):
 
     def _repaint(self, row: int) -> None:
         y = row - self.scroll_offset.y
-        if 0 <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
+        if 0 <= y < self.scrollable_size.height:
+            self.refresh(Region(0, y, self.scrollable_size.width, 1))
 
     def validate_cursor(self, cursor: int) -> int:
         """Within the entries."""
@@ -182,19 +182,19 @@ class Lines(PieceView):
 
     def action_half_down(self) -> None:
         """Half a page down."""
-        self.cursor += max(1, self.size.height // 2)
+        self.cursor += max(1, self.scrollable_size.height // 2)
 
     def action_half_up(self) -> None:
         """Half a page up."""
-        self.cursor -= max(1, self.size.height // 2)
+        self.cursor -= max(1, self.scrollable_size.height // 2)
 
     def action_page_down(self) -> None:
         """A page down."""
-        self.cursor += max(1, self.size.height)
+        self.cursor += max(1, self.scrollable_size.height)
 
     def action_page_up(self) -> None:
         """A page up."""
-        self.cursor -= max(1, self.size.height)
+        self.cursor -= max(1, self.scrollable_size.height)
 
     def action_open(self) -> None:
         """Open what is under the cursor."""

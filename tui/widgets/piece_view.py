@@ -45,7 +45,7 @@ class PieceView(ScrollView, can_focus=True):
         base = self.rich_style
         over = self._style("cursor") if here else Style.null()
         segments = [Segment(text, base + self._style(name) + over) for text, name in pieces]
-        return Strip(segments).adjust_cell_length(self.size.width, base + over)
+        return Strip(segments).adjust_cell_length(self.scrollable_size.width, base + over)
 
     def _style(self, name: str) -> Style:
         part = f"piece--{name}" if name in _STYLES else f"state--{name}"

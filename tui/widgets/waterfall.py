@@ -81,7 +81,7 @@ class Waterfall(PieceView):
         self._make()
 
     def _make(self) -> None:
-        width = self.size.width
+        width = self.scrollable_size.width
         if self._timing is None:
             self._rows = [Row((Piece("loading ...", "quiet"),))]
         else:
@@ -150,19 +150,19 @@ class Waterfall(PieceView):
 
     def action_half_down(self) -> None:
         """Half a page down."""
-        self._move(max(1, self.size.height // 2))
+        self._move(max(1, self.scrollable_size.height // 2))
 
     def action_half_up(self) -> None:
         """Half a page up."""
-        self._move(-max(1, self.size.height // 2))
+        self._move(-max(1, self.scrollable_size.height // 2))
 
     def action_page_down(self) -> None:
         """A page down."""
-        self._move(max(1, self.size.height - 1))
+        self._move(max(1, self.scrollable_size.height - 1))
 
     def action_page_up(self) -> None:
         """A page up."""
-        self._move(-max(1, self.size.height - 1))
+        self._move(-max(1, self.scrollable_size.height - 1))
 
     def action_open(self) -> None:
         """Open the datum under the cursor."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pachybox.client.view_values import Summary
-
     from pachybox.model.events import Event
 
 LINK, SUMMARY = "link", "summary"

@@ -62,6 +62,8 @@ def past(box: Box, datums: int, jobs: int) -> None:
         def sql(tx: Tx, text: str) -> None:
             meta.db.writer.execute(text)
 
+        # the indexes of a million rows written at once
+        meta.write(partial(sql, text="SET memory_limit = '1GB'"), solo=True)
         with pfs.blobs.session() as session:
             one = Datum("d", "h", ())
             written = meta_file.write(one, CommitId(RAN), DatumState.SUCCESS, "", Stats())
@@ -69,7 +71,7 @@ def past(box: Box, datums: int, jobs: int) -> None:
             directory = pfs.trees.edit(EMPTY, [Put("/meta", entry)], session.put)
             values = {"failed": FAILED, "dir": bytes(directory).hex()}
             for job, count in ((RAN, datums), (SKIPPED, datums // 1000)):
-                for first in range(0, count, 50_000):  # the box's database has little memory
+                for first in range(0, count, 50_000):
                     last = min(first + 50_000, count)
                     text = _DATUMS.format(job=job, first=first, last=last, **values)
                     meta.write(partial(sql, text=text), solo=True)

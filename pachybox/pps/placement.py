@@ -21,6 +21,7 @@ from pachybox.pps.spec import Spec
 PROCESS, PODMAN = "process", "podman"
 RUNNERS = ("auto", PROCESS, PODMAN)
 _LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
+_IMAGE = "transform.image"
 _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
@@ -77,7 +78,7 @@ class Placement:
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
                 "name one in transform.image, or run it with --runner process",
-            )
+            ).about(_IMAGE)
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
             return replace(spec, runner=PROCESS, image_pin="")
@@ -86,10 +87,11 @@ class Placement:
     def _in_container(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
-            raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
+            raise Refused(f"{what}, and this box has no podman runner", _WITHOUT).about(_IMAGE)
         _require_limits(spec, what)
         if why := self._containers.runner.why_not():
-            raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
+            hint = f"{why.hint}, or {_WITHOUT}"
+            raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         try:
             image = self._containers.images.find(spec.image)
         except ImageMissing:
@@ -108,12 +110,12 @@ def _require_limits(spec: Spec, what: str) -> None:
             f"{what}, and no container starts with so little memory "
             f"(resource_limits.memory {limits['memory']})",
             f'write "{_LEAST_MEMORY // 10**6}M" or more, or {_WITHOUT}',
-        )
+        ).about("resource_limits.memory")
     if (limits.get("gpu") or {}).get("number"):
         raise Refused(
             f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
             f"remove resource_limits.gpu, or {_WITHOUT}",
-        )
+        ).about("resource_limits.gpu")
 
 
 def _has_source(spec: Spec) -> bool:
@@ -123,7 +125,8 @@ def _has_source(spec: Spec) -> bool:
 
 def _require_cmd(spec: Spec, why: str) -> None:
     if not spec.canonical.get("transform", {}).get("cmd") and not _has_source(spec):
-        raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
+        hint = 'say what to run, like ["sh"]'
+        raise Refused(f"{why}, and transform.cmd is missing", hint).about("transform.cmd")
 
 
 def in_container(pipeline: PipelineRecord) -> bool:

@@ -21,8 +21,9 @@ from pachybox.pps.placement import PODMAN, Placement
 from pachybox.pps.scripts import render
 from pachybox.pps.sources import branch_of
 from pachybox.pps.spec import Given, Problem, Spec, Text, Told, examine_all
-from pachybox.pps.spec.inputs import leaves_of
+from pachybox.pps.spec.inputs import cron_repo, leaves_of
 
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _POSITION = re.compile(r"\btemplate:(\d+):(\d+)")
 _ARGUMENT = re.compile(r"function argument is not passed: (\w+)")
 
@@ -55,14 +56,18 @@ class Checker:
     def check(self, texts: Sequence[Text], *, project: str, runner: str = "") -> Checked:
         """Everything there is to say of texts. Raises InvalidArgument for a runner that is none,
         NotFound for a project that is not there."""
-        right, found = examine_all(
+        specs, found = examine_all(
             texts, default_project=project, defaults=defaults.of(self._pfs.meta)
         )
+        right = [given for given in specs if given.one.right]
+        placement = self._placement.once()
         placed: list[Spec] = []
+        for given in specs:
+            found += self._repos(given, specs)
         for given in right:
-            found += self._inputs(given, right)
+            found += self._branches(given, right)
             try:
-                spec = self._placement.place(given.one.spec, runner)
+                spec = placement.place(given.one.spec, runner)
             except PachyboxError as e:
                 found.append(_refused(given, e))
                 continue
@@ -93,32 +98,39 @@ class Checker:
             return replace(checked, found=found)
         return checked
 
-    def _inputs(self, given: Given, others: Sequence[Given]) -> Iterator[Told]:
+    def _repos(self, given: Given, specs: Sequence[Given]) -> Iterator[Told]:
+        """The repos that inputs read and nobody has, also of specs that are not right."""
+        made = {repo for one in specs for repo in _makes(one)}
+        source = given.one.shape.values.get("input") or {}
+        for path, leaf in leaves_of(source, "input"):
+            name = leaf.get("repo") or ""
+            repo = Repo(leaf.get("project") or given.one.spec.pipeline.project, name)
+            is_name = path.endswith(".pfs") and _NAME.fullmatch(name)
+            if is_name and repo not in made and self._pfs.meta.get(REPOS, repo) is None:
+                text = f"repo {repo.full} not found"
+                yield given.told(f"{path}.repo", text, self._near(repo))
+
+    def _branches(self, given: Given, others: Sequence[Given]) -> Iterator[Told]:
+        """Loops, and branches that are not there yet."""
         spec = given.one.spec
-        coming = {one.one.spec.pipeline.repo for one in others}
-        coming |= {branch_of(k, leaf).repo for one in others for k, leaf in _crons(one.one.spec)}
+        made = {repo for one in others for repo in _makes(one)}
         for path, leaf in leaves_of(spec.canonical.get("input") or {}, "input"):
-            kind = path.rpartition(".")[2]
-            branch = branch_of(kind, leaf)
-            if kind == "cron":
-                continue
-            if self._pfs.meta.get(REPOS, branch.repo) is None and branch.repo not in coming:
-                yield given.told(f"{path}.repo", f"repo {branch.repo.full} not found",
-                                 self._near(branch.repo))  # fmt: skip
-            elif way := self._loop(spec, branch, others):
-                yield given.told(
-                    f"{path}.repo",
-                    f"pipeline {spec.pipeline} cannot read {branch}, which is made from its own "
-                    f"output: {' <- '.join(map(str, way))}",
-                    "read another branch, or change one of the pipelines between them",
-                )
-            elif (
-                branch.repo not in coming
-                and "trigger" not in leaf
-                and self._pfs.meta.get(BRANCHES, branch) is None
-            ):
-                text = f"branch {branch} is not there yet: there are no datums until it is"
-                yield given.told(f"{path}.branch", text, level="info")
+            branch = branch_of(path.rpartition(".")[2], leaf)
+            if branch.repo in made or self._pfs.meta.get(REPOS, branch.repo) is not None:
+                if way := self._loop(spec, branch, others):
+                    yield given.told(
+                        f"{path}.repo",
+                        f"pipeline {spec.pipeline} cannot read {branch}, which is made from its "
+                        f"own output: {' <- '.join(map(str, way))}",
+                        "read another branch, or change one of the pipelines between them",
+                    )
+                elif (
+                    branch.repo not in made
+                    and "trigger" not in leaf
+                    and self._pfs.meta.get(BRANCHES, branch) is None
+                ):
+                    text = f"branch {branch} is not there yet: there are no datums until it is"
+                    yield given.told(f"{path}.branch", text, level="info")
 
     def _near(self, repo: Repo) -> str:
         """Another repo of nearly that name, or how to make this one."""
@@ -154,9 +166,13 @@ class Checker:
         return []
 
 
-def _crons(spec: Spec) -> list[tuple[str, Mapping[str, Any]]]:
-    found = leaves_of(spec.canonical.get("input") or {}, "")
-    return [("cron", leaf) for path, leaf in found if path.endswith(".cron")]
+def _makes(given: Given) -> Iterator[Repo]:
+    """The repos that come about with a pipeline: its output, and those of ticks."""
+    pipeline = given.one.spec.pipeline
+    yield pipeline.repo
+    for path, leaf in leaves_of(given.one.shape.values.get("input") or {}, ""):
+        if path.endswith(".cron"):
+            yield Repo(*cron_repo(leaf, pipeline))
 
 
 def _image(given: Given, placed: Spec) -> Iterator[Told]:

@@ -57,9 +57,32 @@ class Containers:
 class Placement:
     """Chooses for one box, whose own default is ``default`` (one of RUNNERS)."""
 
-    def __init__(self, default: str, containers: Containers | None) -> None:
+    def __init__(
+        self,
+        default: str,
+        containers: Containers | None,
+        known: dict[str, Image | ImageMissing] | None = None,
+    ) -> None:
         self._default = default
         self._containers = containers
+        self._known = known
+
+    def once(self) -> Placement:
+        """One that looks for each image a single time, for a moment's use."""
+        return Placement(self._default, self._containers, {})
+
+    def _find(self, containers: Containers, image: str) -> Image:
+        """The image of a name. Raises ImageMissing."""
+        known = {} if self._known is None else self._known
+        if image not in known:
+            try:
+                known[image] = containers.images.find(image)
+            except ImageMissing as e:
+                known[image] = e
+        found = known[image]
+        if isinstance(found, ImageMissing):
+            raise found
+        return found
 
     def place(self, spec: Spec, runner: str = "") -> Spec:
         """``spec`` with its runner and, where it is on this machine, the image it names. With
@@ -93,7 +116,7 @@ class Placement:
             hint = f"{why.hint}, or {_WITHOUT}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         try:
-            image = self._containers.images.find(spec.image)
+            image = self._find(self._containers, spec.image)
         except ImageMissing:
             return replace(spec, runner=PODMAN, image_pin="")  # it is waited for
         if not image.entrypoint:

@@ -62,15 +62,17 @@ class Given(NamedTuple):
 def examine_all(
     texts: Sequence[Text], *, default_project: str, defaults: DefaultsOf = no_defaults
 ) -> tuple[list[Given], list[Told]]:
-    """As ``load_all``, but with every problem and warning of every text instead of the first;
-    the specs that are right, in an order that works."""
+    """As ``load_all``, but with every problem and warning of every text instead of the first. The
+    specs that are right, in an order that works, then the others."""
     right: list[Given] = []
+    others: list[Given] = []
     found: list[Told] = []
     places: dict[Pipeline, str] = {}
     for text, source in texts:
         read, wrong = examine(text, source, default_project=default_project, defaults=defaults)
         found += [Told(source, one) for one in wrong]
         mine = [Given(source, one) for one in read if one.right]
+        others += [Given(source, one) for one in read if not one.right]
         for given in mine:
             if (first := places.get(given.one.spec.pipeline)) is not None:
                 twice = f"{given.one.spec.pipeline} is in {first} already"
@@ -79,7 +81,7 @@ def examine_all(
         right += mine
     by_name = {given.one.spec.pipeline: given for given in right}
     ordered = in_order([given.one.spec for given in right])
-    return [by_name[spec.pipeline] for spec in ordered], found
+    return [*(by_name[spec.pipeline] for spec in ordered), *others], found
 
 
 def _twice(specs: Sequence[Spec], source: str, places: dict[Pipeline, str]) -> Iterator[str]:

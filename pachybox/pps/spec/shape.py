@@ -46,6 +46,7 @@ class Shape:
     def __init__(self, document: Node) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.values: dict[str, Any] = {}
         self._document = document
         self._where: dict[str, tuple[int, int]] = {"": (document.line, document.column)}
         self._values: dict[str, tuple[int, int]] = {}  # of fields with a plain value beside it
@@ -57,7 +58,8 @@ class Shape:
             got = _called(self._document)
             self.problem("", f"expected a spec (an object), got {got}")
             return {}
-        return self._object(self._document.value, "", "")
+        self.values = self._object(self._document.value, "", "")
+        return self.values
 
     def problem(self, path: str, message: str, hint: str = "") -> None:
         """Note a problem with a field; one that is not there stands where its object does."""

@@ -12,9 +12,10 @@ from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.ingest import spec as ingest_specs
+from pachybox.ingest.describe import describe as describe_ingest
 from pachybox.model.ids import DEFAULT_PROJECT
 from pachybox.pps.spec import Problem, load_input
-from pachybox.pps.spec.fields import FIELDS
+from pachybox.pps.spec.describe import describe
 
 
 @handles("pachybox.v1.API/CheckSpec")
@@ -52,17 +53,23 @@ def _problem(one: Problem) -> Any:
 
 @handles("pachybox.v1.API/DescribeSpec")
 def describe_spec(box: Box, request: Any, call: Call) -> Any:
+    if request.kind == "ingest":
+        found = describe_ingest()
+    else:
+        _require_kind(request.kind)
+        found = describe()
     return ours.DescribeSpecResponse(
         fields=[
             ours.SpecField(
                 path=one.path,
-                type=one.kind.value,
+                type=one.type,
                 default=one.default,
-                help=one.doc,
-                choices=one.words,
-                status=one.status.value,
+                help=one.help,
+                example=one.example,
+                choices=one.choices,
+                status=one.status,
             )
-            for one in FIELDS
+            for one in found
         ]
     )
 

@@ -32,6 +32,7 @@ def describe() -> list[Described]:
 def _described(field: Field) -> Described:
     text, example = _HELP.get(field.path) or _HELP.get(_same(field.path)) or ("", "")
     choices = field.words or _CHOICES.get(field.path, ())
+    known = choices and field.kind is Kind.STRING
     if field.kind is Kind.BOOL:
         choices = ("true", "false")
     return Described(
@@ -39,7 +40,7 @@ def _described(field: Field) -> Described:
         TYPES[field.kind],
         field.default,
         text or _sentence(field),
-        example or (f'"{choices[0]}"' if field.words else _EXAMPLES[field.kind]),
+        example or (f'"{choices[0]}"' if known else _EXAMPLES[field.kind]),
         tuple(choices),
         field.status.value,
     )

@@ -30,10 +30,16 @@ _PLACE = struct.Struct("<QI")
 
 
 class _Run(NamedTuple):
-    """Blobs in the order of ``keys``, of equal ones the newest first; two columns."""
+    """Blobs in the order of ``keys``, of equal ones the newest first; two columns. ``view`` is
+    the first as plain numbers, which are less to compare than numpy's."""
 
     keys: Prefixes
+    view: memoryview
     slots: npt.NDArray[np.uint32]
+
+
+def _run(keys: Prefixes, slots: npt.NDArray[np.uint32]) -> _Run:
+    return _Run(keys, keys.data, slots)
 
 
 class OpenPack:
@@ -43,7 +49,7 @@ class OpenPack:
         self.pack = pack
         self._file = file
         self._fresh: dict[Hash, int] = {}
-        self._run = _Run(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
+        self._run = _run(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._run.keys)
@@ -59,7 +65,7 @@ class OpenPack:
         slots = np.concatenate([np.fromiter(fresh.values(), np.uint32, len(fresh)), old.slots])
         order = np.argsort(keys, kind="stable")
         # race: a look-up asks the dict first, so what leaves that must be here already
-        self._run = _Run(keys[order], slots[order])
+        self._run = _run(keys[order], slots[order])
         self._fresh = {}
 
     def add_records(self, frame: int, records: Records) -> None:
@@ -72,12 +78,11 @@ class OpenPack:
         slot = self._fresh.get(h)
         if slot is not None:
             return self._place(h, slot)
-        run = self._run
-        # perf: a view gives plain numbers, an array objects of numpy's
-        keys, key = run.keys.data, prefix(h)
+        _, keys, slots = self._run
+        key = prefix(h)
         i = bisect_left(keys, key)
         while i < len(keys) and keys[i] == key:
-            if place := self._place(h, int(run.slots[i])):
+            if place := self._place(h, int(slots[i])):
                 return place
             i += 1
         return None

@@ -186,12 +186,12 @@ class HomeVerbs(View):
             await self.frame.feed.box.delete_pipeline(pipeline.name, force=bool(readers))
             self._told(asked.command, f"{pipeline.name} is deleted")
 
-    def do_copy(self) -> None:
+    async def do_copy(self) -> None:
         """y"""
         thing = self.selected
         if thing is not None and thing.name:
             text = f"{thing.name}@{thing.ref}" if thing.ref else thing.name
-            self.load(self.frame.copy(text), "copy")
+            await self.frame.copy(text)
 
     # the first run
 

@@ -35,6 +35,12 @@ class Terminal:
         """The characters of a text as keys."""
         await self.pilot.press(*(_NAMES.get(c, c) for c in text))
 
+    async def answer(self, key: str) -> None:
+        """Press ``key`` until the question is gone: one pressed too soon counts as a repeat."""
+        question = self.app.screen
+        while self.app.screen is question:
+            await self.pilot.press(key)
+
     def lines(self) -> list[str]:
         """The screen's rows as plain text."""
         strips = self.app.screen._compositor.render_strips()

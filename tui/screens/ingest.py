@@ -307,10 +307,10 @@ class Ingests(View):
         if info is not None:
             await change_spec(self.app, self.frame, info.spec, info.name, update=True)
 
-    async def do_copy(self) -> None:
-        """y: the name."""
-        if info := self.info:
-            await self.frame.copy(info.name)
+    def copies(self) -> list[tuple[str, str]]:
+        """y: the source's name, and the branch it writes."""
+        info = self.info
+        return [("name", info.name), ("branch", info.to)] if info else []
 
     def do_upstream(self) -> None:
         """<: the pipeline it belongs to."""

@@ -25,10 +25,12 @@ def source_of(info: IngestInfo) -> str:
         return str(cron.get("spec") or cron.get("schedule") or info.offset.get("spec") or "-")
     if not isinstance(part, dict):
         return info.pipeline or "-"
+    if info.kind == "push":
+        return f"POST /ingest/{info.name}"
     for key in ("path", "command", "cmd"):
         if value := part.get(key):
             return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"POST /ingest/{info.name}" if info.kind == "push" else "-"
+    return "-"
 
 
 def last_run(

@@ -31,8 +31,8 @@ watch:
         """\
 name: posts
 to: raw@master
-push: {}
-group: {time: 5s}
+push:
+  group: {time: 5s}
 """,
     ),
     (
@@ -43,7 +43,7 @@ name: lines
 to: raw@master
 command:
   cmd: [journalctl, -f, -o, json]
-group: {time: 5s}
+  group: {time: 5s}
 """,
     ),
     ("cron", "a schedule that starts a pipeline (opens the wizard)", ""),

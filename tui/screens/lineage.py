@@ -17,7 +17,16 @@ from pachybox.errors import NotFound, PachyboxError
 from tui import glyphs
 from tui.keymap import LIST, OF, Key
 from tui.places import JOB, LINEAGE, REPO, Place
-from tui.screens.lineage_tree import DOWN, MOST, UP, Kin, kin_of, label, repos_in, shown_runs
+from tui.screens.lineage_tree import (
+    DOWN,
+    MOST,
+    UP,
+    Kin,
+    kin_of,
+    label,
+    of_spec,
+    shown_runs,
+)
 from tui.screens.view import View
 from tui.shown import age
 from tui.widgets.rows import Column, LocalRows, Row
@@ -120,7 +129,7 @@ class Lineage(View):
         """The lineage of a commit, a branch's head, a job or a file; ``pane`` is up or down."""
         self._fixed = True
         self._way = DOWN if place.pane == DOWN else UP
-        self._look(place)
+        self._turn_to(place)
         self._tree.focus()
 
     def changed(self, topics: frozenset[str]) -> None:
@@ -146,7 +155,8 @@ class Lineage(View):
         found: dict[str, CommitSetInfo] = {}
         async with self.frame.feed.box.list_commit_set() as sets:
             async for one in sets:
-                found[one.id] = one
+                if any(not of_spec(info.repo) for info in one.commits):
+                    found[one.id] = one
                 if len(found) >= _RUNS:
                     break
         self._sets = found
@@ -155,7 +165,7 @@ class Lineage(View):
         self._runs.refresh_rows()
 
     def _row(self, run: CommitSetInfo) -> Row:
-        infos = [info for info in run.commits if not info.repo.endswith((".spec", ".meta"))]
+        infos = [info for info in run.commits if not of_spec(info.repo)]
         errors = any(info.error for info in infos)
         still = any(info.finished is None for info in infos)
         state = "failure" if errors else "running" if still else "success"
@@ -185,22 +195,22 @@ class Lineage(View):
 
     def _look_at_run(self, id: str) -> None:
         run = self._sets.get(id)
-        infos = [i for i in run.commits if not i.repo.endswith((".spec", ".meta"))] if run else []
+        infos = [i for i in run.commits if not of_spec(i.repo)] if run else []
         if not infos:
             return
-        names = {f"{i.repo}@{i.id}" for i in infos}
-        # Up from what nothing was made of, down from what was not made of anything here.
+        # Up from what nothing was made of here, down from what was made of nothing here.
+        read = {name for i in infos for name in i.direct_provenance}
         ends = [
             i
             for i in infos
-            if not names & set(i.direct_subvenance if self._way == UP else i.direct_provenance)
+            if (f"{i.repo}@{i.id}" not in read if self._way == UP else not i.direct_provenance)
         ]
         info = (ends or infos)[-1]
-        self._look(Place(LINEAGE, info.repo, info.id))
+        self._turn_to(Place(LINEAGE, info.repo, info.id))
 
     # The tree
 
-    def _look(self, place: Place) -> None:
+    def _turn_to(self, place: Place) -> None:
         self._of = Place(LINEAGE, place.name, place.ref or "master", place.path)
         self._pane_title()
         self.load(self._read_kin(), group="kin")
@@ -227,7 +237,6 @@ class Lineage(View):
         tree.root.expand_all()
         if walked > MOST:
             tree.root.add_leaf(Text(f"and more: {MOST} commits were walked", "dim"))
-        self._mark(repos_in(root))
         self.renew()
 
     def _grow(self, node: TreeNode[Kin], kin: Kin) -> None:
@@ -237,9 +246,6 @@ class Lineage(View):
 
     def _label(self, kin: Kin, path: str) -> Text:
         return label(kin, self.frame.store, path, self.frame.ascii_only)
-
-    def _mark(self, repos: set[str]) -> None:
-        """Home's graph lets the same repos stand out, as long as this one is looked at."""
 
     @property
     def kin(self) -> Kin | None:
@@ -280,13 +286,13 @@ class Lineage(View):
         kin = self.kin if self.focused is self._tree else None
         if kin is not None:
             self._fixed = True
-            self._look(Place(LINEAGE, kin.commit.repo, kin.commit.id))
+            self._turn_to(Place(LINEAGE, kin.commit.repo, kin.commit.id))
         elif self._fixed:
-            self._look(self._of)
+            self._turn_to(self._of)
         elif self._runs.cursor_id:
             self._look_at_run(self._runs.cursor_id)
 
-    async def do_copy(self) -> None:
-        """y: ``repo@commit``."""
-        if kin := self.kin:
-            await self.frame.copy(kin.name)
+    def copies(self) -> list[tuple[str, str]]:
+        """y: the commit, and its id alone."""
+        kin = self.kin
+        return [("commit", kin.name), ("id", kin.commit.id)] if kin else []

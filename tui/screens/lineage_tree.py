@@ -13,7 +13,7 @@ from pachybox.client.pipeline_values import JobInfo
 from pachybox.client.values import CommitInfo
 from pachybox.errors import NotFound
 from tui import glyphs
-from tui.shown import ago, count, size, visible
+from tui.shown import age, count, size, visible
 from tui.store import Store
 
 UP, DOWN = "up", "down"
@@ -43,7 +43,7 @@ async def kin_of(box: AsyncClient, commit: str, way: str) -> tuple[Kin, int]:
     walk = box.walk_commit_provenance if way == UP else box.walk_commit_subvenance
     found = {_name(first): first}
     async for info in walk(f"{first.repo}@{first.id}", number=MOST):
-        if not _of_spec(info.repo):
+        if not of_spec(info.repo):
             found[_name(info)] = info
     jobs = await _jobs(box, found.values())
     root = _tree(first, found, jobs, way, set())
@@ -62,9 +62,9 @@ def _tree(
         made.cut = True
         return made
     above.add(_name(info))
-    names = info.direct_provenance if way == UP else info.direct_subvenance
-    for name in names:
-        if (one := found.get(name)) is not None:
+    for one in found.values():
+        nearer, farther = (info, one) if way == UP else (one, info)
+        if _name(farther) in nearer.direct_provenance:
             made.kin.append(_tree(one, found, jobs, way, above))
     return made
 
@@ -102,7 +102,7 @@ def label(kin: Kin, store: Store, path: str, plain: bool) -> Text:
     elif commit.description:
         text.append(f"  {visible(commit.description)}")
     text.append(
-        f"  {size(commit.size_bytes)}  {ago(commit.finished or commit.started, store.now)}", "dim"
+        f"  {size(commit.size_bytes)}  {age(commit.finished or commit.started, store.now)}", "dim"
     )
     if kin.cut:
         text.append("  (see above)", "dim")
@@ -121,11 +121,12 @@ def _name(info: CommitInfo) -> str:
     return f"{info.repo}@{info.id}"
 
 
-def _of_spec(repo: str) -> bool:
+def of_spec(repo: str) -> bool:
+    """Whether a repo is the box's own book-keeping, which nobody asks the lineage of."""
     return repo.endswith((".spec", ".meta"))
 
 
 def shown_runs(infos: Sequence[CommitInfo]) -> str:
     """What a run began with: the repos of its commits that no job made."""
-    first = [info.repo for info in infos if not info.direct_provenance and not _of_spec(info.repo)]
-    return ", ".join(first or sorted({info.repo for info in infos if not _of_spec(info.repo)}))
+    first = [info.repo for info in infos if not info.direct_provenance and not of_spec(info.repo)]
+    return ", ".join(first or sorted({info.repo for info in infos if not of_spec(info.repo)}))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -21,6 +22,7 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
+from tui.held import Held
 from tui.keymap import OF, VIEW, Key
 from tui.places import Place
 from tui.store import LOST
@@ -126,12 +128,12 @@ class View(Screen[None]):
         An error becomes a notice: a lost box is told by the header alone.
         """
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            partial(self._guarded, Held(work)), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Awaitable[object]) -> object:
+    async def _guarded(self, work: Held) -> object:
         try:
-            return await work
+            return await work()
         except Unreachable:
             return None
         except PachyboxError as e:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pachybox.errors import NotReady, Unreachable
 from tui.feed import Feed
@@ -26,7 +26,12 @@ class BoxLog:
         self, feed: Feed, *, pipeline: str = "", job: str = "", datum: str = "", ingest: str = ""
     ) -> None:
         self._feed = feed
-        self._name = {"pipeline": pipeline, "job": job, "datum": datum, "ingest": ingest}
+        self._name: dict[str, Any] = {
+            "pipeline": pipeline,
+            "job": job,
+            "datum": datum,
+            "ingest": ingest,
+        }
 
     async def tail(self, lines: int) -> LogWindow:
         """See ``LogSource``; so the rest."""

@@ -12,6 +12,7 @@ from textual.events import Key as KeyPress
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import Worker
 
 from tui import glyphs, shown
 from tui.keymap import Key
@@ -70,6 +71,8 @@ class JobDetail(DatumVerbs):
         self._rest: Timer | None = None
         self._ticks = 0
         self._logged: tuple[str, str] | None = None
+        self._due = 0  # what is to be fetched: nothing, the job, the job and its timing
+        self._fetcher: Worker[object] | None = None
 
     # ---- the panes
 
@@ -115,7 +118,7 @@ class JobDetail(DatumVerbs):
         self.see(self._pane)
         self._titles()
         self._headline()
-        self.load(self._fetch(timing=True), "job")
+        self._refresh(timing=True)
         if self.scope == "all":
             self._show_log()
         self.set_interval(1.0, self._tick)
@@ -182,7 +185,13 @@ class JobDetail(DatumVerbs):
     def reload(self) -> None:
         """Fetch again what is in sight."""
         if self.is_mounted:
-            self.load(self._fetch(timing=True), "job")
+            self._refresh(timing=True)
+
+    def _refresh(self, timing: bool) -> None:
+        """Fetch soon; what is asked while a fetch is on is done after it."""
+        self._due = max(self._due, 2 if timing else 1)
+        if self._fetcher is None or self._fetcher.is_finished:
+            self._fetcher = self.load(self._fetch(), "job")
 
     def _tick(self) -> None:
         frame = self.frame
@@ -190,21 +199,23 @@ class JobDetail(DatumVerbs):
             return
         if self.summary is not None and not self.summary.done:
             self._ticks += 1
-            self.load(self._fetch(timing=self._ticks % _TIMING_S == 0), "job")
+            self._refresh(timing=self._ticks % _TIMING_S == 0)
 
-    async def _fetch(self, timing: bool) -> None:
+    async def _fetch(self) -> None:
         box = self.frame.feed.box
-        found = await box.page_job(search=self.job, limit=1)
-        if found.rows:
-            self.summary = found.rows[0]
-        if not self._inputs:
-            info = await box.inspect_job(self.job)
-            self._inputs = tuple(self.input_commits(info))
-        self.table.refresh_rows()
-        self._headline()
-        self.renew()
-        if timing and self.timing.display:
-            self.timing.set_timing(await box.timing(self.job))
+        while self._due:
+            timing, self._due = self._due == 2, 0
+            found = await box.page_job(search=self.job, limit=1)
+            if found.rows:
+                self.summary = found.rows[0]
+            if not self._inputs:
+                info = await box.inspect_job(self.job)
+                self._inputs = tuple(self.input_commits(info))
+            self.table.refresh_rows()
+            self._headline()
+            self.renew()
+            if timing and self.timing.display:
+                self.timing.set_timing(await box.timing(self.job))
 
     def on_virtual_table_loaded(self) -> None:
         """The counts may be others."""

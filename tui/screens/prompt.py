@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -81,7 +82,9 @@ class Prompt(ModalScreen[str | None]):
         """Show how it may go on, and ask the box for more names that begin so."""
         event.stop()
         self._show(event.value)
-        self.run_worker(self._ask(event.value), group="more", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            partial(self._ask, event.value), group="more", exclusive=True, exit_on_error=False
+        )
 
     async def _ask(self, line: str) -> None:
         more = await from_box(self._feed.box, line)

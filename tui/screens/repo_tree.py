@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -268,7 +269,9 @@ class FileTree(VirtualTable):
             self.refresh_rows()
 
     def _unfolding(self, path: str) -> None:
-        self.run_worker(self._unfold(path), group="unfold", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            partial(self._unfold, path), group="unfold", exclusive=True, exit_on_error=False
+        )
 
     async def _unfold(self, path: str) -> None:
         files = self.files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
@@ -112,7 +113,9 @@ class Picker(ModalScreen[str | None]):
         """What fits, at once; what the box knows, as soon as it says so."""
         event.stop()
         self._show(best(event.value, self.hits()))
-        self.run_worker(self._add(event.value), group="more", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            partial(self._add, event.value), group="more", exclusive=True, exit_on_error=False
+        )
 
     async def _add(self, query: str) -> None:
         more = await self.more(query)

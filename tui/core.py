@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -184,12 +183,12 @@ class Core(App[int]):
     def beside(self, work: Coroutine[Any, Any, object], group: str) -> Worker[object]:
         """Run ``work`` beside the interface; its errors become notices."""
         return self.run_worker(
-            partial(self._guarded, Held(work)), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Held) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
-            return await work()
+            return await work
         except (Unreachable, PachyboxError) as e:
             self.notice(str(e), error=True)
         except Exception as e:

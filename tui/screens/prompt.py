@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -18,6 +17,7 @@ from textual.widgets import Input, Static
 from tui.choices import Choices
 from tui.commands import USAGE, Names, complete
 from tui.feed import Feed
+from tui.held import Held
 from tui.lookup import from_box
 from tui.shown import cut
 
@@ -83,7 +83,7 @@ class Prompt(ModalScreen[str | None]):
         event.stop()
         self._show(event.value)
         self.run_worker(
-            partial(self._ask, event.value), group="more", exclusive=True, exit_on_error=False
+            Held(self._ask(event.value)), group="more", exclusive=True, exit_on_error=False
         )
 
     async def _ask(self, line: str) -> None:

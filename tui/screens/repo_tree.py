@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from pachybox.errors import NotFound
+from tui.held import Held
 from tui.shown import size
 from tui.widgets.rows import Column, Page, Query, Row
 from tui.widgets.table import VirtualTable
@@ -270,7 +270,7 @@ class FileTree(VirtualTable):
 
     def _unfolding(self, path: str) -> None:
         self.run_worker(
-            partial(self._unfold, path), group="unfold", exclusive=True, exit_on_error=False
+            Held(self._unfold(path)), group="unfold", exclusive=True, exit_on_error=False
         )
 
     async def _unfold(self, path: str) -> None:

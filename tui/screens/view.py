@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -128,12 +127,12 @@ class View(Screen[None]):
         An error becomes a notice: a lost box is told by the header alone.
         """
         return self.run_worker(
-            partial(self._guarded, Held(work)), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Held) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
-            return await work()
+            return await work
         except Unreachable:
             return None
         except PachyboxError as e:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar
 
 from textual.cache import LRUCache
@@ -104,7 +103,7 @@ class LogPane(ScrollView, can_focus=True):
         self.follow = True
         self.rebuild()
         if self.feed and self.is_attached:
-            self.run_worker(self.feed.run, exit_on_error=False)
+            self.run_worker(Held(self.feed.run()), exit_on_error=False)
 
     def on_mount(self) -> None:
         self.set_source(self._source)
@@ -183,7 +182,7 @@ class LogPane(ScrollView, can_focus=True):
             self._swap(shown)
         else:
             self._laid = None
-            self.run_worker(self._rebuild_in_parts, group="layout", exclusive=True)
+            self.run_worker(Held(self._rebuild_in_parts()), group="layout", exclusive=True)
 
     async def _rebuild_in_parts(self) -> None:
         feed = self.feed
@@ -302,11 +301,11 @@ class LogPane(ScrollView, can_focus=True):
                 work.close()
                 return
             self._loader.cancel()
-        self._loader = self.run_worker(partial(self._guarded, Held(work)), exit_on_error=False)
+        self._loader = self.run_worker(Held(self._guarded(Held(work))), exit_on_error=False)
 
-    async def _guarded(self, work: Held) -> None:
+    async def _guarded(self, work: Held[object]) -> None:
         try:
-            await work()
+            await work
         except Exception as problem:  # whatever a source raises
             self.note = str(problem) or type(problem).__name__
         self.refresh()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
@@ -14,6 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from tui.held import Held
 
 MOST = 200
 
@@ -114,7 +115,7 @@ class Picker(ModalScreen[str | None]):
         event.stop()
         self._show(best(event.value, self.hits()))
         self.run_worker(
-            partial(self._add, event.value), group="more", exclusive=True, exit_on_error=False
+            Held(self._add(event.value)), group="more", exclusive=True, exit_on_error=False
         )
 
     async def _add(self, query: str) -> None:

@@ -8,7 +8,6 @@ coroutine. A view that has no such method does not have the verb.
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
@@ -21,6 +20,7 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
+from tui.guard import Guarded
 from tui.keymap import OF, VIEW, Key
 from tui.places import Place
 from tui.store import LOST
@@ -30,7 +30,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_panel import KeyPanel
 
 
-class View(Screen[None]):
+class View(Guarded, Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")
@@ -137,9 +137,7 @@ class View(Screen[None]):
         except PachyboxError as e:
             self.frame.notice(str(e), error=True, detail=str(e))
         except Exception as e:
-            detail = traceback.format_exc()
-            self.log.error(detail)
-            self.frame.notice(f"internal error: {e!r}", error=True, detail=detail)
+            self.frame.defect(e)
         return None
 
     async def ask(self, question: Ask) -> str | None:

@@ -36,6 +36,7 @@ def _theme(
         success=success,
         accent=accent,
         variables={
+            "boost": panel,
             "text": plain,
             "text-muted": muted,
             "text-disabled": muted,

@@ -46,6 +46,9 @@ class View(Guarded, Screen[None]):
     View .pane:focus-within, View .pane:focus { border: round $accent; }
     View.-lost > .body { opacity: 60%; }
     View.-never > .body { display: none; }
+    View.-lost > Banner { display: block; }
+    View.-never > Banner { display: block; height: 1fr; padding: 2 4; background: $background;
+        color: $foreground; }
     View.-flip > .body { layout: vertical; }
     """
 
@@ -213,7 +216,7 @@ class View(Guarded, Screen[None]):
     def compose(self) -> ComposeResult:
         frame = self.frame
         yield Header(self.crumbs, frame.store, self._note, ascii_only=frame.ascii_only)
-        yield Banner(frame.store, lambda: str(frame.feed.box))
+        yield Banner(frame.store, lambda: frame.feed.where)
         yield from self.body()
         yield FilterBar()
         yield Footer(self._footer)

@@ -16,6 +16,7 @@ from tests.boxes import RealBox
 from tui.app import PachyApp
 from tui.choices import Choices
 from tui.places import HOME, Place
+from tui.widgets.confirm import Question
 
 T = TypeVar("T")
 
@@ -40,6 +41,17 @@ class Terminal:
         question = self.app.screen
         while self.app.screen is question:
             await self.pilot.press(key)
+
+    async def confirm(self, *keys: str) -> None:
+        """Answer a question, later than a repeated key would."""
+        question = await self.until(lambda: self._question, "a question is asked")
+        question.quiet_since = question.open_since = 0.0
+        await self.press(*keys)
+
+    @property
+    def _question(self) -> Question | None:
+        screen = self.app.screen
+        return screen if isinstance(screen, Question) else None
 
     def lines(self) -> list[str]:
         """The screen's rows as plain text."""

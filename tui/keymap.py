@@ -163,9 +163,14 @@ KEYS: tuple[Key, ...] = (
     Key(TEXT, "set_mark", "m", "set a mark"),
     Key(TEXT, "next_mark", "apostrophe", "next mark"),
     Key(FORM, "submit", "ctrl+s", "save, create", changes=True),
-    Key(FORM, "attempt", "ctrl+t", "try on one datum", changes=True, cli="run pipeline --try"),
+    Key(FORM, "attempt", "ctrl+t", "try on one datum", changes=True, cli="run datum"),
+    Key(FORM, "previous_step", "f2", "the step before"),
+    Key(FORM, "next_step", "f3", "the next step"),
     Key(FORM, "external", "f4", "open in $EDITOR"),
     Key(FORM, "compare", "f5", "difference from what runs", cli="diff pipeline"),
+    Key(FORM, "other_side", "f6", "form or text"),
+    Key(FORM, "next_problem", "f8", "to the next problem"),
+    Key(FORM, "field_help", "f1", "all about the field"),
     Key(FORM, "leave", "escape", "leave the field, then the form"),
 )
 

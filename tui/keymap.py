@@ -80,6 +80,11 @@ def shown(key: str) -> str:
     return key.upper() if key[:1] == "f" and key[1:].isdecimal() else key
 
 
+def types(key: Key) -> bool:
+    """Whether one of a verb's keys types a character, and so acts in no form."""
+    return any(len(shown(one)) == 1 or one == "space" for one in key.keys.split(","))
+
+
 KEYS: tuple[Key, ...] = (
     Key(APP, "mode_home", "1", "Home: what runs and what needs attention"),
     Key(APP, "mode_repo", "2", "repos: branches, commits, files", cli="list repo"),

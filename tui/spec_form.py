@@ -138,7 +138,7 @@ def shown(item: Item, value: Value) -> str:
 
 def fits(item: Item, value: Value) -> bool:
     """Whether the form can show a value and take it back whole."""
-    if value is None or item.type in (FLAG, CHOICE):
+    if value in (None, "", [], {}) or item.type in (FLAG, CHOICE):
         return True
     try:
         return bool(typed(item, shown(item, value)) == value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 from pachybox.errors import PachyboxError, Unreachable
 from tui import glyphs
 from tui.drafts import Draft, Drafts
-from tui.keymap import APP, FORM, OF, VIEW, Key
+from tui.keymap import FORM, OF, VIEW, Key
 from tui.places import PIPELINE, Place
 from tui.screens.pipeline_submit import Submitting
 from tui.screens.view import View, bindings
@@ -37,25 +37,18 @@ from tui.widgets.spec_editor import Mark, SpecEditor
 if TYPE_CHECKING:
     from pachybox.client.spec_values import Problem, SpecCheck
 
-_DEBOUNCE_S = 0.1
+_DEBOUNCE_S = 0.08
 _SAVE_S = 0.5
 _LONG_LINES = 400  # beyond, a text is read beside the interface
-_LETTERS = [
-    part
-    for key in OF[APP].values()
-    for part in key.keys.split(",")
-    if "+" not in part and part not in ("tab", "escape", "f1")
-]
 
 
 class SpecScreen(Submitting, View):
     """The wizard and the editor. ``draft`` is what is begun with."""
 
     mode: ClassVar[str] = PIPELINE
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(FORM),
-        Binding(",".join(_LETTERS), "nothing", show=False),
-    ]
+    is_form: ClassVar[bool] = True
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    BINDINGS: ClassVar[list[BindingType]] = bindings(FORM)
     DEFAULT_CSS = """
     SpecScreen .left { width: 1fr; }
     SpecScreen .right { width: 1fr; }
@@ -136,17 +129,10 @@ class SpecScreen(Submitting, View):
         """A form has the keys of forms alone."""
         return key.at != VIEW
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The verbs of lists are letters, which are typed here."""
-        return action != "verb"
-
     def _footer(self) -> list[tuple[Key, str]]:
         why = self.frame.read_only
         ids = ("submit", "attempt", "compare", "other_side", "next_step", "external", "leave")
         return [(OF[FORM][id], why if OF[FORM][id].changes else "") for id in ids]
-
-    def action_nothing(self) -> None:
-        """A key of lists that means nothing in a form."""
 
     def action_leave(self) -> None:
         """Esc: out of the field, then out of the form."""
@@ -216,6 +202,7 @@ class SpecScreen(Submitting, View):
         """A field of the form: its change goes into the text."""
         self.spec = event.spec
         self.editor.become(event.spec.text)
+        self.load(self._preview(), group="preview")
 
     def _understand(self) -> None:
         if self.editor.document.line_count > _LONG_LINES:

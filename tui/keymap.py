@@ -112,6 +112,7 @@ KEYS: tuple[Key, ...] = (
     Key(APP, "freeze", "F", "freeze updates, and thaw"),
     Key(VIEW, "tab_left", "left_square_bracket", "tab to the left in the pane"),
     Key(VIEW, "tab_right", "right_square_bracket", "tab to the right in the pane"),
+    Key(VIEW, "graph", "v", "the graph whole, or a list and a neighbourhood", list_only=True),
     Key(VIEW, "copy", "y,c", "copy: name, id, path, row, command line"),
     Key(VIEW, "yaml", "o", "the object as YAML", list_only=True),
     Key(VIEW, "editor", "E", "open in $EDITOR or the pager", list_only=True),

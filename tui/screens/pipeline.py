@@ -117,7 +117,7 @@ class Pipelines(PipelineVerbs):
 
     def _fill(self) -> None:
         store = self.frame.store
-        if store.summary is None or not self.is_mounted:
+        if store.summary is None or not self.query("#pipelines"):
             return
         found: Iterable[PipelineSummary] = sorted(store.summary.pipelines, key=troubled_first)
         rows = [row_of(one, store, self.frame.ascii_only) for one in found]

@@ -14,8 +14,9 @@ from textual.widgets import ContentSwitcher, Static
 from tui import glyphs, shown
 from tui.places import JOB, PIPELINE, Place
 from tui.screens.pipeline_stats import stats_text
-from tui.screens.pipeline_verbs import PipelineVerbs, spec_text
-from tui.spec_merge import unified
+from tui.screens.pipeline_verbs import PipelineVerbs, given, spec_text, versions_of
+from tui.spec_edits import path_text
+from tui.spec_merge import differences, unified
 from tui.widgets.rows import Column, LocalRows, Page, Query, Row
 from tui.widgets.table import VirtualTable
 from tui.widgets.text_pane import DIFF, PLAIN, YAML, TextPane
@@ -35,8 +36,7 @@ JOBS = (
 )
 VERSIONS = (
     Column("version", "V", 5, keep=9),
-    Column("made", "MADE", 20, keep=8),
-    Column("changed", "CHANGED", 12, grow=1, keep=7),
+    Column("changed", "CHANGED", 12, grow=1, keep=8),
 )
 _LOG_LINES = 2000
 
@@ -193,6 +193,8 @@ class PipelineDetail(PipelineVerbs):
 
     def changed(self, topics: frozenset[str]) -> None:
         """New jobs, another state, another version."""
+        if not self.query("#jobs"):
+            return  # it is being made, or taken down
         if "summary" in topics:
             self._about()
             one = self.summary_of(self.name_of)
@@ -205,6 +207,8 @@ class PipelineDetail(PipelineVerbs):
 
     def reload(self) -> None:
         """All of it."""
+        if not self.query("#jobs"):
+            return
         self._about()
         self.query_one("#jobs", VirtualTable).refresh_rows()
         self.load(self._load_versions(), group="versions")
@@ -227,23 +231,16 @@ class PipelineDetail(PipelineVerbs):
         about.update(line)
 
     async def _load_versions(self) -> None:
-        box, now = self.frame.feed.box, self.frame.store.now
-        found = [info async for info in box.list_pipeline(self.name_of, history=-1)]
-        found = sorted(
-            (info for info in found if str(info) == self.name_of or info.name == self.name_of),
-            key=lambda info: -info.version,
-        )
+        found = await versions_of(self, self.name_of)
         if not found:
             return
         self._version = found[0].version
-        rows = [
-            Row(
-                str(info.version),
-                (f"v{info.version}", shown.ago(info.created, now), info.description or "-"),
-                keys=(float(info.version), "", ""),
-            )
-            for info in found
-        ]
+        rows = []
+        for at, info in enumerate(found):
+            before = given(found[at + 1]) if at + 1 < len(found) else {}
+            fields = [path_text(path) for path, _, _ in differences(before, given(info))]
+            changed = ", ".join(fields) if before else "the first"
+            rows.append(Row(str(info.version), (f"v{info.version}", changed or "nothing")))
         self._versions.set(rows)
         self.query_one("#versions", VirtualTable).refresh_rows()
         await self._show_spec(self._version)

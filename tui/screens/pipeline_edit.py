@@ -248,7 +248,7 @@ class SpecScreen(Submitting, View):
         except Unreachable:
             self.query_one("#problems-pane").border_title = "Problems: not checked, the box is away"
             return
-        if text == self.editor.text:
+        if text == self.editor.text and self.query("#problems"):
             self._show_problems(found)
 
     def _show_problems(self, found: SpecCheck) -> None:

@@ -18,16 +18,20 @@ from pachybox.errors import Refused
 from tui.drafts import Draft, Drafts
 from tui.places import PIPELINE, Place
 from tui.screens.pipeline_text import TextScreen
+from tui.screens.pipeline_verbs import spec_text
 from tui.screens.view import View
 from tui.shown import count
-from tui.spec_edits import write
 from tui.spec_merge import differences, merged, unified
 from tui.spec_text import NotUnderstood, Spec
 from tui.widgets.confirm import Ask
 from tui.widgets.text_pane import DIFF
 
 if TYPE_CHECKING:
-    from pachybox.client.pipeline_values import FieldChange, PipelineDifference
+    from pachybox.client.pipeline_values import (
+        CreatedPipeline,
+        FieldChange,
+        PipelineDifference,
+    )
     from pachybox.client.spec_values import Problem
     from tui.widgets.spec_editor import SpecEditor
 
@@ -91,9 +95,9 @@ class Submitting(View):
         except Refused as e:
             if not self.draft.version or "version" not in e.message:
                 raise
-            await self._stale(e.message)
+            await self._stale()
             return
-        await asyncio.to_thread(self.drafts.drop, self.draft.box, self.draft.pipeline)
+        await asyncio.to_thread(self._made, made, text)
         self.kept, self.draft = True, _with(self.draft, base=text)
         for warning in warnings:
             self.frame.notice(warning)
@@ -106,6 +110,16 @@ class Submitting(View):
         said = f"{verb} pipeline -f -{' --reprocess' * reprocess}"
         self.frame.notice(f"{'made' if first.created else 'updated'} {name}, v{first.version}")
         self.app.call_later(self.app.call_after_refresh, self.frame.told, said)
+
+    def _made(self, made: list[CreatedPipeline], text: str) -> None:
+        """The draft is a pipeline now: its text is kept for the next edit."""
+        self.drafts.drop(self.draft.box, self.draft.pipeline)
+        for one in made if len(made) == 1 else ():
+            name = one.name if one.project == "default" else f"{one.project}/{one.name}"
+            try:
+                self.drafts.wrote(self.draft.box, name, one.version, text)
+            except OSError:
+                pass  # its comments are lost, its fields are at the box
 
     async def _ask(self, found: list[PipelineDifference]) -> str | None:
         """What the user wants done: ``y``, ``update``, ``reprocess``; None for nothing."""
@@ -131,12 +145,9 @@ class Submitting(View):
 
     # ---- somebody else was faster
 
-    async def _stale(self, why: str) -> None:
+    async def _stale(self) -> None:
         """The pipeline is at another version than the one this text was begun from."""
         theirs, version = await self.latest()
-        if theirs is None:
-            self.frame.notice(why, error=True)
-            return
         name, had = self.draft.pipeline, self.draft.version
         while True:
             asked = await self.ask(
@@ -186,12 +197,9 @@ class Submitting(View):
         self.kept = False
         self._title()
 
-    async def latest(self) -> tuple[str | None, int]:
+    async def latest(self) -> tuple[str, int]:
         """The pipeline's spec as it is at the box now, and its version."""
-        box, name = self.frame.feed.box, self.draft.pipeline
-        info = await box.inspect_pipeline(name)
-        spec = json.loads(await box.extract_pipeline(name, version=info.version))
-        return write(spec), info.version
+        return await spec_text(self, self.draft.pipeline)
 
     # ---- F5, ctrl+t, F4, images
 
@@ -207,7 +215,7 @@ class Submitting(View):
         text = "\n\n".join("\n".join(_told(one, most=10_000)) for one in found)
         if self.draft.pipeline:
             theirs, version = await self.latest()
-            lines = unified(theirs or "", self.editor.text, (f"v{version}", "draft"))
+            lines = unified(theirs, self.editor.text, (f"v{version}", "draft"))
             text += f"\n\n{lines}" if lines else "\n\nthe texts are the same"
         screen = TextScreen("difference from what runs", text, DIFF, "diff pipeline -f -")
         self.app.push_screen(screen)

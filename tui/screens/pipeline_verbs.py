@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pachybox.errors import NotFound
 from tui import glyphs, shown
 from tui.drafts import Draft, Drafts
 from tui.keymap import Key
@@ -15,6 +16,7 @@ from tui.screens.view import View
 from tui.widgets.confirm import Ask
 
 if TYPE_CHECKING:
+    from pachybox.client.pipeline_values import PipelineInfo
     from pachybox.client.view_values import PipelineSummary
 
 
@@ -99,12 +101,13 @@ class PipelineVerbs(View):
     # ---- its spec
 
     async def do_yaml(self) -> None:
-        """o: the spec as YAML."""
+        """o: the spec as YAML, with all that is filled in."""
         from tui.screens.pipeline_text import TextScreen
+        from tui.spec_edits import write
         from tui.widgets.text_pane import YAML
 
         name = self.selected()
-        text, _ = await spec_text(self, name)
+        text = write(json.loads(await self.frame.feed.box.extract_pipeline(name)))
         said = f"extract pipeline {name} -o yaml"
         self.app.push_screen(TextScreen(f"{name}, spec", text, YAML, said))
 
@@ -115,7 +118,7 @@ class PipelineVerbs(View):
 
     async def do_new(self) -> None:
         """n: the wizard, from a draft where one was kept."""
-        box = self.box_name
+        box = box_name(self)
         drafts = Drafts()
         kept = await asyncio.to_thread(drafts.get, box)
         if kept is not None:
@@ -129,7 +132,7 @@ class PipelineVerbs(View):
 
     async def do_edit(self) -> None:
         """e: change the spec, from a draft where one was kept."""
-        name, box, drafts = self.selected(), self.box_name, Drafts()
+        name, box, drafts = self.selected(), box_name(self), Drafts()
         kept = await asyncio.to_thread(drafts.get, box, name)
         if kept is not None:
             when = shown.ago(kept.time, self.frame.store.now)
@@ -151,12 +154,6 @@ class PipelineVerbs(View):
         from tui.screens.pipeline_edit import SpecScreen
 
         self.app.push_screen(SpecScreen(draft, drafts))
-
-    @property
-    def box_name(self) -> str:
-        """What drafts of this box are kept under."""
-        summary = self.frame.store.summary
-        return summary.name if summary else ""
 
     # ---- its work
 
@@ -251,6 +248,12 @@ transform:
 """What a new spec begins with."""
 
 
+def box_name(view: View) -> str:
+    """What drafts of this box are kept under."""
+    summary = view.frame.store.summary
+    return summary.name if summary else ""
+
+
 def _running(one: PipelineSummary) -> bool:
     words = ("created", "starting", "running", "egressing", "finishing")
     return one.job is not None and glyphs.job(one.job.state).word in words
@@ -261,11 +264,39 @@ def _begin(text: str) -> str:
 
 
 async def spec_text(view: View, name: str, version: int = 0) -> tuple[str, int]:
-    """The spec of a version as YAML, and which one it is."""
-    from tui.spec_edits import write
+    """What a user wrote for a version (the newest without one), as YAML, and which one it is. What
+    was written in this terminal comes with its comments."""
+    infos = await versions_of(view, name)
+    info = next((one for one in infos if version in (0, one.version)), None)
+    if info is None:
+        raise NotFound(f"pipeline {name} has no version {version}" if version else f"no {name}")
+    return await asyncio.to_thread(_written, box_name(view), name, info), info.version
 
-    box = view.frame.feed.box
-    if not version:
-        version = (await box.inspect_pipeline(name)).version
-    spec = json.loads(await box.extract_pipeline(name, version=version))
-    return write(spec), version
+
+async def versions_of(view: View, name: str) -> list[PipelineInfo]:
+    """All versions of a pipeline, the newest first."""
+    found = [one async for one in view.frame.feed.box.list_pipeline(name, history=-1)]
+    return sorted((one for one in found if name in (str(one), one.name)), key=lambda o: -o.version)
+
+
+def given(info: PipelineInfo) -> dict[str, Any]:
+    """The spec as a user wrote it, without what is filled in."""
+    try:
+        found = json.loads(info.raw.get("userSpecJson") or "")
+    except ValueError:
+        found = json.loads(info.raw.get("effectiveSpecJson") or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _written(box: str, name: str, info: PipelineInfo) -> str:
+    from tui.spec_edits import same, write
+    from tui.spec_text import NotUnderstood, Spec
+
+    spec = given(info)
+    kept = Drafts().written(box, name, info.version)
+    try:
+        if kept and same(Spec(kept).value, spec):
+            return kept
+    except NotUnderstood:
+        pass
+    return write(spec)

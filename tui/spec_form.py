@@ -13,7 +13,7 @@ from tui.spec_text import Path, Spec, Value
 
 STEPS = ("input", "code", "output", "resources", "review")
 LISTS = ("cross", "join", "group", "union")
-KINDS = ("pfs", "cron", *LISTS)
+KINDS = ("pfs", *LISTS, "cron")
 
 TEXT, WORDS, LINES, FLAG, CHOICE, WHOLE, NUMBER, MAP, WHOLES = (
     "text", "words", "lines", "flag", "choice", "whole", "number", "map", "wholes",

@@ -74,7 +74,7 @@ class SpecScreen(Submitting, View):
         self.spec: Spec | None = None
         self.problems: tuple[Problem, ...] = ()
         self.images: tuple[str, ...] = ()
-        self.changed_at = 0.0
+        self.changed_at = self.checked_at = 0.0
         self.kept = True
         self._previewed = ""
         self._field: Names = ("input",)
@@ -155,12 +155,9 @@ class SpecScreen(Submitting, View):
 
     def action_other_side(self) -> None:
         """F6: from the form to the text, and back."""
-        if self.editor.has_focus:
-            self.remove_class("-text")
-            self.form.focus_first()
-        else:
-            self.add_class("-text")
-            self.editor.focus()
+        to_form = self.editor.has_focus
+        self.set_class(not to_form, "-text")
+        self.call_after_refresh(self.form.focus_first if to_form else self.editor.focus)
 
     def action_next_step(self) -> None:
         """F3"""
@@ -252,8 +249,8 @@ class SpecScreen(Submitting, View):
             self._show_problems(found)
 
     def _show_problems(self, found: SpecCheck) -> None:
-        self.problems = found.problems
-        took = f"  {span(time.monotonic() - self.changed_at)}" if self.changed_at else ""
+        self.problems, self.checked_at = found.problems, time.monotonic()
+        took = f"  {span(self.checked_at - self.changed_at)}" if self.changed_at else ""
         pane = self.query_one("#problems-pane")
         pane.border_title = f"Problems {len(found.problems)}{took}" if found.problems else (
             f"No problems{took}"

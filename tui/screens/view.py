@@ -22,7 +22,7 @@ from tui.bindings import bindings as bindings
 from tui.frame import Frame
 from tui.guard import Guarded
 from tui.held import Held
-from tui.keymap import OF, VIEW, Key
+from tui.keymap import OF, VIEW, Key, types
 from tui.places import Place
 from tui.store import LOST
 from tui.widgets.chrome import Banner, Footer, Header
@@ -165,7 +165,7 @@ class View(Guarded, Screen[None]):
         if action != "verb":
             return True
         key = OF[VIEW][str(parameters[0])]
-        if self.is_form and any(len(k) == 1 or "_" in k for k in key.keys.split(",")):
+        if self.is_form and types(key):
             return False
         return self.has(key) and not (key.list_only and self.in_text)
 

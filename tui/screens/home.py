@@ -16,6 +16,7 @@ from tui.places import HOME
 from tui.screens import home_values as values
 from tui.screens.home_values import Thing
 from tui.screens.home_verbs import HomeVerbs
+from tui.widgets import table_messages
 from tui.widgets.dag import Dag
 from tui.widgets.filters import matcher
 from tui.widgets.lines import Entry, Lines
@@ -43,7 +44,7 @@ class Home(HomeVerbs):
     DEFAULT_CSS = """
     Home #left { width: 1fr; }
     Home #right { width: 42; }
-    Home.-three #right { width: 60; }
+    Home.-three #right { width: 50; }
     Home #pipelines > * { height: 1fr; }
     Home VirtualTable { scrollbar-gutter: stable; }
     Home.-one .body { layout: vertical; }
@@ -327,7 +328,7 @@ class Home(HomeVerbs):
         """Enter on a node."""
         self.open_thing(Thing.of(event.node))
 
-    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+    def on_virtual_table_opened(self, event: table_messages.Opened) -> None:
         """Enter on a job or a pipeline."""
         self.open_thing(Thing.of(event.row_id))
 
@@ -347,7 +348,7 @@ class Home(HomeVerbs):
         elif what == "demo":
             self.load(self.make_demo(), "first")
         else:
-            self.app.simulate_key("question_mark")
+            self.load(self.action_press("app.help"), "first")
 
     def _remedy(self, thing: Thing) -> None:
         """What has no view says what can be done."""
@@ -365,6 +366,6 @@ class Home(HomeVerbs):
         """The same."""
         self.renew()
 
-    def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
+    def on_virtual_table_highlighted(self, event: table_messages.Highlighted) -> None:
         """The same."""
         self.renew()

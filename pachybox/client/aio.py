@@ -1341,9 +1341,11 @@ class AsyncClient(AsyncBase):
     ) -> AsyncStream[Event]:
         """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
 
-        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
-        made again and continues with the next number, so none is missed or seen twice; after
-        ``patience_s`` without an answer Unreachable is raised.
+        ``kinds`` are beginnings (``commit.``). Where events above ``after`` are no longer kept, or
+        the box has not come so far (it was restored), the first one is of the kind ``reset``,
+        whatever the kinds: look at everything anew. When the connection is lost while following,
+        it is made again and continues with the next number, so none is missed or seen twice;
+        after ``patience_s`` without an answer Unreachable is raised.
         """
         return self._stream(lambda: self._sync.events(after=after, follow=follow, kinds=kinds))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from rich.cells import cell_len
 from textual import events
@@ -16,12 +16,11 @@ from textual.worker import Worker
 
 from tui import glyphs
 from tui.keymap import LIST, OF
-from tui.widgets import table_paint
+from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
-from tui.widgets.table_messages import Highlighted, Loaded, Marked, Opened
 from tui.widgets.table_paint import GUTTER
 
 SIDEWAYS = 8
@@ -61,10 +60,10 @@ class VirtualTable(ScrollView, can_focus=True):
     request: reactive[Query] = reactive(Query(), repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    Highlighted = Highlighted
-    Opened = Opened
-    Marked = Marked
-    Loaded = Loaded
+    Highlighted: TypeAlias = table_messages.Highlighted
+    Opened: TypeAlias = table_messages.Opened
+    Marked: TypeAlias = table_messages.Marked
+    Loaded: TypeAlias = table_messages.Loaded
 
     def __init__(
         self,

@@ -108,18 +108,20 @@ def terminal(box: Box, *args: str) -> Iterator[Screen]:
 
 def first_paint(box: Box) -> None:
     """The rows of opening."""
-    painted, data = [], []
+    painted, data, cpu = [], [], []
     for _ in range(ROUNDS):
         with terminal(box) as screen:
             painted.append(screen.until("Running and recent jobs"))
             data.append(screen.until("a day"))
+            cpu.append(screen.cpu_s())
     textual = median(
         timed(lambda: subprocess.run([sys.executable, "-c", "import textual.app"], check=True))
         for _ in range(ROUNDS)
     )
     beside = f"import of textual {short(textual)} s"
     below("Home painted", min(painted), "s", 0.8, beside)
-    below("Home with data", min(data), "s", 1.2, beside)
+    spent = f"{short(min(cpu))} s of the processor"
+    below("Home with data", min(data), "s", 1.2, f"{spent}, {beside}")
 
 
 def idle(box: Box, name: str, most: float) -> None:
@@ -169,11 +171,13 @@ def large(count: int) -> None:
     with running("terminal, many pipelines") as box:
         note(f"making {count} pipelines")
         many_pipelines(box, count)
-        took = []
+        took, cpu = [], []
         for _ in range(3):
             with terminal(box) as screen:
                 took.append(screen.until("a day"))
-        below(f"Home of {count} pipelines, with data", min(took), "s", 1.7)
+                cpu.append(screen.cpu_s())
+        spent = f"{short(min(cpu))} s of the processor"
+        below(f"Home of {count} pipelines, with data", min(took), "s", 1.7, spent)
         idle(box, f"{count} pipelines, nothing running", 2.0)
 
 

@@ -351,3 +351,23 @@ async def test_a_job_is_stopped_and_a_pipeline_is_paused_by_keys(box: RealBox) -
         await asyncio.sleep(0.35)  # the guard against keys that repeat
         await t.press("y")
         await t.until(lambda: not list(client.list_pipeline()), "it is gone")
+
+
+async def test_the_remedy_of_the_selected_trouble_is_shown(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("look at their logs, then retry")
+
+
+async def test_a_pane_is_zoomed_and_panes_are_flipped_and_all_comes_back(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("Repos 9")
+        pane = home(t).query_one("#attention")
+        before = pane.size
+        await t.press("z")
+        await t.until(lambda: pane.size.height > 30, "it has the screen")
+        await t.press("z")
+        await t.until(lambda: pane.size == before, "it is as it was")
+        await t.press("vertical_line")
+        await t.until(lambda: pane.size.width > 100, "panes are below each other")
+        await t.press("vertical_line")
+        await t.until(lambda: pane.size == before, "it is as it was")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -107,11 +107,11 @@ def graph(summary: Summary) -> list[Item]:
     return list(items.values())
 
 
-def looks(summary: Summary) -> dict[str, Look]:
+def looks(summary: Summary, items: Iterable[Item]) -> dict[str, Look]:
     """How the nodes of the graph are now."""
     ingests = {info.name: info for info in summary.ingests}
     out = {str(Thing("pipeline", p.name)): _look(p, ingests) for p in summary.pipelines}
-    for item in graph(summary):
+    for item in items:
         kind, name, _ = Thing.of(item.id)
         if kind == "repo":
             out[item.id] = Look(glyphs.REPO)

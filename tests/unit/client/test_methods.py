@@ -193,6 +193,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "pipeline_exists": ("p",),
 }
 OURS = {
+    "create_demo", "delete_demo",
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
     "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",

@@ -34,6 +34,7 @@ class _Known:
     told: dict[Pipeline, JobRecord] = field(default_factory=dict)
     latest: dict[Job, JobRecord] = field(default_factory=dict)
     most: int = 2 * _HELD  # of the latest, before the oldest are let go
+    lost: int = 0  # of the latest
     stale: bool = False
 
     def take(self, record: JobRecord) -> None:
@@ -58,7 +59,8 @@ class _Known:
         for newest in (self.last, self.told):
             found = newest.get(job.pipeline)
             self.stale = self.stale or (found is not None and found.job == job)
-        self.stale = self.stale or len(self.latest) < LATEST
+        self.lost += 1
+        self.stale = self.stale or self.lost > _HELD - LATEST
 
     def gone(self, pipeline: Pipeline) -> None:
         """A pipeline was deleted."""
@@ -145,7 +147,7 @@ class Newest:
             newest.format(order),
             f"WHERE state IN ({told}) {newest.format(order)}",
             f"WHERE NOT {over}",
-            f"ORDER BY {order} LIMIT {_HELD}",
+            f"WHERE {over} ORDER BY {order} LIMIT {_HELD}",
         ):
             for record in self._meta.select(JOBS, where):
                 known.take(record)

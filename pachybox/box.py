@@ -203,9 +203,9 @@ class Box:
         self.restarting = reason
         self._stop.set()
 
-    def wait_stop(self) -> None:
-        """Block until somebody asked the daemon to stop."""
-        self._stop.wait()
+    def wait_stop(self, timeout_s: float | None = None) -> bool:
+        """Block until somebody asked the daemon to stop, or for so long; whether one did."""
+        return self._stop.wait(timeout_s)
 
     def end_sources(self) -> None:
         """End what brings data in by itself. While the doors are open it commits what it has

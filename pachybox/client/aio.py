@@ -1465,3 +1465,15 @@ class AsyncClient(AsyncBase):
     async def repo_users(self, repo: str) -> tuple[str, ...]:
         """The pipelines that read a repo, by name."""
         return await self._run(self._sync.repo_users, repo)
+
+    async def create_demo(self) -> list[str]:
+        """Make the demo, or make it anew where it is there; the names of its pipelines.
+
+        Its first tick is made at once. Raises AlreadyExists, having done nothing, when a repo or
+        a pipeline of one of its names is not the demo's.
+        """
+        return await self._run(self._sync.create_demo)
+
+    async def delete_demo(self) -> list[str]:
+        """Remove the demo with its data; what was removed, [] when it was not there."""
+        return await self._run(self._sync.delete_demo)

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from pachybox.model.ingest import Ingest
 from pachybox.model.units import format_time, parse_time
+from pachybox.pps.log_store import PLACES
 from pachybox.pps.logs import APART
 
 log = logging.getLogger("pachybox.ingest")
@@ -30,10 +31,20 @@ def path_of(logs: Path, ingest: Ingest) -> Path:
     return logs / FOLDER / ingest.project / f"{ingest.name}.jsonl"
 
 
+def files_of(logs: Path, ingest: Ingest) -> list[Path]:
+    """The files of the log of a source, oldest first; they may not be there."""
+    path = path_of(logs, ingest)
+    return [_old(path), path]
+
+
+def places_of(ingest: Ingest) -> str:
+    """Where the places in it are kept; see pachybox.pps.log_store."""
+    return f"{FOLDER}/{ingest.project}/{ingest.name}"
+
+
 def remove(logs: Path, ingest: Ingest) -> None:
     """Remove the log of a source."""
-    path = path_of(logs, ingest)
-    for one in (path, _old(path)):
+    for one in (*files_of(logs, ingest), logs / PLACES / places_of(ingest)):
         one.unlink(missing_ok=True)
 
 

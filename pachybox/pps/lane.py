@@ -102,7 +102,7 @@ class _Home:
 class _Try:
     """A datum on its way through attempts. ``stats`` are the sum of those that ended;
     ``filled`` is what this attempt wrote when it was stopped because the disk is full, ``handed``
-    whether the worker has it."""
+    whether the worker has it, ``attempt`` its number as the log tells it."""
 
     datum: Datum
     home: _Home
@@ -112,6 +112,7 @@ class _Try:
     losses: int = 0
     filled: int = 0
     handed: bool = False
+    attempt: int = 0
     first: float = 0.0  # when the first attempt began, in seconds since 1970
     since: float = 0.0  # and this one
     began: float = 0.0  # the same by time.monotonic
@@ -314,11 +315,12 @@ class Lane:
             return
         log_file = bench.logs / f"{self.number}.jsonl"
         what = "err_cmd of datum" if one.err_cmd else "datum"
+        one.attempt += not one.err_cmd
         one.handed = True
         worker.start(
             DatumTask(
                 id=one.datum.id,
-                head=heading(one.datum.id, f"{what} started", utc_now()),
+                head=heading(one.datum.id, f"{what} started", utc_now(), one.attempt),
                 layout=one.shown.layout,
                 out=one.home.out,
                 env=environment(bench.job, self.number, one.datum, bench.by_s3)

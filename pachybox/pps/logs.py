@@ -44,9 +44,15 @@ class _Tail:
     datum: str = ""
 
 
-def heading(datum: str, message: str, now: datetime) -> bytes:
-    """A line of the box's own: from here on the file is about ``datum``."""
-    line = {"ts": format_time(now), "user": False, "datum": datum, "message": message}
+def heading(datum: str, message: str, now: datetime, attempt: int = 1) -> bytes:
+    """A line of the box's own: from here on the file is about an attempt at ``datum``."""
+    line = {
+        "ts": format_time(now),
+        "user": False,
+        "datum": datum,
+        "attempt": attempt,
+        "message": message,
+    }
     return json.dumps(line).encode() + b"\n"
 
 

@@ -1,9 +1,8 @@
-"""pachybox.v1.API: logs in parts."""
+"""pachybox.v1.API: logs in parts: windows, searches, and what is added."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pachybox.api.definitions import box as ours
@@ -13,63 +12,94 @@ from pachybox.api.handlers.jobs import to_job
 from pachybox.api.handlers.pps import to_pipeline
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.errors import InvalidArgument
-from pachybox.ingest.log import Reader
+from pachybox.errors import InvalidArgument, NotFound
+from pachybox.ingest.log import files_of, places_of
+from pachybox.meta.tables import JOBS
+from pachybox.pps.log_lines import Line
+from pachybox.pps.log_search import Pattern
+from pachybox.pps.log_view import MOST_LINES, Log
+
+_POLL_S = 0.1  # a file that grows tells nobody
+_LINES = 500
 
 
-def _all(box: Box, name: Any) -> list[Any]:
+def _log(box: Box, name: Any) -> tuple[Log, Callable[[], bool]]:
+    """The log that is named, and what tells whether it has ended."""
     if name.HasField("ingest"):
-        found = [
-            ours.LogEntry(time=m.timestamp(one.time), text=one.message, user=one.user)
-            for one in Reader(box.config.home / "logs", to_ingest(name)).new()
-        ]
-    else:
-        wanted: Any = (
-            [to_job(box, name.job)] if name.HasField("job") else [to_pipeline(name.pipeline)]
-        )
-        found = [
-            ours.LogEntry(
-                time=m.timestamp(one.time),
-                text=one.message,
-                user=one.user,
-                datum=one.datum,
-                worker=one.worker,
-                job=one.job.id,
-            )
-            for one in box.pps.log_reader.read(
-                wanted, datum=name.datum, everything=True, cancelled=lambda: False
-            )
-            if one is not None
-        ]
-    for number, one in enumerate(found):
-        one.at = number
-    return found
+        ingest = to_ingest(name)
+        box.ingests.inspect(ingest)
+        logs = box.config.home / "logs"
+        log = box.pps.log_store.rotated(places_of(ingest), lambda: files_of(logs, ingest))
+        return log, lambda: _is_gone(lambda: box.ingests.inspect(ingest))
+    if name.HasField("job"):
+        job = to_job(box, name.job)
+
+        def over() -> bool:
+            record = box.meta.get(JOBS, job)
+            return record is None or record.state.terminal
+
+        return box.pps.log_store.job(job, name.datum), over
+    if name.HasField("pipeline"):
+        pipeline = to_pipeline(name.pipeline)
+        box.pps.pipeline(pipeline)
+        log = box.pps.log_store.pipeline(pipeline, name.datum)
+        return log, lambda: _is_gone(lambda: box.pps.pipeline(pipeline))
+    raise InvalidArgument("the request names no log", "set log.pipeline, log.job or log.ingest")
+
+
+def _is_gone(inspect: Callable[[], object]) -> bool:
+    try:
+        inspect()
+    except NotFound:
+        return True
+    return False
 
 
 @handles("pachybox.v1.API/ReadLog")
 def read_log(box: Box, request: Any, call: Call) -> Any:
-    found = _all(box, request.log)
-    size, lines = len(found), request.lines or 500
-    start = max(0, size - lines)
-    if request.edge == "after":
-        start = min(request.at, size)
+    log, _ = _log(box, request.log)
+    lines = request.lines or _LINES
+    if not 0 < lines <= MOST_LINES:
+        raise InvalidArgument(f"{lines} lines", f"ask for 1 to {MOST_LINES}")
+    if request.edge in ("", "tail"):
+        window = log.tail(lines)
     elif request.edge == "before":
-        start = max(0, request.at - lines)
-    end = min(start + lines, size)
-    return ours.LogPart(lines=found[start:end], start=start, end=end, size=size)
+        window = log.before(request.at, lines)
+    elif request.edge == "after":
+        window = log.after(request.at, lines)
+    else:
+        raise InvalidArgument(f"edge is {request.edge!r}", "set it to tail, before or after")
+    return ours.LogPart(
+        lines=map(_entry, window.lines), start=window.start, end=window.end, size=window.size
+    )
 
 
 @handles("pachybox.v1.API/FindLog")
 def find_log(box: Box, request: Any, call: Call) -> Any:
-    if not request.pattern:
-        raise InvalidArgument("there is no pattern to look for", "give one")
-    wanted = re.escape(request.pattern)
-    hits = [one for one in _all(box, request.log) if re.search(wanted, one.text)]
-    kept = [one for one in hits if (one.at < request.after) is request.back]
-    found = kept[-1:] if request.back else kept[:1]
-    return ours.FindLogResponse(found=found[0] if found else None)
+    log, _ = _log(box, request.log)
+    pattern = Pattern(request.pattern, regex=request.regex)
+    found = log.find(pattern, request.after, back=request.back, cancelled=call.cancel.is_set)
+    return ours.FindLogResponse(found=None if found is None else _entry(found))
 
 
 @handles("pachybox.v1.API/FollowLog")
 def follow_log(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    yield from _all(box, request.log)[request.after :]
+    log, over = _log(box, request.log)
+    for line in log.follow(request.after, over, lambda: call.cancel.wait(_POLL_S)):
+        if line is None and call.cancel.is_set():
+            return
+        yield None if line is None else _entry(line)
+
+
+def _entry(line: Line) -> Any:
+    return ours.LogEntry(
+        time=m.timestamp(line.time),
+        text=line.text,
+        level=line.level,
+        datum=line.datum,
+        worker=line.worker,
+        at=line.at,
+        attempt=line.attempt,
+        user=line.user,
+        job=line.job,
+    )

@@ -10,43 +10,66 @@ from typing import Any
 from pachybox.api.definitions import box as ours
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.errors import PachyboxError
+from pachybox.errors import InvalidArgument, PachyboxError
+from pachybox.ingest import spec as ingest_specs
+from pachybox.ingest.describe import describe as describe_ingest
 from pachybox.model.ids import DEFAULT_PROJECT
-from pachybox.pps.spec import load_input, problems
-from pachybox.pps.spec.fields import FIELDS
+from pachybox.pps.spec import Problem, load_input
+from pachybox.pps.spec.describe import describe
 
 
 @handles("pachybox.v1.API/CheckSpec")
 def check_spec(box: Box, request: Any, call: Call) -> Any:
-    found = problems(request.text, request.source)
-    return ours.CheckSpecResponse(
-        problems=[
-            ours.SpecProblem(
-                level="error",
-                line=one.line,
-                column=one.column,
-                message=one.message,
-                hint=one.hint,
-                field=one.path,
-            )
-            for one in found
-        ]
+    project = request.project or DEFAULT_PROJECT
+    if request.kind == "ingest":
+        specs, found = ingest_specs.examine(request.text, default_project=project)
+        names = [str(spec.ingest) for spec in specs]
+    else:
+        _require_kind(request.kind)
+        checked = box.pps.checker().check_text(
+            request.text, request.source or "the text", project=project, runner=request.runner
+        )
+        found = [one.problem for one in checked.found]
+        names = [str(pipeline) for pipeline in checked.pipelines]
+    return ours.CheckSpecResponse(pipelines=names, problems=map(_problem, found))
+
+
+def _require_kind(kind: str) -> None:
+    if kind not in ("", "pipeline"):
+        raise InvalidArgument(f"kind is {kind!r}", "set it to pipeline or ingest")
+
+
+def _problem(one: Problem) -> Any:
+    return ours.SpecProblem(
+        level=one.level,
+        line=max(one.line, 1),
+        column=max(one.column, 1),
+        message=one.message,
+        hint=one.hint,
+        field=one.path,
+        document=one.document,
     )
 
 
 @handles("pachybox.v1.API/DescribeSpec")
 def describe_spec(box: Box, request: Any, call: Call) -> Any:
+    if request.kind == "ingest":
+        found = describe_ingest()
+    else:
+        _require_kind(request.kind)
+        found = describe()
     return ours.DescribeSpecResponse(
         fields=[
             ours.SpecField(
                 path=one.path,
-                type=one.kind.value,
+                type=one.type,
                 default=one.default,
-                help=one.doc,
-                choices=one.words,
-                status=one.status.value,
+                help=one.help,
+                example=one.example,
+                choices=one.choices,
+                status=one.status,
             )
-            for one in FIELDS
+            for one in found
         ]
     )
 

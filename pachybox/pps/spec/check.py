@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pachybox.errors import InvalidArgument
@@ -69,14 +69,31 @@ def problems(text: str, source: str) -> list[Problem]:
     return _read(text, source, DEFAULT_PROJECT, no_defaults)[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One spec of a text, right or not, and what knows where its fields stand."""
+
+    spec: Spec
+    shape: Shape
+    document: int
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong with it in itself."""
+        return not self.shape.problems
+
+    def located(self, path: str, message: str, hint: str = "", level: str = "error") -> Problem:
+        """Something about one of its fields."""
+        return replace(self.shape.located(path, message, hint, level), document=self.document)
+
+
 def examine(
     text: str, source: str, *, default_project: str, defaults: DefaultsOf = no_defaults
-) -> tuple[list[Spec], list[str]]:
-    """The specs of a text that are right, and every problem of the others as ``load`` would
-    tell it: source, line, field, remedy."""
-    specs, found = _read(text, source, default_project, defaults)
-    right = [spec for spec in specs if spec.canonical]
-    return right, [str(_error(problem, source)) for problem in found]
+) -> tuple[list[Examined], list[Problem]]:
+    """Every spec of a text, and every problem there is with it, warnings too."""
+    found, wrong = _examined(text, source, default_project, defaults)
+    warned = [replace(w, document=one.document) for one in found for w in one.shape.warnings]
+    return found, wrong + warned
 
 
 def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any]:
@@ -134,16 +151,23 @@ def from_message_dict(d: dict[str, Any], defaults: DefaultsOf = no_defaults) -> 
 def _read(
     text: str, source: str, default_project: str, defaults: DefaultsOf
 ) -> tuple[list[Spec], list[Problem]]:
+    found, wrong = _examined(text, source, default_project, defaults)
+    return [one.spec for one in found], wrong
+
+
+def _examined(
+    text: str, source: str, default_project: str, defaults: DefaultsOf
+) -> tuple[list[Examined], list[Problem]]:
     try:
         documents = read(text)
     except Unreadable as e:
         return [], [e.problem]
     if not documents:
         return [], [Problem(1, 1, "", "there is no spec in it", "docs/spec.md shows a small one")]
-    specs: list[Spec] = []
-    found: list[Problem] = []
+    found: list[Examined] = []
+    wrong: list[Problem] = []
     lines: dict[Pipeline, int] = {}
-    for alone in documents:
+    for number, alone in enumerate(documents, 1):
         document = laid_under(alone, default_project, defaults)
         spec, shape = _one(document, source, default_project)
         if not shape.problems:
@@ -151,17 +175,23 @@ def _read(
                 message = f"{spec.pipeline} is here twice, first on line {first}"
                 shape.problem("pipeline.name", message, "rename one of them")
             lines[spec.pipeline] = first or shape.line("pipeline.name")
-        found += shape.problems
-        specs.append(spec)
-    return specs, found
+        wrong += [replace(one, document=number) for one in shape.problems]
+        found.append(Examined(spec, shape, number))
+    return found, wrong
+
+
+def told(problem: Problem, source: str) -> str:
+    """A problem in one line: source, line, column, field, remedy."""
+    return str(_error(problem, source))
 
 
 def _error(problem: Problem, source: str) -> InvalidArgument:
-    where = source
-    if problem.line:
-        where += f":{problem.line}" if problem.path else f":{problem.line}:{problem.column}"
-    parts = [part for part in (where, problem.path, problem.message) if part]
+    parts = [part for part in (_place(problem, source), problem.path, problem.message) if part]
     return InvalidArgument(": ".join(parts), problem.hint)
+
+
+def _place(problem: Problem, source: str) -> str:
+    return f"{source}:{problem.line}:{problem.column}" if problem.line else source
 
 
 def _one(document: Document, source: str, default_project: str) -> tuple[Spec, Shape]:
@@ -175,15 +205,11 @@ def _one(document: Document, source: str, default_project: str) -> tuple[Spec, S
         for rule in RULES:
             rule(shape, values, pipeline)
     canonical = {} if shape.problems else _canonical(values, pipeline)
-    prefix = f"{source}:" if source else ""
     spec = Spec(
         pipeline=pipeline,
         canonical=canonical,
         user_text=document.text,
-        warnings=tuple(
-            f"{prefix}{line}: {path}: {text}" if line else f"{path}: {text}"
-            for line, path, text in shape.warnings
-        ),
+        warnings=tuple(_error(one, source).message.lstrip(":") for one in shape.warnings),
         image=canonical.get("transform", {}).get("image", ""),
         update=bool(values.get("update")),
         reprocess=bool(values.get("reprocess")),

@@ -193,6 +193,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "pipeline_exists": ("p",),
 }
 OURS = {
+    "summary", "page_job", "page_datum", "page_file", "page_commit", "page_diff", "timing",
+    "repo_users",
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
     "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",

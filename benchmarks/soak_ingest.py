@@ -1,20 +1,23 @@
 """Ingest for many minutes: whether anything grows or slows that should not.
 
-    python -m benchmarks.soak_ingest [MINUTES]        10 when not given
+    python -m benchmarks.soak_ingest [MINUTES [TIMES]]        10 and 1 when not given
 
-1,000 records a second are posted (four fifths in tens on four connections, the rest one a request
-on another two) and 50 files a second are renamed into a watched folder, which are removed once
-they are committed; of both branches the last 100 commits are kept. Every 30 seconds a line: memory
-of the daemon and of each source, latencies (of posts, and of files from the rename to the commit),
-what the store has for each byte that came, open files, threads, the database, the spool. At the
-end the second half beside the first; exit 1 when something is lost, or is worse than it may be.
+TIMES a load of 1,000 records and 50 files a second. The records are posted, four fifths in tens on
+four connections, the rest one a request on another two; the files are renamed into a watched
+folder, which are removed once they are committed. Of both branches the last 100 commits are kept.
+Every 30 seconds a line: memory of the daemon and of each source, latencies (of posts, and of files
+from the rename to the commit), what the store has for each byte that came, open files, threads, the
+database, the spool. At the end the second half beside the first, and whether the daemon's memory
+is flat once it is warm; exit 1 when something is lost, is worse than it may be, or grows.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
+import statistics
 import sys
 import threading
 import time
@@ -28,6 +31,8 @@ from pachybox.client import Client
 
 RECORDS, TENS, SINGLES, FILES = 1000, 4, 2, 50
 LINE_S = 30.0
+WARM_S = 150.0  # from then on memory is to be flat: ...
+GROWTH = 1.05  # ... this many times more at the end, by the line that fits the figures best
 WORSE = {"rss_mb": 1.15, "post_p50_ms": 1.5, "post_p99_ms": 2.0, "file_p50_s": 1.5,
          "file_p99_s": 2.0, "fds": 1.2, "threads": 1.2, "spool_kb": 2.0}  # fmt: skip
 LEAST = {"rss_mb": 200.0, "post_p50_ms": 5.0, "post_p99_ms": 50.0, "file_p50_s": 3.0,
@@ -62,7 +67,7 @@ class Pace:
 class Load:
     """The clients."""
 
-    def __init__(self, address: str, folder: Path, client: Client) -> None:
+    def __init__(self, address: str, folder: Path, client: Client, times: float) -> None:
         self.tally = Tally(deque(), deque())
         self.troubles: list[str] = []
         self._address, self._folder, self._client = address, folder, client
@@ -70,11 +75,12 @@ class Load:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._waiting: deque[float] = deque()  # when each file was renamed that is not committed
-        singles = RECORDS / 5
+        self._files = FILES * times
+        records = RECORDS * times
+        singles = records / 5
         works: list[Callable[[], None]] = [self._drop, self._see]
-        works += [
-            lambda n=n: self._post(n, 10, (RECORDS - singles) / 10 / TENS) for n in range(TENS)
-        ]  # type: ignore[misc]
+        tens = (records - singles) / 10 / TENS
+        works += [lambda n=n: self._post(n, 10, tens) for n in range(TENS)]  # type: ignore[misc]
         works += [lambda n=n: self._post(TENS + n, 1, singles / SINGLES) for n in range(SINGLES)]  # type: ignore[misc]
         self._threads = [threading.Thread(target=self._guarded, args=(w,)) for w in works]
 
@@ -121,7 +127,7 @@ class Load:
         connection.close()
 
     def _drop(self) -> None:
-        pace = Pace(FILES, self._stop)
+        pace = Pace(self._files, self._stop)
         while pace.wait():
             number = self.tally.dropped
             new = self._aside / "new"
@@ -173,7 +179,6 @@ def measure(box: Box, client: Client, load: Load) -> dict[str, float]:
     posts, files = taken(load.tally.posts), taken(load.tally.files)
     pid = box.pid
     made = {
-        "rss_mb": rss_mb(pid),
         "rss_events_mb": rss_mb(client.inspect_ingest("events").pid),
         "rss_drops_mb": rss_mb(client.inspect_ingest("drops").pid),
         "post_p50_ms": 1e3 * at(posts, 0.5),
@@ -207,17 +212,33 @@ def verdict(lines: list[dict[str, float]]) -> list[str]:
     return found
 
 
-def main(minutes: float) -> int:
+def memory(lines: list[dict[str, float]], every_s: float) -> str:
+    """What the daemon's memory does once it is warm; ``worse`` stands in it when it grows."""
+    first = max(0, math.ceil(WARM_S / every_s) - 1)
+    some = [line["rss_mb"] for line in lines[first:]]
+    if len(some) < 4:
+        return "memory: too short a run to say"
+    slope, begin = statistics.linear_regression(range(len(some)), some)
+    end = begin + slope * (len(some) - 1)
+    grows = end > GROWTH * begin
+    return (
+        f"memory from {every_s * (first + 1):.0f} s on: {some[0]:.1f} -> {some[-1]:.1f} MB "
+        f"({some[-1] / some[0]:.3f} times), at most {max(some):.1f}; along the best line "
+        f"{slope * 60 / every_s:+.2f} MB/min, {end / begin:.3f} times{'  worse' if grows else ''}"
+    )
+
+
+def main(minutes: float, times: float) -> int:
     """See the module."""
     box = Box(fresh("soak"))
     box.up()
     try:
-        return soak(box, minutes)
+        return soak(box, minutes, times)
     finally:
         box.down()
 
 
-def soak(box: Box, minutes: float) -> int:
+def soak(box: Box, minutes: float, times: float) -> int:
     """The load, the lines, the verdict; the exit status."""
     folder = fresh("watched")
     with box.client() as client, box.client() as other:
@@ -230,25 +251,28 @@ def soak(box: Box, minutes: float) -> int:
         client.create_ingest({"name": "drops", "to": "drops@master",
                               "watch": {"path": str(folder), "settle": "1s", "batch": "1s",
                                         "delete_after": True}})  # fmt: skip
-        load = Load(client.status().address.removeprefix("http://"), folder, other)
+        load = Load(client.status().address.removeprefix("http://"), folder, other, times)
         lines: list[dict[str, float]] = []
         load.start()
         try:
             begun = time.monotonic()
             count = max(2, round(minutes * 60 / LINE_S))
             for number in range(1, count + 1):
-                time.sleep(max(0.0, begun + number * minutes * 60 / count - time.monotonic()))
-                lines.append(measure(box, client, load))
+                seen = [rss_mb(box.pid)]  # it goes up and down by 5 % within seconds
+                while (left := begun + number * minutes * 60 / count - time.monotonic()) > 0:
+                    time.sleep(min(1.0, left))
+                    seen.append(rss_mb(box.pid))
+                lines.append({"rss_mb": statistics.median(seen), **measure(box, client, load)})
                 note(f"{time.monotonic() - begun:5.0f} s  " + "  ".join(
                     f"{name} {value:.4g}" for name, value in lines[-1].items()
                 ))  # fmt: skip
         finally:
             load.stop()
         client.run_ingest("events")
-        return ended(client, load, lines)
+        return ended(client, load, lines, minutes * 60 / count)
 
 
-def ended(client: Client, load: Load, lines: list[dict[str, float]]) -> int:
+def ended(client: Client, load: Load, lines: list[dict[str, float]], every_s: float) -> int:
     """Print what came of it; the exit status."""
     troubles = list(dict.fromkeys(load.troubles))
     until = time.monotonic() + 60
@@ -262,7 +286,7 @@ def ended(client: Client, load: Load, lines: list[dict[str, float]]) -> int:
             time.sleep(0.1)
         if count != sent:
             troubles.append(f"{name}: {sent} were sent, {count} are committed")
-    told = verdict(lines)
+    told = [*verdict(lines), memory(lines, every_s)]
     kept = {repo: len(list(client.list_commit(repo))) for repo in ("events", "drops")}
     print(f"{load.tally.records} records, {load.tally.dropped} files; commits kept: {kept}")
     print(*told, *(f"trouble: {one}" for one in troubles), sep="\n")
@@ -270,4 +294,5 @@ def ended(client: Client, load: Load, lines: list[dict[str, float]]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]) if sys.argv[1:] else 10))
+    given = [float(one) for one in sys.argv[1:]]
+    sys.exit(main(*given, *(10.0, 1.0)[len(given) :]))

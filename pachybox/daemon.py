@@ -14,6 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
+from pachybox import memory
 from pachybox.api import door
 from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
@@ -41,6 +42,7 @@ from pachybox.api.handlers import (
     system,
     templates,
     trials,
+    views,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -61,6 +63,7 @@ _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
     *(log_parts, specs),
+    views,
 )
 
 
@@ -189,6 +192,7 @@ def run(config: Config) -> None:
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
+    memory.one_heap()
     # perf: a look for cycles every 700 objects costs an upload a sixth
     gc.set_threshold(20_000, 50, 100)
     box = Box(config)
@@ -207,7 +211,8 @@ def run(config: Config) -> None:
         box.address, box.grpc_address, config.socket, os.getpid(),
     )  # fmt: skip
     try:
-        box.wait_stop()
+        while not box.wait_stop(memory.TRIM_S):
+            memory.trim()
     finally:
         log.info("stopping")
         box.end_sources()  # before the doors are shut

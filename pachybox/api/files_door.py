@@ -51,12 +51,13 @@ class Routes(Protocol):
 
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
-        offset: int, out: FrameWriter, call: Call,
+        offset: int, limit: int | None, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """Write the file, the directory's files or all the glob matches to ``out``.
 
-        ``offset`` skips bytes of a single file; with ``joined`` the header of a split directory
-        comes once, before the first of its files. ``out`` is ended by the door.
+        ``offset`` skips bytes of a single file, ``limit`` bounds what follows; with ``joined``
+        the header of a split directory comes once, before the first of its files. ``out`` is
+        ended by the door.
         """
         ...
 
@@ -95,12 +96,11 @@ class FilesDoor:
     def get(self, request: Request, response: Response, call: Call) -> PachyboxError | None:
         """Send files as frames. Returns the error which ended a stream that had begun."""
         names = _parameters(
-            request, {"project", "repo", "ref", "path", "glob", "joined", "fds", "offset"}
+            request,
+            {"project", "repo", "ref", "path", "glob", "joined", "fds", "offset", "limit"},
         )
         out = FrameWriter(response, fds=request.local and names.get("fds") == "1")
-        offset = names.get("offset") or "0"
-        if not re.fullmatch(r"[0-9]{1,18}", offset):
-            raise InvalidArgument(f"offset {offset!r} is not a number of bytes")
+        offset, limit = _bytes(names, "offset"), _bytes(names, "limit")
         try:
             self._routes.get(
                 names.get("project") or "default",
@@ -109,7 +109,8 @@ class FilesDoor:
                 names.get("path") or "/",
                 glob=names.get("glob") == "1",
                 joined=names.get("joined") == "1",
-                offset=int(offset),
+                offset=offset or 0,
+                limit=limit,
                 out=out,
                 call=call,
             )
@@ -132,6 +133,15 @@ def _parameters(request: Request, known: set[str]) -> dict[str, str]:
             f"unknown parameter {unknown[0]!r}", f"known: {', '.join(sorted(known))}"
         )
     return found
+
+
+def _bytes(names: dict[str, str], name: str) -> int | None:
+    text = names.get(name)
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise InvalidArgument(f"{name} {text!r} is not a number of bytes")
+    return int(text)
 
 
 def _needed(names: dict[str, str], name: str) -> str:

@@ -445,6 +445,200 @@ MESSAGES: dict[str, str] = {
         commits string *
         warnings string *
     """,
+    "GetSummaryRequest": "",
+    "Machine": """
+        cpu double
+        memory_used int64
+        memory_total int64
+        disk_used int64
+        disk_total int64
+        disk_free int64
+    """,
+    "DiskUse": """
+        data int64
+        cache int64
+        images int64
+        logs int64
+        growth_per_day double
+        mark string
+    """,
+    "JobSummary": """
+        pipeline string
+        id string
+        state string
+        reason string
+        created google.protobuf.Timestamp
+        started google.protobuf.Timestamp
+        finished google.protobuf.Timestamp
+        total int64
+        processed int64
+        skipped int64
+        failed int64
+        recovered int64
+        restarts int64
+        done_share double
+        left google.protobuf.Duration
+        download_bytes int64
+        upload_bytes int64
+        output_commit string
+    """,
+    "PipelineSummary": """
+        name string
+        kind string
+        state string
+        reason string
+        stopped bool
+        version int64
+        inputs string *
+        crons string *
+        output string
+        job JobSummary
+        repo_bytes int64
+    """,
+    "RepoSummary": """
+        name string
+        description string
+        branches string *
+        head string
+        head_time google.protobuf.Timestamp
+        size_bytes int64
+        provenance bool
+    """,
+    "Attention": """
+        level string
+        ref string
+        kind string
+        text string
+        remedy string
+        since google.protobuf.Timestamp
+    """,
+    "Summary": """
+        time google.protobuf.Timestamp
+        version string
+        name string
+        address string
+        runner string
+        read_only bool
+        event_seq int64
+        machine Machine
+        disk DiskUse
+        pipelines PipelineSummary *
+        repos RepoSummary *
+        jobs JobSummary *
+        ingests IngestInfo *
+        warnings string *
+        attention Attention *
+    """,
+    "PageJobRequest": """
+        pipeline pps_v2.Pipeline
+        offset int64
+        limit int64
+        search string
+        states string *
+        sort string
+        reverse bool
+    """,
+    "JobPage": """
+        total int64
+        jobs JobSummary *
+    """,
+    "PageDatumRequest": """
+        job pps_v2.Job
+        offset int64
+        limit int64
+        search string
+        states string *
+        sort string
+        reverse bool
+    """,
+    "StateCount": """
+        state string
+        count int64
+    """,
+    "DatumRow": """
+        id string
+        input string
+        inputs string *
+        state string
+        reason string
+        download_s double
+        process_s double
+        upload_s double
+        tries int64
+        download_bytes int64
+        upload_bytes int64
+        worker string
+        started google.protobuf.Timestamp
+    """,
+    "DatumPage": """
+        total int64
+        counts StateCount *
+        datums DatumRow *
+    """,
+    "GetTimingRequest": "job pps_v2.Job",
+    "Span": """
+        datum string
+        state string
+        start_s double
+        download_s double
+        process_s double
+        upload_s double
+    """,
+    "WorkerTime": """
+        name string
+        spans Span *
+        busy_share double
+    """,
+    "PhaseTime": """
+        phase string
+        p50 double
+        p95 double
+        max double
+    """,
+    "JobTiming": """
+        workers WorkerTime *
+        phases PhaseTime *
+        slowest DatumRow *
+    """,
+    "PageFileRequest": """
+        file pfs_v2.File
+        offset int64
+        limit int64
+        search string
+        sort string
+        reverse bool
+    """,
+    "FilePage": """
+        total int64
+        files pfs_v2.FileInfo *
+    """,
+    "PageCommitRequest": """
+        repo pfs_v2.Repo
+        branch string
+        offset int64
+        limit int64
+        search string
+    """,
+    "CommitPage": """
+        total int64
+        commits pfs_v2.CommitInfo *
+    """,
+    "PageDiffRequest": """
+        new_file pfs_v2.File
+        old_file pfs_v2.File
+        offset int64
+        limit int64
+    """,
+    "DiffPage": """
+        total int64
+        added int64
+        removed int64
+        changed int64
+        bytes_delta int64
+        changes pfs_v2.DiffFileResponse *
+    """,
+    "ListRepoUsersRequest": "repo pfs_v2.Repo",
+    "ListRepoUsersResponse": "pipelines string *",
 }
 
 # method, request, response, "stream" when the server streams.
@@ -490,9 +684,18 @@ METHODS = """
     CheckSpec CheckSpecRequest CheckSpecResponse
     DescribeSpec DescribeSpecRequest DescribeSpecResponse
     PreviewInput PreviewInputRequest PreviewInputResponse
+    GetSummary GetSummaryRequest Summary
+    PageJob PageJobRequest JobPage
+    PageDatum PageDatumRequest DatumPage
+    GetTiming GetTimingRequest JobTiming
+    PageFile PageFileRequest FilePage
+    PageCommit PageCommitRequest CommitPage
+    PageDiff PageDiffRequest DiffPage
+    ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
 """
 
 _DEPENDENCIES = (
+    "google/protobuf/duration.proto",
     "google/protobuf/struct.proto",
     "google/protobuf/timestamp.proto",
     "pachyderm/pfs_v2.proto",

@@ -39,6 +39,15 @@ from pachybox.client.values import (
     PutResult,
     RepoInfo,
 )
+from pachybox.client.view_values import (
+    CommitPage,
+    DatumPage,
+    DiffPage,
+    FilePage,
+    JobPage,
+    JobTiming,
+    Summary,
+)
 from pachybox.model.events import Event
 
 
@@ -432,9 +441,9 @@ class AsyncClient(AsyncBase):
         """Remove a file, a directory with all below it, or what a glob matches."""
         return await self._run(self._sync.delete_file, file)
 
-    async def get_file(self, file: str, *, offset: int = 0) -> bytes:
-        """One file's content from ``offset`` on."""
-        return await self._run(self._sync.get_file, file, offset=offset)
+    async def get_file(self, file: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+        """One file's content from ``offset`` on, ``limit`` bytes of it at most."""
+        return await self._run(self._sync.get_file, file, offset=offset, limit=limit)
 
     async def archive_url(self, *files: str) -> str:
         """Where a browser gets ``files`` (``repo@ref:path``: files, directories, globs) as a zip.
@@ -1332,9 +1341,11 @@ class AsyncClient(AsyncBase):
     ) -> AsyncStream[Event]:
         """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
 
-        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
-        made again and continues with the next number, so none is missed or seen twice; after
-        ``patience_s`` without an answer Unreachable is raised.
+        ``kinds`` are beginnings (``commit.``). Where events above ``after`` are no longer kept, or
+        the box has not come so far (it was restored), the first one is of the kind ``reset``,
+        whatever the kinds: look at everything anew. When the connection is lost while following,
+        it is made again and continues with the next number, so none is missed or seen twice;
+        after ``patience_s`` without an answer Unreachable is raised.
         """
         return self._stream(lambda: self._sync.events(after=after, follow=follow, kinds=kinds))
 
@@ -1357,3 +1368,112 @@ class AsyncClient(AsyncBase):
     async def delete_transaction(self, id: str) -> None:
         """Drop a transaction with all that was queued."""
         return await self._run(self._sync.delete_transaction, id)
+
+    async def summary(self) -> Summary:
+        """The whole box in one call."""
+        return await self._run(self._sync.summary)
+
+    async def page_job(
+        self,
+        *,
+        pipeline: str | None = None,
+        offset: int = 0,
+        limit: int = 256,
+        search: str = "",
+        states: Iterable[str] = (),
+        sort: str = "created",
+        reverse: bool = False,
+    ) -> JobPage:
+        """Jobs of a pipeline, or of all in all projects, newest first. ``sort`` is created,
+        pipeline, state, total or time; ``states`` keeps those (``JOB_FAILURE``)."""
+        return await self._run(
+            self._sync.page_job,
+            pipeline=pipeline,
+            offset=offset,
+            limit=limit,
+            search=search,
+            states=states,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def page_datum(
+        self,
+        job: str,
+        *,
+        offset: int = 0,
+        limit: int = 256,
+        search: str = "",
+        states: Iterable[str] = (),
+        sort: str = "trouble",
+        reverse: bool = False,
+    ) -> DatumPage:
+        """Datums of a job. ``sort`` is trouble (failed, running, recovered, waiting, slowest,
+        skipped), input, time (slowest first) or state; ``states`` keeps those (``FAILED``)."""
+        return await self._run(
+            self._sync.page_datum,
+            job,
+            offset=offset,
+            limit=limit,
+            search=search,
+            states=states,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def timing(self, job: str) -> JobTiming:
+        """Where the time of a job went: by worker, by phase, by datum."""
+        return await self._run(self._sync.timing, job)
+
+    async def page_file(
+        self,
+        directory: str,
+        *,
+        offset: int = 0,
+        limit: int = 500,
+        search: str = "",
+        sort: str = "name",
+        reverse: bool = False,
+    ) -> FilePage:
+        """What is in a directory (``repo@ref:path``). ``sort`` is name, or size: largest first."""
+        return await self._run(
+            self._sync.page_file,
+            directory,
+            offset=offset,
+            limit=limit,
+            search=search,
+            sort=sort,
+            reverse=reverse,
+        )
+
+    async def page_commit(
+        self, repo_or_branch: str, *, offset: int = 0, limit: int = 256, search: str = ""
+    ) -> CommitPage:
+        """Commits of a repo, or of the branch ``repo@branch``, newest first. ``search`` is a part
+        of the id or of the description."""
+        return await self._run(
+            self._sync.page_commit, repo_or_branch, offset=offset, limit=limit, search=search
+        )
+
+    async def page_diff(
+        self, new: str, old: str | None = None, *, offset: int = 0, limit: int = 256
+    ) -> DiffPage:
+        """The files in which two paths (``repo@ref:path``) differ; ``old`` defaults to the same
+        path one commit before."""
+        return await self._run(self._sync.page_diff, new, old, offset=offset, limit=limit)
+
+    async def repo_users(self, repo: str) -> tuple[str, ...]:
+        """The pipelines that read a repo, by name."""
+        return await self._run(self._sync.repo_users, repo)
+
+    async def create_demo(self) -> list[str]:
+        """Make the demo, or make it anew where it is there; the names of its pipelines.
+
+        Its first tick is made at once. Raises AlreadyExists, having done nothing, when a repo or
+        a pipeline of one of its names is not the demo's.
+        """
+        return await self._run(self._sync.create_demo)
+
+    async def delete_demo(self) -> list[str]:
+        """Remove the demo with its data; what was removed, [] when it was not there."""
+        return await self._run(self._sync.delete_demo)

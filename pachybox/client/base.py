@@ -24,6 +24,7 @@ BOX, TRANSACTIONS = "pachybox.v1.API", "transaction_v2.API"
 _READS = (
     *("Inspect", "List", "Glob", "Walk", "Diff", "Find", "Get", "Resolve", "Status"),
     *("Read", "Follow", "Check", "Describe", "Preview"),
+    "Page",
 )
 _BATCHABLE = frozenset(
     {

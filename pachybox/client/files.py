@@ -147,12 +147,13 @@ def _result(put: Put) -> PutResult:
 class Reading(Base):
     """Methods that read files. A file is written ``repo@ref:path``."""
 
-    def get_file(self, file: str, *, offset: int = 0) -> bytes:
-        """One file's content from ``offset`` on."""
+    def get_file(self, file: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+        """One file's content from ``offset`` on, ``limit`` bytes of it at most."""
 
         def read() -> bytes:
             into = io.BytesIO()
-            self.save_file(file, into, offset=offset)
+            with self._download(file, offset=offset, limit=limit, descriptors=True) as response:
+                receive(response, ToStream(into, absolute(split_file(file)[2])), None)
             return into.getvalue()
 
         return self._patiently(read)
@@ -254,6 +255,7 @@ class Reading(Base):
         glob: bool = False,
         joined: bool = False,
         descriptors: bool = False,
+        limit: int | None = None,
     ) -> Response:
         repo, ref, path = split_file(file)
         message = repo_message(repo, self.project)
@@ -267,6 +269,7 @@ class Reading(Base):
             "joined": "1" if joined else "",
             "fds": "1" if descriptors and self.address.local else "",
             "offset": str(offset) if offset else "",
+            "limit": "" if limit is None else str(limit),
         }
         where = url_target("/files/get", query)
         response = self._patiently(lambda: self.transport.request("GET", where))

@@ -6,6 +6,7 @@ from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
 from pachybox.client.defaults import Defaults
+from pachybox.client.demo import Demo
 from pachybox.client.files import Reading, Writing
 from pachybox.client.filesets import Filesets
 from pachybox.client.ingests import Ingests
@@ -18,9 +19,11 @@ from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
 from pachybox.client.specs import Specs
 from pachybox.client.trials import Trials
+from pachybox.client.views import Views
 
 
 class Client(
+    Demo,
     PythonPipelines,
     Projects,
     Repos,
@@ -43,6 +46,7 @@ class Client(
     Transactions,
     Lineage,
     Existence,
+    Views,
 ):
     """A box, from Python.
 

@@ -289,7 +289,11 @@ class PipelineVersion:
 
 @dataclass(frozen=True, slots=True)
 class DatumRecord:
-    """What one job did with one datum it ran itself."""
+    """What one job did with one datum it ran itself.
+
+    ``inputs`` are paths it read (not all of many: ``input_count`` counts them), ``tries`` the
+    attempts it took, ``started`` when the first of them began, on worker ``worker`` of the job.
+    """
 
     job: Job
     id: str
@@ -299,6 +303,11 @@ class DatumRecord:
     dir: Hash
     finished: datetime
     stats: Stats
+    inputs: tuple[str, ...] = ()
+    input_count: int = 0
+    started: datetime | None = None
+    worker: int = 0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,11 +388,20 @@ def _datum_row(d: DatumRecord) -> Row:
         d.dir,
         micros(d.finished),
         _stats(d.stats),
+        "\n".join(d.inputs),
+        d.input_count,
+        _optus(d.started),
+        d.worker,
+        d.tries,
+        int(d.stats.download_s * 1e6),
+        int(d.stats.process_s * 1e6),
+        int(d.stats.upload_s * 1e6),
     )
 
 
 def _datum(row: Row) -> DatumRecord:
-    project, pipeline, job, id_, hash_, state, reason, dir_, finished, stats = row
+    project, pipeline, job, id_, hash_, state, reason, dir_, finished, stats = row[:10]
+    inputs, count, started, worker, tries = row[10:15]
     return DatumRecord(
         Job(Pipeline(project, pipeline), CommitId(job)),
         id_,
@@ -393,6 +411,11 @@ def _datum(row: Row) -> DatumRecord:
         Hash(dir_),
         moment(finished),
         Stats(**json.loads(stats)),
+        tuple(inputs.split("\n")) if inputs else (),
+        count,
+        _opt(started),
+        worker,
+        tries,
     )
 
 
@@ -578,6 +601,8 @@ DATUMS: Table[tuple[Job, str], DatumRecord] = Table(
         "dir",
         "finished_us",
         "stats_json",
+        *("inputs", "input_count", "started_us", "worker", "tries"),
+        *("download_us", "process_us", "upload_us"),
     ),
     4,
     lambda d: (d.job, d.id),

@@ -45,6 +45,11 @@ class Feed:
                 self._changed.notify_all()
             return datum
 
+    def waiting(self) -> list[Datum]:
+        """Those that wait now, in order."""
+        with self._changed:
+            return list(self._waiting)
+
     def close(self) -> None:
         """No more will be put."""
         with self._changed:

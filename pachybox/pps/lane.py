@@ -42,6 +42,7 @@ log = logging.getLogger("pachybox.datum")
 
 _UNDER_WAY = 2
 _QUICK_S = 0.1  # where datums take longer, none is held ahead: another lane may be free for it
+_PATHS_SHOWN = 500  # characters of the paths that are kept to sort and search by
 _LOSSES = 2  # workers that may die under one datum before it counts as failed
 
 
@@ -80,11 +81,13 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A datum under way: since when (seconds since 1970), on which worker of the job."""
+    """A datum under way: since when (seconds since 1970), on which worker of the job, at which
+    try."""
 
     datum: Datum
     since: float
     worker: int
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class _Try:
     filled: int = 0
     handed: bool = False
     attempt: int = 0
-    since: float = 0.0
+    first: float = 0.0  # when the first attempt began, in seconds since 1970
+    since: float = 0.0  # and this one
     began: float = 0.0  # the same by time.monotonic
     laid_out_s: float = 0.0
     shown: Presented | None = None
@@ -163,7 +167,10 @@ class Lane:
 
     def running(self) -> list[Running]:
         """The datums under way."""
-        return [Running(t.datum, t.since, self.number) for t in list(self._under)]
+        return [
+            Running(t.datum, t.since, self.number, self._tries - t.left + 1)
+            for t in list(self._under)
+        ]
 
     def outputs(self) -> list[Output]:
         """The outputs of the datums under way, each with what stops its datum."""
@@ -277,6 +284,7 @@ class Lane:
     def _begin(self, one: _Try) -> None:
         """Lay a datum out and hand it to the worker; its failure to be laid out is an attempt."""
         one.since, one.began = time.time(), time.monotonic()
+        one.first = one.first or one.since
         one.handed = False
         self._begun.add(one)
         if not one.err_cmd:
@@ -484,7 +492,33 @@ class Lane:
         entry = Entry("meta", Kind.FILE, put(meta), len(meta))
         moved: list[Edit] = [Put(f"/out{e.path}", e.entry) for e in edits if isinstance(e, Put)]
         root = trees.edit(EMPTY, [Put("/meta", entry), *moved], put)
-        self._done(Outcome(one.datum.id, one.datum.hash, state, one.reason, root, one.stats))
+        self._done(
+            Outcome(
+                one.datum.id,
+                one.datum.hash,
+                state,
+                one.reason,
+                root,
+                one.stats,
+                _shown_paths(one.datum),
+                len(one.datum.inputs),
+                one.first,
+                self.number,
+                self._tries - one.left + (state is DatumState.SUCCESS),
+            )
+        )
         self._clear(one, wrote=wrote)
         self._begun.discard(one)
         self._homes.append(one.home)
+
+
+def _shown_paths(datum: Datum) -> tuple[str, ...]:
+    """The paths of the inputs, as many as fit into a few hundred characters but one at least."""
+    found: list[str] = []
+    size = 0
+    for one in datum.inputs:
+        size += len(one.path) + 1
+        if found and size > _PATHS_SHOWN:
+            break
+        found.append(one.path)
+    return tuple(found)

@@ -90,6 +90,11 @@ class JobRun:
         with self._lock:
             return [one for lane in self._lanes for one in lane.running()]
 
+    def waiting(self) -> list[Datum]:
+        """The datums next in turn: not all that are still to come, which are planned as they
+        are needed."""
+        return self._feed.waiting()
+
     def restart(self, worker: int) -> None:
         """Try again what one worker of the job works on."""
         with self._lock:

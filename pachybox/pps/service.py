@@ -44,6 +44,7 @@ from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
 from pachybox.pps.checking import Checker
 from pachybox.pps.compare import Difference, difference
+from pachybox.pps.datum_pages import DatumPages, Live
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.lane import Running
@@ -57,6 +58,7 @@ from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.spec import Spec, Text, load_all, load_input
+from pachybox.pps.timing import JobTiming, timing
 from pachybox.pps.trial import Trials
 
 
@@ -88,6 +90,7 @@ class Pps:
         self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)
+        self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
         self.log_store = LogStore(log_dir)
         self.previewer = Previewer(pfs)
@@ -496,6 +499,14 @@ class Pps:
         """The datums of a job that run now."""
         run = self.scheduler.live(job)
         return run.running() if run else []
+
+    def _live(self, job: Job) -> Live:
+        run = self.scheduler.live(job)
+        return Live(run.running(), run.waiting()) if run else Live((), ())
+
+    def timing(self, job: Job) -> JobTiming:
+        """Where the time of a job went, so far when it runs."""
+        return timing(self.pfs, self.datum_pages, self.job(job), self.running(job))
 
     # ---- datums
 

@@ -109,6 +109,10 @@ class ServiceRun:
         with self._wake:
             return list(self._running)
 
+    def waiting(self) -> list[Datum]:
+        """None: there is but the one."""
+        return []
+
     def _stop(self) -> None:
         with self._wake:
             self._wake.notify_all()

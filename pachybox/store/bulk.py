@@ -17,7 +17,7 @@ from pachybox.errors import Corrupt
 from pachybox.model.ids import Hash
 from pachybox.store.format import digest
 from pachybox.store.index import Found, prefixes
-from pachybox.store.pack import LENGTH_BITS, LENGTH_MASK, open_to_read
+from pachybox.store.pack import open_to_read
 
 if TYPE_CHECKING:
     from pachybox.store.blobs import BlobStore
@@ -96,15 +96,10 @@ def _search(store: BlobStore, hashes: bytes) -> Found:
         found.pack[left] = some.pack
         found.offset[left], found.length[left] = some.offset, some.length
         left = left[some.pack == 0]
-    if (now := packs.open_pack) is not None and now.where and len(left):
-        where = now.where.get
-        at = left.tolist()
-        places = np.array([where(Hash(hashes[32 * i : 32 * i + 32]), -1) for i in at], np.int64)
-        here = places >= 0
-        left, places = left[here], places[here].astype(np.uint64)
-        found.pack[left] = now.pack.number
-        found.offset[left] = places >> np.uint64(LENGTH_BITS)
-        found.length[left] = places & np.uint64(LENGTH_MASK)
+    if (now := packs.open_pack) is not None and len(left):
+        some = now.find_many(rows[left], keys[left])
+        found.pack[left] = some.pack
+        found.offset[left], found.length[left] = some.offset, some.length
     return found
 
 

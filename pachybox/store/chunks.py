@@ -176,6 +176,33 @@ def leaves(
         node, at = stack.pop()
 
 
+def leaves_at(nodes: Nodes, root: Hash, index: int) -> Iterator[tuple[Node, int]]:
+    """The leaves of a directory in order from its row number ``index`` (from 0) on, each with the
+    index of the first row to take; found by the counts of the chunks."""
+    node = nodes.load(root)
+    stack: list[tuple[Node, int]] = []
+    while True:
+        while node.level:
+            at = 0
+            while at < len(node.keys) and index >= node.marks[at]:
+                index -= node.marks[at]
+                at += 1
+            if at == len(node.keys):
+                break
+            stack.append((node, at + 1))
+            node = nodes.child(node, at)
+        if node.level == 0 and index < len(node.keys):
+            yield node, index
+        index = 0
+        while stack and stack[-1][1] == len(stack[-1][0].keys):
+            stack.pop()
+        if not stack:
+            return
+        parent, at = stack.pop()
+        stack.append((parent, at + 1))
+        node = nodes.child(parent, at)
+
+
 def leaves_back(nodes: Nodes, root: Hash, before: str = "") -> Iterator[tuple[Node, int]]:
     """The leaves of a directory from the last to the first, each with the end (exclusive) of
     its rows in front of the key ``before`` (empty: all)."""

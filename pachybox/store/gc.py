@@ -29,7 +29,7 @@ from pachybox.store.format import RECORD, Records, digest
 from pachybox.store.index import Prefixes, prefixes
 from pachybox.store.leases import WIDTH
 from pachybox.store.objects import SUFFIX
-from pachybox.store.pack import Pack, open_to_read, records_of
+from pachybox.store.pack import Pack, open_to_read
 
 KEEP_SHARE = 0.5  # of a pack's content; with less alive it is rewritten
 _BATCH = 256  # objects taken away under one hold of the lock
@@ -188,7 +188,7 @@ def _seal_if_mostly_dead(store: BlobStore, live: Prefixes) -> None:
     now = store.packs.open_pack
     if now is None:
         return
-    rows = records_of(dict(now.where))
+    rows = np.concatenate([np.zeros(0, RECORD), *now.pack.records()])
     lengths = rows["length"].astype(np.int64) + 1  # the empty blob weighs something too
     if not len(rows):
         return

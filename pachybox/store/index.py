@@ -3,7 +3,8 @@
 Derived data: every segment can be rebuilt from the packs it covers, so nothing here is
 synced, a segment with a wrong checksum is dropped, and entries that point into a pack that
 is gone are passed over. Look-ups bisect a mapped column of the first eight bytes of each
-hash; they take no lock and no numpy. The open pack has a dict instead (packs.py).
+hash; they take no lock and no numpy. The open pack has a table in memory
+instead (open_pack.py).
 """
 
 from __future__ import annotations
@@ -93,6 +94,23 @@ def columns_of(pack: int, records: Sequence[Records]) -> Columns:
     return Columns(keys[new], rows["offset"], rows["hash"], packs, rows["length"])
 
 
+def find_among(columns: Columns, hashes: Records, keys: Prefixes, live: Sequence[int]) -> Found:
+    """The first entry of each of many hashes, in one pass; its pack is 0 where there is none, it
+    lies in a pack that is not ``live``, or one of another hash with the same prefix is first."""
+    n = len(keys)
+    if not len(columns.prefix):
+        return Found(np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.zeros(n, np.uint64))
+    at = np.searchsorted(columns.prefix, keys)
+    at[at == len(columns.prefix)] = 0
+    pack = columns.pack[at]
+    there = (columns.hash[at] == hashes) & np.isin(pack, live)
+    return Found(
+        np.where(there, pack, 0).astype(np.uint32),
+        columns.offset[at].astype(np.uint64),
+        columns.length[at].astype(np.uint64),
+    )
+
+
 class Segment:
     """One file of the index, mapped. Immutable; lives as long as somebody looks into it."""
 
@@ -164,18 +182,8 @@ class Segment:
         return None
 
     def find_many(self, hashes: Records, keys: Prefixes, live: Sequence[int]) -> Found:
-        """The first entry of each of many hashes, in one pass over the columns; its pack is 0
-        where there is none or it lies in a pack that is not ``live``."""
-        columns = self.columns()
-        at = np.searchsorted(columns.prefix, keys)
-        at[at == self.count] = 0
-        pack = columns.pack[at]
-        there = (columns.hash[at] == hashes) & np.isin(pack, live)
-        found = Found(
-            np.where(there, pack, 0).astype(np.uint32),
-            columns.offset[at].astype(np.uint64),
-            columns.length[at].astype(np.uint64),
-        )
+        """The first entry of each of many hashes: see find_among."""
+        found = find_among(self.columns(), hashes, keys, live)
         if len(keys) > _BLOCK // 16:
             self.let_go()
         return found

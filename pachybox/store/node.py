@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,7 @@ _DOTS = (".", "..", "./", "../")
 # perf: by number, a third of the cost of Kind(number); 0 never passes decode
 _KINDS = (Kind.FILE, Kind.FILE, Kind.DIR, Kind.SEGMENTS)
 _SWAP = sys.byteorder == "big"
+_KEEP_S = 20.0
 
 
 @dataclass(slots=True)
@@ -402,12 +404,18 @@ class Nodes:
     """Loads nodes through a cache bounded by an estimate of bytes. Thread-safe.
 
     Two generations stand in for a strict LRU: a hit costs one dict look-up and no
-    lock, and what was not used while half the budget passed through is dropped.
+    lock, and what was not used while half the budget passed through is dropped. So is, as
+    others come, what was not used for ``_KEEP_S`` seconds: a branch that gets a commit a second
+    leaves nodes that nobody reads again, and would fill the budget with them.
     """
 
-    def __init__(self, get: Get, cache_bytes: int) -> None:
+    def __init__(
+        self, get: Get, cache_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._get = get
         self._half = cache_bytes // 2
+        self._clock = clock
+        self._since = clock()  # when the young generation began
         self._young: dict[Hash, Node] = {}
         self._old: dict[Hash, Node] = {}
         self._young_bytes = 0
@@ -457,9 +465,11 @@ class Nodes:
         cost = 600 + 120 * len(node.keys) + attr_bytes
         if cost > self._half:
             return
+        now = self._clock()
         with self._lock:
-            if self._young_bytes + cost > self._half:
+            if self._young_bytes + cost > self._half or now - self._since > _KEEP_S:
                 self._old, self._young, self._young_bytes = self._young, {}, 0
+                self._since = now
             if name not in self._young:
                 self._young[name] = node
                 self._young_bytes += cost

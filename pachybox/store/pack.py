@@ -10,16 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pachybox.errors import Corrupt
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
 from pachybox.store.disk import pread_all
 from pachybox.store.format import Gap, Header, Records, digest
-
-LENGTH_BITS = 18  # a place in the open pack is one int: offset << 18 | length
-LENGTH_MASK = (1 << LENGTH_BITS) - 1
 
 
 class OpenFile:
@@ -71,25 +66,15 @@ def open_to_read(pack: Pack) -> OpenFile:
     return pack.file or OpenFile(pack.path)
 
 
-class OpenPack:
-    """The pack that grows, with the place of each of its blobs."""
-
-    __slots__ = ("pack", "where")
-
-    def __init__(self, pack: Pack, where: dict[Hash, int]) -> None:
-        self.pack = pack
-        self.where = where
-
-
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What a pack that was open at a crash holds.
 
-    ``where``: the blobs that stay; ``end``: cut the file there; ``saved``: true blobs behind
+    ``frames``: those that stay; ``end``: cut the file there; ``saved``: true blobs behind
     the cut, to be written again; ``rotten``: damage before ``synced``, which no crash makes.
     """
 
-    where: dict[Hash, int]
+    frames: list[Header]
     end: int
     synced: int
     marked: bool
@@ -106,7 +91,7 @@ def recover(pack: Pack) -> Recovered:
     file = open_to_read(pack)
     frames = list(pack.frames())
     synced = max((f.synced for f in frames if isinstance(f, Header)), default=0)
-    where: dict[Hash, int] = {}
+    kept: list[Header] = []
     saved: dict[Hash, bytes] = {}
     cut: int | None = None
     for frame in frames:
@@ -122,11 +107,11 @@ def recover(pack: Pack) -> Recovered:
         if cut is not None:
             saved.update(true or {})
         elif isinstance(frame, Header):
-            where.update(places(frame.records))
+            kept.append(frame)
     end = pack.end if cut is None else cut
     last = frames[-1] if frames else None
     return Recovered(
-        where=where,
+        frames=kept,
         end=end,
         synced=min(synced, end),
         marked=cut is None and isinstance(last, Header) and not len(last.records),
@@ -135,34 +120,15 @@ def recover(pack: Pack) -> Recovered:
     )
 
 
-def records_of(where: dict[Hash, int]) -> Records:
-    """The records of blobs by their places."""
-    rows = np.zeros(len(where), fmt.RECORD)
-    if where:
-        rows["hash"] = np.frombuffer(b"".join(where), "V32")
-        places = np.fromiter(where.values(), np.uint64, len(where))
-        rows["offset"] = places >> np.uint64(LENGTH_BITS)
-        rows["length"] = places & np.uint64(LENGTH_MASK)
-    return rows
-
-
-def places(records: Records) -> Iterator[tuple[Hash, int]]:
-    """Each record's hash and place."""
-    hashes = records["hash"].tobytes()
-    offsets, lengths = records["offset"].tolist(), records["length"].tolist()
-    for i, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
-        yield Hash(hashes[32 * i : 32 * i + 32]), offset << LENGTH_BITS | length
-
-
 def true_blobs(fd: int, frame: Header | Gap) -> dict[Hash, bytes]:
     """The blobs of a frame whose bytes are those their hash says; of a gap, none."""
     found: dict[Hash, bytes] = {}
     if isinstance(frame, Gap):
         return found
-    for h, place in places(frame.records):
-        data = pread_all(fd, place & LENGTH_MASK, place >> LENGTH_BITS)
-        if digest(data) == h:
-            found[h] = data
+    for name, offset, length, _ in frame.records.tolist():
+        data = pread_all(fd, length, offset)
+        if digest(data) == name:
+            found[Hash(name)] = data
     return found
 
 

@@ -31,13 +31,10 @@ from pachybox.store.disk import (
 )
 from pachybox.store.format import digest
 from pachybox.store.index import Index, Place
+from pachybox.store.open_pack import OpenPack
 from pachybox.store.pack import (
-    LENGTH_BITS,
-    LENGTH_MASK,
     OpenFile,
-    OpenPack,
     Pack,
-    records_of,
     recover,
     verify_unsynced,
 )
@@ -93,8 +90,8 @@ class Packs:
             blob = self._writing.get(h)
         if blob is not None:
             return blob
-        if (now := self._open) is not None and (at := now.where.get(h)) is not None:
-            return Place(now.pack.number, at >> LENGTH_BITS, at & LENGTH_MASK)
+        if (now := self._open) is not None and (place := now.find(h)) is not None:
+            return place
         return self.index.find(h, self.packs)
 
     def read(self, h: Hash) -> bytes | None:
@@ -214,7 +211,7 @@ class Packs:
         pack = self._writable().pack
         if pack.end - pack.synced > MAX_UNSYNCED:
             self._sync(pack, pack.end)
-        if pack.end >= fmt.PACK_BYTES or len(self._writable().where) >= fmt.PACK_RECORDS:
+        if pack.end >= fmt.PACK_BYTES or len(self._writable()) >= fmt.PACK_RECORDS:
             self._seal()
 
     def _write_frame(self, hashes: Sequence[Hash], blobs: Sequence[bytes]) -> None:
@@ -228,15 +225,9 @@ class Packs:
             os.ftruncate(file.fd, pack.end)  # a torn frame would be cut by the next opening too
             raise
         write_back(file.fd, pack.end, frame.end - pack.end)
+        now.add(pack.end, frame.hashes)
         pack.end = frame.end
         pack.marked = pack.synced
-        now.where.update(
-            zip(
-                frame.hashes,
-                (o << LENGTH_BITS | n for o, n in zip(frame.offsets, frame.lengths, strict=True)),
-                strict=True,
-            )
-        )
 
     def _writable(self) -> OpenPack:
         """The open pack, made when there is none. ``_append`` is held."""
@@ -248,7 +239,7 @@ class Packs:
             sync_path(self.folder)
             with self.lock:
                 self.packs[number] = pack
-                self._open = OpenPack(pack, {})
+                self._open = OpenPack(pack, pack.file)
         return self._open
 
     def sync(self) -> None:
@@ -292,7 +283,7 @@ class Packs:
         now = self._writable()
         self._mark(now.pack)
         try:
-            self.index.add(now.pack.number, [records_of(now.where)])
+            self.index.add(now.pack.number, now.pack.records())
         except OSError as e:
             # Derived data has no room: the pack goes on growing and is sealed later.
             _log.warning("pack %d stays open: %s", now.pack.number, e)
@@ -326,6 +317,7 @@ class Packs:
                 if self._open is not None:
                     self._mark(self._open.pack)
         finally:
+            self._open = None
             for pack in self.packs.values():
                 pack.file = None
             self._files.clear()
@@ -343,12 +335,13 @@ class Packs:
             _log.warning("%s: torn, cut at %d of %d bytes", pack.path, found.end, pack.end)
             os.ftruncate(pack.file.fd, found.end)
         pack.end, pack.synced = found.end, found.synced
-        self._open = OpenPack(pack, found.where)
+        self._open = OpenPack(pack, pack.file)
+        self._open.load(found.frames)
         self._sync(pack, pack.end)
         pack.marked = pack.end if found.marked else found.synced
         if found.rotten:
             _log.warning("%s is damaged: run pachybox fsck", pack.path)
-            self.index.add(pack.number, [records_of(found.where)])
+            self.index.add(pack.number, [frame.records for frame in found.frames])
             self._open = pack.file = None
         self._batch, self._batch_bytes = found.saved, sum(map(len, found.saved.values()))
         self.sync()

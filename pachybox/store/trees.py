@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pachybox.errors import NotFound
 from pachybox.model.files import Change, Edit, Entry, Kind
 from pachybox.model.ids import Hash
-from pachybox.store.chunks import SHAPE, Finder, Shape, leaves, leaves_back
+from pachybox.store.chunks import SHAPE, Finder, Shape, leaves, leaves_at, leaves_back
 from pachybox.store.content import decode_segments
 from pachybox.store.diff import diff_trees
 from pachybox.store.edit import Editor
@@ -117,6 +117,16 @@ class Trees:
         directory = self._directory(root, path)
         key = self._place(directory, after)
         return self._listed_back(directory, key) if reverse else self._listed(directory, key)
+
+    def entries(self, directory: Hash) -> int:
+        """How many entries a directory, by its hash, has itself."""
+        return self._nodes.load(directory).entries
+
+    def list_at(self, directory: Hash, index: int) -> Iterator[Entry]:
+        """The entries of a directory, by its hash, from its number ``index`` (from 0) on: found
+        by counts, so that it costs the same wherever that is."""
+        for node, start in leaves_at(self._nodes, directory, index):
+            yield from node.iterate(start)
 
     def _listed(self, directory: Hash, after: str) -> Iterator[Entry]:
         for node, start in leaves(self._nodes, directory, after):

@@ -53,15 +53,16 @@ class FileRoutes(WebRoutes):
 
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
-        offset: int, out: FrameWriter, call: Call,
+        offset: int, limit: int | None, out: FrameWriter, call: Call,
     ) -> None:  # fmt: skip
         """A file, a directory's files, or all that a glob matches; see the files door."""
         target = parse_repo(repo, project)
         pattern = path if glob else escape(clean(path))
-        if offset:
+        if offset or limit is not None:
             file = self._box.reader.one_file(target, ref, path)
             left = max(0, file.entry.size - offset)
-            out.put(file.path, left, self._box.reader.content(file, offset))
+            left = left if limit is None else min(left, limit)
+            out.put(file.path, left, self._box.reader.content(file, offset, left))
             return
         small: list[tuple[str, bytes]] = []
         held = 0

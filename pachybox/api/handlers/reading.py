@@ -27,7 +27,7 @@ _PIECES = 8192  # and at most so many pieces, for files may be empty
 _EDITS = 32_768  # files that become nodes of a tree at once
 
 
-def _file_ref(message: Any) -> tuple[Repo, str, str]:
+def file_ref(message: Any) -> tuple[Repo, str, str]:
     repo, ref = m.to_ref(message.commit)
     return repo, ref, message.path or "/"
 
@@ -53,18 +53,18 @@ def _infos(datum: str) -> Callable[[File], Any]:
 @handles("pfs_v2.API/InspectFile")
 def inspect_file(box: Box, request: Any, call: Call) -> Any:
     datum = request.file.datum
-    return _infos(datum)(reader(box, datum).inspect(*_file_ref(request.file)))
+    return _infos(datum)(reader(box, datum).inspect(*file_ref(request.file)))
 
 
 @handles("pfs_v2.API/ListFile")
 def list_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    found = reader(box, request.file.datum).list(*_file_ref(request.file), after=_marker(request))
+    found = reader(box, request.file.datum).list(*file_ref(request.file), after=_marker(request))
     return _page(found, request)
 
 
 @handles("pfs_v2.API/WalkFile")
 def walk_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    found = reader(box, request.file.datum).walk(*_file_ref(request.file), after=_marker(request))
+    found = reader(box, request.file.datum).walk(*file_ref(request.file), after=_marker(request))
     return _page(found, request)
 
 
@@ -110,13 +110,13 @@ def diff_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
             pairs = sorted([(new, None), (None, old)], key=lambda p: (p[0] or p[1]).path)  # type: ignore[union-attr]
         else:
             pairs = [(new, old)]
-        yield from map(_difference, pairs)
+        yield from map(difference, pairs)
 
 
 @handles("pachybox.v1.API/DiffFile")
 def diff_file_pairs(box: Box, request: Any, call: Call) -> Iterator[Any]:
     """As pfs_v2.API/DiffFile, but two files that were named are compared with each other."""
-    return map(_difference, _diff(box, request))
+    return map(difference, _diff(box, request))
 
 
 def _diff(box: Box, request: Any) -> Iterator[tuple[File | None, File | None]]:
@@ -126,14 +126,14 @@ def _diff(box: Box, request: Any) -> Iterator[tuple[File | None, File | None]]:
                 "pfs_v2.API/DiffFile by datum is not built in this version of pachybox",
                 "get both files by datum and compare them",
             )
-    repo, ref, path = _file_ref(request.new_file)
+    repo, ref, path = file_ref(request.new_file)
     old = None
     if request.old_file.commit.id or request.old_file.commit.branch.name:
-        old = _file_ref(request.old_file)
+        old = file_ref(request.old_file)
     return box.reader.diff(repo, ref, path, old, shallow=request.shallow)
 
 
-def _difference(pair: tuple[File | None, File | None]) -> Any:
+def difference(pair: tuple[File | None, File | None]) -> Any:
     made = pfs.DiffFileResponse()
     for file, field in zip(pair, (made.new_file, made.old_file), strict=True):
         if file is not None:
@@ -168,7 +168,7 @@ def find_commits(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pfs_v2.API/GetFile")
 def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo, ref, path = _file_ref(request.file)
+    repo, ref, path = file_ref(request.file)
     file = reader(box, request.file.datum).one_file(repo, ref, path)
     if request.offset > file.entry.size or request.offset < 0:
         raise Refused(
@@ -184,7 +184,7 @@ def get_file(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pfs_v2.API/GetFileTAR")
 def get_file_tar(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    repo, ref, path = _file_ref(request.file)
+    repo, ref, path = file_ref(request.file)
     found = _within(reader(box, request.file.datum).files(repo, ref, path), request.path_range)
     if request.url:
         _push(box, call, found, request.url)

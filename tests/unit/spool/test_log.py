@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.spool import Frame, Keys, Log, Reader, Seen
+from pachybox.spool import keys as spool_keys
 from pachybox.spool.reader import segment_name, segments
 
 LIMIT = 8 << 20
@@ -200,6 +201,22 @@ def test_the_last_keys_are_found_also_after_a_start(
             # of those that were overwritten before the start nothing is left
             assert found is None
     assert file.stat().st_size <= 48 * most
+    keys.close()
+
+
+def test_keys_are_found_after_more_of_them_than_memory_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_keys, "_MASK", (1 << 8) - 1)  # in place of 2**32 - 1
+    monkeypatch.setattr(spool_keys, "_BUCKETS", 8)
+    most = 50
+    keys = Keys(tmp_path / "keys", 0, most)
+    for position in range(1, 1500):
+        keys.add(b"%d" % position, _seen(position))
+        if position % 37 == 0:
+            for back in range(position):
+                found = keys.find(b"%d" % (position - back))
+                assert found == (_seen(position - back) if back < most else None)
     keys.close()
 
 

@@ -11,7 +11,7 @@ from pachybox.errors import Corrupt
 from pachybox.model.files import Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.store.chunks import SHAPE, Shape
-from pachybox.store.node import Row, decode, encode
+from pachybox.store.node import Nodes, Row, decode, encode
 from pachybox.store.trees import EMPTY, Trees
 
 from .tree_model import TINY, Memory, file, fresh, write
@@ -167,3 +167,27 @@ def test_a_node_in_the_wrong_place_is_corrupt() -> None:
         ):
             with pytest.raises(Corrupt):
                 read()
+
+
+def test_nodes_that_nobody_reads_go_after_a_while_as_others_come() -> None:
+    now, read = 0.0, list[Hash]()
+    memory = Memory()
+
+    def get(h: Hash) -> bytes:
+        read.append(h)
+        return memory.get(h)
+
+    nodes = Nodes(get, 1 << 20, clock=lambda: now)
+    used, unused, *others = (
+        memory.put(encode(0, [(f"{i}", b"A" * 32, i, 1, 1, b"")])) for i in range(200)
+    )
+    nodes.load(unused)
+    for other in others:
+        now += 1
+        nodes.load(used)
+        nodes.load(other)
+    assert read == [unused, used, *others], "what is used stays"
+    nodes.load(others[-15])
+    assert len(read) == 200, "for a while what was used once stays too"
+    nodes.load(unused)
+    assert len(read) == 201

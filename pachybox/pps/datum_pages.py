@@ -1,0 +1,352 @@
+"""Pages of a job's datums, however many it has: found by state and by counting, never listed whole.
+
+Those that the job ran are rows of a table, those it skipped are in its tree of datums and not in
+the table, those that run or are next in turn are in memory. A list is these parts one after the
+other. Of a job that is not over, what was skipped and what is not yet in turn is counted only.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pachybox.errors import InvalidArgument
+from pachybox.meta.tables import DATUMS, DatumRecord
+from pachybox.model.files import Entry
+from pachybox.model.ids import Hash, Job
+from pachybox.model.pps import Datum, JobRecord, Stats
+from pachybox.pfs.pages import Kept, entries_at
+from pachybox.pfs.service import Pfs
+from pachybox.pps import meta_file
+from pachybox.pps.lane import Running
+
+FAILED, RUNNING, RECOVERED = "FAILED", "RUNNING", "RECOVERED"
+WAITING, SUCCESS, SKIPPED = "WAITING", "SUCCESS", "SKIPPED"
+STATES = (FAILED, RUNNING, RECOVERED, WAITING, SUCCESS, SKIPPED)
+"""In the order of trouble."""
+
+_RAN = (FAILED, RECOVERED, SUCCESS)
+_TOOK = "download_us + process_us + upload_us"
+_ORDERS = {  # of those that were run, by the word for it: forwards, backwards
+    "slowest": (f"{_TOOK} DESC, id", f"{_TOOK}, id DESC"),
+    "newest": ("finished_us DESC, id", "finished_us, id DESC"),
+    "input": ("inputs, id", "inputs DESC, id DESC"),
+    "id": ("id", "id DESC"),
+}
+_NEAR = 2048  # rows from either end that the database finds without sorting all
+_TOGETHER = 200_000  # ids compared with a tree at once
+_MINE = "project = ? AND pipeline = ? AND job = ?"
+_FOUND = "(starts_with(id, ?) OR contains(lower(inputs), ?))"
+
+
+@dataclass(frozen=True, slots=True)
+class DatumRow:
+    """A datum in a line. ``worker`` is a number in its job, None where none is known."""
+
+    id: str
+    state: str
+    reason: str
+    stats: Stats
+    inputs: tuple[str, ...]
+    tries: int = 0
+    worker: int | None = None
+    started: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``total`` counts what was asked for, ``counts`` all datums of the job by state."""
+
+    total: int
+    counts: dict[str, int]
+    rows: list[DatumRow]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of a list: how long it is, and what gives rows of it by number."""
+
+    count: int
+    rows: Callable[[int, int], list[DatumRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a job that runs has in memory: the datums under way, and those next in turn."""
+
+    running: Sequence[Running]
+    waiting: Sequence[Datum]
+
+
+class DatumPages:
+    """Pages of the datums of jobs."""
+
+    def __init__(self, pfs: Pfs, live: Callable[[Job], Live]) -> None:
+        self._pfs = pfs
+        self._live = live
+        self._kept = Kept()
+
+    def page(
+        self,
+        job: JobRecord,
+        offset: int,
+        limit: int,
+        *,
+        search: str = "",
+        states: Iterable[str] = (),
+        sort: str = "trouble",
+        reverse: bool = False,
+    ) -> Page:
+        """Rows ``offset`` to ``offset + limit`` of the list asked for."""
+        wanted = _states(states)
+        live = self._live(job.job) if not job.state.computed else Live((), ())
+        ran = self._ran_counts(job.job, "")
+        counts = _counts(job, ran, len(live.running))
+        found = _List(self, job, live, search.lower(), ran)
+        parts = [part for part in found.parts(sort or "trouble", wanted) if part.count]
+        rows: list[DatumRow] = []
+        at = 0  # the number of the first row of a part
+        for part in reversed(parts) if reverse else parts:
+            first, end = max(offset - at, 0), min(offset + limit - at, part.count)
+            if first < end and reverse:
+                rows += part.rows(part.count - end, end - first)[::-1]
+            elif first < end:
+                rows += part.rows(first, end - first)
+            at += part.count
+        return Page(at, counts, rows)
+
+    def _ran_counts(self, job: Job, search: str) -> dict[str, int]:
+        where, params = _where(job, (), search)
+        rows = self._pfs.meta.db.read(
+            f"SELECT state, count(*) FROM datums WHERE {where} GROUP BY state", params
+        )
+        return dict(rows)
+
+    # ---- those that were run
+
+    def _ran(
+        self, job: Job, states: Sequence[str], search: str, order: str, count: int
+    ) -> Callable[[int, int], list[DatumRow]]:
+        where, params = _where(job, states, search)
+        forwards, backwards = _ORDERS[order]
+
+        def rows(offset: int, limit: int) -> list[DatumRow]:
+            behind = count - offset - limit
+            back = behind < offset
+            order, skip = (backwards, behind) if back else (forwards, offset)
+            how = f"WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {max(0, skip)}"
+            if skip + limit > _NEAR:  # perf: to sort all, the columns of the order are enough
+                how = f"WHERE rowid IN (SELECT rowid FROM datums {how}) ORDER BY {order}"
+            made = [self.row(d) for d in self._pfs.meta.select(DATUMS, how, params)]
+            return made[::-1] if back else made
+
+        return rows
+
+    def row(self, record: DatumRecord) -> DatumRow:
+        """A datum that a job ran."""
+        inputs = record.inputs
+        if len(inputs) != record.input_count or not inputs:
+            meta = meta_file.read(self._pfs, record.dir)
+            inputs = tuple(one["path"] for one in meta["inputs"])
+        began = record.started
+        return DatumRow(
+            record.id,
+            record.state.value,
+            record.reason,
+            record.stats,
+            inputs,
+            record.tries,
+            record.worker if began is not None else None,
+            began,
+        )
+
+    # ---- those that were skipped
+
+    def _skipped(self, job: JobRecord, ran: int, search: str) -> _Part:
+        """Entries of the job's tree that are none of the ``ran`` it ran itself."""
+        tree = job.datums
+        if tree is None or not job.state.computed:
+            return _held([])
+        count = self._pfs.trees.entries(tree) - ran  # what was run is in the tree too
+        if count <= 0:
+            return _held([])
+        if search:
+            of = job.job.pipeline
+            told = f"project = ? AND pipeline = ? AND {_FOUND}"
+            hits = self._positions(job, tree, (told, [of.project, of.name, search, search]))
+            own = set(self._mine(job, tree, ran))
+            numbers = [n for n in hits if n not in own]
+            return _Part(len(numbers), lambda offset, limit: self._at(tree, numbers, offset, limit))
+
+        def rows(offset: int, limit: int) -> list[DatumRow]:
+            others = _Others(self._mine(job, tree, ran), count)
+            return self._at(tree, others, offset, limit)
+
+        return _Part(count, rows)
+
+    def _mine(self, job: JobRecord, tree: Hash, ran: int) -> Sequence[int]:
+        return self._positions(job, tree, _where(job.job, (), "")) if ran else array("I")
+
+    def _at(self, tree: Hash, numbers: Sequence[int], offset: int, limit: int) -> list[DatumRow]:
+        page = numbers[offset : offset + limit]
+        with self._pfs.reading(tree):
+            return [self._of_tree(e) for e in entries_at(self._pfs.trees, tree, page)]
+
+    def _positions(self, job: JobRecord, tree: Hash, where: tuple[str, list[Any]]) -> Sequence[int]:
+        """The numbers of the entries of a job's tree whose ids the database gives, rising. Kept:
+        neither the tree nor what an id reads ever changes."""
+        key = (tree, job.job, where[0], *where[1])
+        found = self._kept.get(key)
+        if found is not None:
+            return found
+        made: array[int] = array("I")
+        with self._pfs.reading(tree):
+            leaves = self._pfs.trees.leaves(tree)
+            base, keys, last = 0, list[str](), ""
+            while ids := self._ids(where, last):
+                for id_ in ids:
+                    name = f"{id_}/"
+                    while not keys or keys[-1] < name:
+                        base += len(keys)
+                        if (leaf := next(leaves, None)) is None:
+                            keys = ["\U0010ffff"]  # behind all: what comes is not there
+                            break
+                        keys = leaf.keys
+                    at = bisect_left(keys, name)
+                    if keys[at] == name:
+                        made.append(base + at)
+                last = ids[-1]
+        self._kept.put(key, made)
+        return made
+
+    def _ids(self, where: tuple[str, list[Any]], after: str) -> list[str]:
+        rows = self._pfs.meta.db.read(
+            f"SELECT DISTINCT id FROM datums WHERE {where[0]} AND id > ? "
+            f"ORDER BY id LIMIT {_TOGETHER}",
+            [*where[1], after],
+        )
+        return [row[0] for row in rows]
+
+    def _of_tree(self, entry: Entry) -> DatumRow:
+        meta = meta_file.read(self._pfs, entry.hash)
+        inputs = tuple(one["path"] for one in meta["inputs"])
+        return DatumRow(entry.name, SKIPPED, "", Stats(**meta["stats"]), inputs)
+
+
+class _List:
+    """The parts of one list."""
+
+    def __init__(
+        self, pages: DatumPages, job: JobRecord, live: Live, search: str, ran: dict[str, int]
+    ) -> None:
+        self._pages, self._job, self._live, self._search = pages, job, live, search
+        self._mine = sum(ran.values())
+        self._ran = pages._ran_counts(job.job, search) if search else ran
+
+    def parts(self, sort: str, wanted: Sequence[str]) -> list[_Part]:
+        """The parts that make up the list in this order."""
+        if sort in ("trouble", "state"):
+            order = {SUCCESS: "slowest" if sort == "trouble" else "input"}
+            return [self._part(state, order.get(state, "newest")) for state in wanted]
+        if sort not in ("time", "input"):
+            raise InvalidArgument(
+                f"datums are not sorted by {sort!r}", "use trouble, input, time or state"
+            )
+        ran = [state for state in _RAN if state in wanted]
+        count = sum(self._ran.get(state, 0) for state in ran)
+        order_by = "slowest" if sort == "time" else "input"
+        rows = self._pages._ran(self._job.job, ran, self._search, order_by, count)
+        first = [_Part(count, rows)] if ran else []
+        live = [self._part(s) for s in (RUNNING, WAITING, SKIPPED) if s in wanted]
+        if sort == "time" and RUNNING in wanted:
+            return [live[0], *first, *live[1:]]
+        return [*first, *live]
+
+    def _part(self, state: str, order: str = "newest") -> _Part:
+        if state == RUNNING:
+            now = time.time()
+            return _held(self._matching(_running(one, now) for one in self._oldest()))
+        if state == WAITING:
+            return _held(self._matching(map(_waiting, self._live.waiting)))
+        if state == SKIPPED:
+            return self._pages._skipped(self._job, self._mine, self._search)
+        count = self._ran.get(state, 0)
+        return _Part(count, self._pages._ran(self._job.job, [state], self._search, order, count))
+
+    def _oldest(self) -> list[Running]:
+        return sorted(self._live.running, key=lambda one: one.since)
+
+    def _matching(self, rows: Iterable[DatumRow]) -> list[DatumRow]:
+        word = self._search
+        return [
+            row
+            for row in rows
+            if not word or row.id.startswith(word) or any(word in p.lower() for p in row.inputs)
+        ]
+
+
+class _Others(Sequence[int]):
+    """The numbers from 0 on that ``taken`` (rising) has not, ``count`` of them."""
+
+    def __init__(self, taken: Sequence[int], count: int) -> None:
+        self._taken, self._count = taken, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(self._count))]
+        low, high = 0, len(self._taken)  # how many of the taken come before number `at`
+        while low < high:
+            middle = (low + high) // 2
+            if self._taken[middle] - middle <= at:
+                low = middle + 1
+            else:
+                high = middle
+        return at + low
+
+
+def _states(states: Iterable[str]) -> list[str]:
+    wanted = set(states)
+    if unknown := sorted(wanted - set(STATES)):
+        raise InvalidArgument(f"no datum is {unknown[0]!r}", f"states are {', '.join(STATES)}")
+    return [state for state in STATES if state in wanted or not wanted]
+
+
+def _where(job: Job, states: Sequence[str], search: str) -> tuple[str, list[Any]]:
+    where, params = _MINE, [job.pipeline.project, job.pipeline.name, job.id]
+    if states:
+        where += f" AND state IN ({', '.join('?' * len(states))})"
+        params += states
+    if search:
+        where += f" AND {_FOUND}"
+        params += [search, search]
+    return where, params
+
+
+def _counts(job: JobRecord, ran: dict[str, int], running: int) -> dict[str, int]:
+    counts = {RUNNING: running, SKIPPED: job.skipped, **{s: ran.get(s, 0) for s in _RAN}}
+    if not job.state.computed:
+        counts[WAITING] = max(0, job.total - sum(counts.values()))
+    return {state: counts[state] for state in STATES if counts.get(state)}
+
+
+def _held(rows: list[DatumRow]) -> _Part:
+    return _Part(len(rows), lambda offset, limit: rows[offset : offset + limit])
+
+
+def _running(one: Running, now: float) -> DatumRow:
+    began = datetime.fromtimestamp(one.since, UTC)
+    paths = tuple(i.path for i in one.datum.inputs)
+    stats = Stats(process_s=max(0.0, now - one.since))
+    return DatumRow(one.datum.id, RUNNING, "", stats, paths, one.tries, one.worker, began)
+
+
+def _waiting(datum: Datum) -> DatumRow:
+    return DatumRow(datum.id, WAITING, "", Stats(), tuple(i.path for i in datum.inputs))

@@ -1,0 +1,88 @@
+"""The terminal under test: opened on a real box or the fake, driven by keys, read as text."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from textual.pilot import Pilot
+
+from pachybox.client import AsyncClient
+from tests.boxes import RealBox
+from tui.app import PachyApp
+from tui.choices import Choices
+from tui.places import HOME, Place
+
+T = TypeVar("T")
+
+
+class Terminal:
+    """An open app: ``press`` keys, read ``text`` or ``lines``, wait ``until`` something is so."""
+
+    def __init__(self, app: PachyApp, pilot: Pilot[int]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    async def press(self, *keys: str) -> None:
+        """Keys by Textual's names, one after the other."""
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """The characters of a text as keys."""
+        await self.pilot.press(*(_NAMES.get(c, c) for c in text))
+
+    def lines(self) -> list[str]:
+        """The screen's rows as plain text."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(s.text for s in strip).rstrip() for strip in strips]
+
+    @property
+    def text(self) -> str:
+        """The screen as plain text."""
+        return "\n".join(self.lines())
+
+    async def until(self, look: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+        """Wait until ``look`` is true-ish, and return that; fails with the screen otherwise."""
+        end = time.monotonic() + timeout_s
+        while True:
+            await self.pilot.pause()
+            if found := look():
+                return found
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {timeout_s} s: {what}\n{self.text}")
+            await asyncio.sleep(0.02)  # between two looks at a condition
+
+    async def sees(self, *words: str, timeout_s: float = 30.0) -> None:
+        """Wait until all ``words`` are on the screen."""
+        await self.until(lambda: all(w in self.text for w in words), f"{words}", timeout_s)
+
+
+_NAMES = {" ": "space", "\n": "enter"}
+
+
+@asynccontextmanager
+async def opened(
+    box: RealBox | Callable[[], Any],
+    *,
+    start: Place = Place(HOME),  # noqa: B008 - frozen
+    size: tuple[int, int] = (120, 40),
+    choices: Path | None = None,
+    errors: bool = False,
+    **options: Any,
+) -> AsyncIterator[Terminal]:
+    """The app on a box (or on what a callable gives as its client), live. A defect that was told
+    in a notice fails the test, unless ``errors`` are expected."""
+    connect = (lambda: AsyncClient(str(box.socket))) if isinstance(box, RealBox) else box
+    kept = Choices(choices or Path("/nonexistent/tui.json"))
+    app = PachyApp(connect, start=start, choices=kept, **options)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        terminal = Terminal(app, pilot)
+        await terminal.until(lambda: app.view is not None, "a view is in front")
+        yield terminal
+        assert not app.crash, app.crash
+        told = [n.whole for n in app.notices.all if n.text.startswith("internal error")]
+        assert errors or not told, "\n".join(told)

@@ -1,0 +1,93 @@
+"""The terminal: six modes over one box."""
+
+from __future__ import annotations
+
+import traceback
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from tui.actions import Actions
+from tui.bindings import bindings
+from tui.keymap import APP
+from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO
+from tui.store import LINK, SUMMARY
+
+_TICK_S = 0.1
+
+
+def _home() -> Screen[None]:
+    from tui.screens.home import Home
+
+    return Home()
+
+
+def _repo() -> Screen[None]:
+    from tui.screens.repo import Repos
+
+    return Repos()
+
+
+def _pipeline() -> Screen[None]:
+    from tui.screens.pipeline import Pipelines
+
+    return Pipelines()
+
+
+def _job() -> Screen[None]:
+    from tui.screens.job import Jobs
+
+    return Jobs()
+
+
+def _ingest() -> Screen[None]:
+    from tui.screens.ingest import Ingests
+
+    return Ingests()
+
+
+def _lineage() -> Screen[None]:
+    from tui.screens.lineage import Lineage
+
+    return Lineage()
+
+
+class PachyApp(Actions):
+    """See ``tui.core.Core`` for the arguments."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(APP)
+    MODES = {  # noqa: RUF012 - as App declares it
+        HOME: _home,
+        REPO: _repo,
+        PIPELINE: _pipeline,
+        JOB: _job,
+        INGEST: _ingest,
+        LINEAGE: _lineage,
+    }
+
+    def on_mount(self) -> None:
+        """Open the first view, then connect beside it."""
+        self.beside(self._open(), "visit")
+        self.set_interval(_TICK_S, self._draw)
+        self.follow()
+
+    async def _open(self) -> None:
+        await self._go(self._start)
+        for problem in self.user_keys.problems:
+            self.notice(problem, error=True)
+
+    def _draw(self) -> None:
+        """What changed since the last tenth of a second, to the view in front."""
+        view = self.view
+        if view is None or self.frozen:
+            return
+        topics = self.store.take()
+        if not topics:
+            return
+        try:
+            if topics & {LINK, SUMMARY}:
+                view.linked()
+            view.changed(topics)
+        except Exception as e:  # whatever a box may answer, the terminal stays
+            self.notice(f"internal error: {e!r}", error=True, detail=traceback.format_exc())

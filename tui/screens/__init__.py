@@ -1,0 +1,1 @@
+"""The views, a module each; what they share is in ``view``."""

@@ -1,0 +1,1 @@
+"""What is drawn: widgets that know rows and lines, not the box."""

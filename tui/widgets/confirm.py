@@ -1,0 +1,109 @@
+"""Questions: a confirm box that is hard to say yes to, a choice, a line of text."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+_GUARD_S = 0.3  # keys this soon after the box opened are the repeat of the key that opened it
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question. ``title`` ends in a question mark; ``text`` says what will happen.
+
+    With ``typed`` the answer is given by typing that word; with ``choices`` (key, words) by
+    picking one, its key comes back; with ``line`` by a line of text that begins with that.
+    Otherwise ``yes`` is the one key that confirms, and what comes back.
+    """
+
+    title: str
+    text: str = ""
+    typed: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    line: str | None = None
+    yes: str = "y"
+    command: str = ""
+    hint: str = ""
+
+
+class Question(ModalScreen[str | None]):
+    """Shows an ``Ask``. Esc, Enter on an empty answer, and a click outside keep all as it is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "keep", "keep", show=False)]
+    DEFAULT_CSS = """
+    Question { align: center middle; background: $background 60%; }
+    Question > Vertical { width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 0 1;
+        border: round $warning; background: $surface; }
+    Question OptionList { height: auto; max-height: 12; border: none; }
+    Question .hint { color: $text-muted; }
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__()
+        self._ask = ask
+        self._open_since = time.monotonic()
+
+    def compose(self) -> ComposeResult:
+        ask = self._ask
+        with Vertical() as box:
+            box.border_title = Content(ask.title)
+            if ask.text:
+                yield Static(ask.text, markup=False)
+            if ask.command:
+                yield Static(f"$ pachybox {ask.command}", markup=False, classes="hint")
+            if ask.choices:
+                yield OptionList(*(Option(Content(words), id=key) for key, words in ask.choices))
+            elif ask.typed or ask.line is not None:
+                yield Input(ask.line or "", placeholder=ask.typed or ask.hint)
+            yield Static(self._hint(), markup=False, classes="hint")
+
+    def _hint(self) -> str:
+        ask = self._ask
+        if ask.typed:
+            return f"Type {ask.typed} to do it, Esc to keep"
+        if ask.choices:
+            return "Enter chooses, Esc leaves"
+        if ask.line is not None:
+            return ask.hint or "Enter accepts, Esc leaves"
+        return f"{ask.yes} does it, Esc keeps all as it is"
+
+    def on_key(self, event: object) -> None:
+        """The one key that confirms, when it is pressed anew."""
+        ask = self._ask
+        key = getattr(event, "character", None)
+        if ask.typed or ask.choices or ask.line is not None or key != ask.yes:
+            return
+        if time.monotonic() - self._open_since >= _GUARD_S:
+            self.dismiss(ask.yes)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in the field: the word itself, or a line."""
+        event.stop()
+        if time.monotonic() - self._open_since < _GUARD_S:
+            return
+        if self._ask.typed and event.value != self._ask.typed:
+            self.query_one(".hint:last-of-type", Static).update(
+                f"{event.value!r} is not {self._ask.typed}; Esc to keep"
+            )
+            return
+        self.dismiss(event.value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter on a choice."""
+        event.stop()
+        if time.monotonic() - self._open_since >= _GUARD_S:
+            self.dismiss(event.option_id)
+
+    def action_keep(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(None)

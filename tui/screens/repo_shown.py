@@ -33,6 +33,7 @@ class Shown(View):
     tab = preview.FIRST
     mark = ""
     base = ""
+    more = False
     _limits = preview.Limits()
     _file_tabs: tuple[str, ...] = (preview.FIRST,)
     _shown = ("", "", "")  # commit, path and tab of what the pane holds
@@ -65,6 +66,7 @@ class Shown(View):
 
     async def _show_file(self, more: bool) -> None:
         commit, path, tab = self.commit, self.path, self.tab
+        self.more = False
         if commit is None:
             return
         if not more:
@@ -100,7 +102,8 @@ class Shown(View):
         self.tab = found.tab
         facts = ", ".join(found.facts)
         self._put_title(path, f"{size(info.size_bytes)}  {found.kind}  {info.hash[:8]}")
-        self.preview.border_subtitle = f"{facts}{'; Enter shows more' if found.more else ''}"
+        self.more = found.more
+        self.preview.border_subtitle = f"{'Enter shows more; ' if found.more else ''}{facts}"
         self.preview.put_tabs((*found.tabs, *_OF_FILE), found.tab)
         body, ascii_only = found.body, self.frame.ascii_only
         shown = (at, path, found.tab)
@@ -152,7 +155,7 @@ class Shown(View):
 
     def on_pane_more(self) -> None:
         """More of the file."""
-        if str(self.preview.border_subtitle).endswith("shows more"):
+        if self.more:
             self.show_file(more=True)
 
     def on_pane_chosen(self, event: Pane.Chosen) -> None:

@@ -99,7 +99,7 @@ class RepoView(Shown, RepoVerbs):
     def on_mount(self) -> None:
         """Branches first; what was asked for is shown once they are known."""
         self.add_class("-branches")
-        self._timer = self.set_interval(_OPEN_S, self._look, pause=True)
+        self._timer = self.set_interval(_OPEN_S, self._poll, pause=True)
         self.table("files").border_title = "Files"
         self.table("files").focus()
         self.load(self._first())
@@ -299,12 +299,12 @@ class RepoView(Shown, RepoVerbs):
         assert self.commit is not None
         return await self.frame.feed.box.inspect_commit(f"{self.repo}@{self.commit.id}")
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """An open commit may have got files."""
         if self.is_current and is_open(self.commit):
-            self.load(self._look_again(), "refresh")
+            self.load(self._poll_open(), "refresh")
 
-    async def _look_again(self) -> None:
+    async def _poll_open(self) -> None:
         before = self.commit
         now = await self._now()
         if before is None or self.commit is not before:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -32,6 +33,16 @@ def bindings(at: str, action: Callable[[Key], str] = lambda key: key.id) -> list
     return [
         Binding(key.keys, action(key), key.help, show=False, id=key.name) for key in OF[at].values()
     ]
+
+
+class _Begun:
+    """A coroutine that may be replaced by a newer one before its first line ran, and then ends."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self.coroutine = coroutine
+
+    def __del__(self) -> None:
+        self.coroutine.close()
 
 
 class View(Screen[None]):
@@ -98,12 +109,12 @@ class View(Screen[None]):
         An error becomes a notice: a lost box is told by the header alone.
         """
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            partial(self._guarded, _Begun(work)), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Awaitable[object]) -> object:
+    async def _guarded(self, work: _Begun) -> object:
         try:
-            return await work
+            return await work.coroutine
         except Unreachable:
             return None
         except PachyboxError as e:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pachybox.errors import PachyboxError
+from tui.sound import unsound
 from tui.store import CONNECTING, LIVE, LOST, Link, Store
 
 if TYPE_CHECKING:
     from pachybox.client import AsyncClient
 
+T = TypeVar("T")
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0)
-_BEAT_S = 2.0  # an answer is missed after this and the time-out below: the loss shows within 3 s
+_BEAT_S = 1.5  # an answer is missed after this and the time-out below: the loss shows within 3 s
 _ANSWER_S = 1.0
+_FIRST_S = 10.0  # a summary of a large box that wakes up
 _SUMMARY_S = 0.5  # the least time between two summaries while things change
 _IDLE_SUMMARY_S = 10.0
 
@@ -42,23 +45,31 @@ class Feed:
             self._box = self._connect()
         return self._box
 
+    async def close(self) -> None:
+        """Close the client. What is read afterwards is read by a new one."""
+        box, self._box = self._box, None
+        if box is not None:
+            await box.close()
+
+    async def move(self, connect: Callable[[], AsyncClient]) -> None:
+        """To another box. ``run`` must not be running."""
+        await self.close()
+        self._connect = connect
+        self.store.forget()
+
     async def run(self) -> None:
         """Follow the box until cancelled; never raises for what the box does or answers."""
         tries = 0
-        try:
-            while True:
-                try:
-                    await self._greet()
-                    tries = 0
-                    await self._live()
-                except asyncio.CancelledError:
-                    raise
-                except Exception as e:  # whatever a box may answer, the terminal stays
-                    await self._lost(e, _PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-                    tries += 1
-        finally:
-            if self._box is not None:
-                await self._box.close()
+        while True:
+            try:
+                await self._greet()
+                tries = 0
+                await self._live()
+            except asyncio.CancelledError:
+                raise
+            except Exception as e:  # whatever a box may answer, the terminal stays
+                await self._lost(e, _PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1
 
     def hurry(self) -> None:
         """Try now what would be tried later: to reconnect, or to read the summary."""
@@ -66,13 +77,19 @@ class Feed:
         self._stale.set()
 
     async def _greet(self) -> None:
-        """The first answer: what there is, and from which event on to listen."""
+        """The first answers: that it is there, and what there is."""
         begun = time.monotonic()
-        summary = await self._soon(self.box.summary(), 5.0)
-        self.store.set_link(Link(LIVE, (time.monotonic() - begun) * 1000))
+        await self._knock()
+        ping = (time.monotonic() - begun) * 1000
+        summary = _checked(await _soon(self.box.summary(), _FIRST_S))
         self.store.seq = 0  # another box, or one restored, counts from where it is
         self.store.set_summary(summary)
+        self.store.set_link(Link(LIVE, ping))
         self.store.touch("reset")
+
+    async def _knock(self) -> None:
+        if not await _soon(self.box.healthy(), _ANSWER_S):
+            raise ConnectionError("the box is not ready")
 
     async def _live(self) -> None:
         """Events, heartbeat and summaries, side by side, until one of them fails."""
@@ -83,23 +100,24 @@ class Feed:
                 task.result()
         finally:
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                _drop(task)
 
     async def _events(self) -> None:
         stream = self.box.events(after=self.store.seq, follow=True)
-        async for event in stream:
-            self.store.apply(event)
-            self._stale.set()
+        try:
+            async for event in stream:
+                self.store.apply(event)
+                self._stale.set()
+        finally:
+            await stream.aclose()
         raise ConnectionError("the box ended the stream of events")
 
     async def _beat(self) -> None:
         while True:
             begun = time.monotonic()
-            if not await self._soon(self.box.healthy(), _ANSWER_S):
-                raise ConnectionError("the box does not answer")
+            await self._knock()
             ping = (time.monotonic() - begun) * 1000
-            if abs(ping - self.store.link.ping_ms) > max(2.0, self.store.link.ping_ms / 2):
+            if abs(ping - self.store.link.ping_ms) > max(5.0, self.store.link.ping_ms / 2):
                 self.store.set_link(Link(LIVE, ping))
             await asyncio.sleep(_BEAT_S)
 
@@ -112,28 +130,65 @@ class Feed:
                 pass
             self._stale.clear()
             begun = time.monotonic()
-            self.store.set_summary(await self.box.summary())
+            self.store.set_summary(_checked(await self.box.summary()))
             took = time.monotonic() - begun
             await asyncio.sleep(max(_SUMMARY_S, 10 * took))  # a tenth of a slow box's time
 
-    @staticmethod
-    async def _soon(what: Any, seconds: float) -> Any:
-        try:
-            return await asyncio.wait_for(what, seconds)
-        except TimeoutError as e:
-            raise ConnectionError(f"no answer within {seconds:.0f} s") from e
-
     async def _lost(self, error: Exception, pause_s: float) -> None:
-        why = error.message if isinstance(error, PachyboxError) else str(error) or repr(error)
+        """Count down to the next try. A box that comes back before is seen within a second: a
+        knock on its door costs nothing beside what follows when it is open."""
+        why = _why(error)
         since = self.store.link.lost_at or datetime.now(UTC)
         until = time.monotonic() + pause_s
         self._again.clear()
+        first = True
         while (left := until - time.monotonic()) > 0:
             self.store.set_link(Link(LOST, 0.0, why, float(round(left + 0.49)), since))
             try:
                 await asyncio.wait_for(self._again.wait(), min(1.0, left))
                 break
             except TimeoutError:
-                continue
+                pass
+            if not first and await self._open():
+                break
+            first = False
         state = CONNECTING if self.store.summary is None else LOST
         self.store.set_link(Link(state, 0.0, why, 0.0, since))
+
+    async def _open(self) -> bool:
+        try:
+            await self._knock()
+        except Exception:  # of whatever kind: it is not back
+            return False
+        return True
+
+
+def _checked(summary: T) -> T:
+    """The summary, if all in it is of the kind it should be: views need not ask."""
+    if wrong := unsound(summary):
+        raise ValueError(f"{wrong} of its summary is of the wrong kind")
+    return summary
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, PachyboxError):
+        return error.message
+    if isinstance(error, OSError):
+        return str(error) or repr(error)
+    return f"the box's answer is not understood: {error}"
+
+
+async def _soon(what: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The answer, if it comes within ``seconds``. A call that hangs is not waited for."""
+    task = asyncio.ensure_future(what)
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    if not done:
+        _drop(task)
+        raise ConnectionError(f"no answer within {seconds:.0f} s")
+    return task.result()
+
+
+def _drop(task: asyncio.Future[Any]) -> None:
+    """End a task without waiting for it; how it ends is of no interest."""
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())

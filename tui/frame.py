@@ -8,6 +8,7 @@ from tui.places import Place
 
 if TYPE_CHECKING:
     from tui.feed import Feed
+    from tui.keymap import Key
     from tui.store import Store
     from tui.widgets.confirm import Ask
 
@@ -18,10 +19,20 @@ class Frame(Protocol):
     feed: Feed
     store: Store
     ascii_only: bool
+    frozen: bool
+    box_name: str
 
     @property
     def read_only(self) -> str:
         """Why nothing may be changed here; "" when it may."""
+        ...
+
+    def key(self, name: str) -> Key:
+        """A verb by its name (``view.logs``), with the keys that the user gave it."""
+        ...
+
+    def shell_environment(self) -> dict[str, str]:
+        """The environment of a program that is run from here, so that it finds the same box."""
         ...
 
     def visit(self, place: Place) -> None:

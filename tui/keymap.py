@@ -33,6 +33,11 @@ class Key(NamedTuple):
         """The first of its keys, as it is printed."""
         return shown(self.keys.split(",")[0])
 
+    @property
+    def all_shown(self) -> str:
+        """All of its keys, as they are printed."""
+        return " ".join(shown(key) for key in self.keys.split(","))
+
 
 _SIGNS = {
     "less_than_sign": "<",
@@ -48,6 +53,7 @@ _SIGNS = {
     "semicolon": ";",
     "full_stop": ".",
     "comma": ",",
+    "exclamation_mark": "!",
     "slash": "/",
     "colon": ":",
     "minus": "-",
@@ -88,6 +94,7 @@ KEYS: tuple[Key, ...] = (
     Key(APP, "help", "question_mark", "the keys of this view"),
     Key(APP, "help_panel", "f1", "keys beside the view"),
     Key(APP, "jump", "ctrl+g", "jump to a pane by its letter"),
+    Key(APP, "notices", "exclamation_mark", "what was said, errors in full"),
     Key(APP, "last_view", "minus", "the view before this one"),
     Key(APP, "back", "escape", "back"),
     Key(APP, "quit_or_back", "q", "back; at a mode's first view, quit"),

@@ -18,6 +18,8 @@ class Place:
     ``name`` is that of the repo, pipeline or source (``project/name`` outside of ``default``);
     ``ref`` a branch, commit or job id; ``path`` a file's; ``pane`` what to show of it (``logs``,
     ``new``, ``edit``, ``diff``, ``history``), "" for all. An empty ``name`` is the mode's list.
+    ``options`` are what was said beside it: ``since`` and ``datum`` of logs, ``other`` of a
+    difference.
     """
 
     mode: str
@@ -25,6 +27,11 @@ class Place:
     ref: str = ""
     path: str = ""
     pane: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    def option(self, name: str) -> str:
+        """What was said of ``name``; "" when nothing was."""
+        return dict(self.options).get(name, "")
 
     def __str__(self) -> str:
         """As the command line writes it; the mode's word for a list."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import TYPE_CHECKING, cast
+from itertools import pairwise
 
-from tui.spec_text import NotUnderstood, Path, Spec, Value, child, plain_kind
-
-if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node, ScalarNode
+from tui.spec_text import Node, NotUnderstood, Path, Spec, Value, child, plain_kind
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./$@%+=~^*-][A-Za-z0-9_ ./$@%+=~^*:\\()-]*\Z")
+_WIDE = 72
 _INDICATORS = "-?:,[]{}#&*!|>'\"%@`"
 
 
@@ -50,9 +48,14 @@ def rename(spec: Spec, path: Path, key: str) -> Spec:
     parent = spec.node(path[:-1])
     for name, _ in parent.value if parent is not None and parent.id == "mapping" else ():
         if name.value == path[-1]:
-            text = render(key, spec.is_json, flow=bool(cast("MappingNode", parent).flow_style))
+            text = render(key, spec.is_json, flow=bool(getattr(parent, "flow_style", False)))
             return Spec(spec.text[: spec.start(name)] + text + spec.text[spec.end(name) :])
     raise NotUnderstood(f"there is no {path[-1]}")
+
+
+def write(value: dict[str, Value]) -> str:
+    """A spec that has no text yet, as YAML."""
+    return _block(value, 0).lstrip("\n") + "\n" if value else ""
 
 
 # ---- values
@@ -60,7 +63,7 @@ def rename(spec: Spec, path: Path, key: str) -> Spec:
 
 def _put_value(whole: Value, path: Path, value: Value) -> None:
     at = whole
-    for step, following in zip(path[:-1], path[1:], strict=True):
+    for step, following in pairwise(path):
         if isinstance(step, int):
             if step == len(at):
                 at.append([] if isinstance(following, int) else {})
@@ -98,7 +101,7 @@ def _bare(value: Value) -> Value:
         return {k: v for k, v in bare.items() if v is not None and v != {} and v != []} or None
     if isinstance(value, list):
         return [_bare(v) for v in value] or None
-    return (type(value), value)
+    return None if value is None else (type(value), value)
 
 
 def path_text(path: Path) -> str:
@@ -121,7 +124,7 @@ def _put(spec: Spec, path: Path, value: Value) -> Spec:
         for key in [k for k in spec.get(path) if k not in value]:
             spec = Spec(_dropped(spec, (*path, key)))
         return spec
-    if spec.get(path) == value and type(spec.get(path)) is type(value):
+    if _bare(spec.get(path)) == _bare(value):
         return spec
     return Spec(_replaced(spec, path, node, value))
 
@@ -129,7 +132,7 @@ def _put(spec: Spec, path: Path, value: Value) -> Spec:
 def _put_items(spec: Spec, path: Path, value: list[Value]) -> Spec:
     had = spec.get(path)
     for at, one in enumerate(value):
-        if at >= len(had) or one != had[at] or type(one) is not type(had[at]):
+        if at >= len(had) or _bare(one) != _bare(had[at]):
             spec = _put(spec, (*path, at), one)
     for at in range(len(had) - 1, len(value) - 1, -1):
         spec = Spec(_dropped(spec, (*path, at)))
@@ -162,12 +165,13 @@ def _replaced(spec: Spec, path: Path, node: Node, value: Value) -> str:
             return text[:stop] + _block(value, home + 2) + text[stop:]
         return f"{text[:start]} {render(value, spec.is_json, flow=True)}{text[start:]}"
     kept = spec.comments(start, end)
-    if node.id != "scalar" and not flow and not node.flow_style and isinstance(value, dict | list):
-        if value and not spec.is_json:  # a block stays a block
-            made = _block(value, column).lstrip("\n ")
-            return text[:start] + _above(kept, column) + made + text[end:]
+    filled = isinstance(value, dict | list) and value and not spec.is_json
+    if filled and node.id != "scalar" and not flow and not node.flow_style:  # a block stays one
+        deeper = max(column, home + 2) if isinstance(value, dict) and path else column
+        made = " " * (deeper - column) + _above(kept, deeper) + _block(value, deeper).lstrip("\n ")
+        return text[:start] + made + text[end:]
     pad = "" if column > home or flow else " " * (home + 2 - column)
-    old = cast("ScalarNode", node).style if node.id == "scalar" else None
+    old = node.style if node.id == "scalar" else None
     made = render(value, spec.is_json, flow=flow, quote=old or "")
     return text[:start] + pad + _above(kept, max(column, home + 2)) + made + text[end:]
 
@@ -214,7 +218,7 @@ def _appended(spec: Spec, into: Node, step: str | int, value: Value) -> str:
     text = spec.text
     last = into.value[-1][0] if into.id == "mapping" else into.value[-1]
     stop = _end_of_last(spec, into)
-    if cast("MappingNode", into).flow_style:
+    if into.flow_style:
         made = render(value, spec.is_json, flow=True)
         if into.id == "mapping":
             made = f"{render(str(step), spec.is_json, flow=True)}: {made}"
@@ -233,7 +237,7 @@ def _end_of_last(spec: Spec, into: Node) -> int:
         return spec.end(into.value[-1])
     key, value = into.value[-1]
     if not spec.inside(value, into):
-        return spec._after_alias(key)
+        return spec.after_alias(key)
     return max(spec.end(value), spec.end(key))
 
 
@@ -246,21 +250,21 @@ def _dropped(spec: Spec, path: Path) -> str:
         at = found[0]
         key, value = parent.value[at]
         start = spec.start(key)
-        end = spec.end(value) if spec.inside(value, parent) else spec._after_alias(key)
+        end = spec.end(value) if spec.inside(value, parent) else spec.after_alias(key)
         end = max(end, spec.end(key))
     else:
         at = int(path[-1])
         start, end = spec.start(parent.value[at]), spec.end(parent.value[at])
     if end == start or spec.text[start:end].rstrip() == getattr(key_of(parent, at), "value", None):
         end += 1 if spec.text[end : end + 1] == ":" else 0
-    if cast("MappingNode", parent).flow_style:
+    if parent.flow_style:
         return _without_flow(spec, start, end)
     return _without_block(spec, parent, start, end)
 
 
 def key_of(parent: Node, at: int) -> Node | None:
     """The key of a mapping's member; None in a sequence."""
-    return cast("Node", parent.value[at][0]) if parent.id == "mapping" else None
+    return parent.value[at][0] if parent.id == "mapping" else None
 
 
 def _without_flow(spec: Spec, start: int, end: int) -> str:
@@ -278,7 +282,7 @@ def _without_flow(spec: Spec, start: int, end: int) -> str:
 def _without_block(spec: Spec, parent: Node, start: int, end: int) -> str:
     text = spec.text
     if parent.id == "sequence":
-        start = text.rindex("-", 0, start + 1)
+        start = text.rindex("-", 0, start)
     lead = text[spec.line_start(start) : start]
     stop = spec.line_end(end)
     kept = spec.comments(start, stop)
@@ -338,7 +342,9 @@ def _block(value: dict[str, Value] | list[Value], column: int) -> str:
         name = render(key, False)
         if isinstance(one, dict) and one:
             lines += f"\n{pad}{name}:{_block(one, column + 2)}"
-        elif isinstance(one, list) and any(isinstance(item, dict) for item in one):
+        elif isinstance(one, list) and (
+            any(isinstance(item, dict) for item in one) or len(render(one, False)) > _WIDE
+        ):
             lines += f"\n{pad}{name}:{_block(one, column)}"
         else:
             lines += f"\n{pad}{name}: {render(one, False)}"

@@ -10,15 +10,15 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from pachybox.model.plain_scalars import PLAIN
 
-if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
 Path = tuple[str | int, ...]
-Value = Any  # what JSON can hold
+Value = Any
+"""What JSON can hold."""
+Node = Any
+"""A node of PyYAML's, whose stubs know nothing of ``id`` and ``value``."""
 
 _TAG = "tag:yaml.org,2002:"
 _PATTERNS = tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern, _ in PLAIN)
@@ -50,15 +50,14 @@ class Spec:
         self.root = _root(text)
         self.is_json = text.lstrip()[:1] in ("{", "[")
         self._starts = [0, *(m.end() for m in re.finditer("\n", text))]
-        if self.root is not None and self.root.id != "mapping":
-            if not self._nothing:
-                raise NotUnderstood("not the fields of one pipeline", *self._at(self.root))
+        if self.root is not None and self.root.id != "mapping" and not self._nothing:
+            raise NotUnderstood("not the fields of one pipeline", *self._at(self.root))
 
     # ---- places
 
     def offset(self, mark: Any) -> int:
         """Where a mark of YAML's is in the text."""
-        return min(self._starts[mark.line] + int(mark.column), len(self.text))
+        return min(int(self._starts[mark.line] + mark.column), len(self.text))
 
     def line_of(self, offset: int) -> int:
         """The line of a place, from 0."""
@@ -85,16 +84,15 @@ class Spec:
         """Where what is written of a node ends: without the lines and comments after it."""
         if node.id == "scalar":
             start, end = self.start(node), self.offset(node.end_mark)
-            if cast("ScalarNode", node).style in ("|", ">"):
+            if node.style in ("|", ">"):
                 return start + len(self.text[start:end].rstrip("\n"))
             return end
-        if cast("MappingNode", node).flow_style or not node.value:
+        if node.flow_style or not node.value:
             return self.offset(node.end_mark)
         last = node.value[-1]
         if node.id == "mapping":
             key, value = last
-            end = self.end(value)
-            return end if self.inside(value, node) else self._after_alias(key)
+            return self.end(value) if self.inside(value, node) else self.after_alias(key)
         return self.end(last) if self.inside(last, node) else self.line_end(self.start(node))
 
     def inside(self, node: Node, parent: Node) -> bool:
@@ -104,7 +102,7 @@ class Spec:
         end = parent.end_mark
         return after and (here.line, here.column) <= (end.line, end.column)
 
-    def _after_alias(self, key: Node) -> int:
+    def after_alias(self, key: Node) -> int:
         """The end of ``key: *alias``."""
         end = self.end(key)
         found = re.compile(r"\s*:\s*\*[^\s,\]}]+").match(self.text, end)
@@ -117,7 +115,7 @@ class Spec:
     def _nothing(self) -> bool:
         """Whether there is no value at all: an empty text, or comments alone."""
         root = self.root
-        return root is None or (root.id == "scalar" and scalar(cast("ScalarNode", root)) is None)
+        return root is None or (root.id == "scalar" and scalar(root) is None)
 
     # ---- what it holds
 
@@ -139,8 +137,8 @@ class Spec:
         """What a field holds; ``default`` where it is not given, or null."""
         value: Value = self.value
         for step in path:
-            if isinstance(value, dict) and step in value:
-                value = value[step]
+            if isinstance(value, dict):
+                value = value.get(step)
             elif isinstance(value, list) and isinstance(step, int) and -1 < step < len(value):
                 value = value[step]
             else:
@@ -167,7 +165,7 @@ class Spec:
     def _written(self, node: Node) -> tuple[int, int]:
         """The text of a scalar; that of a block begins below its ``|``."""
         start = self.start(node)
-        if cast("ScalarNode", node).style in ("|", ">"):
+        if node.style in ("|", ">"):
             start = self.line_end(start)
         return start, max(start, self.end(node))
 
@@ -180,11 +178,11 @@ def child(node: Node, step: str | int) -> Node | None:
     if node.id == "mapping" and isinstance(step, str):
         return next((v for k, v in node.value if k.id == "scalar" and k.value == step), None)
     if node.id == "sequence" and isinstance(step, int) and -1 < step < len(node.value):
-        return cast("SequenceNode", node).value[step]
+        return node.value[step]
     return None
 
 
-def scalar(node: ScalarNode) -> Value:
+def scalar(node: Node) -> Value:
     """What a scalar is worth."""
     text = str(node.value)
     kind = node.tag.removeprefix(_TAG)
@@ -221,10 +219,11 @@ def _value(node: Node, depth: int) -> Value:
     if depth > _MAX_DEPTH:
         raise NotUnderstood("nested too deep", node.start_mark.line + 1, node.start_mark.column + 1)
     if node.id == "scalar":
-        return scalar(cast("ScalarNode", node))
+        return scalar(node)
     if node.id == "sequence":
         return [_value(one, depth + 1) for one in node.value]
-    own, merged = {}, {}
+    own: dict[str, Value] = {}
+    merged: dict[str, Value] = {}
     for key, value in node.value:
         if key.id != "scalar":
             raise NotUnderstood("a key is not a word", key.start_mark.line + 1, 1)
@@ -248,7 +247,7 @@ def _root(text: str) -> Node | None:
         node = reader.get_node()
         if reader.check_node():
             raise NotUnderstood("several pipelines: change them in the text")
-        return cast("Node", node)
+        return node
     except MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -264,14 +263,15 @@ def _reader() -> Any:
     if _READER is None:
         from yaml.resolver import BaseResolver
 
+        parser: Any
         try:
-            from yaml._yaml import CParser as Parser
+            from yaml._yaml import CParser as parser
         except ImportError:  # a PyYAML built without libyaml: slower, the same
-            from tui.spec_reader import Parser
+            from tui.spec_reader import Parser as parser
 
-        class Reader(Parser, BaseResolver):  # type: ignore[misc, valid-type]
+        class Reader(parser, BaseResolver):  # type: ignore[misc]
             def __init__(self, text: str) -> None:
-                Parser.__init__(self, text)
+                parser.__init__(self, text)
                 BaseResolver.__init__(self)
 
         for kind, pattern, first in PLAIN:

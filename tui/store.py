@@ -7,6 +7,7 @@ the name it is of: ``repo:raw``, ``pipeline:clean``, ``job:clean@4f2a...``, ``in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -31,14 +32,18 @@ class Link:
     lost_at: datetime | None = None
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Store:
     """Latest values of one box. Not thread-safe: the user interface's loop owns it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
+        self._clock = clock
         self.link = Link()
         self.summary: Summary | None = None
         self.seq = 0
-        self.events: list[Event] = []
         self._ahead = timedelta(0)
         self._dirty: set[str] = set()
 
@@ -50,7 +55,13 @@ class Store:
     @property
     def now(self) -> datetime:
         """The box's clock: ages are told by it, wherever the terminal runs."""
-        return datetime.now(UTC) + self._ahead
+        return self._clock() + self._ahead
+
+    def forget(self) -> None:
+        """Another box is gone to: nothing is known of it."""
+        self.link, self.summary, self.seq = Link(), None, 0
+        self._ahead = timedelta(0)
+        self._dirty = {LINK, SUMMARY, "reset"}
 
     def set_link(self, link: Link) -> None:
         """The connection's new state."""
@@ -61,7 +72,7 @@ class Store:
     def set_summary(self, summary: Summary) -> None:
         """What the box answered to the one call of Home."""
         if summary.time:
-            self._ahead = summary.time - datetime.now(UTC)
+            self._ahead = summary.time - self._clock()
         self.summary = summary
         self.seq = max(self.seq, summary.event_seq)
         self._dirty.add(SUMMARY)

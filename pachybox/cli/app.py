@@ -14,8 +14,8 @@ from pachybox.errors import InvalidArgument, PachyboxError
 if TYPE_CHECKING:
     from pachybox.cli.command import Args, Command
     from pachybox.cli.output import Output
-    from pachybox.cli.settings import Settings
     from pachybox.client.base import Base
+    from pachybox.client.contexts import Settings
 
     B = TypeVar("B", bound=Base)
 
@@ -39,7 +39,7 @@ class App:
     def settings(self) -> Settings:
         """The user's settings file, read when first asked for."""
         if self._settings is None:
-            from pachybox.cli.settings import Settings
+            from pachybox.client.contexts import Settings
 
             self._settings = Settings.load()
         return self._settings
@@ -178,6 +178,8 @@ def _run(words: list[str]) -> int:
     while first < len(words) and words[first] in _GLOBAL:
         first += 1
     leading, words = words[:first], words[first:]
+    if not words and sys.stdin.isatty() and sys.stdout.isatty():
+        words = ["tui"]
     if not words or words[0] in ("-h", "--help"):
         from pachybox.cli.help import overview
 

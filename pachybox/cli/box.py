@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 
 from pachybox.cli.app import App
@@ -15,6 +16,7 @@ from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, 
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
+from pachybox.client.pipeline_values import BoxStatus
 from pachybox.client.values import Json
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
 
@@ -46,16 +48,25 @@ def _up(app: App, args: Args) -> None:
 
 
 def _detach(app: App, args: Args) -> None:
+    flags = []
+    if args.port is not None:
+        flags += ["--port", str(args.port)]
+    if args.grpc_port is not None:
+        flags += ["--grpc-port", str(args.grpc_port)]
+    if args.runner:
+        flags += ["--runner", args.runner]
+    status = start(flags)
+    doors = ", ".join(filter(None, (status.address, status.grpc_address)))
+    app.output.line(f"pachybox is up: {doors} and {status.socket or socket_path()}")
+
+
+def start(flags: Sequence[str] = ()) -> BoxStatus:
+    """Start a box in the data directory, in the background; return what it says of itself once it
+    serves. Raises Refused with its last words when it ends before."""
     socket = socket_path()
     run = Path(socket).parent
     run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pachybox.cli", "up"]
-    if args.port is not None:
-        command += ["--port", str(args.port)]
-    if args.grpc_port is not None:
-        command += ["--grpc-port", str(args.grpc_port)]
-    if args.runner:
-        command += ["--runner", args.runner]
+    command = [sys.executable, "-m", "pachybox.cli", "up", *flags]
     errors = run / "box.err"
     with open(errors, "w") as said:
         child = subprocess.Popen(
@@ -70,11 +81,9 @@ def _detach(app: App, args: Args) -> None:
     box = Box(Address(path=socket), timeout_s=5.0)
     try:
         await_ready(box, child, errors)
-        status = box.status()
+        return box.status()
     finally:
         box.close()
-    doors = ", ".join(filter(None, (status.address, status.grpc_address)))
-    app.output.line(f"pachybox is up: {doors} and {status.socket or socket}")
 
 
 def await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:

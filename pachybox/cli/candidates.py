@@ -104,7 +104,7 @@ def _choices(actions: Iterable[Action], rest: Sequence[str]) -> list[str] | None
 
 
 def _client() -> Client:
-    from pachybox.cli.settings import Settings
+    from pachybox.client.contexts import Settings
     from pachybox.client.sync import Client
 
     settings = Settings.load()

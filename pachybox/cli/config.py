@@ -7,8 +7,8 @@ import sys
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser
-from pachybox.cli.settings import KEYS
 from pachybox.client.address import resolve
+from pachybox.client.contexts import KEYS
 from pachybox.errors import AlreadyExists, InvalidArgument
 
 

@@ -119,6 +119,7 @@ def overview() -> str:
             out += [f"  {name.ljust(width)}  {summary}\n" for name, summary in found.items()]
     out.append(f"\nTopics (pachybox help TOPIC): {', '.join(sorted(_TOPICS))}\n")
     out.append("Begin: pachybox up --detach; pachybox create repo data; pachybox status\n")
+    out.append("In a terminal pachybox alone opens all of this as screens: pachybox tui\n")
     return "".join(out)
 
 

@@ -71,13 +71,18 @@ async def opened(
     start: Place = Place(HOME),  # noqa: B008 - frozen
     size: tuple[int, int] = (120, 40),
     choices: Path | None = None,
+    errors: bool = False,
     **options: Any,
 ) -> AsyncIterator[Terminal]:
-    """The app on a box (or on what a callable gives as its client), live."""
+    """The app on a box (or on what a callable gives as its client), live. A defect that was told
+    in a notice fails the test, unless ``errors`` are expected."""
     connect = (lambda: AsyncClient(str(box.socket))) if isinstance(box, RealBox) else box
     kept = Choices(choices or Path("/nonexistent/tui.json"))
     app = PachyApp(connect, start=start, choices=kept, **options)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         terminal = Terminal(app, pilot)
         await terminal.until(lambda: app.view is not None, "a view is in front")
         yield terminal
+        assert not app.crash, app.crash
+        told = [n.whole for n in app.notices.all if n.text.startswith("internal error")]
+        assert errors or not told, "\n".join(told)

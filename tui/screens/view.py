@@ -14,25 +14,21 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
+from tui.bindings import bindings as bindings
 from tui.frame import Frame
 from tui.keymap import OF, VIEW, Key
 from tui.places import Place
-from tui.widgets.chrome import Footer, Header
+from tui.store import LOST
+from tui.widgets.chrome import Banner, Footer, Header
 from tui.widgets.confirm import Ask
 from tui.widgets.filter_bar import FilterBar
-
-
-def bindings(at: str, action: Callable[[Key], str] = lambda key: key.id) -> list[BindingType]:
-    """The table's keys of one place, as Textual wants them; ``keys.toml`` changes them by name."""
-    return [
-        Binding(key.keys, action(key), key.help, show=False, id=key.name) for key in OF[at].values()
-    ]
+from tui.widgets.key_panel import KeyPanel
 
 
 class _Begun:
@@ -59,10 +55,14 @@ class View(Screen[None]):
     View > .body { height: 1fr; }
     View .pane { border: round $panel-lighten-2; }
     View .pane:focus-within, View .pane:focus { border: round $accent; }
-    View.-lost .body { opacity: 60%; }
+    View.-lost > .body { opacity: 60%; }
+    View.-never > .body { display: none; }
+    View.-flip > .body { layout: vertical; }
     """
 
     mode: ClassVar[str] = ""
+    is_form: ClassVar[bool] = False
+    """A form takes the letters itself: of the keys everywhere only ctrl and F keys act."""
     footer_ids: ClassVar[tuple[str, ...]] = ("view.logs", "view.new", "view.filter")
 
     # What subclasses say
@@ -95,6 +95,34 @@ class View(Screen[None]):
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The focused list's filter and how to set it; None where nothing can be filtered."""
         return None
+
+    def flip(self) -> None:
+        """Panes below each other instead of beside, and back; remembered for the mode."""
+        flipped = not self.has_class("-flip")
+        self.set_class(flipped, "-flip")
+        self.frame.remember(f"flip {self.mode}", "1" if flipped else "")
+
+    def subject(self) -> dict[str, str]:
+        """What a line of the user's own is about: ``repo``, ``ref``, ``path``, ``job``,
+        ``pipeline``, ``ingest`` and ``name``, as far as there are."""
+        place = self.place()
+        named = {"name": place.name, "ref": place.ref, "path": place.path, self.mode: place.name}
+        if self.mode == "job":
+            named |= {
+                "job": f"{place.name}@{place.ref}" if place.ref else "",
+                "pipeline": place.name,
+            }
+        return {key: value for key, value in named.items() if value}
+
+    def copies(self) -> list[tuple[str, str]]:
+        """What ``y`` offers to copy: what it is, and the text."""
+        said = self.query_one(Footer).command
+        found = [("name", str(self.place())), ("command line", f"pachybox {said}" if said else "")]
+        row = getattr(self.focused, "cursor_row", None)
+        if row is not None:
+            cells = "\t".join(str(cell).strip() for cell in row.cells)
+            found = [("what the cursor is on", row.id), *found, ("row", cells)]
+        return [(what, text) for what, text in found if text]
 
     # What they use
 
@@ -146,6 +174,8 @@ class View(Screen[None]):
         if action != "verb":
             return True
         key = OF[VIEW][str(parameters[0])]
+        if self.is_form and any(len(k) == 1 or "_" in k for k in key.keys.split(",")):
+            return False
         return self.has(key) and not (key.list_only and self.in_text)
 
     @property
@@ -160,13 +190,24 @@ class View(Screen[None]):
 
     def action_verb(self, id: str) -> None:
         """Do what the key says, beside the interface, or say why not."""
-        key = OF[VIEW][id]
+        key = self.frame.key(f"{VIEW}.{id}")
         if why := self.refused(key):
             self.frame.notice(f"{key.shown}: {why}")
             return
         answer = getattr(self, f"do_{id}")()
         if inspect.iscoroutine(answer):
             self.load(answer, group=f"verb {id}")
+
+    async def do_copy(self) -> None:
+        """Copy what is chosen of ``copies``; without a question where there is one."""
+        found = self.copies()
+        chosen: str | None = "0"
+        if len(found) > 1:
+            choices = tuple((str(n), f"{what}: {text}") for n, (what, text) in enumerate(found))
+            chosen = await self.ask(Ask("Copy what?", choices=choices))
+        if found and chosen is not None:
+            what, text = found[int(chosen)]
+            await self.frame.copy(text, text if len(text) < 60 else f"the {what}")
 
     def do_filter(self) -> None:
         """Open the bar in which the focused list is filtered as one types."""
@@ -178,30 +219,63 @@ class View(Screen[None]):
 
     async def action_press(self, name: str) -> None:
         """A click on the footer: as if the key had been pressed."""
-        at, _, id = name.partition(".")
-        key = OF[at][id]
-        self.app.simulate_key(key.keys.split(",")[0])
+        self.app.simulate_key(self.frame.key(name).keys.split(",")[0])
 
     # The frame around the panes
 
     def compose(self) -> ComposeResult:
-        yield Header(self.crumbs, self.frame.store, "box")
+        frame = self.frame
+        yield Header(self.crumbs, frame.store, self._note, ascii_only=frame.ascii_only)
+        yield Banner(frame.store, lambda: str(frame.feed.box))
         yield from self.body()
         yield FilterBar()
         yield Footer(self._footer)
+
+    def on_mount(self) -> None:
+        """As it was left, and as the box is now."""
+        self.set_class(bool(self.frame.remembered(f"flip {self.mode}")), "-flip")
+        self._look()
+
+    def _note(self) -> str:
+        frame = self.frame
+        notes = ("frozen" if frame.frozen else "", "read-only" if frame.read_only else "")
+        return " ".join(filter(None, notes))
 
     def _footer(self) -> list[tuple[Key, str]]:
         ids = [*self.footer_ids, "app.prompt", "app.help"]
         if self.in_text:
             ids = ["text.find", "text.follow", "text.only", "app.back", "app.help"]
-        keys = [OF[name.split(".")[0]][name.split(".")[1]] for name in ids]
+        keys = [self.frame.key(name) for name in ids]
         return [(key, self.refused(key)) for key in keys if self.has(key)][:5]
 
     def renew(self, command: str | None = None) -> None:
         """Draw header and footer again."""
         if self.is_mounted:
             self.query_one(Header).renew()
+            self.query_one(Banner).renew()
             self.query_one(Footer).renew(command)
+
+    def linked(self) -> None:
+        """The way to the box is another, or the box said how it is."""
+        was = self.has_class("-lost"), self.has_class("-never")
+        self._look()
+        if was[1] and not self.has_class("-never") and self.focused is None:
+            self.focus_next()
+        self.renew()
+
+    def _look(self) -> None:
+        store = self.frame.store
+        lost = store.link.state == LOST
+        self.set_class(lost and store.summary is not None, "-lost")
+        self.set_class(bool(store.link.why) and store.summary is None, "-never")
+
+    def toggle_keys(self, keys: Sequence[Key]) -> None:
+        """Show the keys beside the panes, or no more."""
+        shown = self.query(KeyPanel)
+        if shown:
+            shown.remove()
+        else:
+            self.mount(KeyPanel(keys), before=self.query_one(FilterBar))
 
     def on_descendant_focus(self) -> None:
         """Another pane has other keys."""
@@ -209,5 +283,6 @@ class View(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Back in front: what changed meanwhile is not drawn yet."""
+        self._look()
         self.renew()
         self.reload()

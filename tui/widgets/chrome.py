@@ -1,16 +1,24 @@
-"""Header and footer: the same on every screen, painted only when their text changes."""
+"""Header, footer and the word on a lost box: the same on every screen, painted only when their
+text changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich.text import Text
+from textual.content import Content
 from textual.events import Click
+from textual.style import Style
 from textual.widget import Widget
 
+from tui import glyphs
 from tui.keymap import Key
-from tui.shown import size
+from tui.shown import cut, size, visible
 from tui.store import LIVE, LOST, Store
+
+
+def clickable(text: str, style: str, action: str) -> Content:
+    """``text`` that does ``action`` when it is clicked."""
+    return Content.styled(text, Style.parse(style) + Style.from_meta({"@click": action}))
 
 
 class Header(Widget):
@@ -18,10 +26,17 @@ class Header(Widget):
 
     DEFAULT_CSS = "Header { height: 1; background: $panel; color: $foreground; }"
 
-    def __init__(self, crumbs: Callable[[], Sequence[str]], store: Store, place: str) -> None:
+    def __init__(
+        self,
+        crumbs: Callable[[], Sequence[str]],
+        store: Store,
+        note: Callable[[], str],
+        *,
+        ascii_only: bool = False,
+    ) -> None:
         super().__init__()
-        self._crumbs, self._store, self._place = crumbs, store, place
-        self._drawn = Text()
+        self._crumbs, self._store, self._note, self._ascii = crumbs, store, note, ascii_only
+        self._drawn = Content()
 
     def on_mount(self) -> None:
         """Once a second for the clock; nothing else ticks."""
@@ -30,38 +45,97 @@ class Header(Widget):
     def renew(self) -> None:
         """Paint again if the text is another."""
         text = self._text()
-        if text != self._drawn:
+        if not self._drawn.is_same(text):
             self._drawn = text
             self.refresh()
 
-    def render(self) -> Text:
-        """The line that was composed last."""
-        return self._drawn if self._drawn else self._text()
+    def render(self) -> Content:
+        """The line."""
+        self._drawn = self._text()
+        return self._drawn
 
-    def _text(self) -> Text:
-        left = Text(" " + " > ".join(self._crumbs()), style="bold", no_wrap=True)
-        right = Text(no_wrap=True)
+    def _text(self) -> Content:
+        right = self._right()
+        room = self.size.width - right.cell_length
+        left = self._left()
+        if room <= 0:
+            return right
+        if left.cell_length > room:
+            left = left.truncate(room, ellipsis=True)
+        return left.pad_right(room - left.cell_length) + right
+
+    def _left(self) -> Content:
+        parts = [Content(" ")]
+        for number, crumb in enumerate(self._crumbs()):
+            if number:
+                parts.append(Content.styled(" > ", "$text-muted"))
+            parts.append(clickable(visible(crumb), "bold", f"app.crumb({number})"))
+        return Content.assemble(*parts)
+
+    def _right(self) -> Content:
         link, summary = self._store.link, self._store.summary
+        parts: list[Content | str] = []
+        if note := self._note():
+            parts += [Content.styled(note, "bold $text-warning"), "  "]
         if link.state == LIVE:
-            right.append(f"live {link.ping_ms:.0f} ms", "green")
+            sign = f"{glyphs.LIVE.sign(self._ascii)} live {link.ping_ms:.0f} ms"
+            parts.append(Content.styled(sign, "$text-success"))
         elif link.state == LOST:
-            wait = f", again in {link.retry_s:.0f} s" if link.retry_s else ", trying"
-            right.append(f"box lost: {link.why}{wait}", "bold red")
+            sign = f"{glyphs.LOST.sign(self._ascii)} lost"
+            parts.append(Content.styled(sign, "bold $text-error"))
         else:
-            right.append("connecting", "yellow")
-        name = summary.name if summary else self._place
-        right.append(f"  {name}  {self._store.now.astimezone():%H:%M:%S} ")
+            parts.append(Content.styled("connecting", "$text-warning"))
+        name = f"  {visible(summary.name)}" if summary and summary.name else ""
+        parts.append(f"{name}  {self._store.now.astimezone():%H:%M:%S} ")
         if summary and self.size.width >= 110:
             machine = summary.machine
-            right.append(
+            parts.append(
                 f" cpu {machine.cpu:4.0%}  mem {size(machine.memory_used)}"
                 f"/{size(machine.memory_total)}"
             )
-            style = "bold yellow" if summary.disk.mark else ""
-            right.append(f"  disk {size(machine.disk_used)}/{size(machine.disk_total)} ", style)
-        room = max(0, self.size.width - right.cell_len)
-        left.truncate(room, overflow="ellipsis", pad=True)
-        return left + right if room else right
+            disk = f"  disk {size(machine.disk_used)}/{size(machine.disk_total)} "
+            parts.append(Content.styled(disk, "bold $text-warning" if summary.disk.mark else ""))
+        return Content.assemble(*parts)
+
+
+class Banner(Widget):
+    """Hidden while the box answers. A line when it was lost; all of the screen when nothing was
+    ever heard of it, with what can be done."""
+
+    DEFAULT_CSS = """
+    Banner { display: none; height: 1; padding: 0 1; background: $error 20%; color: $text-error; }
+    .-lost > Banner { display: block; }
+    .-never > Banner { display: block; height: 1fr; padding: 2 4; background: $background;
+        color: $foreground; }
+    """
+
+    def __init__(self, store: Store, where: Callable[[], str]) -> None:
+        super().__init__()
+        self._store, self._where = store, where
+
+    def renew(self) -> None:
+        """Paint again."""
+        if self.display:
+            self.refresh()
+
+    def render(self) -> Content:
+        """Why, since when, and when it is tried again."""
+        link = self._store.link
+        wait = f"again in {link.retry_s:.0f} s" if link.retry_s else "trying now"
+        why = visible(link.why)
+        if self._store.summary is not None:
+            since = f"since {link.lost_at.astimezone():%H:%M:%S}, " if link.lost_at else ""
+            tail = f", {since}{wait} (ctrl+r now)"
+            room = max(10, self.size.width - len(tail) - 10)
+            return Content.assemble(("box lost: ", "bold"), cut(why, room), tail)
+        return Content.assemble(
+            ("No box answers.\n\n", "bold $text-error"),
+            f"{self._where()}\n{why}\n\n",
+            (f"{wait}\n\n", "$text-warning"),
+            ("ctrl+r", "bold"), "  try now\n",
+            (":box", "bold"), "    go to another box\n",
+            ("ctrl+q", "bold"), "  quit; pachybox up --detach starts one on this machine\n",
+        )  # fmt: skip
 
 
 class Footer(Widget):
@@ -80,23 +154,26 @@ class Footer(Widget):
             self.command = command
         self.refresh()
 
-    def render(self) -> Text:
+    def render(self) -> Content:
         """Keys to the left, the command line to the right, which is cut first."""
-        line = Text(" ", no_wrap=True)
+        parts = [Content(" ")]
+        used = 1
         for key, why in self._keys():
-            act = f"screen.press({key.name!r})"
             words = key.help.split(":")[0].split(",")[0].split(" (")[0]
-            style = "dim" if why else ""
-            line.append(key.shown, f"bold {style}".strip())
-            line.append(f" {words}  ", style)
-            line.apply_meta({"@click": act}, len(line) - len(key.shown) - len(words) - 3)
-        room = self.size.width - line.cell_len
+            text = f"{key.shown} {words}"
+            if used + len(text) + 2 > self.size.width:
+                continue
+            used += len(text) + 2
+            act = f"screen.press({key.name!r})"
+            parts.append(clickable(key.shown, "$text-muted" if why else "bold $text-primary", act))
+            parts.append(clickable(f" {words}", "$text-muted" if why else "", act))
+            parts.append(Content("  "))
+        room = self.size.width - used
         if self.command and room > 12:
-            said = Text(f"$ pachybox {self.command} ", style="dim", no_wrap=True)
-            said.truncate(room, overflow="ellipsis")
-            line.append(" " * (room - said.cell_len))
-            line.append_text(said)
-        return line
+            said = cut(f"$ pachybox {visible(self.command)} ", room)
+            parts.append(Content(" " * (room - len(said))))
+            parts.append(Content.styled(said, "$text-muted"))
+        return Content.assemble(*parts)
 
     def on_click(self, event: Click) -> None:
         """Clicks on keys are carried by the text itself."""

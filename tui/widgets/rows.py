@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: one cell a column, never parsed as markup. ``style`` names a state (failed, dim, ...).
+    """A row: one cell a column, never parsed as markup. ``style`` is one of ``glyphs.STYLES``.
 
     ``keys`` are what ``LocalRows`` sorts by, one a column; without them it sorts by the text.
     """

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker
 
-from tui.widgets import cells
+from tui import glyphs
+from tui.keymap import LIST, OF
+from tui.widgets import table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
+from tui.widgets.table_messages import Highlighted, Loaded, Marked, Opened
+from tui.widgets.table_paint import GUTTER
 
-GUTTER = 2
 SIDEWAYS = 8
-STATES = ("failed", "warning", "running", "success", "dim", "accent")
-ALIASES = {"error": "failed", "failure": "failed", "warn": "warning", "muted": "dim"}
 
 
 class VirtualTable(ScrollView, can_focus=True):
@@ -36,6 +34,8 @@ class VirtualTable(ScrollView, can_focus=True):
     (filter and sort) is ``request``; whoever sets it shows it.
     """
 
+    pane_kind = "list"
+    ALLOW_SELECT = False
     DEFAULT_CSS = """
     VirtualTable {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
@@ -48,86 +48,23 @@ class VirtualTable(ScrollView, can_focus=True):
         }
         & > .virtual-table--marked { color: $text-accent; text-style: bold; }
         & > .virtual-table--message { color: $text-muted; }
-        & > .virtual-table--failed { color: $text-error; }
-        & > .virtual-table--warning { color: $text-warning; }
-        & > .virtual-table--running { color: $text-primary; }
-        & > .virtual-table--success { color: $text-success; }
-        & > .virtual-table--accent { color: $text-accent; }
-        & > .virtual-table--dim { color: $text-muted; text-style: dim; }
+        STATES
     }
-    """
+    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message", *STATES)
-    }
+        f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message")
+    } | glyphs.CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "cursor_down", "down", show=False, id="list.down"),
-        Binding("k,up", "cursor_up", "up", show=False, id="list.up"),
-        Binding("pagedown,ctrl+f", "page_down", "page down", show=False, id="list.page-down"),
-        Binding("pageup,ctrl+b", "page_up", "page up", show=False, id="list.page-up"),
-        Binding("ctrl+d", "half_down", "half a page down", show=False, id="list.half-down"),
-        Binding("ctrl+u", "half_up", "half a page up", show=False, id="list.half-up"),
-        Binding("g,home", "top", "first", show=False, id="list.top"),
-        Binding("G,end", "bottom", "last", show=False, id="list.bottom"),
-        Binding("H,left", "left", "left", show=False, id="list.left"),
-        Binding("L,right", "right", "right", show=False, id="list.right"),
-        Binding("space", "mark", "mark", show=False, id="list.mark"),
-        Binding("a", "mark_all", "mark all shown", show=False, id="list.mark-all"),
-        Binding("comma", "sort_left", "sort by the column left", show=False, id="list.sort-left"),
-        Binding("full_stop", "sort_right", "by the right", show=False, id="list.sort-right"),
-        Binding("semicolon", "sort_reverse", "reverse", show=False, id="list.sort-reverse"),
-        Binding("enter", "open", "open", id="list.open"),
+        Binding(key.keys, key.id, key.help, show=False, id=key.name) for key in OF[LIST].values()
     ]
 
     request: reactive[Query] = reactive(Query(), repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Highlighted(Message):
-        """The cursor is on another row; ``row_id`` is None where there is none."""
-
-        def __init__(self, table: VirtualTable, row_id: str | None) -> None:
-            super().__init__()
-            self.table, self.row_id = table, row_id
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Opened(Message):
-        """Enter or a double click on a row."""
-
-        def __init__(self, table: VirtualTable, row_id: str) -> None:
-            super().__init__()
-            self.table, self.row_id = table, row_id
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Marked(Message):
-        """The set of marked rows is another."""
-
-        def __init__(self, table: VirtualTable) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
-
-    class Loaded(Message):
-        """Rows came: ``total`` and what is shown may be others."""
-
-        def __init__(self, table: VirtualTable) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> VirtualTable:
-            """The table."""
-            return self.table
+    Highlighted = Highlighted
+    Opened = Opened
+    Marked = Marked
+    Loaded = Loaded
 
     def __init__(
         self,
@@ -147,11 +84,11 @@ class VirtualTable(ScrollView, can_focus=True):
         self._marked: set[str] = set()
         self._row_id: str | None = None
         self._told: tuple[str | None] | None = None
-        self._shift = 0
+        self.shift = 0
         self._asked = 0
         self._loader: Worker[None] | None = None
         self._strips: dict[int, Strip] = {}
-        self._placed: list[Placed] | None = None
+        self._columns_placed: list[Placed] | None = None
         self._restart = False
         self._take(rows)
 
@@ -166,6 +103,15 @@ class VirtualTable(ScrollView, can_focus=True):
     def at_least(self) -> bool:
         """There may be more than ``total``."""
         return self._pages.at_least
+
+    @property
+    def loading_rows(self) -> bool:
+        """No row has come yet, though some are awaited."""
+        return self.rows is not None and self._pages.total < 0
+
+    def row(self, index: int) -> Row | None:
+        """The row at that place, where it was fetched."""
+        return self._pages.row(index)
 
     @property
     def cursor_row(self) -> Row | None:
@@ -294,21 +240,22 @@ class VirtualTable(ScrollView, can_focus=True):
     def _follow_cursor(self, restart: bool) -> None:
         """Keep the cursor on its row when that has another place, else within the list."""
         index = 0 if restart else min(self.cursor, max(self.total - 1, 0))
+        top = self.scroll_offset.y
+        seen = restart or top <= self.cursor < top + self._height
         row = self._pages.row(index)
         if self._row_id is not None and (row is None or row.id != self._row_id):
             moved = next((at for at, row in self._pages.rows() if row.id == self._row_id), None)
             if moved is not None:
-                top = self.scroll_offset.y
                 if top > 0 and not restart:  # at the top what is new is to be seen
-                    self.scroll_to(y=top + moved - index, animate=False)
+                    self.scroll_to(y=top + moved - index, animate=False, force=True)
                 index = moved
         if restart:
-            self.scroll_to(y=0, animate=False)
-        self._move(index)
+            self.scroll_to(y=0, animate=False, force=True)
+        self._move(index, reveal=seen)
 
     # ---- the cursor
 
-    def _move(self, index: int) -> None:
+    def _move(self, index: int, reveal: bool = True) -> None:
         index = min(max(index, 0), max(self.total - 1, 0))
         if index != self.cursor:
             for line in (self.cursor, index):
@@ -316,14 +263,15 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.refresh_line(line + 1)
             self.cursor = index
             self._row_id = self.cursor_id
-        self._reveal()
+        if reveal:
+            self._reveal()
         self._tell()
         self._load()
 
     def _reveal(self) -> None:
         top, height = self.scroll_offset.y, self._height
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False)
 
@@ -378,17 +326,25 @@ class VirtualTable(ScrollView, can_focus=True):
         """To the last row."""
         self._move(self.total - 1)
 
-    def action_left(self) -> None:
+    def action_sideways_left(self) -> None:
         """Sideways to the left; at its end columns are fitted to the width again."""
-        self._shift = max(0, self._shift - SIDEWAYS)
+        self.shift = max(0, self.shift - SIDEWAYS)
         self._repaint()
 
-    def action_right(self) -> None:
+    def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
         whole = sum(placed.width + gap(self.size.width) for placed in self._spread())
-        if whole - self._shift > self.size.width - GUTTER:
-            self._shift += SIDEWAYS
+        if whole - self.shift > self.size.width - GUTTER:
+            self.shift += SIDEWAYS
             self._repaint()
+
+    def action_cursor_left(self) -> None:
+        """The same as sideways: a table has nothing to fold."""
+        self.action_sideways_left()
+
+    def action_cursor_right(self) -> None:
+        """The same as sideways."""
+        self.action_sideways_right()
 
     # ---- marks, sort, open
 
@@ -450,8 +406,8 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.action_open()
 
     def _click_header(self, x: int) -> None:
-        at = GUTTER - self._shift
-        for placed in self._layout():
+        at = GUTTER - self.shift
+        for placed in self.placed():
             if at <= x < at + placed.width and placed.column.sort:
                 same = placed.column.sort == self.request.sort
                 self.request = self.request._replace(
@@ -467,7 +423,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._strips.clear()
 
     def _repaint(self) -> None:
-        self._placed = None
+        self._columns_placed = None
         self._strips.clear()
         self.refresh()
 
@@ -478,11 +434,12 @@ class VirtualTable(ScrollView, can_focus=True):
     def on_blur(self) -> None:
         self.on_focus()
 
-    def _layout(self) -> list[Placed]:
-        if self._placed is None:
+    def placed(self) -> list[Placed]:
+        """The columns that are drawn."""
+        if self._columns_placed is None:
             width = self.size.width - GUTTER
-            self._placed = self._spread() if self._shift else fitted(self.columns, width)
-        return self._placed
+            self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
+        return self._columns_placed
 
     def _spread(self) -> list[Placed]:
         longest = [cell_len(column.title) for column in self.columns]
@@ -493,66 +450,16 @@ class VirtualTable(ScrollView, can_focus=True):
                 longest[at] = max(longest[at], cell_len(plain(cell)))
         return spread(self.columns, longest)
 
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"virtual-table--{name}", partial=True)
-
     def render_line(self, y: int) -> Strip:
         """A line of the widget: the header, a row, or what there is to say instead."""
-        width, base = self.size.width, self.rich_style
         if y == 0:
-            return self._line("", self._header, base + self._style("header"))
-        if self.total == 0 or (self.problem and self._pages.row(self.scroll_offset.y) is None):
-            text = self._message().split("\n")
-            line = f"  {text[y - 2]}" if 2 <= y < len(text) + 2 else ""
-            style = base + self._style("failed" if self.problem else "message")
-            return Strip([Segment(cells.fit(cells.safe(line), width), style)], width)
+            return table_paint.header(self)
         index = self.scroll_offset.y + y - 1
+        if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
+            return table_paint.message(self, y - 2)
         if index >= self.total:
-            return Strip.blank(width, base)
+            return Strip.blank(self.size.width, self.rich_style)
         strip = self._strips.get(index)
         if strip is None:
-            strip = self._strips[index] = self._row_line(index, base)
+            strip = self._strips[index] = table_paint.row(self, index)
         return strip
-
-    def _message(self) -> str:
-        if self.problem:
-            what, _, remedy = self.problem.partition("; ")
-            return f"{what}\n{remedy}" if remedy else what
-        if self.rows is not None and self._pages.total < 0:
-            return "loading ..."
-        if self.request.filter:
-            return f"nothing matches {self.request.filter}"
-        return self.empty or "nothing here yet"
-
-    def _header(self, placed: Placed) -> str:
-        title = placed.column.title
-        if placed.column.sort and placed.column.sort == self.request.sort:
-            arrow = "▼" if self.request.reverse else "▲"
-            return cells.fit(title, min(len(title), placed.width - 1)) + arrow
-        return title
-
-    def _row_line(self, index: int, base: Style) -> Strip:
-        row = self._pages.row(index)
-        style, mark = base, " "
-        if row is not None and (state := ALIASES.get(row.style, row.style)) in STATES:
-            style += self._style(state)
-        if row is not None and row.id in self._marked:
-            style, mark = style + self._style("marked"), "*"
-        if index == self.cursor:
-            style += self._style("cursor")
-            mark = mark if mark == "*" else ">"
-            if row is not None and self.has_focus:  # no colours of cells on the cursor's colour
-                row = row._replace(cells=tuple(map(plain, row.cells)))
-        if row is None:
-            return self._line(mark, lambda placed: "..." if placed.at == 0 else "", style)
-        return self._line(mark, lambda placed: row.cells[placed.at], style)
-
-    def _line(self, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
-        width, console = self.size.width, self.app.console
-        between = Segment(" " * gap(width), style)
-        parts: list[Segment] = []
-        for placed in self._layout():
-            parts += cells.segments(cell(placed), placed.width, placed.column.right, style, console)
-            parts.append(between)
-        body = Strip(parts).crop_extend(self._shift, self._shift + width - GUTTER, style)
-        return Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])

@@ -1,0 +1,277 @@
+"""What holds in all modes, without keys: the box, places, notices, choices. See ``tui.frame``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from textual import work
+from textual.app import App
+from textual.worker import Worker
+
+from pachybox.errors import PachyboxError, Unreachable
+from tui import clipboard
+from tui.ascii import AsciiFilter
+from tui.choices import Choices, folder
+from tui.commands import Names, names_of
+from tui.feed import Feed
+from tui.keymap import Key
+from tui.keys_file import read as read_keys
+from tui.notices import Notice, Notices
+from tui.places import HOME, MODES, Place
+from tui.screens.view import View
+from tui.store import Store
+from tui.theme import THEMES, begin
+from tui.widgets.confirm import Ask, Question
+
+if TYPE_CHECKING:
+    from pachybox.client import AsyncClient
+
+_VIEWS_KEPT = 50
+_ERRORS, _WITHIN_S = 8, 2.0  # so many errors so soon after each other: the screen is not drawn
+
+
+class Core(App[int]):
+    """``connect`` makes the client of the box to open; ``start`` is the place shown first, None
+    the one that was shown last. ``environment`` is what a ``pachybox`` of a shell needs to talk
+    to the same box."""
+
+    TITLE = "pachybox"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    .-ascii .pane { border: ascii $panel-lighten-2; }
+    .-ascii .pane:focus-within, .-ascii .pane:focus { border: ascii $accent; }
+    Toast { max-width: 80%; }
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AsyncClient],
+        *,
+        start: Place | None = Place(HOME),  # noqa: B008 - frozen
+        read_only: bool = False,
+        ascii_only: bool = False,
+        choices: Choices | None = None,
+        box_name: str = "",
+        environment: Mapping[str, str] | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        super().__init__()
+        self.store = Store(clock) if clock else Store()
+        self.feed = Feed(self.store, connect)
+        self.ascii_only = ascii_only
+        self.animation_level = "none"
+        self.notices = Notices()
+        self.box_name = box_name
+        self.environment = dict(environment or {})
+        self.frozen = False
+        self.crash = ""
+        self._read_only = read_only
+        self._choices = choices or Choices()
+        self._start = start or self._last_place()
+        self._trail: list[Place] = []
+        self._errors: list[float] = []
+        self.user_keys = read_keys(folder() / "keys.toml")
+        self.set_keymap(dict(self.user_keys.changed))
+        if ascii_only:
+            self._filters.append(AsciiFilter())
+            self.add_class("-ascii")
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        first = begin(self._colours())
+        chosen = self.remembered("theme")
+        self.theme = chosen if chosen in THEMES else first
+
+    def _colours(self) -> int | None:
+        system = self.console.color_system
+        return {"standard": 8, "256": 256}.get(system or "")
+
+    def _last_place(self) -> Place:
+        try:
+            mode, *rest = json.loads(self.remembered("view", "[]"))
+        except ValueError:
+            return Place(HOME)
+        name, ref, path, *_ = [str(part) for part in rest] + ["", "", ""]
+        return Place(mode, name, ref, path) if mode in MODES else Place(HOME)
+
+    @property
+    def view(self) -> View | None:
+        """The view in front, also while a box is over it."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, View):
+                return screen
+        return None
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing may be changed; "" when it may."""
+        if self._read_only:
+            return "read-only: started with --read-only"
+        return "read-only: the box says so" if self.store.read_only else ""
+
+    def key(self, name: str) -> Key:
+        """A verb by its name, with the keys that the user gave it."""
+        return self.user_keys.keys[name]
+
+    def names(self) -> Names:
+        """What there is to go to, as far as it is known here."""
+        summary = self.store.summary
+        known = names_of(summary) if summary else Names()
+        return replace(known, boxes=self.boxes(), themes=tuple(THEMES))
+
+    def boxes(self) -> tuple[str, ...]:
+        """The boxes of the settings; none where those cannot be read."""
+        from tui.boxes import targets
+
+        try:
+            return tuple(target.name for target in targets())
+        except PachyboxError:
+            return ()
+
+    # Places
+
+    def visit(self, place: Place) -> None:
+        """Go to a place; ``-`` leads back."""
+        view = self.view
+        if view is not None and view.place() != place:
+            self._trail = [*self._trail[-_VIEWS_KEPT:], view.place()]
+        self.go(place)
+
+    def go(self, place: Place) -> None:
+        """Go there, and leave no trail."""
+        self.run_worker(self._guarded(self._go(place)), group="visit", exclusive=True)
+
+    async def _go(self, place: Place) -> None:
+        there = bool(place.name or place.pane)
+        same = self.current_mode == place.mode
+        if not same:
+            await self.switch_mode(place.mode)
+        while len(self.screen_stack) > 1 and (there or same):
+            await self.pop_screen()
+        if isinstance(view := self.screen, View) and there:
+            view.show(place)
+        self.remember("view", json.dumps([place.mode, place.name, place.ref, place.path]))
+
+    def told(self, command: str) -> None:
+        """Show the command line that does the same."""
+        if (view := self.view) is not None:
+            view.renew(command)
+
+    # Words to the user
+
+    def notice(self, text: str, *, error: bool = False, detail: str = "") -> None:
+        """Say something in passing; an error's detail stays to be read and copied."""
+        fresh = self.notices.add(Notice(datetime.now(UTC), text, error, detail))
+        if not fresh:
+            return
+        more = "" if not detail or detail == text else f"  ({self.key('app.notices').shown} more)"
+        self.notify(
+            text[:400] + more,
+            severity="error" if error else "information",
+            timeout=8,
+            markup=False,
+        )
+
+    def beside(self, work: Coroutine[Any, Any, object], group: str) -> Worker[object]:
+        """Run ``work`` beside the interface; its errors become notices."""
+        return self.run_worker(
+            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+        )
+
+    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
+        try:
+            return await work
+        except (Unreachable, PachyboxError) as e:
+            self.notice(str(e), error=True)
+        except Exception as e:
+            self.notice(f"internal error: {e!r}", error=True, detail=traceback.format_exc())
+        return None
+
+    def _handle_exception(self, error: Exception) -> None:
+        """An error in a handler or a timer is a notice too. Only one that comes again at once,
+        again and again, as when a screen cannot be drawn, ends the terminal."""
+        detail = "".join(traceback.format_exception(error))
+        now = time.monotonic()
+        self._errors = [*(then for then in self._errors if now - then < _WITHIN_S), now]
+        if len(self._errors) < _ERRORS and self.is_running and self.view is not None:
+            self.notice(f"internal error: {error!r}", error=True, detail=detail)
+            return
+        self.crash = detail
+        self.exit(1, return_code=1)
+        self._close_messages_no_wait()
+
+    async def ask(self, question: Ask) -> str | None:
+        """Confirm or prompt; None when it was left."""
+        return await self.push_screen_wait(Question(question))
+
+    async def copy(self, text: str, what: str = "") -> None:
+        """To the clipboard by the terminal's own way, or to a file when that is too small."""
+        if clipboard.fits(text):
+            self.copy_to_clipboard(text)
+            self.notice(f"copied {what or text}"[:200])
+            return
+        path = await asyncio.to_thread(clipboard.to_file, text)
+        self.notice(f"too long for the clipboard: it is in {path}")
+
+    # Choices
+
+    def remembered(self, key: str, default: str = "") -> str:
+        """What the user chose before."""
+        return self._choices.get(key, default)
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a choice."""
+        self._choices.put(key, value)
+
+    def colours(self, name: str) -> None:
+        """Take a theme, and keep to it."""
+        self.theme = name
+        self.remember("theme", name)
+
+    # The box
+
+    @work(exclusive=True, group="feed", exit_on_error=False)
+    async def follow(self) -> None:
+        """Follow the box, until another is gone to."""
+        await self.feed.run()
+
+    async def move(self, name: str) -> None:
+        """Go to another box: nothing of this one stays."""
+        from tui.boxes import named
+
+        target = await asyncio.to_thread(named, name)
+        self.workers.cancel_group(self, "feed")
+        await self.feed.move(target.connect)
+        self.box_name, self.environment = name, target.environment()
+        self._trail = []
+        await self._fresh()
+        self.follow()
+
+    async def _fresh(self) -> None:
+        """All modes as at the beginning."""
+        factories = dict(self._modes)
+        blank = "blank"
+        self.add_mode(blank, _blank)
+        await self.switch_mode(blank)
+        for mode in MODES:
+            await self.remove_mode(mode)
+            self.add_mode(mode, factories[mode])
+        await self.switch_mode(HOME)
+        await self.remove_mode(blank)
+
+    def shell_environment(self) -> dict[str, str]:
+        """The environment of what is run from here."""
+        return {**os.environ, **self.environment}
+
+
+def _blank() -> Any:
+    from textual.screen import Screen
+
+    return Screen()

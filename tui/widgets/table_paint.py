@@ -1,0 +1,98 @@
+"""How the lines of a table are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from tui import glyphs
+from tui.shown import plain as plain_signs
+from tui.widgets import cells
+from tui.widgets.columns import Placed, gap
+from tui.widgets.rows import Cell, plain
+
+if TYPE_CHECKING:
+    from tui.widgets.table import VirtualTable
+
+GUTTER = 2
+"""Cells before the first column: the cursor or a mark."""
+
+
+def header(table: VirtualTable) -> Strip:
+    """Titles, with an arrow at the column that is sorted by."""
+    return _line(table, "", lambda placed: _title(table, placed), _style(table, "header"))
+
+
+def _title(table: VirtualTable, placed: Placed) -> str:
+    title, sort = placed.column.title, table.request.sort
+    if not sort or placed.column.sort != sort:
+        return title
+    arrow = "▼" if table.request.reverse else "▲"
+    return cells.fit(title, min(len(title), placed.width - 1)) + arrow
+
+
+def row(table: VirtualTable, index: int) -> Strip:
+    """The row at that place, or dots until it comes."""
+    shown = table.row(index)
+    style, mark = table.rich_style, " "
+    if shown is not None:
+        if shown.style in glyphs.STYLES:
+            style += _state(table, shown.style)
+        if shown.id in table.marked:
+            style, mark = style + _style(table, "marked"), "*"
+    if index == table.cursor:
+        style += _style(table, "cursor")
+        mark = mark if mark == "*" else ">"
+        if shown is not None and table.has_focus:  # no colours of cells on the cursor's colour
+            shown = shown._replace(cells=tuple(map(plain, shown.cells)))
+    if shown is None:
+        return _line(table, mark, lambda placed: "" if placed.at else "...", style)
+    values = shown.cells
+    return _line(table, mark, lambda placed: values[placed.at], style)
+
+
+def message(table: VirtualTable, line: int) -> Strip:
+    """A line of what there is to say where there are no rows."""
+    text = _told(table).split("\n")
+    shown = f"  {text[line]}" if 0 <= line < len(text) else ""
+    style = table.rich_style + (_state(table, "bad") if table.problem else _style(table, "message"))
+    width = table.size.width
+    return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
+
+
+def _told(table: VirtualTable) -> str:
+    if table.problem:
+        what, _, remedy = table.problem.partition("; ")
+        return f"{what}\n{remedy}" if remedy else what
+    if table.loading_rows:
+        return "loading ..."
+    if table.request.filter:
+        return f"nothing matches {table.request.filter}"
+    return table.empty or "nothing here yet"
+
+
+def _style(table: VirtualTable, name: str) -> Style:
+    return table.get_component_rich_style(f"virtual-table--{name}", partial=True)
+
+
+def _state(table: VirtualTable, name: str) -> Style:
+    return table.get_component_rich_style(f"state--{name}", partial=True)
+
+
+def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
+    width, console = table.size.width, table.app.console
+    style = table.rich_style + style
+    between = Segment(" " * gap(width), style)
+    parts: list[Segment] = []
+    for placed in table.placed():
+        column = placed.column
+        parts += cells.segments(cell(placed), placed.width, column.right, style, console)
+        parts.append(between)
+    if getattr(table.app, "ascii_only", False):
+        parts = [Segment(plain_signs(part.text), part.style) for part in parts]
+    body = Strip(parts).crop_extend(table.shift, table.shift + width - GUTTER, style)
+    return Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])

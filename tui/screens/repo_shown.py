@@ -52,6 +52,9 @@ class Shown(View):
     def read(self) -> None:
         """Into the file's pane."""
 
+    def looked(self, command: str) -> None:
+        """Show the command line that shows the same."""
+
     @property
     def preview(self) -> Pane:
         """The pane."""
@@ -79,7 +82,7 @@ class Shown(View):
             self.preview.put_tabs((preview.FIRST, *_OF_COMMIT), preview.FIRST)
             self.preview.say("a folder: Enter folds and unfolds it" if path else "no file")
         elif tab == "history":
-            self.frame.told(f"list file {shlex.quote(self.name_of(path))} --history all")
+            self.looked(f"list file {shlex.quote(self.name_of(path))} --history all")
             lines = await history(self.frame.feed.box, f"{at}:{path}", self.frame.store.now)
             self._put_title(path, f"{lines.height} versions")
             self.preview.put(lines)
@@ -114,7 +117,7 @@ class Shown(View):
             self.preview.put(lines, found.notes, stay=shown == self._shown)
         self._shown = shown
         if not more:
-            self.frame.told(f"get file {shlex.quote(self.name_of(path))}")
+            self.looked(f"get file {shlex.quote(self.name_of(path))}")
 
     async def _show_lineage(self, at: str, tab: str) -> None:
         ask = provenance if tab == "provenance" else users
@@ -134,7 +137,7 @@ class Shown(View):
         self._put_title(path, f"diff from {self.base.partition('@')[2][:8] or 'nothing'}")
         self.preview.put(text, notes)
         command = f"diff file {shlex.quote(self.name_of(path))}"
-        self.frame.told(f"{command} {shlex.quote(old)}" if old and self.mark else command)
+        self.looked(f"{command} {shlex.quote(old)}" if old and self.mark else command)
 
     async def _inspect(self, file: str) -> FileInfo | None:
         try:
@@ -216,7 +219,7 @@ class Shown(View):
             self.compare("")
         else:
             self.compare(self.mark)
-            self.frame.told(f"diff file {here}:/ {self.mark}:/")
+            self.looked(f"diff file {here}:/ {self.mark}:/")
             self.query_one("#changes").focus()
 
     async def do_copy(self) -> None:

@@ -31,16 +31,6 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_panel import KeyPanel
 
 
-class _Begun:
-    """A coroutine that may be replaced by a newer one before its first line ran, and then ends."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        self.coroutine = coroutine
-
-    def __del__(self) -> None:
-        self.coroutine.close()
-
-
 class View(Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
@@ -136,13 +126,16 @@ class View(Screen[None]):
 
         An error becomes a notice: a lost box is told by the header alone.
         """
-        return self.run_worker(
-            partial(self._guarded, _Begun(work)), group=group, exclusive=True, exit_on_error=False
+        worker: Worker[object] = self.run_worker(
+            partial(self._guarded, work), group=group, exclusive=True, exit_on_error=False
         )
+        if worker._task is not None:  # one that was replaced before its first line ran ends too
+            worker._task.add_done_callback(lambda _: work.close())
+        return worker
 
-    async def _guarded(self, work: _Begun) -> object:
+    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
         try:
-            return await work.coroutine
+            return await work
         except Unreachable:
             return None
         except PachyboxError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -33,6 +34,7 @@ _FIRST = (
     ("demo", "load the demo", "a clock, four pipelines, a report; alive in seconds"),
     ("keys", "read the keys", "? shows them in any view"),
 )
+_LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _LOADING = "loading ..."
 
 
@@ -385,7 +387,8 @@ class Home(HomeVerbs):
     def _under(self, lines: Lines, text: str) -> None:
         """Write a line into the lower border."""
         room = lines.scrollable_size.width - 4
-        said = shown.cut(shown.visible(text), max(0, room), ascii=self.frame.ascii_only)
+        text = _LONG_ID.sub(r"\1", shown.visible(text))
+        said = shown.cut(text, max(0, room), ascii=self.frame.ascii_only)
         lines.border_subtitle = Content(said).markup
 
     def on_dag_highlighted(self, event: Dag.Highlighted) -> None:

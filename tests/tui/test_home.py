@@ -370,3 +370,14 @@ async def test_a_pane_is_zoomed_and_panes_are_flipped_and_all_comes_back(fake: F
         await t.until(lambda: pane.size.width > 100, "panes are below each other")
         await t.press("vertical_line")
         await t.until(lambda: pane.size == before, "it is as it was")
+
+
+def test_the_command_makes_the_same_demo_again_and_in_another_project(box: RealBox) -> None:
+    for _ in range(2):
+        assert box.cli("demo").startswith("made readings, stats, alerts, report")
+    box.cli("create", "project", "playground")
+    box.cli("demo", "--project", "playground")
+    names = {(p.project, p.name) for p in box.client.list_pipeline(all_projects=True)}
+    assert len(names) == 8
+    assert box.cli("demo", "--remove", "--project", "playground").startswith("removed report")
+    assert len(list(box.client.list_pipeline(all_projects=True))) == 4

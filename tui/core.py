@@ -23,6 +23,7 @@ from tui.choices import Choices, folder
 from tui.commands import Names, names_of
 from tui.feed import Feed
 from tui.guard import Guarded
+from tui.held import Held
 from tui.keymap import Key
 from tui.keys_file import read as read_keys
 from tui.notices import Notice, Notices
@@ -147,7 +148,7 @@ class Core(Guarded, App[int]):
 
     def go(self, place: Place) -> None:
         """Go there, and leave no trail."""
-        self.run_worker(self._guarded(self._go(place)), group="visit", exclusive=True)
+        self.beside(self._go(place), "visit")
 
     async def _go(self, place: Place) -> None:
         there = bool(place.name or place.pane)
@@ -183,10 +184,10 @@ class Core(Guarded, App[int]):
     def beside(self, work: Coroutine[Any, Any, object], group: str) -> Worker[object]:
         """Run ``work`` beside the interface; its errors become notices."""
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
             return await work
         except (Unreachable, PachyboxError) as e:

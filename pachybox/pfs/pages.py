@@ -10,7 +10,6 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -78,22 +77,6 @@ class Kept:
             while self._size > self._most and self._held:
                 _, gone = self._held.popitem(last=False)
                 self._size -= len(gone) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What differs between two trees: the counts of all, and a page of pairs (new, old)."""
-
-    added: int
-    removed: int
-    changed: int
-    bytes_delta: int
-    rows: list[tuple[File | None, File | None]]
-
-    @property
-    def total(self) -> int:
-        """How many files differ."""
-        return self.added + self.removed + self.changed
 
 
 class Pages:
@@ -227,28 +210,3 @@ class Pages:
         )
         keep = {row[0] for row in rows}
         return [i for i in ids if i in keep]
-
-    # ---- differences
-
-    def differences(
-        self,
-        reader: Reader,
-        new: tuple[Repo, str, str],
-        old: tuple[Repo, str, str] | None,
-        offset: int,
-        limit: int,
-    ) -> Differences:
-        """The files that differ, as Reader.diff pairs them."""
-        added = removed = delta = number = 0
-        rows = []
-        for pair in reader.diff(*new, old):
-            is_new, was = pair
-            if any(file is not None and file.entry.is_dir for file in pair):
-                continue
-            added += was is None
-            removed += is_new is None
-            delta += (is_new.entry.size if is_new else 0) - (was.entry.size if was else 0)
-            if offset <= number < offset + limit:
-                rows.append(pair)
-            number += 1
-        return Differences(added, removed, number - added - removed, delta, rows)

@@ -36,6 +36,12 @@ class Terminal:
         """The characters of a text as keys."""
         await self.pilot.press(*(_NAMES.get(c, c) for c in text))
 
+    async def answer(self, key: str) -> None:
+        """Press ``key`` until the question is gone: one pressed too soon counts as a repeat."""
+        question = self.app.screen
+        while self.app.screen is question:
+            await self.pilot.press(key)
+
     async def confirm(self, *keys: str) -> None:
         """Answer a question, later than a repeated key would."""
         question = await self.until(lambda: self._question, "a question is asked")

@@ -8,7 +8,7 @@ coroutine. A view that has no such method does not have the verb.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -21,7 +21,8 @@ from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
 from tui.guard import Guarded
-from tui.keymap import OF, VIEW, Key
+from tui.held import Held
+from tui.keymap import OF, VIEW, Key, types
 from tui.places import Place
 from tui.store import LOST
 from tui.widgets.chrome import Banner, Footer, Header
@@ -129,10 +130,10 @@ class View(Guarded, Screen[None]):
         An error becomes a notice: a lost box is told by the header alone.
         """
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Awaitable[object]) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
             return await work
         except Unreachable:
@@ -164,7 +165,7 @@ class View(Guarded, Screen[None]):
         if action != "verb":
             return True
         key = OF[VIEW][str(parameters[0])]
-        if self.is_form and any(len(k) == 1 or "_" in k for k in key.keys.split(",")):
+        if self.is_form and types(key):
             return False
         return self.has(key) and not (key.list_only and self.in_text)
 

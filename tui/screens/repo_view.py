@@ -1,0 +1,397 @@
+"""One repo: branches and commits, the files of a commit, a file, and what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from pachybox.errors import NotFound
+from tui.places import REPO, Place
+from tui.screens.repo_pane import Pane
+from tui.screens.repo_rows import (
+    BRANCHES,
+    CHANGES,
+    COMMITS,
+    SHORT,
+    ChangeRows,
+    CommitRows,
+    branch_row,
+    is_open,
+    signs,
+)
+from tui.screens.repo_shown import Shown
+from tui.screens.repo_tree import COLUMNS, FileTree, Seeking, TreeRows
+from tui.screens.repo_verbs import RepoVerbs
+from tui.shown import size
+from tui.widgets.rows import LocalRows, Query
+from tui.widgets.table import VirtualTable
+from tui.widgets.table_messages import Highlighted, Opened
+
+if TYPE_CHECKING:
+    from pachybox.client import BranchInfo, CommitInfo
+
+_OPEN_S = 2.0  # how often the files of an open commit are looked at: puts into it are no events
+_HEADS = 256  # heads that are looked up at once
+_LISTS = ("branches", "commits", "files", "changes")
+
+
+class RepoView(RepoVerbs, Shown):
+    """See the module. ``place`` says which repo, and what of it comes first."""
+
+    mode: ClassVar[str] = REPO
+    footer_ids: ClassVar[tuple[str, ...]] = ("list.open", "view.diff", "view.put", "view.save")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave_pane", "back to the files", show=False)
+    ]
+    DEFAULT_CSS = """
+    RepoView #left { width: 5fr; }
+    RepoView #right { width: 6fr; }
+    RepoView #branches, RepoView #commits { height: 2fr; }
+    RepoView #files { height: 3fr; }
+    RepoView #preview { height: 3fr; }
+    RepoView #changes { height: 1fr; min-height: 5; }
+    RepoView.-branches #commits, RepoView.-commits #branches { display: none; }
+    RepoView.-one #right { display: none; }
+    RepoView.-one #left, RepoView.-one #right { width: 1fr; }
+    RepoView.-one.-reading #left { display: none; }
+    RepoView.-one.-reading #right { display: block; }
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.repo, self.asked = place.name, place
+        self.heads: dict[str, CommitInfo] = {}
+        self._branch_rows = LocalRows()
+        self._commit_rows: CommitRows | None = None
+        self._timer: Timer | None = None
+        self._chosen = ""  # the branch whose commits are listed
+
+    def body(self) -> ComposeResult:
+        with Horizontal(classes="body"):
+            with Vertical(id="left"):
+                yield Seeking(
+                    BRANCHES,
+                    self._branch_rows,
+                    empty="no branches yet; p puts a file",
+                    id="branches",
+                    classes="pane",
+                )
+                yield Seeking(COMMITS, empty="no commits", id="commits", classes="pane")
+                yield FileTree(COLUMNS, empty="no files", id="files", classes="pane")
+            with Vertical(id="right"):
+                yield Pane(id="preview", classes="pane")
+                yield VirtualTable(CHANGES, empty="no change", id="changes", classes="pane")
+
+    def table(self, name: str) -> VirtualTable:
+        """One of the lists."""
+        return self.query_one(f"#{name}", VirtualTable)
+
+    def _seek(self, name: str, row_id: str) -> None:
+        """Put the cursor of a list on a row, now or when it comes."""
+        table = self.query_one(f"#{name}", Seeking)
+        table.wanted = "" if table.show_row(row_id) else row_id
+
+    @property
+    def file_tree(self) -> FileTree:
+        """The files."""
+        return self.query_one(FileTree)
+
+    def on_mount(self) -> None:
+        """Branches first; what was asked for is shown once they are known."""
+        self.add_class("-branches")
+        self._timer = self.set_interval(_OPEN_S, self._poll, pause=True)
+        self.table("files").border_title = "Files"
+        self.table("files").focus()
+        self.load(self._first())
+
+    # Where one is
+
+    def crumbs(self) -> list[str]:
+        found = ["Repos", self.repo]
+        if self.commit is not None:
+            found += [self.commit.branch, self.commit.id[:SHORT]]
+        return found
+
+    def place(self) -> Place:
+        ref = self.branch if self._follows_head() else self.commit.id if self.commit else ""
+        return Place(REPO, self.repo, ref or self.asked.ref, self.path or self.asked.path)
+
+    def show(self, place: Place) -> None:
+        self.repo, self.asked = place.name, place
+        self.load(self._first())
+
+    def _follows_head(self) -> bool:
+        head = self.heads.get(self.branch)
+        return head is not None and self.commit is not None and head.id == self.commit.id
+
+    def name_of(self, path: str = "") -> str:
+        ref = self.branch if self._follows_head() else self.commit.id if self.commit else ""
+        place = f"{self.repo}@{ref}" if ref else self.repo
+        return f"{place}:{path}" if path else place
+
+    def pane_in_front(self) -> str:
+        focused = self.focused.id if self.focused else ""
+        return focused if focused in (*_LISTS, "preview") else "files"
+
+    def selected(self) -> list[str]:
+        if self.pane_in_front() in ("preview", "changes"):
+            return [self.path] if self.path else []
+        return self.file_tree.targets()
+
+    def size_of(self, path: str) -> int:
+        info = self.file_tree.files.info(path) if self.file_tree.files else None
+        return info.size_bytes if info else 0
+
+    def progress(self, text: str) -> None:
+        self.file_tree.border_subtitle = text
+
+    # Branches and commits
+
+    async def _first(self) -> None:
+        await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
+        await self._load_branches()
+        ref = self.asked.ref
+        if ref in self.heads or not ref:
+            await self._choose(ref or self.branch or next(iter(self.heads), ""))
+            return
+        commit = await self.frame.feed.box.inspect_commit(f"{self.repo}@{ref}")
+        await self._choose(commit.branch, commit)
+        self.front("commits")
+
+    async def _load_branches(self) -> None:
+        box, now = self.frame.feed.box, self.frame.store.now
+        branches = [branch async for branch in box.list_branch(self.repo)]
+        heads = await asyncio.gather(*(self._head(branch) for branch in branches[:_HEADS]))
+        self.heads = {head.branch_name: head.commit for head in heads if head.commit is not None}
+        known = {head.branch_name: head.commit for head in heads}
+        self._branch_rows.set(
+            branch_row(branch, known.get(branch.name), now, self.frame.ascii_only)
+            for branch in sorted(branches, key=lambda b: (b.name != "master", b.name))
+        )
+        self.heads = {name: self.heads[name] for name in sorted(self.heads, key=_master_first)}
+        if self.branch not in self.heads:
+            self.branch = next(iter(self.heads), "")
+        self._title()
+        self.table("branches").refresh_rows()
+
+    async def _head(self, branch: BranchInfo) -> _Head:
+        if not branch.head:
+            return _Head(branch.name, None)
+        try:
+            found = await self.frame.feed.box.inspect_commit(f"{self.repo}@{branch.head}")
+        except NotFound:  # deleted meanwhile
+            return _Head(branch.name, None)
+        return _Head(branch.name, found)
+
+    def front(self, name: str) -> None:
+        """Show branches or commits above the files."""
+        self.set_class(name == "branches", "-branches")
+        self.set_class(name == "commits", "-commits")
+        self._title()
+
+    def _title(self) -> None:
+        for name in ("branches", "commits"):
+            front = "Branches - [Commits]" if name == "commits" else "[Branches] - Commits"
+            self.table(name).border_title = front.replace("[", "\\[")
+
+    async def _choose(self, branch: str, commit: CommitInfo | None = None) -> None:
+        """Show a branch: its commits in the list, its head's files (or those of ``commit``)."""
+        self.branch = self._chosen = branch
+        commit = commit or self.heads.get(branch)
+        place = f"{self.repo}@{branch}" if branch else self.repo
+        self._commit_rows = CommitRows(
+            lambda: self.frame.feed.box, place, lambda: self.frame.store.now, self.frame.ascii_only
+        )
+        self.table("commits").set_rows(self._commit_rows)
+        if commit is not None:
+            self._seek("commits", commit.id)
+        self.looked(f"list commit {place}")
+        self._seek("branches", branch)
+        await self._show(commit)
+
+    async def _show(self, commit: CommitInfo | None, *, again: bool = False) -> None:
+        """The files of a commit, what changed in it, and whether it is still open."""
+        known = self.commit
+        self.commit = commit
+        if self._timer is not None:
+            (self._timer.resume if is_open(commit) else self._timer.pause)()
+        self.renew()
+        if commit is None:
+            self.file_tree.set_rows(LocalRows())
+            self.table("changes").set_rows(LocalRows())
+            self.preview.say("there is no commit yet")
+            return
+        if known is not None and known.id == commit.id and not again:
+            return
+        place = f"{self.repo}@{commit.id}"
+        rows = self.file_tree.files
+        if rows is None or rows.place != place:
+            rows = TreeRows(lambda: self.frame.feed.box, place)
+            wanted = self.asked.path or self.path
+            if wanted:  # the same file of another commit stays under the cursor
+                await rows.page(Query(), 0, 1)
+                await rows.reveal(wanted)
+            self.file_tree.set_rows(rows)
+            self.file_tree.wanted = wanted
+        else:
+            rows.forget()
+            self.file_tree.refresh_rows()
+        state = "open" if is_open(commit) else size(commit.size_bytes)
+        self.file_tree.border_title = f"Files of {commit.id[:SHORT]}  {state}"
+        self.compare(self.mark)
+        await self._mark_changes(rows, place)
+        self.asked = Place(REPO, self.repo, pane=self.asked.pane)
+        if self.asked.pane:
+            self.tab, self.asked = self.asked.pane, Place(REPO, self.repo)
+            self.show_file()
+
+    def compare(self, base: str) -> None:
+        """List what differs from ``base`` (``repo@id``), or from the commit before."""
+        assert self.commit is not None
+        new = f"{self.repo}@{self.commit.id}"
+        base = "" if base == new else base
+        if not base and self.commit.parent:
+            base = f"{self.repo}@{self.commit.parent}"
+        old = base.partition("@")[2][:SHORT] or "nothing"
+        changes = self.table("changes")
+        head = f"diff {old} -> {self.commit.id[:SHORT]}"
+
+        def told(text: str) -> None:
+            changes.border_title = f"{head}  {text}"
+
+        changes.border_title = head
+        changes.set_rows(ChangeRows(lambda: self.frame.feed.box, new, base or None, told))
+        self.base = base
+
+    async def _mark_changes(self, rows: TreeRows, place: str) -> None:
+        """Sign what the commit added and changed, in the tree."""
+        try:
+            found = await self.frame.feed.box.page_diff(f"{place}:/", limit=1000)
+        except NotFound:  # nothing was put into it yet
+            return
+        if self.file_tree.files is rows:
+            rows.changes = signs(found.rows)
+            rows.forget()
+            self.file_tree.refresh_rows()
+
+    # What comes from outside
+
+    def changed(self, topics: frozenset[str]) -> None:
+        if topics & {f"repo:{self.repo}", "reset"}:
+            self.load(self.refresh_all(), "refresh")
+
+    def reload(self) -> None:
+        if self.heads:
+            self.load(self.refresh_all(), "refresh")
+
+    async def refresh_all(self) -> None:
+        followed, before = self._follows_head(), self._chosen
+        await self._load_branches()
+        self.table("commits").refresh_rows()
+        if self.branch != before or self.commit is None:
+            await self._choose(self.branch)
+        elif followed:
+            await self._show(self.heads.get(self.branch), again=is_open(self.commit))
+        elif is_open(self.commit):
+            await self._show(await self._now(), again=True)
+
+    async def _now(self) -> CommitInfo:
+        assert self.commit is not None
+        return await self.frame.feed.box.inspect_commit(f"{self.repo}@{self.commit.id}")
+
+    def _poll(self) -> None:
+        """An open commit may have got files."""
+        if self.is_current and is_open(self.commit):
+            self.load(self._poll_open(), "refresh")
+
+    async def _poll_open(self) -> None:
+        before = self.commit
+        now = await self._now()
+        if before is None or self.commit is not before:
+            return
+        if now.size_bytes != before.size_bytes or not is_open(now):
+            await self._show(now, again=True)
+
+    # Lists and keys
+
+    def on_virtual_table_highlighted(self, event: Highlighted) -> None:
+        """The cursor of a list is what the panes to its right show."""
+        name, row_id = event.table.id, event.row_id
+        if row_id is None:
+            return
+        if name == "branches" and event.table.has_focus and row_id != self.branch:
+            self.load(self._choose_soon(row_id), "commit")
+        elif name == "commits" and event.table.has_focus and self._commit_rows:
+            self.load(self._show_soon(self._commit_rows.seen[row_id]), "commit")
+        elif name == "files" and row_id != self.path:
+            self.path = row_id
+            self.show_file()
+        elif name == "changes" and event.table.has_focus:
+            self.path = row_id
+            self.tab = "diff"
+            self.show_file()
+
+    async def _choose_soon(self, branch: str) -> None:
+        await asyncio.sleep(0.05)  # the cursor may go on at once
+        await self._choose(branch)
+
+    async def _show_soon(self, commit: CommitInfo) -> None:
+        await asyncio.sleep(0.05)
+        await self._show(commit)
+
+    def on_virtual_table_opened(self, event: Opened) -> None:
+        """Enter goes deeper: branch, commits, files, file."""
+        if event.table.id == "branches":
+            self.front("commits")
+            self.table("commits").focus()
+            self.looked(f"list commit {self.repo}@{event.row_id}")
+        elif event.table.id == "commits":
+            self.file_tree.focus()
+            self.looked(f"list file {self.repo}@{event.row_id}:/")
+        else:
+            self.tab = "diff" if event.table.id == "changes" else self.tab
+            self.path = event.row_id
+            self.show_file()
+            self.read()
+
+    def read(self) -> None:
+        """Into the file's pane."""
+        self.add_class("-reading")
+        self.preview.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "leave_pane":
+            return self.pane_in_front() in ("preview", "changes")
+        return super().check_action(action, parameters)
+
+    def action_leave_pane(self) -> None:
+        """Esc in what is read: back to the files."""
+        self.remove_class("-reading")
+        self.file_tree.focus()
+
+    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
+        table = self.table(name if (name := self.pane_in_front()) in _LISTS else "files")
+        if table.id == "changes":
+            return None
+
+        def change(text: str) -> None:
+            table.request = Query(text, table.request.sort, table.request.reverse)
+
+        return table.request.filter, change
+
+
+class _Head:
+    """A branch's name and the commit it points to."""
+
+    def __init__(self, branch_name: str, commit: CommitInfo | None) -> None:
+        self.branch_name, self.commit = branch_name, commit
+
+
+def _master_first(name: str) -> tuple[bool, str]:
+    return name != "master", name

@@ -40,6 +40,7 @@ _ORDERS = {  # of those that were run, by the word for it: forwards, backwards
 }
 _NEAR = 2048  # rows from either end that the database finds without sorting all
 _TOGETHER = 200_000  # ids compared with a tree at once
+_BY_PATH = 20_000  # datums of a job that are put in the order of their paths, skipped ones too
 _MINE = "project = ? AND pipeline = ? AND job = ?"
 _FOUND = "(starts_with(id, ?) OR contains(lower(inputs), ?))"
 
@@ -90,6 +91,7 @@ class DatumPages:
         self._pfs = pfs
         self._live = live
         self._kept = Kept()
+        self._ordered = Kept(10 * _BY_PATH)
 
     def page(
         self,
@@ -165,6 +167,54 @@ class DatumPages:
             began,
         )
 
+    # ---- both, by path
+
+    def _by_path(self, job: JobRecord, states: Sequence[str], search: str) -> _Part | None:
+        """All of a job that is over in the order of their paths; None where they are too many, or
+        what another job has run was forgotten."""
+        tree = job.datums
+        if tree is None or not job.state.computed or self._pfs.trees.entries(tree) > _BY_PATH:
+            return None
+        key = (tree, job.job, search, *states)
+        found = self._ordered.get(key)
+        if found is None:
+            ids = [entry.name for entry in self._pfs.trees.names(tree)]
+            of = job.job.pipeline
+            rows = self._pfs.meta.db.read(
+                "SELECT id, min(inputs), max(CASE WHEN job = ? THEN state END) FROM datums "
+                "WHERE project = ? AND pipeline = ? AND id IN (SELECT unnest(?)) GROUP BY id",
+                [job.job.id, of.project, of.name, ids],
+            )
+            if len(rows) != len(ids):
+                return None
+            found = [
+                id_
+                for inputs, id_, state in sorted((i, id_, s or SKIPPED) for id_, i, s in rows)
+                if state in states and _matches(id_, inputs, search)
+            ]
+            self._ordered.put(key, found)
+        order = found
+
+        def rows_of(offset: int, limit: int) -> list[DatumRow]:
+            return self._with_ids(job.job, tree, order[offset : offset + limit])
+
+        return _Part(len(order), rows_of)
+
+    def _with_ids(self, job: Job, tree: Hash, ids: Sequence[str]) -> list[DatumRow]:
+        where, params = _where(job, (), "")
+        found = self._pfs.meta.select(
+            DATUMS, f"WHERE {where} AND id IN (SELECT unnest(?))", [*params, list(ids)]
+        )
+        mine = {record.id: record for record in found}
+        with self._pfs.reading(tree):
+            rows = []
+            for id_ in ids:
+                if id_ in mine:
+                    rows.append(self.row(mine[id_]))
+                elif (entry := self._pfs.trees.get(tree, f"/{id_}")) is not None:
+                    rows.append(self._of_tree(entry))
+            return rows
+
     # ---- those that were skipped
 
     def _skipped(self, job: JobRecord, ran: int, search: str) -> _Part:
@@ -176,11 +226,7 @@ class DatumPages:
         if count <= 0:
             return _held([])
         if search:
-            of = job.job.pipeline
-            told = f"project = ? AND pipeline = ? AND {_FOUND}"
-            hits = self._positions(job, tree, (told, [of.project, of.name, search, search]))
-            own = set(self._mine(job, tree, ran))
-            numbers = [n for n in hits if n not in own]
+            numbers = self._found(job, tree, ran, search)
             return _Part(len(numbers), lambda offset, limit: self._at(tree, numbers, offset, limit))
 
         def rows(offset: int, limit: int) -> list[DatumRow]:
@@ -188,6 +234,18 @@ class DatumPages:
             return self._at(tree, others, offset, limit)
 
         return _Part(count, rows)
+
+    def _found(self, job: JobRecord, tree: Hash, ran: int, search: str) -> Sequence[int]:
+        key = (tree, job.job, search, "skipped")
+        found = self._kept.get(key)
+        if found is None:
+            of = job.job.pipeline
+            told = f"project = ? AND pipeline = ? AND {_FOUND}"
+            hits = self._positions(job, tree, (told, [of.project, of.name, search, search]))
+            own = set(self._mine(job, tree, ran))
+            found = array("I", (n for n in hits if n not in own))
+            self._kept.put(key, found)
+        return found
 
     def _mine(self, job: JobRecord, tree: Hash, ran: int) -> Sequence[int]:
         return self._positions(job, tree, _where(job.job, (), "")) if ran else array("I")
@@ -257,6 +315,10 @@ class _List:
             raise InvalidArgument(
                 f"datums are not sorted by {sort!r}", "use trouble, input, time or state"
             )
+        if sort == "input":
+            whole = self._pages._by_path(self._job, wanted, self._search)
+            if whole is not None:
+                return [whole]
         ran = [state for state in _RAN if state in wanted]
         count = sum(self._ran.get(state, 0) for state in ran)
         order_by = "slowest" if sort == "time" else "input"
@@ -283,11 +345,7 @@ class _List:
 
     def _matching(self, rows: Iterable[DatumRow]) -> list[DatumRow]:
         word = self._search
-        return [
-            row
-            for row in rows
-            if not word or row.id.startswith(word) or any(word in p.lower() for p in row.inputs)
-        ]
+        return [row for row in rows if _matches(row.id, "\n".join(row.inputs), word)]
 
 
 class _Others(Sequence[int]):
@@ -310,6 +368,10 @@ class _Others(Sequence[int]):
             else:
                 high = middle
         return at + low
+
+
+def _matches(id_: str, inputs: str, word: str) -> bool:
+    return not word or id_.startswith(word) or word in inputs.lower()
 
 
 def _states(states: Iterable[str]) -> list[str]:

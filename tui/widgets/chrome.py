@@ -104,9 +104,6 @@ class Banner(Widget):
 
     DEFAULT_CSS = """
     Banner { display: none; height: 1; padding: 0 1; background: $error 20%; color: $text-error; }
-    .-lost > Banner { display: block; }
-    .-never > Banner { display: block; height: 1fr; padding: 2 4; background: $background;
-        color: $foreground; }
     """
 
     def __init__(self, store: Store, where: Callable[[], str]) -> None:

@@ -179,7 +179,6 @@ def measure(box: Box, client: Client, load: Load) -> dict[str, float]:
     posts, files = taken(load.tally.posts), taken(load.tally.files)
     pid = box.pid
     made = {
-        "rss_mb": rss_mb(pid),
         "rss_events_mb": rss_mb(client.inspect_ingest("events").pid),
         "rss_drops_mb": rss_mb(client.inspect_ingest("drops").pid),
         "post_p50_ms": 1e3 * at(posts, 0.5),
@@ -259,8 +258,11 @@ def soak(box: Box, minutes: float, times: float) -> int:
             begun = time.monotonic()
             count = max(2, round(minutes * 60 / LINE_S))
             for number in range(1, count + 1):
-                time.sleep(max(0.0, begun + number * minutes * 60 / count - time.monotonic()))
-                lines.append(measure(box, client, load))
+                seen = [rss_mb(box.pid)]  # it goes up and down by 5 % within seconds
+                while (left := begun + number * minutes * 60 / count - time.monotonic()) > 0:
+                    time.sleep(min(1.0, left))
+                    seen.append(rss_mb(box.pid))
+                lines.append({"rss_mb": statistics.median(seen), **measure(box, client, load)})
                 note(f"{time.monotonic() - begun:5.0f} s  " + "  ".join(
                     f"{name} {value:.4g}" for name, value in lines[-1].items()
                 ))  # fmt: skip

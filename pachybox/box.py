@@ -32,7 +32,9 @@ from pachybox.ingest.supervisor import Supervisor
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
+from pachybox.overview import Overview
 from pachybox.pfs import care
+from pachybox.pfs.diff_pages import DiffPages
 from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
@@ -54,6 +56,8 @@ from pachybox.space import Space
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
+from pachybox.usage import Usage
+from pachybox.watermarks import Level
 
 log = logging.getLogger("pachybox.box")
 
@@ -124,7 +128,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
-        self.pages = Pages(self.pfs)
+        self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)
@@ -151,6 +155,10 @@ class Box:
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
         self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
+        self.overview = Overview(self.pfs, self.ingests, self._disk_level, self.retention.warnings)
+        self.usage = Usage(
+            home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
+        )
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
@@ -166,6 +174,8 @@ class Box:
         self.retention.start()
         self.objects.start()
         self.cron.start()
+        self.overview.newest.follow()
+        self.usage.start()
         self.space.start()
         self.pushes.start()
         self.supervisor.start()
@@ -193,9 +203,9 @@ class Box:
         self.restarting = reason
         self._stop.set()
 
-    def wait_stop(self) -> None:
-        """Block until somebody asked the daemon to stop."""
-        self._stop.wait()
+    def wait_stop(self, timeout_s: float | None = None) -> bool:
+        """Block until somebody asked the daemon to stop, or for so long; whether one did."""
+        return self._stop.wait(timeout_s)
 
     def end_sources(self) -> None:
         """End what brings data in by itself. While the doors are open it commits what it has
@@ -208,6 +218,7 @@ class Box:
         self._stop.set()
         self.end_sources()
         self.space.stop()
+        self.usage.stop()
         self.pushes.close()
         self.retention.stop()
         self.ticker.stop()
@@ -279,6 +290,17 @@ class Box:
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
         return [*self.space.warnings(), *self.retention.warnings()]
+
+    def _disk_level(self) -> tuple[Level, str]:
+        """What the disk allows, and what to say of it."""
+        return self.space.level, "; ".join(self.space.warnings())
+
+    def _image_bytes(self) -> int:
+        """What the images of pipelines take, each counted once. Asks podman."""
+        pins = self.pps.scheduler.pins
+        if pins is None or not self._has_images():
+            return 0
+        return sum({one.id: one.size for one in pins.all()}.values())
 
     def gauges(self) -> Iterator[ingest_gauges.Gauge]:
         """Figures for /metrics."""
@@ -368,6 +390,7 @@ class Box:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
         self.objects.take_up()
+        self.overview.newest.reset()
         self.ingests.take_up()
         return figures
 

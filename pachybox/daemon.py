@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import os
@@ -15,6 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
+from pachybox import memory
 from pachybox.api import door
 from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
@@ -59,7 +59,6 @@ log = logging.getLogger("pachybox.daemon")
 
 _LOG_BYTES = 8 << 20
 _LOG_FILES = 4
-_MALLOC = {-8: 1, -1: 4 << 20, -3: 4 << 20}  # M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
@@ -187,26 +186,13 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """In place of what the signal would do by itself."""
 
 
-def _tame_malloc() -> None:
-    """Have glibc keep no memory that is free. Before the first thread.
-
-    By itself it gives threads heaps of their own, up to eight a core, from which it returns
-    nothing, and the more large buffers came and went, the more it keeps: 10 to 20 MB here. One
-    heap serves as well, since small pieces are kept by thread and most threads are Python's.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries of C lack it
-    if mallopt is not None:
-        for what, value in _MALLOC.items():
-            mallopt(what, value)
-
-
 def run(config: Config) -> None:
     """Run a box until it is told to stop (SIGTERM, SIGINT, or a client's shutdown).
 
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
-    _tame_malloc()
+    memory.one_heap()
     # perf: a look for cycles every 700 objects costs an upload a sixth
     gc.set_threshold(20_000, 50, 100)
     box = Box(config)
@@ -225,7 +211,9 @@ def run(config: Config) -> None:
         box.address, box.grpc_address, config.socket, os.getpid(),
     )  # fmt: skip
     try:
-        box.wait_stop()
+        while not box.wait_stop(memory.TRIM_S):
+            box.meta.checkpoint()
+            memory.trim()
     finally:
         log.info("stopping")
         box.end_sources()  # before the doors are shut

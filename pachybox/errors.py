@@ -21,7 +21,7 @@ Pachyderm's clients match by text (``repo X not found``) keep that text.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 CHECK_FILE = "check its name and your right to read it"
 """The remedy for a local file that cannot be read."""
@@ -42,6 +42,12 @@ class PachyboxError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.field = ""
+
+    def about(self, field: str) -> Self:
+        """The same error, of a field of a spec (``transform.image``)."""
+        self.field = field
+        return self
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message

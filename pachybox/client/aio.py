@@ -1341,9 +1341,11 @@ class AsyncClient(AsyncBase):
     ) -> AsyncStream[Event]:
         """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
 
-        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
-        made again and continues with the next number, so none is missed or seen twice; after
-        ``patience_s`` without an answer Unreachable is raised.
+        ``kinds`` are beginnings (``commit.``). Where events above ``after`` are no longer kept, or
+        the box has not come so far (it was restored), the first one is of the kind ``reset``,
+        whatever the kinds: look at everything anew. When the connection is lost while following,
+        it is made again and continues with the next number, so none is missed or seen twice;
+        after ``patience_s`` without an answer Unreachable is raised.
         """
         return self._stream(lambda: self._sync.events(after=after, follow=follow, kinds=kinds))
 
@@ -1463,3 +1465,15 @@ class AsyncClient(AsyncBase):
     async def repo_users(self, repo: str) -> tuple[str, ...]:
         """The pipelines that read a repo, by name."""
         return await self._run(self._sync.repo_users, repo)
+
+    async def create_demo(self) -> list[str]:
+        """Make the demo, or make it anew where it is there; the names of its pipelines.
+
+        Its first tick is made at once. Raises AlreadyExists, having done nothing, when a repo or
+        a pipeline of one of its names is not the demo's.
+        """
+        return await self._run(self._sync.create_demo)
+
+    async def delete_demo(self) -> list[str]:
+        """Remove the demo with its data; what was removed, [] when it was not there."""
+        return await self._run(self._sync.delete_demo)

@@ -13,6 +13,8 @@ from pachybox.client.values import Json, time_of
 from pachybox.errors import NotReady, Unreachable
 from pachybox.model.events import Event
 
+RESET = "reset"
+"""The kind of the event that tells that others are missing."""
 _AGAIN_S = 0.05  # between attempts to go on following
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -64,9 +66,11 @@ class Box(Base):
     ) -> Stream[Event]:
         """Events numbered above ``after``, in order; with ``follow`` new ones as they happen.
 
-        ``kinds`` are beginnings (``commit.``). When the connection is lost while following, it is
-        made again and continues with the next number, so none is missed or seen twice; after
-        ``patience_s`` without an answer Unreachable is raised.
+        ``kinds`` are beginnings (``commit.``). Where events above ``after`` are no longer kept, or
+        the box has not come so far (it was restored), the first one is of the kind ``reset``,
+        whatever the kinds: look at everything anew. When the connection is lost while following,
+        it is made again and continues with the next number, so none is missed or seen twice;
+        after ``patience_s`` without an answer Unreachable is raised.
         """
         opened: list[Stream[Json]] = []
         wanted = list(kinds)
@@ -90,7 +94,7 @@ class Box(Base):
             try:
                 for record in stream:
                     event = _event(record)
-                    if event.seq > last:
+                    if event.seq > last or event.kind == RESET:
                         last = event.seq
                         yield event
                 if not follow:

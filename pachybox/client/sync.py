@@ -6,6 +6,7 @@ from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
 from pachybox.client.defaults import Defaults
+from pachybox.client.demo import Demo
 from pachybox.client.files import Reading, Writing
 from pachybox.client.filesets import Filesets
 from pachybox.client.ingests import Ingests
@@ -22,6 +23,7 @@ from pachybox.client.views import Views
 
 
 class Client(
+    Demo,
     PythonPipelines,
     Projects,
     Repos,

@@ -37,6 +37,7 @@ class Source:
         self.removed: list[threading.Event] = []
         """Who waits for its end: it is gone. Its process ends, then it is forgotten."""
         self.next_start = 0.0
+        self.told: IngestState | None = None  # the state that the last event of it gave
         self._users = False
         self._began = 0.0
         self._backoff = BACKOFF_S[0]

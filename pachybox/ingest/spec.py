@@ -6,6 +6,7 @@ The frame is read here: the name, where to, and which of the kinds; each kind re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from pachybox.ingest.values import Values
 from pachybox.model.ids import DEFAULT_PROJECT, USER, Branch, check_name, is_commit_id
 from pachybox.model.ingest import DEAD_LETTERS, Ingest, IngestKind
 from pachybox.model.refs import parse_branch_ref
-from pachybox.pps.spec.documents import Document, Node, Unreadable, plain, read
+from pachybox.pps.spec.documents import Document, Node, Problem, Unreadable, plain, read
 
 Check = Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[str]]]
 """The canonical values of a kind's part, and warnings. Raises InvalidArgument whose message
@@ -28,6 +29,7 @@ KINDS: dict[IngestKind, Check] = {
     IngestKind.COMMAND: record_specs.check_command,
 }
 
+_PATH = re.compile(r'[\w.\[\]"-]+')
 _LONGEST_NAME = 200  # there are files of that name and more
 
 
@@ -74,6 +76,59 @@ def load(text: str, source: str = "", *, default_project: str = DEFAULT_PROJECT)
             ) from e
         found[spec.ingest] = (spec, document.node.line)
     return [spec for spec, _ in found.values()]
+
+
+def examine(
+    text: str, *, default_project: str = DEFAULT_PROJECT
+) -> tuple[list[Spec], list[Problem]]:
+    """The specs of a text that are right, and what is wrong with the others: of each the first
+    thing, where it stands."""
+    try:
+        documents = read(text)
+    except Unreadable as e:
+        return [], [e.problem]
+    if not documents:
+        hint = "docs/ingest.md shows small ones"
+        return [], [Problem(1, 1, "", "there is no spec in it", hint)]
+    found: dict[Ingest, Spec] = {}
+    wrong: list[Problem] = []
+    for number, document in enumerate(documents, 1):
+        try:
+            spec = _one(document.node, default_project)
+            if spec.ingest in found:
+                raise InvalidArgument(f"name: {spec.ingest} is here twice", "rename one of them")
+        except InvalidArgument as e:
+            path, colon, message = e.message.partition(": ")
+            if not colon or not _PATH.fullmatch(path):
+                path, message = "", e.message
+            at = place(document.node, path)
+            wrong.append(Problem(*at, path, message, e.hint, document=number))
+            continue
+        found[spec.ingest] = spec
+        for text in spec.warnings:
+            path, _, message = text.partition(": ")[2].partition(" ")
+            field = f"{spec.kind.value}.{path}"
+            at = place(document.node, field)
+            wrong.append(Problem(*at, field, message, level="warn", document=number))
+    return list(found.values()), wrong
+
+
+def place(node: Node, path: str) -> tuple[int, int]:
+    """The line and column of a field: of its value when that is a plain one beside its name, else
+    of its name; of what it would be in when it is not there."""
+    at = node.line, node.column
+    for name in re.findall(r"[^.\[\]]+", path):
+        if isinstance(node.value, tuple) and name.isdigit() and int(name) < len(node.value):
+            node = node.value[int(name)]
+            at = node.line, node.column
+            continue
+        member = node.value.get(name) if isinstance(node.value, dict) else None
+        if member is None:
+            break
+        node, at = member.node, (member.line, member.column)
+        if node.line == at[0] and not isinstance(node.value, (dict, tuple, type(None))):
+            at = node.line, node.column
+    return at
 
 
 def _one(document: Node, default_project: str) -> Spec:

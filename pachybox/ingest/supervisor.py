@@ -28,6 +28,7 @@ from pachybox.ingest.source import GRACE_S, READY_S, Source
 from pachybox.meta.tables import INGESTS, PIPELINES
 from pachybox.meta.writer import Meta
 from pachybox.model.ingest import Ingest, IngestRecord, IngestState, IngestStatus
+from pachybox.pps.ingest_state import tell
 
 log = logging.getLogger("pachybox.ingest")
 
@@ -230,6 +231,7 @@ class Supervisor:
         due = now + (_LOOK_S if self._sources else 3600.0)
         for source in list(self._sources.values()):
             due = min(due, self._tend(source, now))
+            self._tell(source)
         if not self._orders:
             self._listen(due)
 
@@ -321,6 +323,13 @@ class Supervisor:
         self._young += 1
         self._begin(source, wanted, record)
         return now + READY_S if source.process is not None else source.next_start
+
+    def _tell(self, source: Source) -> None:
+        """Have an event tell the state of a source when it is another one."""
+        state = source.shown.state
+        if state != source.told and not source.removed:
+            source.told = state
+            tell(self._meta, source.ingest, state, source.shown.reason)
 
     def _drop(self, source: Source) -> None:
         """Nothing of it runs; a new one of its name may be there already."""

@@ -85,6 +85,7 @@ def create_repo(ch: Change, repo: Repo, description: str = "", *, update: bool =
         if not update:
             raise AlreadyExists(f"repo {repo.full} already exists")
         ch.tx.put(REPOS, replace(found, description=description))
+        ch.tx.event("repo.updated", **names(repo))
         return
     ch.tx.put(REPOS, RepoRecord(repo, description, ch.now))
     ch.tx.event("repo.created", **names(repo))

@@ -26,6 +26,7 @@ from pachybox.model.ticks import Ticks
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.zone import local_zone
+from pachybox.pps.ingest_state import tell
 from pachybox.pps.sources import CronInput, crons
 from pachybox.pps.ticking import ahead, newest_tick, remedy, row_of, tick, tick_now, ticks_of
 from pachybox.store.blobs import Session
@@ -247,6 +248,8 @@ class Cron:
             seen.head = commit  # perf: its tree need not be looked at
             seen.commits += 1
             seen.due.clear()
+            if seen.trouble:
+                tell(self._pfs.meta, one.cron.ingest, IngestState.RUNNING, "")
             seen.trouble = ""
             second = int(self._clock().timestamp())
             seen.rates[second] = seen.rates.get(second, 0) + 1
@@ -256,6 +259,7 @@ class Cron:
     def _failed(self, cron: CronInput, error: PachyboxError) -> None:
         if self._seen.setdefault(cron.branch, _Seen()).failed(str(error), self._clock()):
             log.warning("no tick repo=%s error=%s", cron.branch.repo, error)
+            tell(self._pfs.meta, cron.ingest, IngestState.CRASHING, str(error))
 
     # ---- as sources
 

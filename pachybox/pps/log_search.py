@@ -20,7 +20,9 @@ _LONGEST = 10_000
 _MESSAGE = b'"message": "'
 _ANCHORS = re.compile(r"[\^$]|\\[AzZBQ]|\(\?[a-zA-Z]*[-imsU]")
 _SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
-_UNICODE = re.compile(rb"\\u([0-9a-f]{4})", re.IGNORECASE)
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))")
+_SHORT = {b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f", b"n": b"\v"}
+_FEW = 100  # bytes for each escape: from there on all of a kind are replaced at once
 
 _lock = threading.Lock()
 _engines: list[duckdb.DuckDBPyConnection] = []
@@ -37,7 +39,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
 
 
 class Pattern:
-    """Something to look for. For one thread."""
+    """Something to look for. For many threads."""
 
     def __init__(self, text: str, *, regex: bool) -> None:
         """Raises InvalidArgument for a regular expression that is none."""
@@ -47,7 +49,6 @@ class Pattern:
             raise InvalidArgument(f"a pattern of {len(text)} characters", f"at most {_LONGEST}")
         self._text = text
         self._regex = regex and _SPECIAL.search(text) is not None
-        self._db = _engine() if self._regex else None
         if self._regex:
             self._matches(text, "")
         self._raw = encode_basestring(text)[1:-1].encode("utf-8", "replace")
@@ -58,24 +59,27 @@ class Pattern:
         the pattern; -1 if none has."""
         if not self._regex:
             return self._literally(data, last)
-        if not self._anchored and not self._matches(f"(?m){self._text}", _text(_plain(data))):
-            return -1
+        wanted = f"(?m){self._text}"
+        if not self._anchored and not self._matches(wanted, _text(_plain(data))):
+            return -1  # what is in front of messages may have it, but then so may they
         messages = _messages(data)
-        if self._anchored and not self._matches(f"(?m){self._text}", messages):
+        if not self._matches(wanted, messages):
             return -1
-        assert self._db is not None
         which = "max" if last else "min"
-        found = self._db.execute(
-            f"SELECT {which}(i) FROM (SELECT unnest(s) m, unnest(range(len(s))) i "
-            "FROM (SELECT string_split(?, chr(10)) s)) WHERE regexp_matches(m, ?)",
-            [messages, self._text],
-        ).fetchone()
+        found = (
+            _engine()
+            .execute(
+                f"SELECT {which}(i) FROM (SELECT unnest(s) m, unnest(range(len(s))) i "
+                "FROM (SELECT string_split(?, chr(10)) s)) WHERE regexp_matches(m, ?)",
+                [messages, self._text],
+            )
+            .fetchone()
+        )
         return -1 if found is None or found[0] is None else int(found[0])
 
     def _matches(self, pattern: str, text: str) -> bool:
-        assert self._db is not None
         try:
-            found = self._db.execute("SELECT regexp_matches(?, ?)", [text, pattern]).fetchone()
+            found = _engine().execute("SELECT regexp_matches(?, ?)", [text, pattern]).fetchone()
         except duckdb.Error as e:
             why = str(e).partition("\n")[0].partition(": ")[2] or str(e)
             raise InvalidArgument(
@@ -103,15 +107,31 @@ class Pattern:
 
 def _plain(data: bytes) -> bytes:
     """``data`` without the escapes of JSON; line feeds are those between lines."""
-    if b"\\" not in data:
-        return data
-    data = data.replace(b"\\\\", b"\0").replace(b'\\"', b'"').replace(b"\\t", b"\t")
+    many = data.count(b"\\")
+    if many * _FEW < len(data):
+        return _by_line(data) if many else data
+    data = data.replace(b"\\\\", b"\0").replace(b'\\"', b'"')
     if b"\\" in data:
-        data = data.replace(b"\\u001b", b"\x1b").replace(b"\\n", b"\v").replace(b"\\r", b"\r")
-    if b"\\" in data:
-        data = data.replace(b"\\b", b"\b").replace(b"\\f", b"\f")
-        data = _UNICODE.sub(lambda m: chr(int(m[1], 16)).encode("utf-8", "replace"), data)
+        data = _ESCAPE.sub(_meant, data.replace(b"\\t", b"\t").replace(b"\\u001b", b"\x1b"))
     return data.replace(b"\0", b"\\")
+
+
+def _by_line(data: bytes) -> bytes:
+    """The same, of lines of which few have escapes."""
+    pieces: list[bytes] = []
+    done = 0
+    while (at := data.find(b"\\", done)) >= 0:
+        end = data.find(b"\n", at) + 1 or len(data)
+        pieces += (data[done:at], _ESCAPE.sub(_meant, data[at:end]))
+        done = end
+    return b"".join([*pieces, data[done:]])
+
+
+def _meant(found: re.Match[bytes]) -> bytes:
+    """What an escape stands for."""
+    if found[1]:
+        return chr(int(found[1], 16)).encode("utf-8", "replace")
+    return _SHORT.get(found[2], found[2])
 
 
 def _text(data: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from pachybox.pps.log_search import Pattern
 MOST_LINES = 20_000
 _MOST_BYTES = 8 << 20  # of an answer
 _BLOCK = 4 << 20  # looked through at once
+_AT_ONCE = 2  # blocks
 _BATCH = 500  # lines of those followed
 
 
@@ -128,15 +130,12 @@ class Log:
         parts = self._parts()
         for part in reversed(parts) if back else parts:
             ended = part.size is not None and part.base + part.size <= at
-            if (back and part.base >= at) or (not back and ended):
+            if cancelled() or (back and part.base >= at) or (not back and ended):
                 continue
             with part.open() as view:
                 seen = _Seen(part, view, self._datum)
-                for block in seen.blocks(at - part.base, back):
-                    if cancelled():
-                        return None
-                    if (raw := seen.search(pattern, block, back)) is not None:
-                        return seen.lines([raw])[0]
+                if (raw := seen.first(pattern, at - part.base, back, cancelled)) is not None:
+                    return seen.lines([raw])[0]
         return None
 
     def follow(
@@ -234,7 +233,22 @@ class _Seen:
             )
         return made
 
-    def blocks(self, at: int, back: bool) -> Iterator[list[tuple[int, int, int]]]:
+    def first(
+        self, pattern: Pattern, at: int, back: bool, cancelled: Callable[[], bool]
+    ) -> Raw | None:
+        """The first line at a place or behind it (with ``back`` the last before it) that has the
+        pattern."""
+        under_way: deque[Future[Raw | None]] = deque()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # the engine lets other threads run
+            for block in self._blocks(at, back):
+                if cancelled():
+                    return None
+                under_way.append(pool.submit(self._search, pattern, block, back))
+                if len(under_way) > _AT_ONCE and (raw := under_way.popleft().result()) is not None:
+                    return raw
+            return next((raw for one in under_way if (raw := one.result()) is not None), None)
+
+    def _blocks(self, at: int, back: bool) -> Iterator[list[tuple[int, int, int]]]:
         """Pieces of the log in order of looking: (file, start, end) each, whole lines. All lie
         from ``at`` on, or before it."""
         bound = self._view.vector(min(max(at, 0), self.size))
@@ -257,7 +271,7 @@ class _Seen:
             else:
                 place = self._next(node.end, node.after)
 
-    def search(
+    def _search(
         self, pattern: Pattern, block: Iterable[tuple[int, int, int]], back: bool
     ) -> Raw | None:
         """The first (or last) line of a block that has the pattern."""

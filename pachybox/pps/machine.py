@@ -25,4 +25,4 @@ def check_machine(name: object, spec: Mapping[str, Any], devices: Path = Path("/
             f"(resource_limits.gpu), and this machine has {there or 'none'}: {devices} shows "
             f"{there} nvidia devices",
             "remove resource_limits.gpu, or use a machine that has them",
-        )
+        ).about("resource_limits.gpu.number")

@@ -21,6 +21,7 @@ from pachybox.pps.spec import Spec
 PROCESS, PODMAN = "process", "podman"
 RUNNERS = ("auto", PROCESS, PODMAN)
 _LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
+_IMAGE = "transform.image"
 _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
@@ -56,9 +57,32 @@ class Containers:
 class Placement:
     """Chooses for one box, whose own default is ``default`` (one of RUNNERS)."""
 
-    def __init__(self, default: str, containers: Containers | None) -> None:
+    def __init__(
+        self,
+        default: str,
+        containers: Containers | None,
+        known: dict[str, Image | ImageMissing] | None = None,
+    ) -> None:
         self._default = default
         self._containers = containers
+        self._known = known
+
+    def once(self) -> Placement:
+        """One that looks for each image a single time, for a moment's use."""
+        return Placement(self._default, self._containers, {})
+
+    def _find(self, containers: Containers, image: str) -> Image:
+        """The image of a name. Raises ImageMissing."""
+        known = {} if self._known is None else self._known
+        if image not in known:
+            try:
+                known[image] = containers.images.find(image)
+            except ImageMissing as e:
+                known[image] = e
+        found = known[image]
+        if isinstance(found, ImageMissing):
+            raise found
+        return found
 
     def place(self, spec: Spec, runner: str = "") -> Spec:
         """``spec`` with its runner and, where it is on this machine, the image it names. With
@@ -77,7 +101,7 @@ class Placement:
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
                 "name one in transform.image, or run it with --runner process",
-            )
+            ).about(_IMAGE)
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
             return replace(spec, runner=PROCESS, image_pin="")
@@ -86,12 +110,13 @@ class Placement:
     def _in_container(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
-            raise Refused(f"{what}, and this box has no podman runner", _WITHOUT)
+            raise Refused(f"{what}, and this box has no podman runner", _WITHOUT).about(_IMAGE)
         _require_limits(spec, what)
         if why := self._containers.runner.why_not():
-            raise Refused(f"{what}, and {why.message}", f"{why.hint}, or {_WITHOUT}")
+            hint = f"{why.hint}, or {_WITHOUT}"
+            raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         try:
-            image = self._containers.images.find(spec.image)
+            image = self._find(self._containers, spec.image)
         except ImageMissing:
             return replace(spec, runner=PODMAN, image_pin="")  # it is waited for
         if not image.entrypoint:
@@ -108,12 +133,12 @@ def _require_limits(spec: Spec, what: str) -> None:
             f"{what}, and no container starts with so little memory "
             f"(resource_limits.memory {limits['memory']})",
             f'write "{_LEAST_MEMORY // 10**6}M" or more, or {_WITHOUT}',
-        )
+        ).about("resource_limits.memory")
     if (limits.get("gpu") or {}).get("number"):
         raise Refused(
             f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
             f"remove resource_limits.gpu, or {_WITHOUT}",
-        )
+        ).about("resource_limits.gpu")
 
 
 def _has_source(spec: Spec) -> bool:
@@ -123,7 +148,8 @@ def _has_source(spec: Spec) -> bool:
 
 def _require_cmd(spec: Spec, why: str) -> None:
     if not spec.canonical.get("transform", {}).get("cmd") and not _has_source(spec):
-        raise Refused(f"{why}, and transform.cmd is missing", 'say what to run, like ["sh"]')
+        hint = 'say what to run, like ["sh"]'
+        raise Refused(f"{why}, and transform.cmd is missing", hint).about("transform.cmd")
 
 
 def in_container(pipeline: PipelineRecord) -> bool:

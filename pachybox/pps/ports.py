@@ -57,7 +57,14 @@ def check(pipeline: Pipeline, spec: Mapping[str, Any], others: Iterable[Pipeline
                 f"port {min(both)} of service {pipeline} is that of service {other.pipeline}",
                 "choose another: without containers services share the machine's ports, and a "
                 "program listens on its internal_port itself",
-            )
+            ).about(_field(spec, min(both)))
+
+
+def _field(spec: Mapping[str, Any], port: int) -> str:
+    """The field that says a port of a pipeline's service."""
+    service = published(spec) or {}
+    name = "internal_port" if service.get("internal_port") == port else "external_port"
+    return f"{'service' if spec.get('service') else 'spout.service'}.{name}"
 
 
 def require_free(port: int) -> None:

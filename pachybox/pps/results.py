@@ -7,6 +7,7 @@ last fraction of a second of work and no datum costs a transaction.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs
 from pachybox.store.blobs import Session
 
+_TELL_S = 0.5  # between two events that tell how far a job is
 _BATCH_S = 0.2  # results wait so long at most before they are written together
 
 
@@ -122,6 +124,8 @@ class Results:
         self._ended = threading.Event()  # there will be no more
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._told = 0.0  # when an event told how far the job is
+        self._news = False  # what became known since then is not told yet
 
     def skip(self, id_: str, directory: Hash, mine: Stats | None) -> None:
         """Note a datum whose result is known; ``mine``: what it cost when this job itself ran
@@ -165,13 +169,13 @@ class Results:
     def _write(self) -> None:
         last = False
         while not last:
-            self._some.wait()
+            self._some.wait(_TELL_S if self._news else None)
             self._ended.wait(_BATCH_S)
             last = self._ended.is_set()
             self._some.clear()
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                if batch:
+                if batch or (self._news and not last):
                     self._save(batch, last=last)
             except BaseException as e:
                 self._broken(e)
@@ -184,22 +188,30 @@ class Results:
             if o.state is DatumState.FAILED and self.failure is None:
                 self.failure = o
         counts = self.tally.counts()
+        tell = last or time.monotonic() - self._told >= _TELL_S
+        self._news = not tell
+        if tell:
+            self._told = time.monotonic()
 
         def change(ch: Change) -> None:
             self.stands()
             for o in batch:
                 (ch.tx.put if self._again else ch.tx.add)(DATUMS, o.record(self._job, ch.now))
             jobs.update(ch, self._job, **counts)
-            ch.tx.event(
-                "job.progress",
-                project=self._job.pipeline.project,
-                pipeline=self._job.pipeline.name,
-                id=self._job.id,
-                **{k: v for k, v in counts.items() if isinstance(v, int)},
-            )
+            if tell:
+                self._tell(ch, counts)
 
         if last:  # perf: the end of the job is next, and takes these along
             self._last = self._pfs.change_later(change)
             return
         self._pfs.change(change)
         self._session.keep()  # named now: a job that breaks off later must not take it away
+
+    def _tell(self, ch: Change, counts: dict[str, Any]) -> None:
+        ch.tx.event(
+            "job.progress",
+            project=self._job.pipeline.project,
+            pipeline=self._job.pipeline.name,
+            id=self._job.id,
+            **{k: v for k, v in counts.items() if isinstance(v, int)},
+        )

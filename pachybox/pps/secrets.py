@@ -281,21 +281,22 @@ def _no_key(name: str, key: str) -> NotFound:
 # ---- specs
 
 
-def _uses(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, key or "") of every secret a spec names."""
+def _uses(spec: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(field, name, key or "") of every secret a spec names."""
     uses = [
-        (s.get("name") or "", s.get("key") or "")
-        for s in (spec.get("transform") or {}).get("secrets") or ()
+        (f"transform.secrets[{number}]", s.get("name") or "", s.get("key") or "")
+        for number, s in enumerate((spec.get("transform") or {}).get("secrets") or ())
     ]
     database = (spec.get("egress") or {}).get("sql_database") or {}
-    if database.get("secret"):
-        uses.append((database["secret"].get("name") or "", database["secret"].get("key") or ""))
+    if secret := database.get("secret"):
+        path = "egress.sql_database.secret"
+        uses.append((path, secret.get("name") or "", secret.get("key") or ""))
     return uses
 
 
 def named(spec: Mapping[str, Any]) -> set[str]:
     """The names of the secrets a spec uses, those that log in to registries among them."""
-    return {name for name, _ in _uses(spec)} | set(pull_secrets(spec))
+    return {name for _, name, _ in _uses(spec)} | set(pull_secrets(spec))
 
 
 def pull_secrets(spec: Mapping[str, Any]) -> list[str]:
@@ -306,9 +307,16 @@ def pull_secrets(spec: Mapping[str, Any]) -> list[str]:
 def check(tx: Tx, spec: Mapping[str, Any], *, pulls: bool = False) -> None:
     """Raise NotFound when a spec names a secret that is not there, or a key it does not have;
     with ``pulls`` also for those that log in to registries."""
-    for name in pull_secrets(spec) if pulls else ():
-        _found(tx.get(SECRETS, name), name)
-    for name, key in _uses(spec):
-        record = _found(tx.get(SECRETS, name), name)
+    for number, name in enumerate(pull_secrets(spec) if pulls else ()):
+        _require(tx, f"transform.image_pull_secrets[{number}]", name)
+    for path, name, key in _uses(spec):
+        record = _require(tx, f"{path}.name", name)
         if key and key not in record.keys:
-            raise _no_key(name, key)
+            raise _no_key(name, key).about(f"{path}.key")
+
+
+def _require(tx: Tx, field: str, name: str) -> SecretRecord:
+    try:
+        return _found(tx.get(SECRETS, name), name)
+    except NotFound as e:
+        raise e.about(field) from None

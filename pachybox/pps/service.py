@@ -42,6 +42,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
+from pachybox.pps.checking import Checker
 from pachybox.pps.compare import Difference, difference
 from pachybox.pps.datum_pages import DatumPages, Live
 from pachybox.pps.datums import DatumInfo, Datums, matches
@@ -52,10 +53,11 @@ from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement
+from pachybox.pps.preview import Previewer
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
-from pachybox.pps.spec import Spec, Text, examine_all, load_all, load_input
+from pachybox.pps.spec import Spec, Text, load_all, load_input
 from pachybox.pps.timing import JobTiming, timing
 from pachybox.pps.trial import Trials
 
@@ -91,6 +93,7 @@ class Pps:
         self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
         self.log_store = LogStore(log_dir)
+        self.previewer = Previewer(pfs)
 
     # ---- pipelines
 
@@ -131,22 +134,28 @@ class Pps:
     ) -> tuple[list[Pipeline], list[str], list[str]]:
         """What ``create`` would say of texts, without making anything: the pipelines of the
         specs that are right, every problem, and the warnings."""
-        specs, found = examine_all(
-            texts, default_project=project, defaults=defaults.of(self.pfs.meta)
-        )
-        warnings = [warning for spec in specs for warning in spec.warnings]
-        placed = []
-        for spec in specs:
-            try:
-                placed.append(self.placement.place(spec, runner))
-            except PachyboxError as e:
-                found.append(str(e))
-        if not found:
-            try:
-                self._put_all(placed, update=True, reprocess=False, dry_run=True)
-            except PachyboxError as e:
-                found.append(str(e))
-        return [spec.pipeline for spec in specs], found, warnings
+        checked = self.checker().check(texts, project=project, runner=runner)
+        warnings = [str(one) for one in checked.found if one.problem.level == "warn"]
+        return checked.pipelines, [str(one) for one in checked.errors], warnings
+
+    def checker(self) -> Checker:
+        """What tells all that is to be said of texts of specs, and where."""
+        return Checker(self.pfs, self.placement, self._tried)
+
+    def _tried(self, specs: Sequence[Spec]) -> list[tuple[Pipeline, PachyboxError]]:
+        """Which of ``specs`` cannot be made, each updating what is there, and why."""
+        wrong: list[tuple[Pipeline, PachyboxError]] = []
+
+        def change(ch: Change) -> list[Made]:
+            for spec in specs:
+                try:
+                    make(ch, spec, update=True, dry=True)
+                except PachyboxError as e:
+                    wrong.append((spec.pipeline, e))
+            raise _DryRun([])
+
+        self._dry_or_not(change)
+        return wrong
 
     def differences(
         self, texts: Sequence[Text], *, project: str, reprocess: bool = False, runner: str = ""
@@ -464,7 +473,7 @@ class Pps:
             record = jobs.require(ch.tx, job)
             if not record.state.terminal:
                 jobs.fail(ch, job, JobState.KILLED, "job was deleted")
-            ch.tx.remove(JOBS, job)
+            jobs.forget(ch, jobs.require(ch.tx, job))
 
         self.pfs.change(change)
 

@@ -46,7 +46,7 @@ _DOTS = (".", "..", "./", "../")
 # perf: by number, a third of the cost of Kind(number); 0 never passes decode
 _KINDS = (Kind.FILE, Kind.FILE, Kind.DIR, Kind.SEGMENTS)
 _SWAP = sys.byteorder == "big"
-_KEEP_S = 60.0
+_KEEP_S = 20.0
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
-from pachybox.store.format import Records
+from pachybox.store.format import Header, Records
 from pachybox.store.index import Found, Place, Prefixes, columns_of, find_among, prefix, prefixes
 from pachybox.store.pack import OpenFile, Pack
 
@@ -30,10 +30,21 @@ _PLACE = struct.Struct("<QI")
 
 
 class _Run(NamedTuple):
-    """Blobs in the order of ``keys``, of equal ones the newest first; two columns."""
+    """Blobs in the order of ``keys``, of equal ones the newest first; two columns. ``view`` is
+    the first as plain numbers, which are less to compare than numpy's."""
 
     keys: Prefixes
+    view: memoryview
     slots: npt.NDArray[np.uint32]
+
+
+def _first(frame: int) -> int:
+    """The slot of the first record of the frame that begins at ``frame``."""
+    return (frame + fmt.HEAD.itemsize) // _UNIT
+
+
+def _viewed(keys: Prefixes, slots: npt.NDArray[np.uint32]) -> _Run:
+    return _Run(keys, keys.data, slots)
 
 
 class OpenPack:
@@ -43,41 +54,46 @@ class OpenPack:
         self.pack = pack
         self._file = file
         self._fresh: dict[Hash, int] = {}
-        self._run = _Run(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
+        self._run = _viewed(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._run.keys)
 
     def add(self, frame: int, hashes: Iterable[Hash]) -> None:
         """Take in the blobs of the frame that begins at ``frame``, in the order of its records."""
-        first = (frame + fmt.HEAD.itemsize) // _UNIT
+        first = _first(frame)
         self._fresh.update((h, first + i * _STEP) for i, h in enumerate(hashes))
-        if len(self._fresh) < _FOLD:
-            return
-        old, fresh = self._run, self._fresh
-        keys = np.concatenate([prefixes(b"".join(fresh)), old.keys])
-        slots = np.concatenate([np.fromiter(fresh.values(), np.uint32, len(fresh)), old.slots])
-        order = np.argsort(keys, kind="stable")
-        # race: a look-up asks the dict first, so what leaves that must be here already
-        self._run = _Run(keys[order], slots[order])
-        self._fresh = {}
+        fresh = self._fresh
+        if len(fresh) >= _FOLD:
+            slots = np.fromiter(fresh.values(), np.uint32, len(fresh))
+            # race: a look-up asks the dict first, so what leaves that must be here already
+            self._sort_in(prefixes(b"".join(fresh)), slots)
+            self._fresh = {}
 
-    def add_records(self, frame: int, records: Records) -> None:
-        """Like add, from the records of a frame that was read."""
-        data = records["hash"].tobytes()
-        self.add(frame, (Hash(data[i : i + 32]) for i in range(0, len(data), 32)))
+    def load(self, frames: Sequence[Header]) -> None:
+        """Take in the blobs of frames that were read, the oldest first."""
+        data = b"".join([frame.records["hash"].tobytes() for frame in frames[::-1]])
+        slots = [_first(f.offset) + _STEP * np.arange(len(f.records)) for f in frames[::-1]]
+        nothing = np.zeros(0, np.int64)
+        self._sort_in(prefixes(data), np.concatenate([nothing, *slots]).astype(np.uint32))
+
+    def _sort_in(self, keys: Prefixes, slots: npt.NDArray[np.uint32]) -> None:
+        """Have the run hold newer blobs too."""
+        keys = np.concatenate([keys, self._run.keys])
+        slots = np.concatenate([slots, self._run.slots])
+        order = np.argsort(keys, kind="stable")
+        self._run = _viewed(keys[order], slots[order])
 
     def find(self, h: Hash) -> Place | None:
         """Where ``h`` is, when it is here."""
         slot = self._fresh.get(h)
         if slot is not None:
             return self._place(h, slot)
-        run = self._run
-        # perf: a view gives plain numbers, an array objects of numpy's
-        keys, key = run.keys.data, prefix(h)
+        _, keys, slots = self._run
+        key = prefix(h)
         i = bisect_left(keys, key)
         while i < len(keys) and keys[i] == key:
-            if place := self._place(h, int(run.slots[i])):
+            if place := self._place(h, int(slots[i])):
                 return place
             i += 1
         return None
@@ -95,7 +111,9 @@ class OpenPack:
         n = len(hashes)
         if n > _MANY:
             number = self.pack.number
-            return find_among(columns_of(number, self.pack.records()), hashes, keys, [number])
+            frames = fmt.scan(self._file.fd, number)
+            records = [frame.records for frame in frames if isinstance(frame, Header)]
+            return find_among(columns_of(number, records), hashes, keys, [number])
         found = Found(np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.zeros(n, np.uint64))
         for i, h in enumerate(hashes.tolist()):
             if place := self.find(Hash(h)):

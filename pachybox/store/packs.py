@@ -336,8 +336,7 @@ class Packs:
             os.ftruncate(pack.file.fd, found.end)
         pack.end, pack.synced = found.end, found.synced
         self._open = OpenPack(pack, pack.file)
-        for frame in found.frames:
-            self._open.add_records(frame.offset, frame.records)
+        self._open.load(found.frames)
         self._sync(pack, pack.end)
         pack.marked = pack.end if found.marked else found.synced
         if found.rotten:

@@ -3,7 +3,8 @@
 A line is {"ts": RFC3339, "user": true, "message": ...}.
 
 Whatever a program prints, the log of one datum stays below ``cap`` bytes and each line
-below ``LINE`` bytes of output; what did not fit is counted and named in one last line.
+below ``LINE`` bytes of output, and says how many more it had; what did not fit is counted and named
+in one last line.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ class LogWriter:
         self._room = cap
         self._rest = b""
         self._dropped = 0
+        self._beyond = 0  # of the line that has not ended: bytes that are not in _rest
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of output; whole lines are in the file on return."""
@@ -113,9 +115,11 @@ class LogWriter:
         rest = lines.pop()
         # One byte too many is kept, so that the line is seen to be too long when it ends.
         self._rest = rest[: LINE + 1]
-        self._dropped += len(rest) - len(self._rest)
+        beyond, more = self._beyond, len(rest) - len(self._rest)
+        self._dropped += more
+        self._beyond = more if lines else beyond + more
         if lines:
-            self._write(lines)
+            self._write(lines, beyond)
 
     def close(self, dropped: int = 0) -> None:
         """Write what is left and, when some output was dropped, how much.
@@ -124,7 +128,7 @@ class LogWriter:
         """
         self._dropped += dropped
         if self._rest:
-            self._write([self._rest])
+            self._write([self._rest], self._beyond)
         if self._dropped:
             message = (
                 f"{self._dropped} bytes of output were dropped: the log of one datum holds "
@@ -134,14 +138,17 @@ class LogWriter:
         if self._head:
             self._append(b"")
 
-    def _record(self, ts: str, line: bytes) -> bytes:
-        text = quoted(line.decode("utf-8", "replace"))
+    def _record(self, ts: str, line: bytes, more: int = 0) -> bytes:
+        cut = f" ... {more} bytes more" if more else ""
+        text = quoted(line.decode("utf-8", "replace") + cut)
         return f'{{"ts": "{ts}", "user": true, "message": {text}}}\n'.encode()
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes], beyond: int) -> None:
+        """``beyond``: bytes that the first line has beside those given."""
         ts = stamp(time.time())
         records: list[bytes] = []
         for line in lines:
+            more, beyond = beyond, 0
             if self._room <= 0:
                 self._dropped += len(line) + 1
                 continue
@@ -149,8 +156,9 @@ class LogWriter:
                 line = line[:-1]
             if len(line) > LINE:
                 self._dropped += len(line) - LINE
+                more += len(line) - LINE
                 line = line[:LINE]
-            record = self._record(ts, line)
+            record = self._record(ts, line, more)
             if len(record) > self._room:
                 self._dropped += len(line) + 1
                 self._room = 0

@@ -10,24 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui import glyphs, shown
+from tui import shown
 from tui.keymap import LIST, OF
-from tui.widgets.picture import Item, Look, Picture, Piece, View, around, beside, node, width
+from tui.widgets.picture import (
+    Item,
+    Look,
+    Picture,
+    Piece,
+    View,
+    around,
+    beside,
+    narrow,
+    node,
+    width,
+)
+from tui.widgets.piece_view import PieceView
 
 LARGE = 60
 """More nodes than this, or a picture wider than four screens, opens as a list."""
 _LIST_MOST = 46  # columns of the list
-_STYLES = ("line", "bright", "lit", "name", "cursor", "dim", "message")
 
 
 _KEYS = {
@@ -47,29 +55,10 @@ _KEYS = {
 }
 
 
-class Dag(ScrollView, can_focus=True):
+class Dag(PieceView):
     """See the module. ``cursor`` is the id of the selected node, "" before there is one."""
 
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    Dag {
-        background: $surface; color: $foreground; height: 1fr; overflow: auto auto;
-        scrollbar-size: 1 1;
-        & > .dag--line { color: $text-disabled; }
-        & > .dag--bright { color: $text-primary; text-style: bold; }
-        & > .dag--lit { color: $text-accent; text-style: bold underline; }
-        & > .dag--name { color: $foreground; }
-        & > .dag--dim { color: $text-muted; text-style: dim; }
-        & > .dag--message { color: $text-muted; }
-        & > .dag--cursor { background: $block-cursor-blurred-background; text-style: bold; }
-        &:focus > .dag--cursor {
-            background: $block-cursor-background; color: $block-cursor-foreground;
-            text-style: bold;
-        }
-        STATES
-    }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"dag--{s}" for s in _STYLES} | glyphs.CLASSES
+    DEFAULT_CSS = "Dag { overflow: auto auto; scrollbar-size-horizontal: 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, action, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id, action in _KEYS.items()
@@ -163,6 +152,8 @@ class Dag(ScrollView, can_focus=True):
     def _picture(self) -> Picture:
         if self._whole is None:
             self._whole = Picture(self._items.values())
+            if 0 < self.scrollable_size.width < self._whole.layout.width:
+                self._whole = Picture(map(narrow, self._items.values()))
         return self._whole
 
     def _neighbourhood(self) -> Picture:
@@ -174,12 +165,12 @@ class Dag(ScrollView, can_focus=True):
         """Settle whether it is a list, and how large what can be scrolled is."""
         as_list = self._chosen
         if as_list is None:
-            wide = self.size.width * 4
+            wide = self.scrollable_size.width * 4
             as_list = len(self._items) > LARGE
             as_list = as_list or (bool(wide) and self._picture().layout.width > wide)
         self._as_list = as_list
         if as_list:
-            self.virtual_size = Size(self.size.width, len(self._shown))
+            self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
         else:
             layout = self._picture().layout
             self.virtual_size = Size(layout.width, layout.height)
@@ -189,7 +180,7 @@ class Dag(ScrollView, can_focus=True):
         lit = self.view.lit
         self._shown = [name for name in sorted(self._items) if lit is None or name in lit]
         if self._as_list:
-            self.virtual_size = Size(self.size.width, len(self._shown))
+            self.virtual_size = Size(self.scrollable_size.width, len(self._shown))
 
     def _first(self) -> str:
         if self._as_list:
@@ -200,25 +191,25 @@ class Dag(ScrollView, can_focus=True):
 
     def _list_width(self) -> int:
         longest = max((width(item) for item in self._items.values()), default=0)
-        return min(longest, _LIST_MOST, max(10, self.size.width // 2))
+        return min(longest, _LIST_MOST, max(10, self.scrollable_size.width // 2))
 
     def render_line(self, y: int) -> Strip:
         """A line of the widget."""
-        across = self.size.width
+        across = self.scrollable_size.width
         if not self._items:
             lines = self.empty.split("\n")
             text = f"  {lines[y - 1]}" if 1 <= y <= len(lines) else ""
-            return self._strip([Piece(shown.pad(text, across), "message")])
+            return self.strip([Piece(shown.pad(text, across), "quiet")])
         left, top = self.scroll_offset
         if not self._as_list:
-            return self._strip(self._picture().row(top + y, left, left + across, self.view))
+            return self.strip(self._picture().row(top + y, left, left + across, self.view))
         first = self._list_width()
         pieces = self._list_row(top + y, first)
         bar = "|" if self.view.ascii else "│"
         near, (x, up) = self._neighbourhood(), self._near_offset()
         pieces.append(Piece(f" {bar} ", "line"))
         pieces += near.row(y + up, x, x + max(0, across - first - 3), self.view)
-        return self._strip(pieces)
+        return self.strip(pieces)
 
     def _list_row(self, row: int, room: int) -> list[Piece]:
         if not 0 <= row < len(self._shown):
@@ -234,8 +225,8 @@ class Dag(ScrollView, can_focus=True):
         place = self._neighbourhood().layout.places.get(self.cursor)
         if place is None:
             return 0, 0
-        room = max(1, self.size.width - self._list_width() - 3)
-        high = max(1, self.size.height)
+        room = max(1, self.scrollable_size.width - self._list_width() - 3)
+        high = max(1, self.scrollable_size.height)
         layout = self._neighbourhood().layout
         x = place.x - (room - place.width) // 2 if layout.width > room else 0
         y = place.y - high // 2 if layout.height > high else 0
@@ -243,17 +234,6 @@ class Dag(ScrollView, can_focus=True):
             max(0, min(x, layout.width - room)),
             max(0, min(y, layout.height - high)),
         )
-
-    def _strip(self, pieces: Iterable[Piece]) -> Strip:
-        base = self.rich_style
-        styles: dict[str, Style] = {}
-        segments = []
-        for text, name in pieces:
-            if name not in styles:
-                part = f"dag--{name}" if name in _STYLES else f"state--{name}"
-                styles[name] = base + self.get_component_rich_style(part, partial=True)
-            segments.append(Segment(text, styles[name]))
-        return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _repaint(self, name: str) -> None:
         """Paint again the rows in which a node shows."""
@@ -269,8 +249,8 @@ class Dag(ScrollView, can_focus=True):
             place = self._neighbourhood().layout.places.get(name)
             rows += [place.y - self._near_offset()[1]] if place else []
         for row in rows:
-            if 0 <= row < self.size.height:
-                self.refresh(Region(0, row, self.size.width, 1))
+            if 0 <= row < self.scrollable_size.height:
+                self.refresh(Region(0, row, self.scrollable_size.width, 1))
 
     # moving
 
@@ -323,7 +303,7 @@ class Dag(ScrollView, can_focus=True):
 
     def action_page(self, pages: float) -> None:
         """So many pages on."""
-        rows = round(pages * max(1, self.size.height - 1))
+        rows = round(pages * max(1, self.scrollable_size.height - 1))
         if self._as_list:
             self._step(rows)
             return
@@ -350,7 +330,8 @@ class Dag(ScrollView, can_focus=True):
             self.post_message(self.Opened(self, self.cursor))
 
     def on_resize(self, event: Resize) -> None:
-        """What is wider than four screens depends on the screen."""
+        """How much room words have, and what is too wide, depends on the screen."""
+        self._whole = None
         self._arrange()
         self._list()
         self.call_after_refresh(self._into_sight)

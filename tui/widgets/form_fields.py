@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.geometry import Offset
 from textual.message import Message
 from textual.widget import Widget
@@ -211,6 +212,10 @@ class _Lines(TextArea):
 
 
 class _Flag(Checkbox):
+    def render(self) -> Content:
+        """On and off by sign, not by colour alone."""
+        return Content("[x]" if self.value else "[ ]")
+
     def on_key(self, event: events.Key) -> None:
         row = self.parent
         if isinstance(row, Row):

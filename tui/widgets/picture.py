@@ -17,6 +17,8 @@ from tui.widgets.layout import Layout, Place, lay_out
 
 NAME_MOST = 28
 """Columns of a name; a longer one is cut."""
+BRIEF = 4
+"""Columns of words where the whole does not fit."""
 _UNKNOWN = Mark(" ", " ", "", "quiet")
 _HOPS, _AROUND = 2, 40  # how far a neighbourhood goes, and how many nodes it has at most
 
@@ -35,6 +37,7 @@ class Look(NamedTuple):
 
     mark: Mark = _UNKNOWN
     words: str = ""
+    brief: str = ""  # instead of words where there is little room
 
 
 class Piece(NamedTuple):
@@ -143,6 +146,11 @@ def _mark(found: dict[int, dict[int, str]], way: Iterable[tuple[int, int]], styl
         found.setdefault(y, {})[x] = style
 
 
+def narrow(item: Item) -> Item:
+    """The node with little room for its words."""
+    return item._replace(room=min(item.room, BRIEF))
+
+
 def width(item: Item) -> int:
     """How many columns a node takes: it does not depend on its state."""
     return (
@@ -156,7 +164,8 @@ def node(item: Item, view: View, *, name_width: int = NAME_MOST) -> list[Piece]:
     """A node: sign, name, words; under the cursor and outside of the lit set in one style."""
     look = view.looks.get(item.id, Look())
     name = shown.cut(shown.visible(item.name), name_width, ascii=view.ascii)
-    words = shown.cut(shown.visible(look.words), item.room, ascii=view.ascii)
+    words = look.words if shown.columns(look.words) <= item.room or not look.brief else look.brief
+    words = shown.cut(shown.visible(words.strip()), item.room, ascii=view.ascii)
     pieces = [
         Piece(look.mark.sign(view.ascii) + " ", look.mark.style),
         Piece(name, "name"),

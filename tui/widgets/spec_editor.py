@@ -212,7 +212,7 @@ class SpecEditor(TextArea):
         elif event.key in COMPLETE_KEYS:
             _mine(event)
             self.open_completions()
-        elif event.key == "escape":
+        elif event.key == "escape" and not self.read_only:
             _mine(event)
             self.post_message(self.Left())
         elif event.key == "enter" and not self.read_only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from rich.cells import cell_len
 from textual import events
@@ -15,13 +15,13 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from tui import glyphs
+from tui.held import Held
 from tui.keymap import LIST, OF
-from tui.widgets import table_paint
+from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
-from tui.widgets.table_messages import Highlighted, Loaded, Marked, Opened
 from tui.widgets.table_paint import GUTTER
 
 SIDEWAYS = 8
@@ -61,10 +61,10 @@ class VirtualTable(ScrollView, can_focus=True):
     request: reactive[Query] = reactive(Query(), repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    Highlighted = Highlighted
-    Opened = Opened
-    Marked = Marked
-    Loaded = Loaded
+    Highlighted: TypeAlias = table_messages.Highlighted
+    Opened: TypeAlias = table_messages.Opened
+    Marked: TypeAlias = table_messages.Marked
+    Loaded: TypeAlias = table_messages.Loaded
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self._loader is not None and not self._loader.is_finished:
             return
         if self._restart or self._pages.missing(self._wanted()) is not None:
-            self._loader = self.run_worker(self._fetch(), exit_on_error=False)
+            self._loader = self.run_worker(Held(self._fetch()), exit_on_error=False)
 
     async def _fetch(self) -> None:
         while self.rows is not None and not self.problem:

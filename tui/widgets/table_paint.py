@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GUTTER = 2
 """Cells before the first column: the cursor or a mark."""
+ALIASES = {"failed": "bad", "warning": "warn", "running": "busy", "success": "ok", "dim": "quiet"}
+"""States that can stand for their style."""
 
 
 def header(table: VirtualTable) -> Strip:
@@ -40,8 +42,9 @@ def row(table: VirtualTable, index: int) -> Strip:
     shown = table.row(index)
     style, mark = table.rich_style, " "
     if shown is not None:
-        if shown.style in glyphs.STYLES:
-            style += _state(table, shown.style)
+        state = ALIASES.get(shown.style, shown.style)
+        if state in glyphs.STYLES:
+            style += _state(table, state)
         if shown.id in table.marked:
             style, mark = style + _style(table, "marked"), "*"
     if index == table.cursor:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui import glyphs, shown
+from tui import shown
 from tui.keymap import LIST, OF
 from tui.widgets.picture import Piece
+from tui.widgets.piece_view import PieceView
 from tui.widgets.timing import Row, by_phase, slowest, waterfall
 
 if TYPE_CHECKING:
@@ -28,30 +26,16 @@ _MAKERS = {
     "by-phase": by_phase,
     "slowest": slowest,
 }
-_STYLES = ("text", "head", "cursor", "tab")
 _KEYS = (
     "cursor_down", "cursor_up", "top", "bottom", "half_down", "half_up", "page_down", "page_up",
     "open",
 )  # fmt: skip
 
 
-class Waterfall(ScrollView, can_focus=True):
+class Waterfall(PieceView):
     """See the module. The first line has the tabs; ``tab`` is the name of the one in front."""
 
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    Waterfall {
-        background: $surface; color: $foreground; height: 1fr; overflow: hidden auto;
-        scrollbar-size-vertical: 1;
-        & > .waterfall--text { color: $foreground; }
-        & > .waterfall--head { color: $text-muted; text-style: bold; }
-        & > .waterfall--tab { color: $text-accent; text-style: bold; }
-        & > .waterfall--cursor { background: $block-cursor-blurred-background; }
-        &:focus > .waterfall--cursor { background: $block-cursor-background; text-style: bold; }
-        STATES
-    }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"waterfall--{s}" for s in _STYLES} | glyphs.CLASSES
+    DEFAULT_CSS = "Waterfall { overflow: hidden auto; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id in _KEYS
@@ -97,7 +81,7 @@ class Waterfall(ScrollView, can_focus=True):
         self._make()
 
     def _make(self) -> None:
-        width = self.size.width
+        width = self.scrollable_size.width
         if self._timing is None:
             self._rows = [Row((Piece("loading ...", "quiet"),))]
         else:
@@ -117,20 +101,10 @@ class Waterfall(ScrollView, can_focus=True):
         if y == 0:
             parts = [(f"[{t}]" if t == self.tab else f" {t} ", t == self.tab) for t in TABS]
             pieces = [Piece(text, "tab" if on else "quiet") for text, on in parts]
-            return self._strip(pieces, here=False)
+            return self.strip(pieces)
         at = self.scroll_offset.y + y - 1
         row = self._rows[at] if at < len(self._rows) else Row(())
-        return self._strip(list(row.pieces), here=at == self.cursor and bool(row.datum))
-
-    def _strip(self, pieces: list[Piece], *, here: bool) -> Strip:
-        base = self.rich_style
-        over = self._component("cursor") if here else Style.null()
-        segments = [Segment(text, base + self._component(name) + over) for text, name in pieces]
-        return Strip(segments).adjust_cell_length(self.size.width, base + over)
-
-    def _component(self, name: str) -> Style:
-        part = f"waterfall--{name}" if name in _STYLES else f"state--{name}"
-        return self.get_component_rich_style(part, partial=True)
+        return self.strip(row.pieces, here=at == self.cursor and bool(row.datum))
 
     # moving
 
@@ -176,19 +150,19 @@ class Waterfall(ScrollView, can_focus=True):
 
     def action_half_down(self) -> None:
         """Half a page down."""
-        self._move(max(1, self.size.height // 2))
+        self._move(max(1, self.scrollable_size.height // 2))
 
     def action_half_up(self) -> None:
         """Half a page up."""
-        self._move(-max(1, self.size.height // 2))
+        self._move(-max(1, self.scrollable_size.height // 2))
 
     def action_page_down(self) -> None:
         """A page down."""
-        self._move(max(1, self.size.height - 1))
+        self._move(max(1, self.scrollable_size.height - 1))
 
     def action_page_up(self) -> None:
         """A page up."""
-        self._move(-max(1, self.size.height - 1))
+        self._move(-max(1, self.scrollable_size.height - 1))
 
     def action_open(self) -> None:
         """Open the datum under the cursor."""

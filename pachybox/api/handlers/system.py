@@ -17,6 +17,7 @@ from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound
 from pachybox.meta.tables import TransactionRecord
+from pachybox.meta.writer import utc_now
 from pachybox.model.ids import DEFAULT_PROJECT, Branch, Commit, Pipeline, Repo
 from pachybox.model.pfs import ProjectRecord
 from pachybox.pfs import metadata, wait
@@ -219,9 +220,13 @@ def doctor(box: Box, request: Any, call: Call) -> Iterator[Any]:
 def subscribe_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
     after = getattr(request, "from") - 1 if getattr(request, "from") > 0 else 0
     kinds = tuple(request.kinds)
-    first = box.meta.first_event()
-    if after and after + 1 < first:
-        raise NotFound(f"events before number {first} are no longer kept", f"resume from {first}")
+    first, newest = box.meta.first_event(), box.meta.last_event
+    if after and not first - 1 <= after <= newest:
+        # what came between is gone, or the numbers are those of another box
+        after = first - 1 if after < first else newest
+        reset = ours.Event(seq=after, time=m.timestamp(utc_now()), kind="reset")
+        reset.data.update({"first": first, "newest": newest})
+        yield reset
     while True:
         seen = box.meta.last_event
         page = box.meta.events(after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,14 @@ from pachybox.api.handlers.pps import to_pipeline
 from pachybox.api.handlers.reading import difference, file_ref, reader
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
-from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES
+from pachybox.meta.tables import BRANCHES, PIPELINES
 from pachybox.model.ids import Commit, Job, Pipeline
 from pachybox.model.pps import JobRecord, JobState
+from pachybox.overview import PipelineLine, RepoLine
 from pachybox.pfs.pages import window
-from pachybox.pps import algebra
 from pachybox.pps.brief import done_share, left_s
 from pachybox.pps.datum_pages import DatumRow
+from pachybox.pps.job_pages import page_of_jobs
 from pachybox.watermarks import Level
 
 
@@ -54,47 +56,85 @@ def job_summary(record: JobRecord, now: datetime) -> Any:
 @handles("pachybox.v1.API/GetSummary")
 def get_summary(box: Box, request: Any, call: Call) -> Any:
     now = datetime.now(UTC)
-    disk = box.space.now()
-    made = ours.Summary(
-        time=m.timestamp(now), version=__version__, name=socket.gethostname(),
-        address=box.address, runner=box.runner.name, read_only=box.space.level == Level.REFUSE,
-        event_seq=box.meta.last_event, warnings=box.warnings(),
-        machine=ours.Machine(disk_used=disk.used, disk_free=disk.available,
-                             disk_total=disk.used + disk.available),
-        disk=ours.DiskUse(data=box.blobs.usage().bytes),
-        ingests=map(ingest_info, box.ingests.list()),
-    )  # fmt: skip
-    outputs = set()
-    for p in sorted(box.meta.all(PIPELINES), key=lambda p: p.pipeline):
-        outputs.add(p.pipeline.repo)
-        job = box.pps.last_job(p.pipeline)
-        one = made.pipelines.add(
-            name=str(p.pipeline), state=p.state.value, reason=p.reason, stopped=p.stopped,
-            version=p.version, kind="transform",
-            output=f"{p.pipeline.repo}@{p.spec['output_branch']}",
-            inputs=[str(b) for b in algebra.branches(algebra.parse(p.spec["input"]))]
-            if p.spec.get("input") else [],
-            job=job_summary(job, now) if job else None,
-        )  # fmt: skip
-        if job is not None and job.state is JobState.FAILURE:
-            made.attention.add(
-                level="error", ref=str(job.job), kind="job", text=job.reason,
-                since=m.timestamp(job.finished),
-            )  # fmt: skip
-        del one
-    for info in box.pfs.list_repos():
-        repo = info.record.repo
-        heads = [b for b in info.branches if b.head]
-        head = next((b for b in heads if b.branch.name == "master"), heads[0] if heads else None)
-        commit = box.meta.get(COMMITS, Commit(repo, head.head)) if head and head.head else None
-        made.repos.add(
-            name=str(repo), description=info.record.description,
-            branches=[b.branch.name for b in info.branches],
-            head=commit.commit.id if commit else "",
-            head_time=m.timestamp(commit.finished or commit.started) if commit else None,
-            size_bytes=info.size, provenance=repo in outputs,
-        )  # fmt: skip
-    made.jobs.extend(job_summary(j, now) for j in box.pps.list_jobs(number=50))
+    glance = box.overview.glance()
+    machine, disk, level = box.usage.machine(), box.usage.disk(), box.space.level
+    return ours.Summary(
+        time=m.timestamp(now),
+        version=__version__,
+        name=socket.gethostname(),
+        address=box.address,
+        runner=box.runner.name,
+        read_only=level == Level.REFUSE,
+        event_seq=glance.seq,
+        machine=ours.Machine(**{f.name: getattr(machine, f.name) for f in fields(machine)}),
+        disk=ours.DiskUse(
+            data=disk.data,
+            cache=disk.cache,
+            images=disk.images,
+            logs=disk.logs,
+            growth_per_day=disk.growth_per_day,
+            mark=_MARKS[level],
+        ),
+        pipelines=[_pipeline(line, now) for line in glance.pipelines],
+        repos=map(_repo, glance.repos),
+        jobs=[job_summary(job, now) for job in glance.jobs],
+        ingests=map(ingest_info, glance.ingests),
+        warnings=box.warnings(),
+        attention=[
+            ours.Attention(
+                level=one.level,
+                ref=one.ref,
+                kind=one.kind,
+                text=one.text,
+                remedy=one.remedy,
+                since=m.timestamp(one.since),
+            )
+            for one in glance.attention
+        ],
+    )
+
+
+_MARKS = {Level.FREE: "", Level.WARN: "warn", Level.PAUSE: "held", Level.REFUSE: "refused"}
+
+
+def _pipeline(line: PipelineLine, now: datetime) -> Any:
+    """pachybox.v1.PipelineSummary."""
+    if line.memo:
+        return line.memo[0]
+    record = line.record
+    made = ours.PipelineSummary(
+        name=str(record.pipeline),
+        kind=line.kind,
+        state=record.state.value,
+        reason=record.reason,
+        stopped=record.stopped,
+        version=record.version,
+        inputs=map(str, line.inputs),
+        crons=[str(branch.repo) for branch in line.crons],
+        output=str(line.output),
+        job=None if line.job is None else job_summary(line.job, now),
+        repo_bytes=line.head.size if line.head is not None else 0,
+    )
+    if line.job is None or line.job.state is not JobState.RUNNING:  # else it says how long yet
+        line.memo.append(made)
+    return made
+
+
+def _repo(line: RepoLine) -> Any:
+    """pachybox.v1.RepoSummary."""
+    if line.memo:
+        return line.memo[0]
+    head = line.head
+    made = ours.RepoSummary(
+        name=str(line.record.repo),
+        description=line.record.description,
+        branches=line.branches,
+        head=head.commit.id if head is not None else "",
+        head_time=m.timestamp(head.finished or head.started) if head is not None else None,
+        size_bytes=head.size if head is not None else 0,
+        provenance=line.of_pipeline,
+    )
+    line.memo.append(made)
     return made
 
 
@@ -102,14 +142,20 @@ def get_summary(box: Box, request: Any, call: Call) -> Any:
 def page_job(box: Box, request: Any, call: Call) -> Any:
     offset, limit = window(request.offset, request.limit)
     pipeline = to_pipeline(request.pipeline) if request.pipeline.name else None
+    if pipeline is not None:
+        box.pps.pipeline(pipeline)
     now = datetime.now(UTC)
-    wanted = set(request.states)
-    found = [
-        j for j in box.pps.list_jobs(pipeline, reverse=request.reverse)
-        if (not wanted or j.state.value in wanted) and request.search.lower() in str(j.job).lower()
-    ]  # fmt: skip
-    rows = found[offset : offset + limit]
-    return ours.JobPage(total=len(found), jobs=[job_summary(j, now) for j in rows])
+    total, found = page_of_jobs(
+        box.meta,
+        pipeline,
+        offset,
+        limit,
+        search=request.search,
+        states=request.states,
+        sort=request.sort,
+        reverse=request.reverse,
+    )
+    return ours.JobPage(total=total, jobs=[job_summary(job, now) for job in found])
 
 
 @handles("pachybox.v1.API/PageDatum")
@@ -216,7 +262,7 @@ def page_commit(box: Box, request: Any, call: Call) -> Any:
 def page_diff(box: Box, request: Any, call: Call) -> Any:
     offset, limit = window(request.offset, request.limit)
     old = request.old_file.commit
-    found = box.pages.differences(
+    found = box.diff_pages.page(
         box.reader,
         file_ref(request.new_file),
         file_ref(request.old_file) if old.id or old.branch.name else None,

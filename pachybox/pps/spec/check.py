@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pachybox.errors import InvalidArgument
@@ -69,19 +69,57 @@ def problems(text: str, source: str) -> list[Problem]:
     return _read(text, source, DEFAULT_PROJECT, no_defaults)[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One spec of a text, right or not, and what knows where its fields stand."""
+
+    spec: Spec
+    shape: Shape
+    document: int
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong with it in itself."""
+        return not self.shape.problems
+
+    def located(self, path: str, message: str, hint: str = "", level: str = "error") -> Problem:
+        """Something about one of its fields."""
+        return replace(self.shape.located(path, message, hint, level), document=self.document)
+
+
 def examine(
     text: str, source: str, *, default_project: str, defaults: DefaultsOf = no_defaults
-) -> tuple[list[Spec], list[str]]:
-    """The specs of a text that are right, and every problem of the others as ``load`` would
-    tell it: source, line, field, remedy."""
-    specs, found = _read(text, source, default_project, defaults)
-    right = [spec for spec in specs if spec.canonical]
-    return right, [str(_error(problem, source)) for problem in found]
+) -> tuple[list[Examined], list[Problem]]:
+    """Every spec of a text, and every problem there is with it, warnings too."""
+    found, wrong = _examined(text, source, default_project, defaults)
+    warned = [replace(w, document=one.document) for one in found for w in one.shape.warnings]
+    return found, wrong + warned
 
 
 def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any]:
     """The canonical input of a text that holds an input alone, or a spec with one (its name and
     the rest are not needed). Raises InvalidArgument as ``load`` does."""
+    shape, pipeline = _draft(text, source, default_project)
+    if shape.problems:
+        raise _error(shape.problems[0], source)
+    return canonical_input(shape.values["input"], pipeline)
+
+
+def load_draft(
+    text: str, source: str, *, default_project: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As ``load_input``, and the limits of the spec. What is wrong with the rest of it is no
+    matter."""
+    shape, pipeline = _draft(text, source, default_project)
+    for problem in shape.problems:
+        if problem.path.partition(".")[0] in ("", "input"):
+            raise _error(problem, source)
+    made = canonical_input(shape.values["input"], pipeline)
+    bad = any(one.path.startswith("resource_limits") for one in shape.problems)
+    return made, {} if bad else dict(shape.values.get("resource_limits") or {})
+
+
+def _draft(text: str, source: str, default_project: str) -> tuple[Shape, Pipeline]:
     try:
         documents = read(text)
     except Unreadable as e:
@@ -98,9 +136,7 @@ def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any
     project = (named.get("project") or {}).get("name") or default_project
     pipeline = Pipeline(project, named.get("name") or "preview")
     check_input(shape, values.get("input") or {}, pipeline)
-    if shape.problems:
-        raise _error(shape.problems[0], source)
-    return canonical_input(values["input"], pipeline)
+    return shape, pipeline
 
 
 def read_values(text: str, source: str) -> list[dict[str, Any]]:
@@ -134,16 +170,23 @@ def from_message_dict(d: dict[str, Any], defaults: DefaultsOf = no_defaults) -> 
 def _read(
     text: str, source: str, default_project: str, defaults: DefaultsOf
 ) -> tuple[list[Spec], list[Problem]]:
+    found, wrong = _examined(text, source, default_project, defaults)
+    return [one.spec for one in found], wrong
+
+
+def _examined(
+    text: str, source: str, default_project: str, defaults: DefaultsOf
+) -> tuple[list[Examined], list[Problem]]:
     try:
         documents = read(text)
     except Unreadable as e:
         return [], [e.problem]
     if not documents:
         return [], [Problem(1, 1, "", "there is no spec in it", "docs/spec.md shows a small one")]
-    specs: list[Spec] = []
-    found: list[Problem] = []
+    found: list[Examined] = []
+    wrong: list[Problem] = []
     lines: dict[Pipeline, int] = {}
-    for alone in documents:
+    for number, alone in enumerate(documents, 1):
         document = laid_under(alone, default_project, defaults)
         spec, shape = _one(document, source, default_project)
         if not shape.problems:
@@ -151,17 +194,23 @@ def _read(
                 message = f"{spec.pipeline} is here twice, first on line {first}"
                 shape.problem("pipeline.name", message, "rename one of them")
             lines[spec.pipeline] = first or shape.line("pipeline.name")
-        found += shape.problems
-        specs.append(spec)
-    return specs, found
+        wrong += [replace(one, document=number) for one in shape.problems]
+        found.append(Examined(spec, shape, number))
+    return found, wrong
+
+
+def told(problem: Problem, source: str) -> str:
+    """A problem in one line: source, line, column, field, remedy."""
+    return str(_error(problem, source))
 
 
 def _error(problem: Problem, source: str) -> InvalidArgument:
-    where = source
-    if problem.line:
-        where += f":{problem.line}" if problem.path else f":{problem.line}:{problem.column}"
-    parts = [part for part in (where, problem.path, problem.message) if part]
+    parts = [part for part in (_place(problem, source), problem.path, problem.message) if part]
     return InvalidArgument(": ".join(parts), problem.hint)
+
+
+def _place(problem: Problem, source: str) -> str:
+    return f"{source}:{problem.line}:{problem.column}" if problem.line else source
 
 
 def _one(document: Document, source: str, default_project: str) -> tuple[Spec, Shape]:
@@ -175,15 +224,11 @@ def _one(document: Document, source: str, default_project: str) -> tuple[Spec, S
         for rule in RULES:
             rule(shape, values, pipeline)
     canonical = {} if shape.problems else _canonical(values, pipeline)
-    prefix = f"{source}:" if source else ""
     spec = Spec(
         pipeline=pipeline,
         canonical=canonical,
         user_text=document.text,
-        warnings=tuple(
-            f"{prefix}{line}: {path}: {text}" if line else f"{path}: {text}"
-            for line, path, text in shape.warnings
-        ),
+        warnings=tuple(_error(one, source).message.lstrip(":") for one in shape.warnings),
         image=canonical.get("transform", {}).get("image", ""),
         update=bool(values.get("update")),
         reprocess=bool(values.get("reprocess")),

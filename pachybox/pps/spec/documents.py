@@ -25,7 +25,8 @@ MAX_VALUES = 200_000  # YAML aliases may multiply: a short text can mean billion
 class Problem:
     """One thing wrong with a text. Lines and columns count from 1; 0 means none is known.
 
-    ``path`` is the field (``transform.cmd``), empty when the text itself cannot be read.
+    ``path`` is the field (``transform.cmd``), empty when the text itself cannot be read. ``level``
+    is error, warn (a user should know of it) or info; ``document`` counts the specs from 1.
     """
 
     line: int
@@ -33,6 +34,8 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    level: str = "error"
+    document: int = 0
 
 
 class Unreadable(Exception):

@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from pachybox.errors import InvalidArgument
-from pachybox.pps.spec.documents import Document, Member, Node, Unreadable, read
+from pachybox.pps.spec.documents import (
+    Document,
+    Member,
+    Node,
+    Unreadable,
+    of_plain,
+    plain,
+    read,
+)
 from pachybox.pps.spec.fields import Kind, children
 from pachybox.pps.spec.shape import Shape
 
@@ -61,7 +69,8 @@ def laid_under(document: Document, default_project: str, defaults: DefaultsOf) -
     if defaults is no_defaults or not isinstance(document.node.value, dict):
         return document
     found = defaults(_project_of(document.node) or default_project)
-    return replace(document, node=merged(found or Node({}), document.node))
+    under = of_plain(plain(found)) if found else Node({})  # where it stands in another text
+    return replace(document, node=merged(under, document.node))
 
 
 def merged(under: Node, over: Node, table: str = "") -> Node:

@@ -13,7 +13,7 @@ from pachybox.pps.spec.fields import FIELDS, Field, Kind
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec.md"
 _MARK = "<!-- fields, written by python -m pachybox.pps.spec.page -->\n"
-_TYPES = {
+TYPES = {
     Kind.STRING: "string",
     Kind.STRINGS: "strings",
     Kind.INT: "integer",
@@ -28,6 +28,7 @@ _TYPES = {
     Kind.OBJECTS: "objects",
     Kind.INPUTS: "inputs",
 }
+"""How documents call a kind."""
 
 
 def table() -> str:
@@ -39,7 +40,7 @@ def table() -> str:
 def _row(field: Field) -> str:
     cells = (
         f"`{field.path}`",
-        _TYPES[field.kind],
+        TYPES[field.kind],
         field.since,
         field.default,
         field.status.value,

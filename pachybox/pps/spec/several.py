@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from pachybox.errors import InvalidArgument
 from pachybox.model.ids import Pipeline
-from pachybox.pps.spec.check import Spec, examine, load
+from pachybox.pps.spec.check import Examined, Spec, examine, load, told
+from pachybox.pps.spec.documents import Problem
 from pachybox.pps.spec.inputs import leaves
 from pachybox.pps.spec.overlay import DefaultsOf, no_defaults
 
@@ -37,19 +38,50 @@ def load_all(
     return in_order(found)
 
 
+class Told(NamedTuple):
+    """Something about one of several texts."""
+
+    source: str
+    problem: Problem
+
+    def __str__(self) -> str:
+        return told(self.problem, self.source)
+
+
+class Given(NamedTuple):
+    """A spec of one of several texts."""
+
+    source: str
+    one: Examined
+
+    def told(self, path: str, message: str, hint: str = "", level: str = "error") -> Told:
+        """Something about one of its fields."""
+        return Told(self.source, self.one.located(path, message, hint, level))
+
+
 def examine_all(
     texts: Sequence[Text], *, default_project: str, defaults: DefaultsOf = no_defaults
-) -> tuple[list[Spec], list[str]]:
-    """As ``load_all``, but with every problem of every text instead of the first."""
-    found: list[Spec] = []
-    problems: list[str] = []
+) -> tuple[list[Given], list[Told]]:
+    """As ``load_all``, but with every problem and warning of every text instead of the first. The
+    specs that are right, in an order that works, then the others."""
+    right: list[Given] = []
+    others: list[Given] = []
+    found: list[Told] = []
     places: dict[Pipeline, str] = {}
     for text, source in texts:
-        specs, wrong = examine(text, source, default_project=default_project, defaults=defaults)
-        problems += wrong
-        problems += _twice(specs, source, places)
-        found += specs
-    return in_order(found), problems
+        read, wrong = examine(text, source, default_project=default_project, defaults=defaults)
+        found += [Told(source, one) for one in wrong]
+        mine = [Given(source, one) for one in read if one.right]
+        others += [Given(source, one) for one in read if not one.right]
+        for given in mine:
+            if (first := places.get(given.one.spec.pipeline)) is not None:
+                twice = f"{given.one.spec.pipeline} is in {first} already"
+                found.append(given.told("pipeline.name", twice, "rename one of them"))
+        places.update((given.one.spec.pipeline, source) for given in mine)
+        right += mine
+    by_name = {given.one.spec.pipeline: given for given in right}
+    ordered = in_order([given.one.spec for given in right])
+    return [*(by_name[spec.pipeline] for spec in ordered), *others], found
 
 
 def _twice(specs: Sequence[Spec], source: str, places: dict[Pipeline, str]) -> Iterator[str]:

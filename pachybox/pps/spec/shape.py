@@ -45,9 +45,11 @@ class Shape:
 
     def __init__(self, document: Node) -> None:
         self.problems: list[Problem] = []
-        self.warnings: list[tuple[int, str, str]] = []
+        self.warnings: list[Problem] = []
+        self.values: dict[str, Any] = {}
         self._document = document
         self._where: dict[str, tuple[int, int]] = {"": (document.line, document.column)}
+        self._values: dict[str, tuple[int, int]] = {}  # of fields with a plain value beside it
         self._excused: set[str] = set()
 
     def read(self) -> dict[str, Any]:
@@ -56,14 +58,19 @@ class Shape:
             got = _called(self._document)
             self.problem("", f"expected a spec (an object), got {got}")
             return {}
-        return self._object(self._document.value, "", "")
+        self.values = self._object(self._document.value, "", "")
+        return self.values
 
     def problem(self, path: str, message: str, hint: str = "") -> None:
         """Note a problem with a field; one that is not there stands where its object does."""
-        near = self._near(path)
+        self.problems.append(self.located(path, message, hint))
+
+    def located(self, path: str, message: str, hint: str = "", level: str = "error") -> Problem:
+        """A problem with a field, at its value when that is a plain one, else at its name."""
         if len(message) > _LONGEST_MESSAGE:
             message = message[:_LONGEST_MESSAGE] + "..."
-        self.problems.append(Problem(*self._where[near], path, message, hint))
+        at = self._values.get(path) or self._where[self._near(path)]
+        return Problem(*at, path, message, hint, level)
 
     def missing(self, path: str, message: str, hint: str) -> None:
         """Note that a field is missing, unless a problem noted before is why."""
@@ -74,7 +81,7 @@ class Shape:
 
     def warn(self, path: str, text: str) -> None:
         """Note what a user should know of a field that is accepted."""
-        self.warnings.append((self.line(path), path, text))
+        self.warnings.append(self.located(path, text, level="warn"))
 
     def given(self, path: str) -> bool:
         """Whether a field is there and asks for something, be it refused or not."""
@@ -99,9 +106,14 @@ class Shape:
             here = _join(path, _shown(name) if field is None else field.name)
             twice = here in self._where
             self._where[here] = (member.line, member.column)
+            node = member.node
+            plain_value = not isinstance(node.value, (tuple, dict, type(None)))
+            if field is not None and plain_value and node.line == member.line:
+                self._values.setdefault(here, (node.line, node.column))
             if field is None:
                 self.problem(here, "unknown field", self._suggest(name, table, path))
             elif twice:
+                self._values.pop(here, None)
                 self.problem(here, f"given twice, as {seen[field.name]} and {name}", "keep one")
             elif member.node.value is not None:
                 value = self._field(field, member.node, here)

@@ -122,7 +122,7 @@ class House:
 
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
-        offset: int, out: Any, call: Call,
+        offset: int, limit: int | None, out: Any, call: Call,
     ) -> None:  # fmt: skip
         found = {p: c for p, c in self.files.items() if p.startswith(path)}
         if not found:

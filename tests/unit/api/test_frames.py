@@ -333,6 +333,7 @@ def test_an_error_before_any_file_is_a_plain_error(client: Raw) -> None:
     status, _, answer = client.request("GET", GET + "&path=/none")
     assert (status, json.loads(answer)["message"]) == (404, "file /none not found")
     assert client.request("GET", GET + "&offset=x")[0] == 400
+    assert client.request("GET", GET + "&limit=-1")[0] == 400
 
 
 def test_removing_is_an_operation(client: Raw, served: Served) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def refused(text: str, source: str = "edges.json") -> str:
 
 
 def complaint(**change: Any) -> str:
-    """The error of the small spec with changes, without its source and line."""
-    return refused(json.dumps(merged(EDGES, change))).removeprefix("edges.json:1: ")
+    """The error of the small spec with changes, without its source and place."""
+    return re.sub(r"^edges.json:1:\d+: ", "", refused(json.dumps(merged(EDGES, change))))
 
 
 def test_a_small_spec_gets_every_default() -> None:
@@ -148,7 +149,7 @@ def test_what_means_nothing_on_one_machine_is_kept_and_warned_of_once() -> None:
     )
     line = json.dumps(EDGES, indent=1).count("\n") + 1
     assert spec.warnings == (
-        f"edges.json:{line}: resource_requests: "
+        f"edges.json:{line}:2: resource_requests: "
         "has no meaning on one machine; it is kept and has no effect",
     )
     assert spec.canonical["resource_requests"] == {"memory": "64M", "cpu": 1}
@@ -527,17 +528,17 @@ def test_an_error_names_the_line_of_the_field() -> None:
     text = (
         '{\n "pipeline": {"name": "edges"},\n "transform": {\n  "cmdd": ["sh"]\n },\n "input": {}}'
     )
-    assert refused(text) == 'edges.json:4: transform.cmdd: unknown field; did you mean "cmd"'
+    assert refused(text) == 'edges.json:4:3: transform.cmdd: unknown field; did you mean "cmd"'
     yaml = 'pipeline: {name: edges}\ntransform:\n  env:\n    A: "1"\n    B: 2\n  cmd: [sh]\n'
     assert refused(yaml, "edges.yaml") == (
-        "edges.yaml:5: transform.env.B: expected a string, got a number; put it in quotes"
+        "edges.yaml:5:8: transform.env.B: expected a string, got a number; put it in quotes"
     )
 
 
 def test_what_is_missing_is_placed_where_its_object_begins() -> None:
     yaml = "pipeline: {name: edges}\ninput:\n  pfs:\n    repo: images\n    glob: /\ntransform:\n  user: me\n"
     assert refused(yaml, "e.yaml") == (
-        'e.yaml:6: transform.cmd: missing; say what to run, like ["python3", "edges.py"]'
+        'e.yaml:6:1: transform.cmd: missing; say what to run, like ["python3", "edges.py"]'
     )
 
 
@@ -597,7 +598,8 @@ def test_what_1_x_calls_otherwise_goes_by_its_newer_name() -> None:
     ],
 )
 def test_what_is_done_in_part_is_warned_of(change: dict[str, Any], told: str) -> None:
-    assert edges(**change).warnings == (f"edges.json:1: {told}",)
+    (warning,) = edges(**change).warnings
+    assert re.fullmatch(rf"edges.json:1:\d+: {re.escape(told)}", warning)
 
 
 def test_cards_are_counted_where_a_spec_wants_them(tmp_path: Path) -> None:
@@ -625,7 +627,7 @@ def test_a_spec_that_is_no_object_is_refused_by_place() -> None:
 def test_one_name_twice_in_a_text_is_refused() -> None:
     other = json.dumps(EDGES)
     assert refused(f"{other}\n{other}") == (
-        "edges.json:2: pipeline.name: edges is here twice, first on line 1; rename one of them"
+        "edges.json:2:23: pipeline.name: edges is here twice, first on line 1; rename one of them"
     )
     assert "here twice" in refused(other + other)
     in_vision = merged(EDGES, {"pipeline": {"project": {"name": "vision"}}})

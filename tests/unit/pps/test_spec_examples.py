@@ -40,10 +40,10 @@ def test_the_tour_of_words_is_two_pipelines_of_one_file() -> None:
 def test_a_spec_of_1_11_comes_over_with_its_cluster_fields_named() -> None:
     spec = one("edges-1.11.json")
     assert spec.warnings == (
-        f"edges-1.11.json:13: hashtree_spec: {STORED}",
-        f"edges-1.11.json:14: resource_requests: {STORED}",
-        f"edges-1.11.json:15: cache_size: {STORED}",
-        f"edges-1.11.json:23: scheduling_spec: {STORED}",
+        f"edges-1.11.json:13:3: hashtree_spec: {STORED}",
+        f"edges-1.11.json:14:3: resource_requests: {STORED}",
+        f"edges-1.11.json:15:17: cache_size: {STORED}",
+        f"edges-1.11.json:23:3: scheduling_spec: {STORED}",
     )
     assert spec.canonical["cache_size"] == "128M"
     assert spec.image == "registry.example/edges:2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -195,7 +196,7 @@ def test_a_field_is_accepted_or_refused_as_its_status_says(field: Field, spell: 
         return  # its children are tried one by one
     text = with_field(field, sample(field), spell, beside=True)
     if field.status is Status.LATER:
-        with pytest.raises(InvalidArgument, match=rf"x:1: {outermost(field).path}: ") as caught:
+        with pytest.raises(InvalidArgument, match=rf"x:1:\d+: {outermost(field).path}: ") as caught:
             read(text)
         assert (outermost(field).refusal or "not built in this version") in caught.value.message
         assert caught.value.hint
@@ -210,7 +211,7 @@ def test_a_field_is_accepted_or_refused_as_its_status_says(field: Field, spell: 
         kept = kept[0] if step.endswith("[]") else kept
     assert kept == sample(field)
     where = outermost(field).path if field.status is Status.NO_MEANING else field.path
-    warned = [w for w in spec.warnings if w.startswith(f"x:1: {where}: ")]
+    warned = [w for w in spec.warnings if re.match(rf"x:1:\d+: {re.escape(where)}: ", w)]
     expected = field.status is Status.NO_MEANING or field.path in IN_A_LIST
     assert len(warned) == expected
     assert len(spec.warnings) == expected or field.kind is Kind.INPUTS  # its own have keys

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -46,11 +47,11 @@ def canonical(source: Any) -> dict[str, Any]:
 def complaint(source: Any, **more: Any) -> str:
     with pytest.raises(InvalidArgument) as caught:
         read(source, **more)
-    return str(caught.value).removeprefix("x:1: ")
+    return re.sub(r"^x:1:\d+: ", "", str(caught.value))
 
 
 def warnings(source: Any, **more: Any) -> list[str]:
-    return [warning.removeprefix("x:1: ") for warning in read(source, **more).warnings]
+    return [re.sub(r"^x:1:\d+: ", "", warning) for warning in read(source, **more).warnings]
 
 
 NONE = 'no input set; give it one, like {"pfs": {"repo": R, "glob": G}}'
@@ -321,13 +322,13 @@ def test_an_input_can_be_read_alone_or_from_a_spec_that_is_not_ready() -> None:
     for wrong, told in (
         (
             "pfs: {repo: a}",
-            'x:1: input.pfs.glob: missing; use "/" for one datum, "/*" for one per file',
+            'x:1:1: input.pfs.glob: missing; use "/" for one datum, "/*" for one per file',
         ),
         ("[]", "x holds 0 inputs; give one"),
-        ("{}", f"x:1: input: {NONE}"),
-        ("- 3", "x:1: input: expected an object, got a number"),
+        ("{}", f"x:1:1: input: {NONE}"),
+        ("- 3", "x:1:3: input: expected an object, got a number"),
         ("{", "x:1:2: not valid JSON: ..."),
-        ("transform: {cmd: [sh]}", f"x:1: input: {NONE}"),
+        ("transform: {cmd: [sh]}", f"x:1:1: input: {NONE}"),
     ):
         with pytest.raises(InvalidArgument) as caught:
             load_input(wrong, "x", default_project="default")
@@ -339,10 +340,10 @@ def test_examining_gives_the_right_ones_and_every_problem_of_the_others() -> Non
     specs, found = examine(
         text(pfs()) + "\n" + text(pfs(repo="a b", glob="")), "x", default_project="default"
     )
-    assert [spec.pipeline.name for spec in specs] == ["edges"]
-    assert [line.split(": ")[:2] for line in found] == [
-        ["x:2", "input.pfs.repo"],
-        ["x:2", "input.pfs.glob"],
+    assert [one.spec.pipeline.name for one in specs if one.right] == ["edges"]
+    assert [(one.line, one.document, one.path) for one in found] == [
+        (2, 2, "input.pfs.repo"),
+        (2, 2, "input.pfs.glob"),
     ]
 
 

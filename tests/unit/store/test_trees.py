@@ -338,3 +338,14 @@ def test_the_cache_stays_within_its_bound_and_zero_means_none() -> None:
             assert sum(1 for _ in trees.walk(root)) == 300
         root = trees.edit(root, [Delete(f"/{i}") for i in range(5, 300)], memory.put)
         assert trees.entry(root).count == 5
+
+
+@given(st.integers(0, 60), st.integers(0, 70), st.sampled_from([TINY, SMALL, Shape()]))
+def test_a_listing_begins_at_any_number(size: int, index: int, shape: Shape) -> None:
+    trees, memory = fresh(shape)
+    root = write(trees, memory, {f"/d/{n:02d}": file(n) for n in range(size)})
+    entry = trees.get(root, "/d")
+    directory = EMPTY if entry is None else entry.hash
+    assert trees.entries(directory) == size
+    names = [e.name for e in trees.list_at(directory, index)]
+    assert names == [f"{n:02d}" for n in range(size)][index:]

@@ -187,7 +187,7 @@ def test_nodes_that_nobody_reads_go_after_a_while_as_others_come() -> None:
         nodes.load(used)
         nodes.load(other)
     assert read == [unused, used, *others], "what is used stays"
-    nodes.load(others[-30])
+    nodes.load(others[-15])
     assert len(read) == 200, "for a while what was used once stays too"
     nodes.load(unused)
     assert len(read) == 201

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -77,12 +78,12 @@ class Question(ModalScreen[str | None]):
             return ask.hint or "Enter accepts, Esc leaves"
         return f"{ask.yes} does it, Esc keeps all as it is"
 
-    def on_key(self, event: object) -> None:
-        """The one key that confirms, when it is pressed anew."""
+    def on_key(self, event: Key) -> None:
+        """The one key that confirms, when it is pressed anew; it goes no further."""
         ask = self._ask
-        key = getattr(event, "character", None)
-        if ask.typed or ask.choices or ask.line is not None or key != ask.yes:
+        if ask.typed or ask.choices or ask.line is not None or event.character != ask.yes:
             return
+        event.stop()
         if time.monotonic() - self._open_since >= _GUARD_S:
             self.dismiss(ask.yes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-import re
 import resource
 import time
 from collections.abc import AsyncIterator
@@ -70,7 +69,7 @@ class Steady:
 
 
 class FileLog:
-    """A file of lines at hand; searched in a thread."""
+    """A file of lines at hand."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -115,15 +114,13 @@ class FileLog:
         return self._lines(at, end)
 
     async def find(self, pattern: str, after: int, back: bool) -> LogLine | None:
-        """By a thread, over the whole file."""
-        return await asyncio.to_thread(self._find, pattern, after)
-
-    def _find(self, pattern: str, after: int) -> LogLine | None:
-        found = re.compile(pattern.encode(), re.IGNORECASE | re.MULTILINE).search(self._map, after)
-        if found is None:
-            return None
-        start = self._map.rfind(b"\n", 0, found.start()) + 1
-        return self._lines(start, self._map.find(b"\n", start) + 1).lines[0]
+        """By a process of its own, as the box is one: the first of the whole file."""
+        grep = await asyncio.create_subprocess_exec(
+            "grep", "-ibm1", "-E", pattern, self._file.name, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await grep.communicate()
+        at = said.partition(b":")[0]
+        return (await self.after(int(at), 1)).lines[0] if at else None
 
     async def follow(self, after: int) -> AsyncIterator[list[LogLine]]:
         """Nothing comes."""

@@ -24,6 +24,7 @@ def clickable(text: str, style: str, action: str) -> Content:
 class Header(Widget):
     """Where one is, how the box is: crumbs, connection, machine."""
 
+    auto_links = False  # the text has styles of its own
     DEFAULT_CSS = "Header { height: 1; background: $panel; color: $foreground; }"
 
     def __init__(
@@ -139,6 +140,7 @@ class Banner(Widget):
 class Footer(Widget):
     """The keys that matter here, clickable, and the command line of what was done last."""
 
+    auto_links = False  # as above
     DEFAULT_CSS = "Footer { dock: bottom; height: 1; background: $panel; color: $foreground; }"
 
     def __init__(self, keys: Callable[[], Sequence[tuple[Key, str]]]) -> None:

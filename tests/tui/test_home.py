@@ -381,3 +381,17 @@ def test_the_command_makes_the_same_demo_again_and_in_another_project(box: RealB
     assert len(names) == 8
     assert box.cli("demo", "--remove", "--project", "playground").startswith("removed report")
     assert len(list(box.client.list_pipeline(all_projects=True))) == 4
+
+
+async def test_what_is_marked_is_done_to_at_once(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("Repos 9")
+        await focus(t, "dag")
+        await t.press("tab")  # the jobs
+        await t.press("b")
+        await t.sees("nothing is marked")
+        await t.press("a", "b")
+        await t.sees("marked: what to do?", "stop the 1 that run")
+        await asyncio.sleep(0.35)  # the guard against keys that repeat
+        await t.press("down", "enter")
+        await t.until(lambda: fake.changed() == ["stop_job"], "the running job is stopped")

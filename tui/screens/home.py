@@ -311,6 +311,13 @@ class Home(HomeVerbs):
         thing = Thing.of(text) if text else None
         return None if thing is not None and thing.kind == "first" else thing
 
+    @property
+    def marked(self) -> list[Thing]:
+        """What is marked in the focused table."""
+        focused = self.focused
+        found = focused.marked if isinstance(focused, VirtualTable) else ()
+        return [Thing.of(id) for id in sorted(found)]
+
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The filter of the focused pane."""
         focused = self.focused

@@ -25,6 +25,7 @@ from pachybox.store.trees import Trees
 MOST = 10_000
 """Rows of a page."""
 _KEPT = 4 << 20  # numbers remembered, 4 bytes each
+_IDS_KEPT = 3 << 19  # ids of commits, 16 bytes each
 
 
 def window(offset: int, limit: int, usual: int = 256) -> tuple[int, int]:
@@ -71,12 +72,30 @@ class Kept:
     def put(self, key: Hashable, made: Sequence[Any]) -> None:
         """Hold ``made`` if it is not larger than all there is room for."""
         with self._lock:
-            old = self._held.pop(key, ())
-            self._size += len(made) + 1 - (len(old) + 1 if old else 0)
+            if (old := self._held.pop(key, None)) is not None:
+                self._size -= len(old) + 1
+            self._size += len(made) + 1
             self._held[key] = made
             while self._size > self._most and self._held:
                 _, gone = self._held.popitem(last=False)
                 self._size -= len(gone) + 1
+
+
+class _Ids(Sequence[str]):
+    """Ids of commits, packed: a history may have a million."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+
+    def __len__(self) -> int:
+        return len(self._packed) // 16
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return self._packed[16 * at : 16 * at + 16].hex()
 
 
 class Pages:
@@ -85,6 +104,7 @@ class Pages:
     def __init__(self, pfs: Pfs) -> None:
         self._pfs = pfs
         self._kept = Kept()
+        self._histories = Kept(_IDS_KEPT)
 
     # ---- a directory
 
@@ -190,16 +210,16 @@ class Pages:
         read = self._pfs.meta.db.read
         state = read(f"SELECT count(*), max(seq) {where}", mine)[0]
         key = (repo, head, *state)
-        found = self._kept.get(key)
+        found = self._histories.get(key)
         if found is None:
             parents = dict(read(f"SELECT id, parent {where}", mine))
-            made = []
+            made = bytearray()
             at: str | None = head
             while at is not None and at in parents:
-                made.append(at)
+                made += bytes.fromhex(at)
                 at = parents.pop(at)
-            found = made
-            self._kept.put(key, found)
+            found = _Ids(bytes(made))
+            self._histories.put(key, found)
         return found
 
     def _matching(self, repo: Repo, ids: Sequence[Any], search: str) -> list[Any]:

@@ -12,10 +12,12 @@ from textual.content import Content
 from textual.events import DescendantFocus, Resize
 from textual.widget import Widget
 
+from tui import shown
 from tui.places import HOME
 from tui.screens import home_values as values
 from tui.screens.home_values import Thing
 from tui.screens.home_verbs import HomeVerbs
+from tui.widgets import table_messages
 from tui.widgets.dag import Dag
 from tui.widgets.filters import matcher
 from tui.widgets.lines import Entry, Lines
@@ -43,11 +45,12 @@ class Home(HomeVerbs):
     DEFAULT_CSS = """
     Home #left { width: 1fr; }
     Home #right { width: 42; }
-    Home.-three #right { width: 60; }
+    Home.-three #right { width: 50; }
     Home #pipelines > * { height: 1fr; }
     Home VirtualTable { scrollbar-gutter: stable; }
     Home.-one .body { layout: vertical; }
     Home.-one #left, Home.-one #right { width: 1fr; height: auto; }
+    Home.-flip #left, Home.-flip #right { width: 1fr; height: auto; }
     """
 
     def __init__(self) -> None:
@@ -99,6 +102,7 @@ class Home(HomeVerbs):
         self._title("attention", "Needs attention")
         self._title("disk", "Disk")
         self._turn()
+        self.watch(self, "maximized", self._zoomed, init=False)
         self._dag.focus()
         self._show()
 
@@ -140,8 +144,9 @@ class Home(HomeVerbs):
         now, ascii = self.frame.store.now, self.frame.ascii_only
         dag = self._dag
         dag.empty = "no pipelines yet\nn makes one"
-        dag.set_graph(values.graph(summary))
-        dag.set_looks(values.looks(summary))
+        items = values.graph(summary)
+        dag.set_graph(items)
+        dag.set_looks(values.looks(summary, items))
         self._job_rows = self._set_rows("jobs", self._job_rows, values.job_rows(
             summary, now, ascii=ascii))  # fmt: skip
         self._list_rows = self._set_rows("pipelines", self._list_rows, values.pipeline_rows(
@@ -254,12 +259,24 @@ class Home(HomeVerbs):
         """In one column the focused pane is the large one."""
         self._fit()
 
+    def flip(self) -> None:
+        """All panes below each other, the focused one large; and back."""
+        super().flip()
+        self.call_after_refresh(self._resized)
+
+    def _zoomed(self, pane: Widget | None) -> None:
+        """A zoomed pane has all there is."""
+        self._heights.clear()
+        if pane is not None:
+            pane.styles.height = "1fr"
+        self.call_after_refresh(self._resized)
+
     def _fit(self) -> None:
         """Give panes the rows that they need, and the rest to those that can use it."""
         body = self.query_one(".body").size.height
-        if not body:
+        if not body or self.maximized is not None:
             return
-        one = self.has_class("-one")
+        one = self.has_class("-one") or self.has_class("-flip")
         heights = self._accordion(body) if one else self._columns(body)
         for id, height in heights.items():
             if self._heights.get(id, 0) != height:
@@ -327,7 +344,7 @@ class Home(HomeVerbs):
         """Enter on a node."""
         self.open_thing(Thing.of(event.node))
 
-    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+    def on_virtual_table_opened(self, event: table_messages.Opened) -> None:
         """Enter on a job or a pipeline."""
         self.open_thing(Thing.of(event.row_id))
 
@@ -347,7 +364,7 @@ class Home(HomeVerbs):
         elif what == "demo":
             self.load(self.make_demo(), "first")
         else:
-            self.app.simulate_key("question_mark")
+            self.load(self.action_press("app.help"), "first")
 
     def _remedy(self, thing: Thing) -> None:
         """What has no view says what can be done."""
@@ -358,13 +375,23 @@ class Home(HomeVerbs):
                 return
 
     def on_lines_highlighted(self, event: Lines.Highlighted) -> None:
-        """The footer's keys depend on what is selected."""
+        """The footer's keys depend on what is selected; trouble says what can be done."""
         self.renew()
+        if event.lines.id == "attention" and self._seen is not None:
+            found = self._seen.attention
+            at = event.lines.cursor
+            self._under(event.lines, found[at].remedy if at < len(found) else "")
+
+    def _under(self, lines: Lines, text: str) -> None:
+        """Write a line into the lower border."""
+        room = lines.scrollable_size.width - 4
+        said = shown.cut(shown.visible(text), max(0, room), ascii=self.frame.ascii_only)
+        lines.border_subtitle = Content(said).markup
 
     def on_dag_highlighted(self, event: Dag.Highlighted) -> None:
         """The same."""
         self.renew()
 
-    def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
+    def on_virtual_table_highlighted(self, event: table_messages.Highlighted) -> None:
         """The same."""
         self.renew()

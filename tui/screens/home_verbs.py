@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pachybox.client.view_values import JobSummary, PipelineSummary
 
 _DONE = ("JOB_SUCCESS", "JOB_FAILURE", "JOB_KILLED", "JOB_UNRUNNABLE")
+_COPIED = ("row", "command line")
 _KINDS: dict[str, tuple[str, ...]] = {
     "logs": ("pipeline", "job", "ingest"),
     "retry": ("pipeline", "job"),
@@ -186,12 +187,21 @@ class HomeVerbs(View):
             await self.frame.feed.box.delete_pipeline(pipeline.name, force=bool(readers))
             self._told(asked.command, f"{pipeline.name} is deleted")
 
-    async def do_copy(self) -> None:
-        """y"""
+    def copies(self) -> list[tuple[str, str]]:
+        """What ``y`` offers: the selected thing's name before all else."""
         thing = self.selected
-        if thing is not None and thing.name:
-            text = f"{thing.name}@{thing.ref}" if thing.ref else thing.name
-            await self.frame.copy(text)
+        offered = [("name", thing.full)] if thing is not None and thing.name else []
+        return offered + [(what, text) for what, text in super().copies() if what in _COPIED]
+
+    def subject(self) -> dict[str, str]:
+        """What a line of the user's own is about."""
+        thing = self.selected
+        if thing is None or not thing.name:
+            return {}
+        named = {"name": thing.name, "ref": thing.ref, thing.kind: thing.full}
+        if thing.kind == "job":
+            named["pipeline"] = thing.name
+        return {key: value for key, value in named.items() if value}
 
     # the first run
 

@@ -145,7 +145,9 @@ async def test_trying_runs_one_datum_and_commits_nothing(box: RealBox) -> None:
         await t.until(lambda: t.app.store.summary, "the box is known")
         await t.press("n")
         screen = await the_form(t)
-        text = SPEC.format(name="x", repo="raw").replace("cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*")
+        text = SPEC.format(name="x", repo="raw").replace(
+            "cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*"
+        )
         screen.editor.load_text(text)
         await t.until(lambda: screen.spec is not None and screen.spec.text == text, "understood")
         await t.press("ctrl+t")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import App
+from textual.events import DescendantFocus
+from textual.widgets import Input, TextArea
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
@@ -136,6 +138,11 @@ class Core(Guarded, App[int]):
             return tuple(target.name for target in targets())
         except PachyboxError:
             return ()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Nothing blinks: a cursor that stands still is seen as well, and costs nothing."""
+        if isinstance(event.widget, Input | TextArea):
+            event.widget.cursor_blink = False
 
     # Places
 

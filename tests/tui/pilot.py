@@ -90,13 +90,14 @@ async def opened(
     size: tuple[int, int] = (120, 40),
     choices: Path | None = None,
     errors: bool = False,
+    kind: type[PachyApp] = PachyApp,
     **options: Any,
 ) -> AsyncIterator[Terminal]:
     """The app on a box (or on what a callable gives as its client), live. A defect that was told
     in a notice fails the test, unless ``errors`` are expected."""
     connect = (lambda: AsyncClient(str(box.socket))) if isinstance(box, RealBox) else box
-    kept = Choices(choices or Path("/nonexistent/tui.json"))
-    app = PachyApp(connect, start=start, choices=kept, **options)
+    kept = Choices(choices or Path("/dev/null/tui.json"))
+    app = kind(connect, start=start, choices=kept, **options)
     async with app.run_test(size=size, notifications=True) as pilot:
         terminal = Terminal(app, pilot)
         await terminal.until(lambda: app.view is not None, "a view is in front")

@@ -113,6 +113,8 @@ def test_a_sparkline_of_few_values_and_of_none() -> None:
     assert shown.spark([0, 1, 2, 4, 8], 5) == "▁▁▂▄█"
     assert shown.spark([0, 0], 5) == "▁▁"
     assert shown.spark([], 5) == ""
+    assert shown.spark([0.1, 0.5, 1], 3, most=1) == "▁▄█"
+    assert shown.spark([0.5, 2], 3, most=1) == "▄█"
 
 
 def test_how_far_a_job_is() -> None:

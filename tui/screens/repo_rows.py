@@ -124,7 +124,8 @@ class CommitRows:
 
 
 class ChangeRows:
-    """The files that differ between two commits; ``told`` hears of the whole in a few words."""
+    """The files that differ between two commits; ``told`` hears of the whole in a few words
+    whenever a part of them came."""
 
     def __init__(
         self,

@@ -58,6 +58,7 @@ class TreeRows:
     def __init__(self, box: Callable[[], AsyncClient], place: str) -> None:
         self._box, self.place = box, place
         self.changes: Mapping[str, str] = {}
+        self.kinds: dict[str, str] = {}  # a path of each suffix seen
         self._root = Folder(_ROOT)
         self._sorted: tuple[str, bool] = ("", False)
         self._stale = True
@@ -138,6 +139,7 @@ class TreeRows:
         return self._line(info, name, "  " * depth + sign)
 
     def _line(self, info: FileInfo, name: str, before: str) -> Row:
+        self.kinds.setdefault(info.path.rpartition(".")[2], info.path)
         change = self.changes.get(info.path, "")
         style = {"+": "ok", "~": "warn"}.get(change, "")
         shown: str | Content = before + name

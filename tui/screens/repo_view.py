@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from pachybox.errors import NotFound
+from tui import preview
 from tui.places import REPO, Place
 from tui.screens.repo_pane import Pane
 from tui.screens.repo_rows import (
@@ -31,7 +32,7 @@ from tui.screens.repo_verbs import RepoVerbs
 from tui.shown import size
 from tui.widgets.rows import LocalRows, Query
 from tui.widgets.table import VirtualTable
-from tui.widgets.table_messages import Highlighted, Opened
+from tui.widgets.table_messages import Highlighted, Loaded, Opened
 
 if TYPE_CHECKING:
     from pachybox.client import BranchInfo, CommitInfo
@@ -70,6 +71,7 @@ class RepoView(RepoVerbs, Shown):
         self._branch_rows = LocalRows()
         self._commit_rows: CommitRows | None = None
         self._timer: Timer | None = None
+        self._warm = False
         self._chosen = ""  # the branch whose commits are listed
 
     def body(self) -> ComposeResult:
@@ -154,8 +156,9 @@ class RepoView(RepoVerbs, Shown):
     # Branches and commits
 
     async def _first(self) -> None:
-        await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
         await self._load_branches()
+        if not self.heads:
+            await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
         ref = self.asked.ref
         if ref in self.heads or not ref:
             await self._choose(ref or self.branch or next(iter(self.heads), ""))
@@ -234,8 +237,8 @@ class RepoView(RepoVerbs, Shown):
         if rows is None or rows.place != place:
             rows = TreeRows(lambda: self.frame.feed.box, place)
             wanted = self.asked.path or self.path
+            await rows.page(Query(), 0, 1)
             if wanted:  # the same file of another commit stays under the cursor
-                await rows.page(Query(), 0, 1)
                 await rows.reveal(wanted)
             self.file_tree.set_rows(rows)
             self.file_tree.wanted = wanted
@@ -245,7 +248,6 @@ class RepoView(RepoVerbs, Shown):
         state = "open" if is_open(commit) else size(commit.size_bytes)
         self.file_tree.border_title = f"Files of {commit.id[:SHORT]}  {state}"
         self.compare(self.mark)
-        await self._mark_changes(rows, place)
         self.asked = Place(REPO, self.repo, pane=self.asked.pane)
         if self.asked.pane:
             self.tab, self.asked = self.asked.pane, Place(REPO, self.repo)
@@ -264,21 +266,15 @@ class RepoView(RepoVerbs, Shown):
 
         def told(text: str) -> None:
             changes.border_title = f"{head}  {text}"
+            files = self.file_tree.files
+            if files is not None and files.place == new:  # what differs is signed in the tree
+                files.changes = signs(rows.seen.values())
+                self.file_tree.refresh_rows()
 
         changes.border_title = head
-        changes.set_rows(ChangeRows(lambda: self.frame.feed.box, new, base or None, told))
+        rows = ChangeRows(lambda: self.frame.feed.box, new, base or None, told)
+        changes.set_rows(rows)
         self.base = base
-
-    async def _mark_changes(self, rows: TreeRows, place: str) -> None:
-        """Sign what the commit added and changed, in the tree."""
-        try:
-            found = await self.frame.feed.box.page_diff(f"{place}:/", limit=1000)
-        except NotFound:  # nothing was put into it yet
-            return
-        if self.file_tree.files is rows:
-            rows.changes = signs(found.rows)
-            rows.forget()
-            self.file_tree.refresh_rows()
 
     # What comes from outside
 
@@ -336,6 +332,16 @@ class RepoView(RepoVerbs, Shown):
             self.path = row_id
             self.tab = "diff"
             self.show_file()
+
+    def on_virtual_table_loaded(self, event: Loaded) -> None:
+        """What some kinds of files need to be shown is got ready when the first is in sight."""
+        files = self.file_tree.files
+        if event.table is self.file_tree and files is not None and not self._warm:
+            self.load(self._get_ready(list(files.kinds.values())[:100]), "ready")
+
+    async def _get_ready(self, paths: list[str]) -> None:
+        for path in paths:
+            self._warm = self._warm or await preview.warm(path)
 
     async def _choose_soon(self, branch: str) -> None:
         await asyncio.sleep(0.05)  # the cursor may go on at once

@@ -45,7 +45,9 @@ class Question(ModalScreen[str | None]):
     Question { align: center middle; background: $background 60%; }
     Question > Vertical { width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 0 1;
         border: round $warning; background: $surface; }
-    Question OptionList { height: auto; max-height: 12; border: none; }
+    Question OptionList { height: auto; max-height: 12; border: none; background: $surface;
+        text-wrap: nowrap; text-overflow: ellipsis; }
+    Question OptionList:focus { border: none; }
     Question .hint { color: $text-muted; }
     """
 
@@ -90,6 +92,7 @@ class Question(ModalScreen[str | None]):
         self.quiet_since += quiet_s if quiet_s > 0 else 0.0
         if ask.typed or ask.choices or ask.line is not None or event.character != ask.yes:
             return
+        event.stop()
         if quiet_s >= _GUARD_S:
             self.dismiss(ask.yes)
 

@@ -73,7 +73,7 @@ class Picker(ModalScreen[str | None]):
     Picker Input { border: none; height: 1; padding: 0 1; background: $panel; }
     Picker Input:focus { border: none; }
     Picker OptionList { height: auto; max-height: 24; border: none; background: $surface;
-        scrollbar-size-vertical: 1; }
+        scrollbar-size-vertical: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     Picker .none { padding: 0 1; color: $text-muted; }
     """
 

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
@@ -20,6 +19,7 @@ from tui.feed import Feed
 from tui.held import Held
 from tui.lookup import from_box
 from tui.shown import cut
+from tui.widgets.dialog import Dialog
 
 _KEPT = 100
 _SHOWN = 6
@@ -38,7 +38,7 @@ class _Ghost(Suggester):
         return next((line for line in found if line.startswith(value)), None)
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Dialog[str | None]):
     """Comes back with the line, None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

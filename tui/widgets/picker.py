@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.held import Held
+from tui.widgets.dialog import Dialog
 
 MOST = 200
 
@@ -56,7 +56,7 @@ def best(query: str, hits: Sequence[Hit]) -> list[Hit]:
     return [hit for _, _, hit in sorted(found, key=lambda one: one[:2])[:MOST]]
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Dialog[str | None]):
     """Comes back with the id of what was picked, None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.geometry import Size
 
 from tests.boxes import RealBox
 from tests.tui.busy import Recorded, dump, fill
@@ -39,7 +40,8 @@ ONE_KEY = {
 """What may change something without a question: it loses nothing, and can be undone."""
 
 SAID = (
-    "jobs", "repo", "raw", "raw@master:/a.csv", "raw@master:/deep", "copy", "logs ocr", "logs drops",
+    "jobs", "repo", "raw", "raw@master:/a.csv", "raw@master:/deep", "copy", "logs ocr",
+    "logs drops",
     "diff raw@master", "new pipeline", "edit copy", "ingest drops", "lineage raw@master", "theme",
     "theme nosuch", "nosuch thing", "list repo", "delete repo raw", "delete pipeline copy",
     "delete all", "pachybox delete file raw@open:/a.csv", "stop pipeline slow", "help", "notices",
@@ -157,21 +159,51 @@ async def fuzz(t: Terminal, keys: int, seed: int) -> None:
             app.post_message(event)
             sent += 1
         if chance.random() < 0.4:
-            await t.pilot.pause()
+            await answered(t, done)
         if chance.random() < 0.05:
             await asyncio.sleep(0.05)  # answers of the box come between two keys
         if chance.random() < 0.005:
-            await t.pilot.resize_terminal(*chance.choice(SIZES))
+            size = Size(*chance.choice(SIZES))
+            app.post_message(events.Resize(size, size))
         story = "\n".join(app.defects)
         assert not app.defects, f"{story}\nseed {seed}, after {' '.join(done[-60:])}"
         assert not app.crash, f"{app.crash}\nseed {seed}, after {' '.join(done[-60:])}"
-    await t.pilot.pause()
+    await answered(t, done)
+
+
+async def answered(t: Terminal, done: list[str]) -> None:
+    """Wait until all that was pressed has been handled; tells what stands in the way. (The
+    pilot's own pause waits for widgets that are gone.)"""
+    handled = asyncio.Event()
+    t.app.call_later(handled.set)
+    try:
+        await asyncio.wait_for(handled.wait(), 30)
+    except TimeoutError as e:
+        pumps = [task for task in asyncio.all_tasks() if "message pump" in task.get_name()]
+        told = [f"{task.get_name()}: {' > '.join(_inside(task))}" for task in pumps]
+        stuck = "\n".join(line for line in told if "_get_message" not in line)
+        raise AssertionError(f"{stuck}\nafter {' '.join(done[-60:])}\n{t.text}") from e
+
+
+def _inside(task: asyncio.Task[Any]) -> list[str]:
+    """The functions in which a task waits, the outermost first."""
+    found: list[str] = []
+    waits: Any = task.get_coro()
+    while waits is not None and hasattr(waits, "cr_code"):
+        found.append(waits.cr_code.co_qualname)
+        waits = waits.cr_await
+    return [*found, str(waits)[:200]]
 
 
 async def quiet(t: Terminal) -> None:
-    """Wait until nothing is under way but what goes on for ever."""
-    await t.pilot.press("escape", "escape", "escape")
-    await t.until(lambda: t.app.store.link.state == "live", "it is live")
+    """Leave what is over the view, and wait until the view has come to rest."""
+    for _ in range(4):
+        t.app.post_message(_key(t.app, "escape"))
+        await answered(t, [])
+    end = asyncio.get_running_loop().time() + 30
+    while t.app.store.link.state != "live":
+        assert asyncio.get_running_loop().time() < end, "it is not live"
+        await asyncio.sleep(0.02)  # between two looks at a condition
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from tui.choices import Choices
 from tui.commands import USAGE, Names, complete
 from tui.feed import Feed
-from tui.held import Held
+from tui.held import work_beside
 from tui.lookup import from_box
 from tui.shown import cut
 from tui.widgets.dialog import Dialog
@@ -82,9 +82,7 @@ class Prompt(Dialog[str | None]):
         """Show how it may go on, and ask the box for more names that begin so."""
         event.stop()
         self._show(event.value)
-        self.run_worker(
-            Held(self._ask(event.value)), group="more", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._ask(event.value), group="more", exclusive=True)
 
     async def _ask(self, line: str) -> None:
         more = await from_box(self._feed.box, line)

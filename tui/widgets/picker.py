@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.held import Held
+from tui.held import work_beside
 from tui.widgets.dialog import Dialog
 
 MOST = 200
@@ -114,9 +114,7 @@ class Picker(Dialog[str | None]):
         """What fits, at once; what the box knows, as soon as it says so."""
         event.stop()
         self._show(best(event.value, self.hits()))
-        self.run_worker(
-            Held(self._add(event.value)), group="more", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._add(event.value), group="more", exclusive=True)
 
     async def _add(self, query: str) -> None:
         more = await self.more(query)

@@ -182,7 +182,9 @@ class LogPane(ScrollView, can_focus=True):
             self._swap(shown)
         else:
             self._laid = None
-            work_beside(self, self._guarded(Held(self._rebuild_in_parts())), group="layout", exclusive=True)
+            work_beside(
+                self, self._guarded(Held(self._rebuild_in_parts())), group="layout", exclusive=True
+            )
 
     async def _rebuild_in_parts(self) -> None:
         feed = self.feed

@@ -95,11 +95,11 @@ async def test_the_app_opens_with_a_broken_file_and_says_what_is_wrong(fake: Fak
 
 
 async def test_a_line_of_the_users_own_wants_what_it_names(fake: FakeBox) -> None:
-    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {name}"\n')
+    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {path}"\n')
     async with opened(fake, start=Place(HOME)) as t:
         await t.sees("lab-01")
         await t.press("f6")
-        await t.sees("note it: there is no name here")
+        await t.sees("note it: there is no path here")
 
 
 def test_a_line_of_the_users_own_is_run_in_the_shell_and_waits_to_be_read(

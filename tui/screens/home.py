@@ -239,6 +239,7 @@ class Home(HomeVerbs):
         self._as_graph = not self._as_graph
         self.frame.remember("home.pipelines", "dag" if self._as_graph else "list")
         self._turn()
+        self._fit()
         if self._seen is not None:
             self._titles(self._seen)
 

@@ -34,12 +34,12 @@ _NO_WORDS = " "  # the sign says it all, where there is no room
 _LATE_S = 5.0
 
 JOB_COLUMNS = (
-    Column("job", "JOB", 20, 1, keep=9),
+    Column("job", "JOB", 18, 1, keep=9),
     Column("state", "STATE", 10, keep=8),
-    Column("datums", "DATUMS", 20, keep=7),
-    Column("age", "AGE", 5, right=True, keep=5),
+    Column("datums", "DATUMS", 18, keep=7),
+    Column("age", "AGE", 4, right=True, keep=5),
     Column("left", "LEFT", 5, right=True, keep=6),
-    Column("size", "SIZE", 9, right=True, keep=4),
+    Column("size", "SIZE", 8, right=True, keep=4),
 )
 PIPELINE_COLUMNS = (
     Column("pipeline", "PIPELINE", 16, 1, sort="name", keep=9),

@@ -222,7 +222,6 @@ def attention(summary: Summary, now: datetime, width: int, *, ascii: bool = Fals
 def _attention(one: Attention, number: int, now: datetime, width: int, ascii: bool) -> Entry:
     mark = glyphs.level(one.level)
     name, _, ref = one.ref.partition("@")
-    thing = Thing(one.kind, name, ref)
     what = f"{name}@{ref[:_ID]}" if ref else name or one.kind
     age = shown.age(one.since, now)
     said = one.text.partition(f"{name} ")[2] or one.text if name else one.text
@@ -234,7 +233,18 @@ def _attention(one: Attention, number: int, now: datetime, width: int, ascii: bo
         Piece(" " + shown.pad(said, room, ascii=ascii), mark.style),
         Piece(f" {age}", "quiet"),
     )
-    return Entry(str(thing) if name else f"{one.kind}:{number}", pieces)
+    return Entry(_trouble_id(one, number), pieces)
+
+
+def _trouble_id(one: Attention, number: int) -> str:
+    name, _, ref = one.ref.partition("@")
+    return str(Thing(one.kind, name, ref)) if name else f"{one.kind}:{number}"
+
+
+def trouble(summary: Summary, id: str) -> Attention | None:
+    """What a line of ``attention`` is of."""
+    found = enumerate(summary.attention)
+    return next((one for n, one in found if _trouble_id(one, n) == id), None)
 
 
 def ingests(summary: Summary, now: datetime, width: int, *, ascii: bool = False) -> list[Entry]:

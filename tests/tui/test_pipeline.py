@@ -88,7 +88,7 @@ async def test_a_pipeline_shows_spec_versions_jobs_logs_and_figures(box: RealBox
         await t.sees("Pipelines > copy", "v2", "reads raw@master", "glob: /", "success")
         await t.press("right_square_bracket")
         await t.sees("[versions]", "v1", "the first", "input.pfs.glob")
-        await t.press("d")
+        await t.press("g", "d")
         await t.sees("v1 -> v2", "-    glob: /*", "+    glob: /")
         await t.sees("$ pachybox extract pipeline copy.1 | pachybox diff pipeline")
         await t.press("right_square_bracket")

@@ -473,7 +473,7 @@ class Pps:
             record = jobs.require(ch.tx, job)
             if not record.state.terminal:
                 jobs.fail(ch, job, JobState.KILLED, "job was deleted")
-            ch.tx.remove(JOBS, job)
+            jobs.forget(ch, jobs.require(ch.tx, job))
 
         self.pfs.change(change)
 

@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from tui import glyphs
+from tui.held import Held
 from tui.keymap import LIST, OF
 from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
@@ -195,6 +196,11 @@ class VirtualTable(ScrollView, can_focus=True):
         return [*seen, self.cursor // PAGE, seen[-1] + 1]
 
     @property
+    def body_width(self) -> int:
+        """Cells of a line, without the scroll bar."""
+        return self.scrollable_size.width
+
+    @property
     def _height(self) -> int:
         return max(self.size.height - 1, 1)
 
@@ -205,7 +211,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self._loader is not None and not self._loader.is_finished:
             return
         if self._restart or self._pages.missing(self._wanted()) is not None:
-            self._loader = self.run_worker(self._fetch(), exit_on_error=False)
+            self._loader = self.run_worker(Held(self._fetch()), exit_on_error=False)
 
     async def _fetch(self) -> None:
         while self.rows is not None and not self.problem:
@@ -332,8 +338,8 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
-        whole = sum(placed.width + gap(self.size.width) for placed in self._spread())
-        if whole - self.shift > self.size.width - GUTTER:
+        whole = sum(placed.width + gap(self.body_width) for placed in self._spread())
+        if whole - self.shift > self.body_width - GUTTER:
             self.shift += SIDEWAYS
             self._repaint()
 
@@ -412,7 +418,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.request = self.request._replace(
                     sort=placed.column.sort, reverse=same and not self.request.reverse
                 )
-            at += placed.width + gap(self.size.width)
+            at += placed.width + gap(self.body_width)
 
     # ---- drawing
 
@@ -436,7 +442,7 @@ class VirtualTable(ScrollView, can_focus=True):
     def placed(self) -> list[Placed]:
         """The columns that are drawn."""
         if self._columns_placed is None:
-            width = self.size.width - GUTTER
+            width = self.body_width - GUTTER
             self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
         return self._columns_placed
 
@@ -457,7 +463,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
             return table_paint.message(self, y - 2)
         if index >= self.total:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.body_width, self.rich_style)
         strip = self._strips.get(index)
         if strip is None:
             strip = self._strips[index] = table_paint.row(self, index)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GUTTER = 2
 """Cells before the first column: the cursor or a mark."""
+ALIASES = {"failed": "bad", "warning": "warn", "running": "busy", "success": "ok", "dim": "quiet"}
+"""States that can stand for their style."""
 
 
 def header(table: VirtualTable) -> Strip:
@@ -40,8 +42,9 @@ def row(table: VirtualTable, index: int) -> Strip:
     shown = table.row(index)
     style, mark = table.rich_style, " "
     if shown is not None:
-        if shown.style in glyphs.STYLES:
-            style += _state(table, shown.style)
+        state = ALIASES.get(shown.style, shown.style)
+        if state in glyphs.STYLES:
+            style += _state(table, state)
         if shown.id in table.marked:
             style, mark = style + _style(table, "marked"), "*"
     if index == table.cursor:
@@ -60,7 +63,7 @@ def message(table: VirtualTable, line: int) -> Strip:
     text = _told(table).split("\n")
     shown = f"  {text[line]}" if 0 <= line < len(text) else ""
     style = table.rich_style + (_state(table, "bad") if table.problem else _style(table, "message"))
-    width = table.size.width
+    width = table.body_width
     return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
 
 
@@ -84,7 +87,7 @@ def _state(table: VirtualTable, name: str) -> Style:
 
 
 def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
-    width, console = table.size.width, table.app.console
+    width, console = table.body_width, table.app.console
     style = table.rich_style + style
     between = Segment(" " * gap(width), style)
     parts: list[Segment] = []

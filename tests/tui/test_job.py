@@ -1,0 +1,244 @@
+"""The views of jobs against a real box: trouble first, its log, stopping, trying again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.boxes import RealBox, eventually
+from tests.tui.pilot import Terminal, opened
+from tui.places import HOME, JOB, Place
+from tui.screens.job import Jobs
+from tui.screens.job_detail import JobDetail
+
+OCR = """
+pipeline: {name: ocr}
+input: {pfs: {repo: images, glob: "/*"}}
+transform:
+  cmd: [sh]
+  stdin:
+    - "for f in /pfs/images/*; do echo open ${f##*/}; cp $f /pfs/out/; done"
+    - "case $f in *bad*) echo ERROR cannot allocate 3.1 GB; exit 7;; esac"
+datum_tries: 1
+"""
+SLOW = """
+pipeline: {name: slow}
+input: {pfs: {repo: said, glob: "/*"}}
+transform:
+  cmd: [sh]
+  stdin:
+    - "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; sleep 0.1; done"
+"""
+
+
+@pytest.fixture(scope="module")
+def failed(shared_box: RealBox) -> tuple[RealBox, str]:
+    """A box with a job one of whose five datums failed."""
+    c = shared_box.client
+    c.create_repo("images")
+    with c.put("images@master") as put:
+        for name in ("a.png", "b.png", "bad.png", "c.png", "d.png"):
+            put.data(f"/{name}", name.encode())
+    c.create_pipelines(OCR)
+    job = c.inspect_commit("ocr@master").id
+    c.wait_job(f"ocr@{job}")
+    return shared_box, job
+
+
+@pytest.fixture
+def slow(box: RealBox) -> tuple[RealBox, str]:
+    """A box with a job that goes on until it is stopped."""
+    c = box.client
+    c.create_repo("said")
+    with c.put("said@master") as put:
+        put.data("/a", b"alpha")
+    c.create_pipelines(SLOW)
+    job = c.inspect_commit("slow@master").id
+    eventually(lambda: c.page_datum(f"slow@{job}").counts.get("RUNNING"), "it runs")
+    return box, job
+
+
+def detail(terminal: Terminal) -> JobDetail:
+    view = terminal.app.view
+    assert isinstance(view, JobDetail)
+    return view
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_from_home_to_the_log_line_of_a_failed_datum_in_few_keys(
+    failed: tuple[RealBox, str], size: tuple[int, int]
+) -> None:
+    async with opened(failed[0], start=Place(HOME), size=size) as terminal:
+        await terminal.press("4")
+        await terminal.sees("ocr@", "failure")
+        await terminal.press("enter")
+        await terminal.sees("bad.png", "failed")
+        if size[0] < 100:
+            await terminal.press("enter")
+        await terminal.sees("ERROR cannot allocate 3.1 GB", "open bad.png")
+
+
+async def test_failed_datums_come_first_and_counts_are_told(failed: tuple[RealBox, str]) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
+        await terminal.sees("4 ✓", "1 ✗", "of 5", "in images@", "out ocr@", "sort:trouble")
+        table = detail(terminal).table
+        await terminal.until(lambda: table.cursor_row, "the first row")
+        assert table.cursor_row is not None
+        assert table.cursor_row.cells[2] == "/bad.png"
+        await terminal.sees("dl", "run", "up")
+        await terminal.press("l")
+        await terminal.sees("pachybox logs --job")
+        await terminal.press("escape")
+        await terminal.press("right_square_bracket")
+        await terminal.sees("state:failed")
+        await terminal.until(lambda: table.total == 1, "failed datums only")
+
+
+async def test_the_log_follows_the_cursor_or_is_that_of_all(failed: tuple[RealBox, str]) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
+        await terminal.sees("open bad.png")
+        await terminal.press("j")
+        view = detail(terminal)
+        await terminal.until(lambda: "bad.png" not in _log(view), "another datum's log")
+        await terminal.sees("open ")
+        await terminal.press("l", "right_square_bracket")
+        await terminal.until(
+            lambda: all(f"open {n}.png" in _log(view) for n in ("a", "b", "bad", "c", "d")),
+            "all lines",
+        )
+        await terminal.press("escape")
+        assert terminal.app.focused is view.table
+        await terminal.press("escape")
+        await terminal.until(lambda: isinstance(terminal.app.view, Jobs), "the list again")
+
+
+def _log(view: JobDetail) -> str:
+    log = view.log_view
+    return "\n".join(log.render_line(y).text for y in range(log.size.height))
+
+
+async def test_a_filter_of_the_datums_is_asked_of_the_box_or_kept_here(
+    failed: tuple[RealBox, str],
+) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
+        await terminal.sees("bad.png")
+        view = detail(terminal)
+        for typed, total in (("a.png", 1), ("!bad", 4), ("state:fail", 1), ("~bdpng", 1)):
+            view.table.focus()
+            await terminal.press("slash")
+            await terminal.press(*["backspace"] * 12)
+            await terminal.type(typed.replace("_", " "))
+            await terminal.press("enter")
+            await terminal.until(lambda n=total: view.table.total == n, f"{typed}: {total}")
+
+
+async def test_a_finished_job_is_run_again_on_its_commits(failed: tuple[RealBox, str]) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
+        await terminal.sees("1 ✗")
+        await terminal.press("r")
+        await terminal.sees("Run ocr again?", "1 failed datums on the same commits; 4 done")
+        await terminal.pilot.pause(0.35)
+        await terminal.press("enter")
+        await terminal.until(
+            lambda: isinstance(terminal.app.view, JobDetail) and detail(terminal).job[4:] != job,
+            "the new job",
+        )
+        made = detail(terminal).job
+        await terminal.until(
+            lambda: (s := detail(terminal).summary) is not None and s.done, "it has ended"
+        )
+        found = box.client.page_datum(made)
+        assert found.counts == {"FAILED": 1, "SKIPPED": 4}
+
+
+async def test_stopping_asks_first(slow: tuple[RealBox, str]) -> None:
+    box, job = slow
+    async with opened(box, start=Place(JOB, "slow", job)) as terminal:
+        await terminal.sees("running", "tick")
+        await terminal.press("x")
+        await terminal.sees("Stop job slow@", f"stop job slow@{job}")
+        await terminal.press("escape")
+        assert not box.client.inspect_job(f"slow@{job}").done
+        await terminal.press("x")
+        await terminal.sees("Stop job slow@")
+        await terminal.pilot.pause(0.35)
+        await terminal.press("y")
+        await terminal.sees("killed", f"$ pachybox stop job slow@{job}"[:24])
+        assert box.client.inspect_job(f"slow@{job}").state == "JOB_KILLED"
+
+
+async def test_a_datum_at_work_is_tried_again(slow: tuple[RealBox, str]) -> None:
+    box, job = slow
+    async with opened(box, start=Place(JOB, "slow", job)) as terminal:
+        await terminal.sees("running", "tick")
+        await terminal.press("r")
+        await terminal.sees("1 datums are tried again")
+        await terminal.until(
+            lambda: (
+                [e.text for e in box.client.read_log(job=f"slow@{job}").lines].count("tick 1") > 1
+            ),
+            "it began again",
+        )
+
+
+async def test_nothing_is_changed_in_read_only(slow: tuple[RealBox, str]) -> None:
+    box, job = slow
+    async with opened(box, start=Place(JOB, "slow", job), read_only=True) as terminal:
+        await terminal.sees("running", "tick")
+        for key in ("x", "r", "D"):
+            await terminal.press(key)
+        await terminal.sees("read-only")
+        assert not box.client.inspect_job(f"slow@{job}").done
+
+
+async def test_following_a_log_goes_on_over_a_restart_of_the_box(slow: tuple[RealBox, str]) -> None:
+    box, job = slow
+    async with opened(box, start=Place(JOB, "slow", job, pane="logs")) as terminal:
+        view = detail(terminal)
+        await terminal.sees("tick 5")
+        box.kill()
+        await terminal.until(lambda: terminal.app.store.link.state == "lost", "the loss is told")
+        assert "tick 5" in _log(view)
+        box.start()
+        await terminal.until(lambda: terminal.app.store.link.state == "live", "the box is back")
+        feed = view.log_view.feed
+        assert feed is not None
+        before = len(feed.ring)
+        await terminal.until(lambda: len(feed.ring) > before + 20, "new lines")
+        ours = [(line.at, line.text) for line in feed.ring]
+        kept = box.client.read_log(job=f"slow@{job}", after=0, lines=len(ours) + 5)
+        assert ours == [(line.at, line.text) for line in kept.lines][: len(ours)]
+
+
+async def test_a_log_is_saved_whole(failed: tuple[RealBox, str], tmp_path: Path) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
+        await terminal.sees("open bad.png")
+        await terminal.press("ctrl+s")
+        await terminal.sees("Save this log where?")
+        await terminal.pilot.pause(0.35)
+        await terminal.press(*["backspace"] * 200)
+        target = tmp_path / "bad.log"
+        await terminal.type(str(target))
+        await terminal.press("enter")
+        await terminal.until(target.exists, "the file")
+        await terminal.sees("lines are in")
+        assert "ERROR cannot allocate 3.1 GB" in target.read_text()
+
+
+async def test_the_jobs_of_a_pipeline_and_their_verbs(failed: tuple[RealBox, str]) -> None:
+    async with opened(failed[0], start=Place(JOB, "ocr")) as terminal:
+        await terminal.sees("Jobs of ocr", "failure")
+        await terminal.press("o")
+        await terminal.sees("pipelineVersion")
+        await terminal.press("escape", "l")
+        view = await terminal.until(
+            lambda: v if isinstance(v := terminal.app.view, JobDetail) else None, "its view"
+        )
+        assert terminal.app.focused is view.log_view
+        await terminal.sees("Logs  all", "open bad.png")

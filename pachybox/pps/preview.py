@@ -120,9 +120,8 @@ class Previewer:
         try:
             found = algebra.whole(node, roots, trees, self._cache)
             for batch in clock.batches(found):
-                made.rows += [
-                    planner.to_datum(one, read, "") for one in batch[: limit - made.total]
-                ]
+                shown = batch[: max(0, limit - made.total)]
+                made.rows += [planner.to_datum(one, read, "") for one in shown]
                 new = [_size(one) for one in batch]
                 made.total += len(new)
                 made.bytes += sum(new)

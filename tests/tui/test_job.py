@@ -236,9 +236,30 @@ async def test_the_jobs_of_a_pipeline_and_their_verbs(failed: tuple[RealBox, str
         await terminal.sees("Jobs of ocr", "failure")
         await terminal.press("o")
         await terminal.sees("pipelineVersion")
-        await terminal.press("escape", "l")
+        await terminal.press("escape")
+        await terminal.until(lambda: isinstance(terminal.app.screen, Jobs), "the text is left")
+        await terminal.press("l")
         view = await terminal.until(
             lambda: v if isinstance(v := terminal.app.view, JobDetail) else None, "its view"
         )
         assert terminal.app.focused is view.log_view
         await terminal.sees("Logs  all", "open bad.png")
+        await terminal.press("escape", "escape")
+        await terminal.until(lambda: isinstance(terminal.app.screen, Jobs), "the list")
+        await terminal.press("escape")
+        await terminal.until(lambda: "Jobs of ocr" not in terminal.text, "jobs of all")
+
+
+async def test_a_narrow_screen_shows_a_pane_at_a_time(failed: tuple[RealBox, str]) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job), size=(80, 24)) as terminal:
+        await terminal.sees("Datums  Logs  Timing", "bad.png", "exit status 7")
+        await terminal.press("tab")
+        await terminal.sees("cannot allocate")
+        assert "exit status 7" not in terminal.text
+        await terminal.press("tab")
+        await terminal.sees("waterfall", "ocr-0")
+        await terminal.press("right_square_bracket")
+        await terminal.sees("P50")
+        await terminal.press("escape")
+        await terminal.sees("exit status 7")

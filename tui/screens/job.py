@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.events import Key as KeyPress
 
 from tui.keymap import Key
 from tui.places import JOB, Place
@@ -106,7 +107,7 @@ class Jobs(JobVerbs):
         """Fetch again what is in sight."""
         self.table.refresh_rows()
 
-    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
+    def filter_of(self) -> tuple[str, Callable[[str], None]]:
         """The filter of the list."""
         table = self.table
 
@@ -116,7 +117,23 @@ class Jobs(JobVerbs):
 
         return table.request.filter, change
 
+    def on_key(self, event: KeyPress) -> None:
+        """Esc takes the filter off, then shows the jobs of all pipelines again."""
+        if event.key != "escape" or self.focused is not self.table:
+            return
+        if self.table.request.filter:
+            self.filter_of()[1]("")
+        elif self.rows.pipeline:
+            self.show(Place(JOB))
+        else:
+            return
+        event.stop()
+
     # ---- verbs
+
+    def targets(self) -> list[str]:
+        """The marked jobs, else the one under the cursor."""
+        return self.table.targets()
 
     def selected_job(self) -> str:
         """The one under the cursor."""

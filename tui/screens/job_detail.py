@@ -18,7 +18,7 @@ from tui import glyphs, shown
 from tui.keymap import Key
 from tui.places import JOB, Place
 from tui.screens.job_retry import DatumVerbs
-from tui.screens.job_rows import DATUMS, DatumRows, by_glyph, short, took
+from tui.screens.job_rows import DATUMS, DatumRows, by_glyph, short, short_ids, took
 from tui.store import LIVE
 from tui.widgets.box_log import BoxLog
 from tui.widgets.log import LogView
@@ -47,7 +47,7 @@ class JobDetail(DatumVerbs):
     """See the module. Where it is narrow one pane is in sight; Tab shows the next."""
 
     DEFAULT_CSS = """
-    JobDetail #headline { height: 1; padding: 0 1; }
+    JobDetail #headline { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     JobDetail #tabs { height: 1; padding: 0 1; display: none; color: $text-muted; }
     JobDetail #left { width: 1fr; height: 1fr; }
     JobDetail #logs { width: 1fr; height: 1fr; }
@@ -167,10 +167,15 @@ class JobDetail(DatumVerbs):
             self.see(focused.id)
 
     def on_key(self, event: KeyPress) -> None:
-        """Esc leads from the other panes back to the datums, then out."""
-        if event.key == "escape" and self.focused is not self.table and self.focused is not None:
+        """Esc leads from the other panes back to the datums, then to all of them, then out."""
+        if event.key != "escape" or self.focused is None:
+            return
+        if self.focused is not self.table:
             event.stop()
             self.see("datums")
+        elif (found := self.filter_of()) and found[0]:
+            event.stop()
+            found[1]("")
 
     # ---- what is known
 
@@ -227,7 +232,7 @@ class JobDetail(DatumVerbs):
             self.table.refresh_rows()
             self._headline()
             self.renew()
-            if timing and self.timing.display:
+            if timing:
                 self.timing.set_timing(await box.timing(self.job))
 
     def on_virtual_table_loaded(self) -> None:
@@ -253,7 +258,7 @@ class JobDetail(DatumVerbs):
             said.append(f"in {short(self._inputs[0])}{more}")
         said.append(f"out {short(job.output_commit or self.job)}")
         if job.reason:
-            said.append(job.reason)
+            said.append(short_ids(job.reason))
         parts.append(("  " + "  ".join(said), ""))
         self.query_one("#headline", Static).update(
             Content.assemble(*((text, style.strip()) for text, style in parts))

@@ -34,6 +34,7 @@ from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
 from pachybox.overview import Overview
 from pachybox.pfs import care
+from pachybox.pfs.diff_pages import DiffPages
 from pachybox.pfs.filesets import Filesets
 from pachybox.pfs.object_notes import Notes
 from pachybox.pfs.objects import Objects
@@ -127,7 +128,7 @@ class Box:
             raise
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
-        self.pages = Pages(self.pfs)
+        self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
         self.filesets = Filesets(self.pfs)
         self.objects = Objects(self.pfs, self.reader, Notes(self.pfs))
         self.ticker = Ticker(self.pfs)

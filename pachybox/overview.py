@@ -6,8 +6,10 @@ All of it is in memory; what it costs grows with what is shown and not with what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import is_
+from typing import Any
 
 from pachybox.ingest.service import Ingests
 from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, REPOS
@@ -38,6 +40,8 @@ class PipelineLine:
     crons: tuple[Branch, ...]
     job: JobRecord | None
     head: CommitRecord | None
+    memo: list[Any] = field(default_factory=list, compare=False)
+    """What was made of it to be shown: the same line is given again while nothing changes."""
 
     @property
     def output(self) -> Branch:
@@ -53,6 +57,7 @@ class RepoLine:
     branches: tuple[str, ...]
     head: CommitRecord | None
     of_pipeline: bool
+    memo: list[Any] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +103,20 @@ class Overview:
         self.newest = Newest(pfs.meta)
         self._began = datetime.now(UTC)
         self._level: tuple[Level, datetime] = (Level.FREE, self._began)
-        self._heads: dict[Repo, CommitRecord] = {}
-        self._parsed: dict[
-            Pipeline, tuple[PipelineRecord, str, tuple[Branch, ...], tuple[Branch, ...]]
-        ] = {}
+        self._pipelines: dict[Pipeline, PipelineLine] = {}
+        self._repos: dict[Repo, tuple[Sequence[BranchRecord], RepoLine]] = {}
+        self._lines: tuple[tuple[object, ...], list[RepoLine]] = ((), [])
 
     def glance(self) -> Glance:
         """Everything at once."""
         meta = self._pfs.meta
         seq = meta.last_event
         last, told, jobs = self.newest.look()
-        records = sorted(meta.all(PIPELINES), key=lambda p: p.pipeline)
-        repos = self._repos({p.pipeline.repo for p in records})
+        records = sorted(meta.all(PIPELINES), key=_by_name)
+        repos = self._repo_lines({p.pipeline.repo for p in records})
         heads = {line.record.repo: line.head for line in repos}
         pipelines = [self._pipeline(p, last.get(p.pipeline), heads) for p in records]
+        self._pipelines = {line.record.pipeline: line for line in pipelines}
         ingests = self._ingests.list()
         wrong = [
             *self._of_jobs(records, told),
@@ -131,28 +136,49 @@ class Overview:
         job: JobRecord | None,
         heads: dict[Repo, CommitRecord | None],
     ) -> PipelineLine:
-        known = self._parsed.get(record.pipeline)
-        if known is None or known[0].spec is not record.spec:
-            known = (record, *_shape(record))
-            self._parsed[record.pipeline] = known
-        return PipelineLine(record, *known[1:], job, heads.get(record.pipeline.repo))
+        head = heads.get(record.pipeline.repo)
+        known = self._pipelines.get(record.pipeline)
+        if known is None or known.record.spec is not record.spec:
+            return PipelineLine(record, *_shape(record), job, head)
+        if known.record is record and known.job is job and known.head is head:
+            return known
+        return PipelineLine(record, known.kind, known.inputs, known.crons, job, head)
 
-    def _repos(self, outputs: set[Repo]) -> list[RepoLine]:
+    def _repo_lines(self, outputs: set[Repo]) -> list[RepoLine]:
+        meta = self._pfs.meta
+        marks = (meta.mark(REPOS), meta.mark(BRANCHES), meta.mark(PIPELINES))
+        before, lines = self._lines
+        quiet = len(before) == len(marks) and all(map(is_, before, marks))
+        if not quiet or any(_is_open(line.head) for line in lines):
+            lines = self._new_lines(outputs)
+            self._lines = marks, lines
+        return lines
+
+    def _new_lines(self, outputs: set[Repo]) -> list[RepoLine]:
         meta = self._pfs.meta
         branches: dict[Repo, list[BranchRecord]] = {}
         for branch in meta.all(BRANCHES):
             if branch.branch.repo.type == USER:
                 branches.setdefault(branch.branch.repo, []).append(branch)
-        found = []
-        for record in sorted(meta.all(REPOS), key=lambda r: r.repo):
-            if record.repo.type != USER:
+        found: dict[Repo, tuple[Sequence[BranchRecord], RepoLine]] = {}
+        before = self._repos
+        for record in meta.all(REPOS):
+            repo = record.repo
+            if repo.type != USER:
                 continue
-            mine = branches.get(record.repo, [])
-            names = tuple(sorted(b.branch.name for b in mine))
-            found.append(RepoLine(record, names, self._head(mine), record.repo in outputs))
-        if len(self._heads) > 2 * len(found):
-            self._heads = {line.record.repo: line.head for line in found if line.head}
-        return found
+            mine = branches.get(repo, [])
+            old = before.get(repo)
+            same = old is not None and _same(old, record, mine, repo in outputs)
+            if old is None or not same or not self._is_head(old[1].head, mine):
+                names = tuple(sorted(b.branch.name for b in mine))
+                old = mine, RepoLine(record, names, self._head(mine), repo in outputs)
+            found[repo] = old
+        self._repos = found
+        return sorted((line for _, line in found.values()), key=_by_repo)
+
+    def _is_head(self, known: CommitRecord | None, mine: Sequence[BranchRecord]) -> bool:
+        """Whether the head of branches that are the same is: one that is finished stays."""
+        return not _is_open(known) or self._head(mine) is known
 
     def _head(self, mine: Sequence[BranchRecord]) -> CommitRecord | None:
         with_head = [b for b in mine if b.head is not None]
@@ -161,14 +187,7 @@ class Overview:
         shown = next((b for b in with_head if b.branch.name == "master"), None)
         shown = shown or max(with_head, key=lambda b: b.updated)
         assert shown.head is not None
-        repo = shown.branch.repo
-        known = self._heads.get(repo)
-        if known is not None and known.commit.id == shown.head:
-            return known
-        found = self._pfs.meta.get(COMMITS, Commit(repo, shown.head))
-        if found is not None and found.finished is not None:  # it stays as it is
-            self._heads[repo] = found
-        return found
+        return self._pfs.meta.get(COMMITS, Commit(shown.branch.repo, shown.head))
 
     # ---- what is wrong
 
@@ -235,6 +254,31 @@ class Overview:
             yield Attention(bad, "", "disk", what, remedy, self._level[1])
         for warning in self._warnings():
             yield Attention("warn", "", "box", warning, "", self._began)
+
+
+def _is_open(head: CommitRecord | None) -> bool:
+    return head is not None and head.finished is None
+
+
+def _by_name(record: PipelineRecord) -> tuple[str, str]:
+    return record.pipeline.project, record.pipeline.name
+
+
+def _by_repo(line: RepoLine) -> tuple[str, str]:
+    return line.record.repo.project, line.record.repo.name
+
+
+def _same(
+    known: tuple[Sequence[BranchRecord], RepoLine],
+    record: RepoRecord,
+    mine: Sequence[BranchRecord],
+    of_pipeline: bool,
+) -> bool:
+    """Whether a line still says what is, but for its head: all it was made of is there."""
+    branches, line = known
+    if line.record is not record or line.of_pipeline is not of_pipeline:
+        return False
+    return len(branches) == len(mine) and all(map(is_, branches, mine))
 
 
 def _shape(record: PipelineRecord) -> tuple[str, tuple[Branch, ...], tuple[Branch, ...]]:

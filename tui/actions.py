@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from tui.commands import Act, Colours, Go, Order, Run, ToBox, Unclear, read
 from tui.core import Core
-from tui.keymap import APP, FORM, LIST, OF, TEXT, VIEW, Key
+from tui.keymap import APP, FORM, LIST, OF, TEXT, VIEW, Key, types
 from tui.keys_file import Line
 from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.screens.view import View
@@ -26,7 +26,7 @@ class Actions(Core):
         key = OF[APP].get(action)
         if key is None or not isinstance(self.screen, View) or not self.screen.is_form:
             return True
-        return all(len(one) > 2 and "_" not in one for one in self.key(key.name).keys.split(","))
+        return not types(self.key(key.name))
 
     def on_key(self, event: object) -> None:
         """The user's own lines of shell, on keys that nobody took."""

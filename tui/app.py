@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -90,4 +89,4 @@ class PachyApp(Actions):
                 view.linked()
             view.changed(topics)
         except Exception as e:  # whatever a box may answer, the terminal stays
-            self.notice(f"internal error: {e!r}", error=True, detail=traceback.format_exc())
+            self.defect(e)

@@ -240,7 +240,7 @@ def place_of(text: str, names: Names) -> Place:
 
 def _what(text: str, word: str, names: Names) -> str:
     known = [*names.things, *NOUNS, *ACTS, "logs", "box", "theme", "diff", "new", "edit"]
-    near = difflib.get_close_matches(word, known, 2, 0.6)
+    near = difflib.get_close_matches(word, [*known, *sorted(_VERBS)], 2, 0.6)
     tail = f"did you mean {' or '.join(near)}?" if near else "? shows the keys, : the words"
     return f"{text!r} is not known; {tail}"
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import App
+from textual.events import DescendantFocus
+from textual.widgets import Input, TextArea
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
@@ -22,6 +24,8 @@ from tui.ascii import AsciiFilter
 from tui.choices import Choices, folder
 from tui.commands import Names, names_of
 from tui.feed import Feed
+from tui.guard import Guarded
+from tui.held import Held
 from tui.keymap import Key
 from tui.keys_file import read as read_keys
 from tui.notices import Notice, Notices
@@ -38,7 +42,7 @@ _VIEWS_KEPT = 50
 _ERRORS, _WITHIN_S = 8, 2.0  # so many errors so soon after each other: the screen is not drawn
 
 
-class Core(App[int]):
+class Core(Guarded, App[int]):
     """``connect`` makes the client of the box to open; ``start`` is the place shown first, None
     the one that was shown last. ``environment`` is what a ``pachybox`` of a shell needs to talk
     to the same box."""
@@ -135,6 +139,11 @@ class Core(App[int]):
         except PachyboxError:
             return ()
 
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Nothing blinks: a cursor that stands still is seen as well, and costs nothing."""
+        if isinstance(event.widget, Input | TextArea):
+            event.widget.cursor_blink = False
+
     # Places
 
     def visit(self, place: Place) -> None:
@@ -146,7 +155,7 @@ class Core(App[int]):
 
     def go(self, place: Place) -> None:
         """Go there, and leave no trail."""
-        self.run_worker(self._guarded(self._go(place)), group="visit", exclusive=True)
+        self.beside(self._go(place), "visit")
 
     async def _go(self, place: Place) -> None:
         there = bool(place.name or place.pane)
@@ -182,28 +191,34 @@ class Core(App[int]):
     def beside(self, work: Coroutine[Any, Any, object], group: str) -> Worker[object]:
         """Run ``work`` beside the interface; its errors become notices."""
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
             return await work
         except (Unreachable, PachyboxError) as e:
             self.notice(str(e), error=True)
         except Exception as e:
-            self.notice(f"internal error: {e!r}", error=True, detail=traceback.format_exc())
+            self.defect(e)
         return None
 
-    def _handle_exception(self, error: Exception) -> None:
-        """An error in a handler or a timer is a notice too. Only one that comes again at once,
-        again and again, as when a screen cannot be drawn, ends the terminal."""
-        detail = "".join(traceback.format_exception(error))
+    def defect(self, error: Exception) -> None:
+        """An error of ours is a notice. Only one that comes again at once, again and again, as
+        when a screen cannot be drawn, ends the terminal."""
         now = time.monotonic()
         self._errors = [*(then for then in self._errors if now - then < _WITHIN_S), now]
-        if len(self._errors) < _ERRORS and self.is_running and self.view is not None:
+        if len(self._errors) < _ERRORS and self.view is not None:
+            detail = "".join(traceback.format_exception(error))
             self.notice(f"internal error: {error!r}", error=True, detail=detail)
-            return
-        self.crash = detail
+        else:
+            self._handle_exception(error)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What cannot be gone on from: Textual would print its story over the screen; ``tui.run``
+        says in short where it is."""
+        self.crash = self.crash or "".join(traceback.format_exception(error))
+        self._exception_event.set()  # who waits for the screen in a test waits no longer
         self.exit(1, return_code=1)
         self._close_messages_no_wait()
 

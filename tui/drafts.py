@@ -67,3 +67,15 @@ class Drafts:
     def drop(self, box: str, pipeline: str = "") -> None:
         """It is not needed any more."""
         self.path(box, pipeline).unlink(missing_ok=True)
+
+    # ---- what became a pipeline
+
+    def wrote(self, box: str, pipeline: str, version: int, text: str) -> None:
+        """Keep the text of a pipeline's newest version: the box has its fields, not its comments.
+        Raises OSError."""
+        self.put(Draft(box, f"{pipeline}.written", version, "", text))
+
+    def written(self, box: str, pipeline: str, version: int) -> str:
+        """The text that was kept of that version; "" without one."""
+        kept = self.get(box, f"{pipeline}.written")
+        return kept.text if kept is not None and kept.version == version else ""

@@ -45,6 +45,11 @@ class Feed:
             self._box = self._connect()
         return self._box
 
+    @property
+    def where(self) -> str:
+        """The address of the box."""
+        return str(self.box.sync.address)
+
     async def close(self) -> None:
         """Close the client. What is read afterwards is read by a new one."""
         box, self._box = self._box, None

@@ -47,6 +47,10 @@ class Frame(Protocol):
         """Say something in passing; ``detail`` can be opened and copied."""
         ...
 
+    def defect(self, error: Exception) -> None:
+        """Say that something of ours failed, with its story as detail."""
+        ...
+
     async def ask(self, question: Ask) -> str | None:
         """Confirm or prompt; None when it was left. To be awaited in a worker."""
         ...

@@ -80,6 +80,11 @@ def shown(key: str) -> str:
     return key.upper() if key[:1] == "f" and key[1:].isdecimal() else key
 
 
+def types(key: Key) -> bool:
+    """Whether one of a verb's keys types a character, and so acts in no form."""
+    return any(len(shown(one)) == 1 or one == "space" for one in key.keys.split(","))
+
+
 KEYS: tuple[Key, ...] = (
     Key(APP, "mode_home", "1", "Home: what runs and what needs attention"),
     Key(APP, "mode_repo", "2", "repos: branches, commits, files", cli="list repo"),
@@ -171,9 +176,14 @@ KEYS: tuple[Key, ...] = (
     Key(TEXT, "set_mark", "m", "set a mark"),
     Key(TEXT, "next_mark", "apostrophe", "next mark"),
     Key(FORM, "submit", "ctrl+s", "save, create", changes=True),
-    Key(FORM, "attempt", "ctrl+t", "try on one datum", changes=True, cli="run pipeline --try"),
+    Key(FORM, "attempt", "ctrl+t", "try on one datum", changes=True, cli="run datum"),
+    Key(FORM, "previous_step", "f2", "the step before"),
+    Key(FORM, "next_step", "f3", "the next step"),
     Key(FORM, "external", "f4", "open in $EDITOR"),
     Key(FORM, "compare", "f5", "difference from what runs", cli="diff pipeline"),
+    Key(FORM, "other_side", "f6", "form or text"),
+    Key(FORM, "next_problem", "f8", "to the next problem"),
+    Key(FORM, "field_help", "f1", "all about the field"),
     Key(FORM, "leave", "escape", "leave the field, then the form"),
 )
 

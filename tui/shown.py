@@ -112,7 +112,9 @@ def span(seconds: float | None) -> str:
         return NONE
     seconds = max(0.0, seconds)
     if seconds < 0.995:
-        return f"{seconds:.2g}s" if seconds >= 0.01 else "0s" if seconds == 0 else "<0.01s"
+        if seconds < 0.01:
+            return "<0.01s" if seconds else "0s"
+        return f"{seconds:.2f}".rstrip("0") + "s"
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)
@@ -159,9 +161,9 @@ def bar(part: float, width: int, *, ascii: bool = False) -> str:
     return on * full + off * (width - full)
 
 
-def spark(values: Sequence[float], width: int, *, ascii: bool = False) -> str:
+def spark(values: Sequence[float], width: int, *, ascii: bool = False, most: float = 0.0) -> str:
     """The last values as bars, the newest at the right: ``▂▃▅▅▇``. More values than columns are
-    grouped by their means; the highest fills the line."""
+    grouped by their means; ``most``, or else the highest, fills the line."""
     if width <= 0 or not values:
         return ""
     groups = min(width, len(values))
@@ -169,7 +171,7 @@ def spark(values: Sequence[float], width: int, *, ascii: bool = False) -> str:
     for i in range(groups):
         part = values[i * len(values) // groups : (i + 1) * len(values) // groups]
         means.append(sum(part) / len(part))
-    top = max(means)
+    top = most or max(means)
     steps = _ASCII_SPARKS if ascii else _SPARKS
     if top <= 0:
         return steps[0] * groups

@@ -94,6 +94,11 @@ def _checked(made: Spec, wanted: Value, path: Path) -> Spec:
     return made
 
 
+def same(one: Value, other: Value) -> bool:
+    """Whether two specs say the same: what is null or empty is left out."""
+    return bool(_bare(one) == _bare(other))
+
+
 def _bare(value: Value) -> Value:
     """Without what is null or empty: a mapping whose last field went is null in YAML."""
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ from tui.spec_text import Path, Spec, Value
 
 STEPS = ("input", "code", "output", "resources", "review")
 LISTS = ("cross", "join", "group", "union")
-KINDS = ("pfs", "cron", *LISTS)
+KINDS = ("pfs", *LISTS, "cron")
 
 TEXT, WORDS, LINES, FLAG, CHOICE, WHOLE, NUMBER, MAP, WHOLES = (
     "text", "words", "lines", "flag", "choice", "whole", "number", "map", "wholes",
@@ -24,7 +24,8 @@ class Item(NamedTuple):
     """A field of the form. ``path`` begins with ``@`` when it is of the input that is shown.
 
     ``kinds``: shown for these kinds of input; ``names``: what completes it (repo, branch, glob,
-    image); ``keep``: a field that is needed stays, empty, when its text is taken away.
+    image); ``keep``: a field that is needed stays, empty, when its text is taken away; ``within``:
+    shown in this kind of list only.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Item(NamedTuple):
     names: str = ""
     keep: bool = False
     choices: tuple[str, ...] = ()
+    within: str = ""
 
 
 def _in(
@@ -48,9 +50,11 @@ def _in(
     hint: str = "",
     names: str = "",
     keep: bool = False,
+    within: str = "",
 ) -> Item:
     id = f"{kind}-{name}".replace("_", "-")
-    return Item(id, "input", ("@", kind, name), label, type, hint, (kind,), names, keep)
+    path = ("@", kind, name)
+    return Item(id, "input", path, label, type, hint, (kind,), names, keep, within=within)
 
 
 ITEMS: tuple[Item, ...] = (
@@ -58,9 +62,9 @@ ITEMS: tuple[Item, ...] = (
     _in("branch", "branch", names="branch", hint="master"),
     _in("glob", "glob", names="glob", keep=True, hint="/ one datum, /* one for each entry"),
     _in("name", "name", hint="the repo's"),
-    _in("join_on", "join on", hint="$1"),
-    _in("outer_join", "outer join", FLAG),
-    _in("group_by", "group by", hint="$1"),
+    _in("join_on", "join on", hint="$1", within="join"),
+    _in("outer_join", "outer join", FLAG, within="join"),
+    _in("group_by", "group by", hint="$1", within="group"),
     _in("lazy", "lazy", FLAG),
     _in("empty_files", "empty files", FLAG),
     _in("s3", "s3", FLAG),
@@ -134,7 +138,7 @@ def shown(item: Item, value: Value) -> str:
 
 def fits(item: Item, value: Value) -> bool:
     """Whether the form can show a value and take it back whole."""
-    if value is None or item.type in (FLAG, CHOICE):
+    if value in (None, "", [], {}) or item.type in (FLAG, CHOICE):
         return True
     try:
         return bool(typed(item, shown(item, value)) == value)

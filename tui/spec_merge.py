@@ -24,7 +24,7 @@ def merged(base: Value, theirs: Value, mine: Spec) -> tuple[Spec, list[str]]:
     """Their changes put into my text, and the fields that both changed, which stay as mine."""
     both = []
     ours = {path: new for path, _, new in differences(base, mine.value)}
-    for path, old, new in differences(base, theirs):
+    for path, _old, new in differences(base, theirs):
         clash = [p for p in ours if p[: len(path)] == path or path[: len(p)] == p]
         if clash and json.dumps(mine.get(path)) != json.dumps(new):
             both.append(path_text(path))
@@ -33,7 +33,6 @@ def merged(base: Value, theirs: Value, mine: Spec) -> tuple[Spec, list[str]]:
             mine = drop(mine, path) if new is None else put(mine, path, new)
         except NotUnderstood:
             both.append(path_text(path))
-        del old
     return mine, both
 
 

@@ -7,6 +7,7 @@ the name it is of: ``repo:raw``, ``pipeline:clean``, ``job:clean@4f2a...``, ``in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pachybox.client.view_values import Summary
     from pachybox.model.events import Event
 
+_LOADS = 4  # that are remembered for the header
 LINK, SUMMARY = "link", "summary"
 CONNECTING, LIVE, LOST = "connecting", "live", "lost"
 
@@ -44,6 +46,7 @@ class Store:
         self.link = Link()
         self.summary: Summary | None = None
         self.seq = 0
+        self.loads: deque[float] = deque(maxlen=_LOADS)  # of the machine's processors, 0 to 1
         self._ahead = timedelta(0)
         self._dirty: set[str] = set()
 
@@ -60,6 +63,7 @@ class Store:
     def forget(self) -> None:
         """Another box is gone to: nothing is known of it."""
         self.link, self.summary, self.seq = Link(), None, 0
+        self.loads.clear()
         self._ahead = timedelta(0)
         self._dirty = {LINK, SUMMARY, "reset"}
 
@@ -74,6 +78,7 @@ class Store:
         if summary.time:
             self._ahead = summary.time - self._clock()
         self.summary = summary
+        self.loads.append(summary.machine.cpu)
         self.seq = max(self.seq, summary.event_seq)
         self._dirty.add(SUMMARY)
 

@@ -36,6 +36,7 @@ def _theme(
         success=success,
         accent=accent,
         variables={
+            "boost": panel,
             "text": plain,
             "text-muted": muted,
             "text-disabled": muted,
@@ -68,7 +69,7 @@ _OWN = (
         False,
         ("#fcfbf8", "#f4f2ec", "#e8e4da"),
         ("#22252a", "#54585f"),
-        "#0a4f96 #63389a #6f4300 #9d1c17 #17602a #005a64",
+        "#0a4f96 #63389a #6b4100 #9d1c17 #17602a #005a64",
     ),
     _theme(
         "ember",

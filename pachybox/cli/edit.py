@@ -58,14 +58,20 @@ def _edit(app: App, args: Args) -> None:
 
     box = app.box(Pipelines)
 
+    version = box.inspect_pipeline(args.pipeline).version
+
     def put(text: str) -> list[str]:
         return box.create_pipelines(
-            text, source=args.pipeline, update=True, reprocess=args.reprocess
+            text,
+            source=args.pipeline,
+            update=True,
+            reprocess=args.reprocess,
+            if_version=version,
         )[1]
 
     editing(
         args,
-        json.loads(box.extract_pipeline(args.pipeline)),
+        json.loads(box.extract_pipeline(args.pipeline, version=version)),
         args.pipeline,
         put,
         "pachybox update pipeline -f",
@@ -173,7 +179,8 @@ COMMANDS = {
         _edit,
         ("edit pipeline edges --editor nano",),
         "Opens the spec in the editor; an unchanged text changes nothing. A text that is refused\n"
-        "is opened again, or kept in a file that the error names.",
+        "is opened again, or kept in a file that the error names. So is one whose pipeline\n"
+        "somebody else has changed meanwhile.",
     ),
     "extract pipeline": Command(
         _extracted,

@@ -63,6 +63,7 @@ def make(app: App, args: Args, texts: list[SpecText], *, update: bool) -> list[C
             dry_run=dry_run,
             runner=args.runner or "",
             more=[(one.text, one.source) for one in more],
+            if_version=getattr(args, "if_version", 0) or None,
         )
 
     if build:  # what is wrong with the specs is said before minutes of building
@@ -306,6 +307,9 @@ def _runner(parser: Parser) -> None:
 def _updated(parser: Parser) -> None:
     _spec_file(parser)
     flag(parser, "--reprocess", help="run all datums again")
+    parser.add_argument(
+        "--if-version", type=whole, default=0, metavar="N", help="only if it is at version N"
+    )
 
 
 def _validated(parser: Parser) -> None:
@@ -372,6 +376,7 @@ COMMANDS = {
             "update pipeline -f edges.json",
             "update pipeline -f edges.json --reprocess",
             "update pipeline -f edges.json --build",
+            "update pipeline -f edges.json --if-version 3",
         ),
         "Results of datums that did not change are kept, unless --reprocess.\n\n" + _WHERE,
     ),

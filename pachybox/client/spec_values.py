@@ -98,7 +98,7 @@ class SpecField(Shown):
 
 @dataclass(frozen=True, slots=True)
 class PreviewDatum(Shown):
-    """A datum that an input would make now; ``inputs`` are written ``repo@branch:/path``."""
+    """A datum that an input would make now; ``inputs`` are the paths it reads."""
 
     id: str
     inputs: tuple[str, ...]

@@ -41,6 +41,7 @@ log = logging.getLogger("pachybox.meta")
 
 _TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
+_LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twice that in memory
 
 
 def utc_now() -> datetime:
@@ -102,6 +103,7 @@ class Meta:
         self._folding.in_time = self._fold_in_turn
         self.db.before_read = self._before_read
         self._groups = 0
+        self._checkpoints = True
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -134,6 +136,10 @@ class Meta:
     def all(self, table: Table[K, V]) -> list[V]:
         """Every record of a resident table."""
         return list(self._resident[table].values())
+
+    def mark(self, table: Table[K, V]) -> object:
+        """Another object whenever something in a resident table has changed."""
+        return self._resident[table]
 
     def resident(self, table: Table[K, V]) -> dict[K, V]:
         """A snapshot of a resident table."""
@@ -191,6 +197,28 @@ class Meta:
             pass  # the box is closing, which brings all in
         except PachyboxError as e:
             log.warning("objects wait in the journal: %s", e)
+
+    def checkpoint(self) -> None:
+        """Have DuckDB move its latest changes from the log and memory to its file, when they are
+        many. By itself it does so after 16 MiB of log, which a steady load takes an hour for,
+        and 35 MB of memory; and a lower bound would cost those who write much in no time."""
+        log_file = Path(f"{self.db.path}.wal")
+
+        def run(tx: Tx) -> None:
+            try:
+                self.db.writer.execute("CHECKPOINT")
+            except duckdb.Error as e:
+                self._checkpoints = False  # on a full disk it gives the database up each time
+                log.warning("not moved to the database's file: %s", first_line(e))
+                self.db.recover(e)
+
+        try:
+            if self._checkpoints and log_file.stat().st_size >= _LOG_BYTES:
+                self.write(run, quick=True)
+        except FileNotFoundError:
+            pass  # there is no change yet
+        except PachyboxError as e:
+            log.warning("not moved to the database's file: %s", e)
 
     def _before_read(self) -> None:
         if self.noted and not self._in_writer():

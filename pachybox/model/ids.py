@@ -116,7 +116,8 @@ class Commit:
     id: CommitId
 
     def __hash__(self) -> int:
-        return hash(self.id)
+        # the id alone is that of all commits of one run: thousands in one place of a table
+        return hash((self.id, self.repo.name))
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"

@@ -10,7 +10,6 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -26,6 +25,7 @@ from pachybox.store.trees import Trees
 MOST = 10_000
 """Rows of a page."""
 _KEPT = 4 << 20  # numbers remembered, 4 bytes each
+_IDS_KEPT = 3 << 19  # ids of commits, 16 bytes each
 
 
 def window(offset: int, limit: int, usual: int = 256) -> tuple[int, int]:
@@ -72,28 +72,30 @@ class Kept:
     def put(self, key: Hashable, made: Sequence[Any]) -> None:
         """Hold ``made`` if it is not larger than all there is room for."""
         with self._lock:
-            old = self._held.pop(key, ())
-            self._size += len(made) + 1 - (len(old) + 1 if old else 0)
+            if (old := self._held.pop(key, None)) is not None:
+                self._size -= len(old) + 1
+            self._size += len(made) + 1
             self._held[key] = made
             while self._size > self._most and self._held:
                 _, gone = self._held.popitem(last=False)
                 self._size -= len(gone) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What differs between two trees: the counts of all, and a page of pairs (new, old)."""
+class _Ids(Sequence[str]):
+    """Ids of commits, packed: a history may have a million."""
 
-    added: int
-    removed: int
-    changed: int
-    bytes_delta: int
-    rows: list[tuple[File | None, File | None]]
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
 
-    @property
-    def total(self) -> int:
-        """How many files differ."""
-        return self.added + self.removed + self.changed
+    def __len__(self) -> int:
+        return len(self._packed) // 16
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return self._packed[16 * at : 16 * at + 16].hex()
 
 
 class Pages:
@@ -102,6 +104,7 @@ class Pages:
     def __init__(self, pfs: Pfs) -> None:
         self._pfs = pfs
         self._kept = Kept()
+        self._histories = Kept(_IDS_KEPT)
 
     # ---- a directory
 
@@ -207,16 +210,16 @@ class Pages:
         read = self._pfs.meta.db.read
         state = read(f"SELECT count(*), max(seq) {where}", mine)[0]
         key = (repo, head, *state)
-        found = self._kept.get(key)
+        found = self._histories.get(key)
         if found is None:
             parents = dict(read(f"SELECT id, parent {where}", mine))
-            made = []
+            made = bytearray()
             at: str | None = head
             while at is not None and at in parents:
-                made.append(at)
+                made += bytes.fromhex(at)
                 at = parents.pop(at)
-            found = made
-            self._kept.put(key, found)
+            found = _Ids(bytes(made))
+            self._histories.put(key, found)
         return found
 
     def _matching(self, repo: Repo, ids: Sequence[Any], search: str) -> list[Any]:
@@ -227,28 +230,3 @@ class Pages:
         )
         keep = {row[0] for row in rows}
         return [i for i in ids if i in keep]
-
-    # ---- differences
-
-    def differences(
-        self,
-        reader: Reader,
-        new: tuple[Repo, str, str],
-        old: tuple[Repo, str, str] | None,
-        offset: int,
-        limit: int,
-    ) -> Differences:
-        """The files that differ, as Reader.diff pairs them."""
-        added = removed = delta = number = 0
-        rows = []
-        for pair in reader.diff(*new, old):
-            is_new, was = pair
-            if any(file is not None and file.entry.is_dir for file in pair):
-                continue
-            added += was is None
-            removed += is_new is None
-            delta += (is_new.entry.size if is_new else 0) - (was.entry.size if was else 0)
-            if offset <= number < offset + limit:
-                rows.append(pair)
-            number += 1
-        return Differences(added, removed, number - added - removed, delta, rows)

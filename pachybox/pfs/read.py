@@ -148,15 +148,7 @@ class Reader:
         Without ``old``: against the same path of the parent commit. ``shallow``: only the
         direct children.
         """
-        new_commit = self.commit(repo, ref)
-        path = clean(path)
-        if old is not None:
-            old_commit: CommitRecord | None = self.commit(old[0], old[1])
-            old_path = clean(old[2])
-        else:
-            parent = new_commit.parent
-            found = None if parent is None else self.pfs.meta.get(COMMITS, Commit(repo, parent))
-            old_commit, old_path = found, path
+        new_commit, path, old_commit, old_path = self.sides(repo, ref, path, old)
         if old_path != path:
             yield from self._diff_moved(new_commit, path, old_commit, old_path)
             return
@@ -167,6 +159,18 @@ class Reader:
                 if shallow and change.path.count("/") > depth + 1:
                     continue
                 yield _pair(new_commit, old_commit, change)
+
+    def sides(
+        self, repo: Repo, ref: str, path: str, old: tuple[Repo, str, str] | None = None
+    ) -> tuple[CommitRecord, str, CommitRecord | None, str]:
+        """What ``diff`` compares: commit and path of both sides."""
+        new_commit = self.commit(repo, ref)
+        path = clean(path)
+        if old is not None:
+            return new_commit, path, self.commit(old[0], old[1]), clean(old[2])
+        parent = new_commit.parent
+        found = None if parent is None else self.pfs.meta.get(COMMITS, Commit(repo, parent))
+        return new_commit, path, found, path
 
     def _diff_moved(
         self,

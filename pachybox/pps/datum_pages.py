@@ -8,8 +8,6 @@ other. Of a job that is not over, what was skipped and what is not yet in turn i
 from __future__ import annotations
 
 import time
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +18,11 @@ from pachybox.meta.tables import DATUMS, DatumRecord
 from pachybox.model.files import Entry
 from pachybox.model.ids import Hash, Job
 from pachybox.model.pps import Datum, JobRecord, Stats
-from pachybox.pfs.pages import Kept, entries_at
+from pachybox.pfs.pages import Kept
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
 from pachybox.pps.lane import Running
+from pachybox.pps.skipped import Skipped
 
 FAILED, RUNNING, RECOVERED = "FAILED", "RUNNING", "RECOVERED"
 WAITING, SUCCESS, SKIPPED = "WAITING", "SUCCESS", "SKIPPED"
@@ -33,13 +32,13 @@ STATES = (FAILED, RUNNING, RECOVERED, WAITING, SUCCESS, SKIPPED)
 _RAN = (FAILED, RECOVERED, SUCCESS)
 _TOOK = "download_us + process_us + upload_us"
 _ORDERS = {  # of those that were run, by the word for it: forwards, backwards
-    "slowest": (f"{_TOOK} DESC, id", f"{_TOOK}, id DESC"),
-    "newest": ("finished_us DESC, id", "finished_us, id DESC"),
-    "input": ("inputs, id", "inputs DESC, id DESC"),
-    "id": ("id", "id DESC"),
+    # perf: the place of the row settles ties; to read ids for that would take three times as long
+    "slowest": (f"{_TOOK} DESC, rowid", f"{_TOOK}, rowid DESC"),
+    "newest": ("finished_us DESC, rowid", "finished_us, rowid DESC"),
+    "input": ("inputs, rowid", "inputs DESC, rowid DESC"),
 }
 _NEAR = 2048  # rows from either end that the database finds without sorting all
-_TOGETHER = 200_000  # ids compared with a tree at once
+_BY_PATH = 20_000  # datums of a job that are put in the order of their paths, skipped ones too
 _MINE = "project = ? AND pipeline = ? AND job = ?"
 _FOUND = "(starts_with(id, ?) OR contains(lower(inputs), ?))"
 
@@ -89,7 +88,8 @@ class DatumPages:
     def __init__(self, pfs: Pfs, live: Callable[[Job], Live]) -> None:
         self._pfs = pfs
         self._live = live
-        self._kept = Kept()
+        self._skipped = Skipped(pfs)
+        self._ordered = Kept(10 * _BY_PATH)
 
     def page(
         self,
@@ -165,72 +165,69 @@ class DatumPages:
             began,
         )
 
+    # ---- both, by path
+
+    def _by_path(self, job: JobRecord, states: Sequence[str], search: str) -> _Part | None:
+        """All of a job that is over in the order of their paths; None where they are too many, or
+        what another job has run was forgotten."""
+        tree = job.datums
+        if tree is None or not job.state.computed or self._pfs.trees.entries(tree) > _BY_PATH:
+            return None
+        key = (tree, job.job, search, *states)
+        found = self._ordered.get(key)
+        if found is None:
+            ids = [entry.name for entry in self._pfs.trees.names(tree)]
+            of = job.job.pipeline
+            rows = self._pfs.meta.db.read(
+                "SELECT id, min(inputs), max(CASE WHEN job = ? THEN state END) FROM datums "
+                "WHERE project = ? AND pipeline = ? AND id IN (SELECT unnest(?)) GROUP BY id",
+                [job.job.id, of.project, of.name, ids],
+            )
+            if len(rows) != len(ids):
+                return None
+            found = [
+                id_
+                for inputs, id_, state in sorted((i, id_, s or SKIPPED) for id_, i, s in rows)
+                if state in states and _matches(id_, inputs, search)
+            ]
+            self._ordered.put(key, found)
+        order = found
+
+        def rows_of(offset: int, limit: int) -> list[DatumRow]:
+            return self._with_ids(job.job, tree, order[offset : offset + limit])
+
+        return _Part(len(order), rows_of)
+
+    def _with_ids(self, job: Job, tree: Hash, ids: Sequence[str]) -> list[DatumRow]:
+        where, params = _where(job, (), "")
+        found = self._pfs.meta.select(
+            DATUMS, f"WHERE {where} AND id IN (SELECT unnest(?))", [*params, list(ids)]
+        )
+        mine = {record.id: record for record in found}
+        with self._pfs.reading(tree):
+            rows = []
+            for id_ in ids:
+                if id_ in mine:
+                    rows.append(self.row(mine[id_]))
+                elif (entry := self._pfs.trees.get(tree, f"/{id_}")) is not None:
+                    rows.append(self._of_tree(entry))
+            return rows
+
     # ---- those that were skipped
 
-    def _skipped(self, job: JobRecord, ran: int, search: str) -> _Part:
+    def _not_run(self, job: JobRecord, ran: int, search: str) -> _Part:
         """Entries of the job's tree that are none of the ``ran`` it ran itself."""
         tree = job.datums
-        if tree is None or not job.state.computed:
+        if tree is None or not job.state.computed or self._pfs.trees.entries(tree) <= ran:
             return _held([])
-        count = self._pfs.trees.entries(tree) - ran  # what was run is in the tree too
-        if count <= 0:
-            return _held([])
-        if search:
-            of = job.job.pipeline
-            told = f"project = ? AND pipeline = ? AND {_FOUND}"
-            hits = self._positions(job, tree, (told, [of.project, of.name, search, search]))
-            own = set(self._mine(job, tree, ran))
-            numbers = [n for n in hits if n not in own]
-            return _Part(len(numbers), lambda offset, limit: self._at(tree, numbers, offset, limit))
+        told = (_FOUND, [search, search]) if search else None
+        numbers = self._skipped.numbers(job, tree, ran, told)
 
         def rows(offset: int, limit: int) -> list[DatumRow]:
-            others = _Others(self._mine(job, tree, ran), count)
-            return self._at(tree, others, offset, limit)
+            found = self._skipped.entries(tree, numbers[offset : offset + limit])
+            return [self._of_tree(entry) for entry in found]
 
-        return _Part(count, rows)
-
-    def _mine(self, job: JobRecord, tree: Hash, ran: int) -> Sequence[int]:
-        return self._positions(job, tree, _where(job.job, (), "")) if ran else array("I")
-
-    def _at(self, tree: Hash, numbers: Sequence[int], offset: int, limit: int) -> list[DatumRow]:
-        page = numbers[offset : offset + limit]
-        with self._pfs.reading(tree):
-            return [self._of_tree(e) for e in entries_at(self._pfs.trees, tree, page)]
-
-    def _positions(self, job: JobRecord, tree: Hash, where: tuple[str, list[Any]]) -> Sequence[int]:
-        """The numbers of the entries of a job's tree whose ids the database gives, rising. Kept:
-        neither the tree nor what an id reads ever changes."""
-        key = (tree, job.job, where[0], *where[1])
-        found = self._kept.get(key)
-        if found is not None:
-            return found
-        made: array[int] = array("I")
-        with self._pfs.reading(tree):
-            leaves = self._pfs.trees.leaves(tree)
-            base, keys, last = 0, list[str](), ""
-            while ids := self._ids(where, last):
-                for id_ in ids:
-                    name = f"{id_}/"
-                    while not keys or keys[-1] < name:
-                        base += len(keys)
-                        if (leaf := next(leaves, None)) is None:
-                            keys = ["\U0010ffff"]  # behind all: what comes is not there
-                            break
-                        keys = leaf.keys
-                    at = bisect_left(keys, name)
-                    if keys[at] == name:
-                        made.append(base + at)
-                last = ids[-1]
-        self._kept.put(key, made)
-        return made
-
-    def _ids(self, where: tuple[str, list[Any]], after: str) -> list[str]:
-        rows = self._pfs.meta.db.read(
-            f"SELECT DISTINCT id FROM datums WHERE {where[0]} AND id > ? "
-            f"ORDER BY id LIMIT {_TOGETHER}",
-            [*where[1], after],
-        )
-        return [row[0] for row in rows]
+        return _Part(len(numbers), rows)
 
     def _of_tree(self, entry: Entry) -> DatumRow:
         meta = meta_file.read(self._pfs, entry.hash)
@@ -257,6 +254,10 @@ class _List:
             raise InvalidArgument(
                 f"datums are not sorted by {sort!r}", "use trouble, input, time or state"
             )
+        if sort == "input":
+            whole = self._pages._by_path(self._job, wanted, self._search)
+            if whole is not None:
+                return [whole]
         ran = [state for state in _RAN if state in wanted]
         count = sum(self._ran.get(state, 0) for state in ran)
         order_by = "slowest" if sort == "time" else "input"
@@ -274,7 +275,7 @@ class _List:
         if state == WAITING:
             return _held(self._matching(map(_waiting, self._live.waiting)))
         if state == SKIPPED:
-            return self._pages._skipped(self._job, self._mine, self._search)
+            return self._pages._not_run(self._job, self._mine, self._search)
         count = self._ran.get(state, 0)
         return _Part(count, self._pages._ran(self._job.job, [state], self._search, order, count))
 
@@ -283,33 +284,11 @@ class _List:
 
     def _matching(self, rows: Iterable[DatumRow]) -> list[DatumRow]:
         word = self._search
-        return [
-            row
-            for row in rows
-            if not word or row.id.startswith(word) or any(word in p.lower() for p in row.inputs)
-        ]
+        return [row for row in rows if _matches(row.id, "\n".join(row.inputs), word)]
 
 
-class _Others(Sequence[int]):
-    """The numbers from 0 on that ``taken`` (rising) has not, ``count`` of them."""
-
-    def __init__(self, taken: Sequence[int], count: int) -> None:
-        self._taken, self._count = taken, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(self._count))]
-        low, high = 0, len(self._taken)  # how many of the taken come before number `at`
-        while low < high:
-            middle = (low + high) // 2
-            if self._taken[middle] - middle <= at:
-                low = middle + 1
-            else:
-                high = middle
-        return at + low
+def _matches(id_: str, inputs: str, word: str) -> bool:
+    return not word or id_.startswith(word) or word in inputs.lower()
 
 
 def _states(states: Iterable[str]) -> list[str]:

@@ -37,8 +37,7 @@ class JobListener:
         """The job of a deleted commit is forgotten; results stay for later jobs to reuse."""
         job = job_of(change, commit)
         if job is not None:
-            change.tx.remove(JOBS, job.job)
-            _event(change, job, "job.deleted")
+            forget(change, job)
 
 
 def job_of(change: Change, commit: CommitRecord) -> JobRecord | None:
@@ -85,6 +84,12 @@ def require(tx: Tx, job: Job) -> JobRecord:
     if found is None:
         raise NotFound(f"job {job} not found", "list job shows what there is")
     return found
+
+
+def forget(change: Change, job: JobRecord) -> None:
+    """Remove the record of a job."""
+    change.tx.remove(JOBS, job.job)
+    _event(change, job, "job.deleted")
 
 
 def end(change: Change, job: JobRecord, state: JobState, reason: str) -> None:

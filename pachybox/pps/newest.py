@@ -20,6 +20,8 @@ from pachybox.model.pps import JobRecord, JobState, PipelineRecord
 
 LATEST = 50
 """Jobs that are known of the whole box, besides those that are not over."""
+OPEN = 500
+"""And of those so many, the newest."""
 _HELD = 4 * LATEST
 _TELL = (JobState.SUCCESS, JobState.FAILURE, JobState.UNRUNNABLE)
 
@@ -31,6 +33,8 @@ class _Known:
     last: dict[Pipeline, JobRecord] = field(default_factory=dict)
     told: dict[Pipeline, JobRecord] = field(default_factory=dict)
     latest: dict[Job, JobRecord] = field(default_factory=dict)
+    most: int = 2 * _HELD  # of the latest, before the oldest are let go
+    lost: int = 0  # of the latest
     stale: bool = False
 
     def take(self, record: JobRecord) -> None:
@@ -41,12 +45,13 @@ class _Known:
         if record.state in _TELL and _newer(record, self.told.get(of)):
             self.told[of] = record
         self.latest[record.job] = record
-        if len(self.latest) > 2 * _HELD:
+        if len(self.latest) > self.most:
             over = [r for r in self.latest.values() if r.state.terminal]
             keep = {r.job for r in nlargest(_HELD, over, key=_age)}
             for old in over:
                 if old.job not in keep:
                     del self.latest[old.job]
+            self.most = len(self.latest) + _HELD
 
     def forget(self, job: Job) -> None:
         """A job was deleted."""
@@ -54,7 +59,8 @@ class _Known:
         for newest in (self.last, self.told):
             found = newest.get(job.pipeline)
             self.stale = self.stale or (found is not None and found.job == job)
-        self.stale = self.stale or len(self.latest) < LATEST
+        self.lost += 1
+        self.stale = self.stale or self.lost > _HELD - LATEST
 
     def gone(self, pipeline: Pipeline) -> None:
         """A pipeline was deleted."""
@@ -141,7 +147,7 @@ class Newest:
             newest.format(order),
             f"WHERE state IN ({told}) {newest.format(order)}",
             f"WHERE NOT {over}",
-            f"ORDER BY {order} LIMIT {_HELD}",
+            f"WHERE {over} ORDER BY {order} LIMIT {_HELD}",
         ):
             for record in self._meta.select(JOBS, where):
                 known.take(record)
@@ -159,4 +165,4 @@ def _ordered(found: Iterable[JobRecord]) -> list[JobRecord]:
     jobs = list(found)
     live = sorted((j for j in jobs if not j.state.terminal), key=_age, reverse=True)
     over = nlargest(LATEST, (j for j in jobs if j.state.terminal), key=_age)
-    return live + over
+    return live[:OPEN] + over

@@ -53,6 +53,7 @@ from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement
+from pachybox.pps.preview import Previewer
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
 from pachybox.pps.secrets import Secrets
@@ -92,6 +93,7 @@ class Pps:
         self.datum_pages = DatumPages(pfs, self._live)
         self.log_reader = LogReader(pfs, self.datums, log_dir, self.running)
         self.log_store = LogStore(log_dir)
+        self.previewer = Previewer(pfs)
 
     # ---- pipelines
 
@@ -471,7 +473,7 @@ class Pps:
             record = jobs.require(ch.tx, job)
             if not record.state.terminal:
                 jobs.fail(ch, job, JobState.KILLED, "job was deleted")
-            ch.tx.remove(JOBS, job)
+            jobs.forget(ch, jobs.require(ch.tx, job))
 
         self.pfs.change(change)
 

@@ -43,7 +43,7 @@ def _first(frame: int) -> int:
     return (frame + fmt.HEAD.itemsize) // _UNIT
 
 
-def _run(keys: Prefixes, slots: npt.NDArray[np.uint32]) -> _Run:
+def _viewed(keys: Prefixes, slots: npt.NDArray[np.uint32]) -> _Run:
     return _Run(keys, keys.data, slots)
 
 
@@ -54,7 +54,7 @@ class OpenPack:
         self.pack = pack
         self._file = file
         self._fresh: dict[Hash, int] = {}
-        self._run = _run(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
+        self._run = _viewed(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._run.keys)
@@ -82,7 +82,7 @@ class OpenPack:
         keys = np.concatenate([keys, self._run.keys])
         slots = np.concatenate([slots, self._run.slots])
         order = np.argsort(keys, kind="stable")
-        self._run = _run(keys[order], slots[order])
+        self._run = _viewed(keys[order], slots[order])
 
     def find(self, h: Hash) -> Place | None:
         """Where ``h`` is, when it is here."""
@@ -111,7 +111,9 @@ class OpenPack:
         n = len(hashes)
         if n > _MANY:
             number = self.pack.number
-            return find_among(columns_of(number, self.pack.records()), hashes, keys, [number])
+            frames = fmt.scan(self._file.fd, number)
+            records = [frame.records for frame in frames if isinstance(frame, Header)]
+            return find_among(columns_of(number, records), hashes, keys, [number])
         found = Found(np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.zeros(n, np.uint64))
         for i, h in enumerate(hashes.tolist()):
             if place := self.find(Hash(h)):

@@ -128,6 +128,30 @@ class Trees:
         for node, start in leaves_at(self._nodes, directory, index):
             yield from node.iterate(start)
 
+    def files_at(self, directory: Hash, base: str, index: int) -> Iterator[tuple[str, Entry]]:
+        """(base + path, entry) of the files below a directory, by its hash, from its number
+        ``index`` (from 0) on: what comes before is passed by its counts."""
+        node, i = self._nodes.load(directory), 0
+        stack: list[tuple[Node, int, str]] = []
+        while True:
+            while i < len(node.keys):
+                if index >= node.counts[i]:
+                    index -= node.counts[i]
+                    i += 1
+                elif node.level:
+                    stack.append((node, i + 1, base))
+                    node, i = self._nodes.child(node, i), 0
+                elif (entry := node.entry(i)).is_dir:
+                    stack.append((node, i + 1, base))
+                    base += f"{entry.name}/"
+                    node, i = self._nodes.load(entry.hash), 0
+                else:
+                    yield base + entry.name, entry
+                    i += 1
+            if not stack:
+                return
+            node, i, base = stack.pop()
+
     def _listed(self, directory: Hash, after: str) -> Iterator[Entry]:
         for node, start in leaves(self._nodes, directory, after):
             yield from node.iterate(start)

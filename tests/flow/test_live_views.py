@@ -117,6 +117,7 @@ def test_events_of_what_a_view_shows(shared_box: RealBox) -> None:
     client.put_file("told@master:/f", b"")
     create(client, "teller", "true", "told")
     client.wait_commit("teller@master")
+    client.delete_job(str(client.page_job(pipeline="teller").rows[0]))
     client.stop_pipeline("teller")
     client.delete_pipeline("teller")
     client.create_ingest({"name": "post", "to": "told@posted", "push": {}})
@@ -128,7 +129,14 @@ def test_events_of_what_a_view_shows(shared_box: RealBox) -> None:
     assert kinds >= {
         *("repo.created", "repo.updated", "branch.created", "branch.moved", "branch.deleted"),
         *("commit.started", "commit.finished", "pipeline.created", "pipeline.state"),
-        *("pipeline.deleted", "job.created", "job.state", "ingest.created", "ingest.state"),
+        *(
+            "pipeline.deleted",
+            "job.created",
+            "job.state",
+            "job.deleted",
+            "ingest.created",
+            "ingest.state",
+        ),
     }
     assert "running" in _states(client, start)
     client.delete_ingest("post")

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Generic, TypeVar
 
 from pachybox.client import AsyncClient
@@ -75,8 +75,10 @@ class FakeBox:
         self.now = summary or canned.summary()
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.greeted = 0
+        self.sync = SimpleNamespace(address="/srv/box/run/box.sock", project="default")
+        self.followers: list[asyncio.Queue[Event | None]] = []
         self._lost = ""
-        self._events: list[asyncio.Queue[Event | None]] = []
+        self._hangs: asyncio.Event | None = None
         self._seq = self.now.event_seq
 
     def __call__(self) -> FakeBox:
@@ -106,18 +108,29 @@ class FakeBox:
     def fail(self, why: str = "no box answers at /run/box.sock") -> None:
         """From now on nothing answers."""
         self._lost = why
-        for queue in self._events:
+        for queue in self.followers:
             queue.put_nowait(None)
+
+    def hang(self) -> None:
+        """From now on the box takes questions and does not answer."""
+        self._hangs = asyncio.Event()
 
     def recover(self) -> None:
         """And from now on all answers again."""
         self._lost = ""
+        if self._hangs is not None:
+            self._hangs.set()
+            self._hangs = None
+
+    def event(self, kind: str, data: Any) -> Event:
+        """The next event, with anything in it."""
+        self._seq += 1
+        return Event(self._seq, NOW, kind, data)
 
     def push(self, kind: str, **data: str) -> None:
         """Something happened."""
-        self._seq += 1
-        event = Event(self._seq, NOW, kind, data)
-        for queue in self._events:
+        event = self.event(kind, data)
+        for queue in self.followers:
             queue.put_nowait(event)
 
     async def close(self) -> None:
@@ -130,6 +143,8 @@ class FakeBox:
 
     async def healthy(self) -> bool:
         self._answering()
+        if self._hangs is not None:
+            await self._hangs.wait()
         return True
 
     async def status(self) -> BoxStatus:
@@ -143,7 +158,7 @@ class FakeBox:
 
     async def _followed(self) -> AsyncIterator[Event]:
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._events.append(queue)
+        self.followers.append(queue)
         while event := await queue.get():
             yield event
         raise Unreachable(self._lost)

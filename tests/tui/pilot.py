@@ -16,6 +16,7 @@ from tests.boxes import RealBox
 from tui.app import PachyApp
 from tui.choices import Choices
 from tui.places import HOME, Place
+from tui.widgets.confirm import Question
 
 T = TypeVar("T")
 
@@ -34,6 +35,23 @@ class Terminal:
     async def type(self, text: str) -> None:
         """The characters of a text as keys."""
         await self.pilot.press(*(_NAMES.get(c, c) for c in text))
+
+    async def answer(self, key: str) -> None:
+        """Press ``key`` until the question is gone: one pressed too soon counts as a repeat."""
+        question = self.app.screen
+        while self.app.screen is question:
+            await self.pilot.press(key)
+
+    async def confirm(self, *keys: str) -> None:
+        """Answer a question, later than a repeated key would."""
+        question = await self.until(lambda: self._question, "a question is asked")
+        question.quiet_since = question.open_since = 0.0
+        await self.press(*keys)
+
+    @property
+    def _question(self) -> Question | None:
+        screen = self.app.screen
+        return screen if isinstance(screen, Question) else None
 
     def lines(self) -> list[str]:
         """The screen's rows as plain text."""
@@ -72,13 +90,14 @@ async def opened(
     size: tuple[int, int] = (120, 40),
     choices: Path | None = None,
     errors: bool = False,
+    kind: type[PachyApp] = PachyApp,
     **options: Any,
 ) -> AsyncIterator[Terminal]:
     """The app on a box (or on what a callable gives as its client), live. A defect that was told
     in a notice fails the test, unless ``errors`` are expected."""
     connect = (lambda: AsyncClient(str(box.socket))) if isinstance(box, RealBox) else box
-    kept = Choices(choices or Path("/nonexistent/tui.json"))
-    app = PachyApp(connect, start=start, choices=kept, **options)
+    kept = Choices(choices or Path("/dev/null/tui.json"))
+    app = kind(connect, start=start, choices=kept, **options)
     async with app.run_test(size=size, notifications=True) as pilot:
         terminal = Terminal(app, pilot)
         await terminal.until(lambda: app.view is not None, "a view is in front")

@@ -14,7 +14,7 @@ from textual.content import Content
 
 from tests.tui import preview_files as made
 from tests.tui.preview_files import Bytes
-from tui.preview import Limits, Pixels, Preview, Table, Text, Tree, show
+from tui.preview import Limits, Pixels, Preview, Table, Text, Tree, parquet_reader, show
 from tui.preview.images import fit
 from tui.preview.kinds import kind, magic
 from tui.preview.plain import clean, decode, lines
@@ -155,6 +155,16 @@ async def test_of_a_large_parquet_only_the_first_pages_are_read() -> None:
     assert len(table(preview).rows) == 200
     assert reader.given <= 4 << 20 < len(data)
     assert not preview.notes
+
+
+async def test_the_reader_of_parquet_is_another_process_and_is_replaced_when_it_ends() -> None:
+    assert len(table(await seen("a.parquet", made.parquet())).rows) == 200
+    process = parquet_reader._reader._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert len(table(await seen("a.parquet", made.parquet())).rows) == 200
+    assert parquet_reader._reader._process is not process
 
 
 async def test_a_column_of_a_parquet_that_does_not_fit_is_left_out_and_named() -> None:

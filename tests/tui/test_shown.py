@@ -27,6 +27,8 @@ def test_sizes_and_ages_are_worded_as_in_the_command_line() -> None:
         (0, "0s"),
         (0.001, "<0.01s"),
         (0.08, "0.08s"),
+        (0.024, "0.02s"),
+        (0.2, "0.2s"),
         (0.234, "0.23s"),
         (1.23, "1.2s"),
         (9.96, "10s"),
@@ -113,6 +115,8 @@ def test_a_sparkline_of_few_values_and_of_none() -> None:
     assert shown.spark([0, 1, 2, 4, 8], 5) == "▁▁▂▄█"
     assert shown.spark([0, 0], 5) == "▁▁"
     assert shown.spark([], 5) == ""
+    assert shown.spark([0.1, 0.5, 1], 3, most=1) == "▁▄█"
+    assert shown.spark([0.5, 2], 3, most=1) == "▄█"
 
 
 def test_how_far_a_job_is() -> None:

@@ -5,7 +5,7 @@ loop; what is more, ``Preview.more`` says. Whatever the bytes are, it answers: w
 cannot make out is shown as text or hex, with a note. Decoders are imported when first needed.
 """
 
-from tui.preview.shown import FIRST, show
+from tui.preview.shown import FIRST, show, warm
 from tui.preview.source import Limits, Reader
 from tui.preview.values import Column, Line, Node, Pixels, Preview, Table, Text, Tree
 
@@ -22,4 +22,5 @@ __all__ = [
     "Text",
     "Tree",
     "show",
+    "warm",
 ]

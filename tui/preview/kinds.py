@@ -91,9 +91,14 @@ def kind(path: str, head: bytes) -> str:
         return "parquet"
     if found in _IMAGES and (found != "BMP image" or binary(head)):
         return "image"
-    named = _SUFFIXES.get(PurePosixPath(path).suffix.lower(), "")
-    if named in ("parquet", "image"):
-        return named
+    by_name = named(path)
+    if by_name in ("parquet", "image"):
+        return by_name
     if binary(head):
         return "binary"
-    return named or "text"
+    return by_name or "text"
+
+
+def named(path: str) -> str:
+    """What the name alone says; empty when it says nothing known."""
+    return _SUFFIXES.get(PurePosixPath(path).suffix.lower(), "")

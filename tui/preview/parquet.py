@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from tui.preview.parquet_pages import Malformed, needed
-from tui.preview.parquet_query import VECTOR, Chunk, Layout, groups, layout, rows, schema
+from tui.preview.parquet_reader import ask
+from tui.preview.plain import cell
 from tui.preview.source import Source
 from tui.preview.values import Column, Preview, Table
 
@@ -21,25 +22,46 @@ ROWS = 200
 COLUMNS = 200
 FOOTER = 64 << 10
 PEEK = 16 << 10
+VECTOR = 2048  # values that DuckDB decodes at once, however few are asked for
 TABS = ("preview", "schema", "row groups", "hex")
 
 
+class Chunk(NamedTuple):
+    """The bytes of a leaf of topmost column ``column`` in the first row group with rows."""
+
+    column: int
+    start: int
+    size: int
+    values: int
+
+
+class Layout(NamedTuple):
+    """What the footer says. ``first``: rows in the first row group that has any."""
+
+    rows: int
+    groups: int
+    maker: str
+    columns: tuple[tuple[str, str], ...]  # the topmost, each with DuckDB's type
+    first: int
+    chunks: tuple[Chunk, ...]
+
+
 async def show_parquet(source: Source, tab: str) -> Preview:
-    """One tab of a Parquet file. Raises what DuckDB says of a file that is none."""
+    """One tab of a Parquet file. Raises Unreadable for a file that is none."""
     with tempfile.NamedTemporaryFile(prefix="pachybox-", suffix=".parquet", buffering=0) as file:
         copy: BinaryIO = file.file  # type: ignore[assignment]  # raw, so nothing is held back
         await asyncio.to_thread(copy.truncate, source.size)
         await _footer(source, copy)
-        found = await asyncio.to_thread(layout, file.name)
+        found = _layout(await ask("layout", file.name))
         notes: tuple[str, ...] = ()
         more = False
         facts = [f"{found.rows:,} rows", f"{len(found.columns)} columns"]
         facts.append(f"{found.groups:,} row groups" if found.groups != 1 else "1 row group")
         if tab == "schema":
-            body = await asyncio.to_thread(schema, file.name)
-            facts.append(found.maker)
+            body = _schema(await ask("schema", file.name))
+            facts.append(cell(found.maker, 100))
         elif tab == "row groups":
-            body = await asyncio.to_thread(groups, file.name)
+            body = _groups(await ask("groups", file.name))
         else:
             body, notes, more = await _rows(source, copy, file.name, found)
             facts[0] = f"first {len(body.rows):,} of {found.rows:,} rows"
@@ -76,15 +98,62 @@ async def _rows(
         if whole or all([await _fetch(source, copy, chunk) for chunk in chunks]):
             have.append(column)
     most = min(ROWS * max(source.limits.rows // 500, 1), found.first)
-    kept, values = await asyncio.to_thread(rows, name, [found.columns[n][0] for n in have], most)
-    have = [have[n] for n in kept]
+    answer = await ask("rows", name, [found.columns[n][0] for n in have], most)
+    have = [have[n] for n in answer["places"]]
+    values = [_cells(row) for row in answer["rows"]]
     columns = tuple(
-        Column(*found.columns[n], sum(row[at] is None for row in values), _number(found, n))
+        Column(
+            cell(found.columns[n][0]),
+            cell(found.columns[n][1]),
+            sum(row[at] is None for row in values),
+            _number(found, n),
+        )
         for at, n in enumerate(have)
     )
     out = [found.columns[n][0] for n in range(len(found.columns)) if n not in set(have)]
     notes = (f"left out, too long for a preview: {_list(out)}",) if out else ()
     return Table(columns, values), notes, bool(out) or most < found.rows
+
+
+def _layout(answer: dict[str, Any]) -> Layout:
+    columns = tuple((str(name), str(kind)) for name, kind in answer["columns"])
+    chunks = tuple(Chunk(*chunk) for chunk in answer["chunks"])
+    return Layout(
+        answer["rows"], answer["groups"], answer["maker"], columns, answer["first"], chunks
+    )
+
+
+def _cells(row: Sequence[Any]) -> tuple[str | None, ...]:
+    return tuple(
+        None if value is None else f"{value:,}" if isinstance(value, int) else cell(value)
+        for value in row
+    )
+
+
+def _schema(answer: Sequence[Sequence[Any]]) -> Table:
+    """The tree of columns, one a row."""
+    titles = ("column", "type", "stored as", "meaning", "presence")
+    shown, left = [], list[int]()  # children still to come, of each level
+    for name, *row, children in answer[1:]:  # the first is the root
+        shown.append(_cells(["  " * len(left) + str(name), *row]))
+        if left:
+            left[-1] -= 1
+        if children:
+            left.append(children)
+        while left and left[-1] <= 0:
+            left.pop()
+    return Table(tuple(Column(title, "") for title in titles), shown)
+
+
+def _groups(answer: Sequence[Sequence[Any]]) -> Table:
+    """Each column of each row group."""
+    numbers = {"group", "values", "nulls", "stored", "unpacked"}
+    titles = (
+        *("group", "column", "values", "nulls", "least", "most"),
+        *("stored", "unpacked", "compression", "encodings"),
+    )
+    columns = tuple(Column(title, "", right=title in numbers) for title in titles)
+    return Table(columns, [_cells(row) for row in answer])
 
 
 def _number(found: Layout, column: int) -> bool:
@@ -93,7 +162,9 @@ def _number(found: Layout, column: int) -> bool:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    return ", ".join(cell(name, 60) for name in names[:5]) + (
+        f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    )
 
 
 async def _whole_group(source: Source, copy: BinaryIO, chunks: Sequence[Chunk]) -> bool:

@@ -1,22 +1,21 @@
-"""What DuckDB is asked about a Parquet file. One database in memory serves all previews."""
+"""What DuckDB is asked about a Parquet file: a program that answers a JSON line for each it reads.
+
+A process of its own, for two reasons: loading DuckDB would hold the terminal's loop for a fifth of
+a second, and a file that crashes the reader must not end the terminal. It imports nothing else of
+this package, which makes it start fast, and ends with its standard input.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from typing import NamedTuple
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import duckdb
 
-from tui.preview.plain import cell
-from tui.preview.values import Column, Table
-
-VECTOR = 2048  # values that DuckDB decodes at once, however few are asked for
-SECONDS = 2.0  # a query that takes longer is stopped: only a hostile file's does
 STATISTICS = 5_000
-_CELL = 400
+CELL = 400
 _SAFE: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,  # the first rows come from the first row group, in order
     "memory_limit": "512MB",
@@ -25,55 +24,23 @@ _SAFE: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class Chunk(NamedTuple):
-    """The bytes of a leaf of topmost column ``column`` in the first row group with rows."""
+class Asked:
+    """The questions, by name. ``file`` is the path of a Parquet file that may be mostly hole."""
 
-    column: int
-    start: int
-    size: int
-    values: int
+    def __init__(self) -> None:
+        self._ask = duckdb.connect(":memory:", config=_SAFE)
 
+    def _all(self, question: str, *values: object) -> list[Any]:
+        return self._ask.execute(question, list(values)).fetchall()
 
-class Layout(NamedTuple):
-    """What the footer says. ``first``: rows in the first row group that has any."""
-
-    rows: int
-    groups: int
-    maker: str
-    columns: tuple[tuple[str, str], ...]  # the topmost, each with DuckDB's type
-    first: int
-    chunks: tuple[Chunk, ...]
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(":memory:", config=_SAFE)
-
-
-@contextmanager
-def _asking() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose query is stopped when it takes too long."""
-    with _database().cursor() as connection:
-        timer = threading.Timer(SECONDS, connection.interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection
-        finally:
-            timer.cancel()
-
-
-def layout(name: str) -> Layout:
-    """Rows, columns, and where the first rows of each column lie."""
-    with _asking() as ask:
-        maker, total, count = ask.execute(
-            "select created_by, num_rows, num_row_groups from parquet_file_metadata(?)", [name]
-        ).fetchall()[0]
-        described = ask.execute("describe select * from read_parquet(?)", [name]).fetchall()
-        tops = _tops(
-            ask.execute("select num_children from parquet_schema(?)", [name]).fetchall()[1:]
+    def layout(self, file: str) -> dict[str, Any]:
+        """Rows, columns, and where the first row group with rows has the bytes of each leaf."""
+        (maker, rows, groups), *_ = self._all(
+            "select created_by, num_rows, num_row_groups from parquet_file_metadata(?)", file
         )
-        chunks = ask.execute(
+        described = self._all("describe select * from read_parquet(?)", file)
+        tops = _tops(self._all("select num_children from parquet_schema(?)", file)[1:])
+        chunks = self._all(
             """select row_group_num_rows, column_id,
                       coalesce(least(nullif(dictionary_page_offset, 0), data_page_offset),
                                data_page_offset),
@@ -81,120 +48,110 @@ def layout(name: str) -> Layout:
                from parquet_metadata($1)
                where row_group_id = (select min(row_group_id) from parquet_metadata($1)
                                      where row_group_num_rows > 0)""",
-            [name],
-        ).fetchall()
-    return Layout(
-        total,
-        count,
-        cell(maker or "", 100),
-        tuple((cell(row[0], 200), cell(row[1], 200)) for row in described),
-        chunks[0][0] if chunks else 0,
-        tuple(Chunk(tops[row[1]], row[2], row[3], row[4]) for row in chunks),
-    )
+            file,
+        )
+        return {
+            "rows": rows,
+            "groups": groups,
+            "maker": maker or "",
+            "columns": [row[:2] for row in described],
+            "first": chunks[0][0] if chunks else 0,
+            "chunks": [(tops[row[1]], *row[2:]) for row in chunks],
+        }
+
+    def rows(self, file: str, columns: Sequence[str], most: int) -> dict[str, Any]:
+        """The first rows, and the places of those of ``columns`` that can be decoded."""
+        places = list(range(len(columns)))
+        try:
+            return {"places": places, "rows": self._rows(file, columns, most)}
+        except duckdb.Error:
+            places = [n for n in places if self._readable(file, columns[n], most)]
+            if not places:
+                raise
+            return {
+                "places": places,
+                "rows": self._rows(file, [columns[n] for n in places], most),
+            }
+
+    def _readable(self, file: str, column: str, most: int) -> bool:
+        try:
+            self._rows(file, [column], most)
+        except duckdb.Error:
+            return False
+        return True
+
+    def _rows(self, file: str, columns: Sequence[str], most: int) -> list[Any]:
+        if not columns or not most:
+            return []
+        asked = ", ".join(f"left(cast({_quoted(c)} as varchar), {CELL})" for c in columns)
+        return self._all(f"select {asked} from read_parquet(?) limit {most:d}", file)
+
+    def schema(self, file: str) -> list[Any]:
+        """The columns, depth first: name, DuckDB's type, how stored, meaning, presence, children.
+        The first is the root."""
+        return self._all(
+            """select name, coalesce(duckdb_type, ''), coalesce(type, ''),
+                      coalesce(logical_type, converted_type, ''), coalesce(repetition_type, ''),
+                      num_children
+               from parquet_schema(?) limit ?""",
+            file,
+            STATISTICS,
+        )
+
+    def groups(self, file: str) -> list[Any]:
+        """Each column of each row group: sizes and statistics."""
+        return self._all(
+            f"""select row_group_id, path_in_schema, num_values, stats_null_count,
+                       left(coalesce(stats_min_value, stats_min), {CELL}),
+                       left(coalesce(stats_max_value, stats_max), {CELL}),
+                       total_compressed_size, total_uncompressed_size, compression, encodings
+                from parquet_metadata(?) order by row_group_id, column_id limit ?""",
+            file,
+            STATISTICS,
+        )
 
 
 def _tops(children: Sequence[tuple[int | None]]) -> list[int]:
     """For each leaf of a schema written depth first, without its root, the topmost column."""
     tops: list[int] = []
-    open_: list[int] = []  # children still to come, of each level
+    left: list[int] = []  # children still to come, of each level
     top = -1
     for (count,) in children:
-        if not open_:
-            top += 1
+        if left:
+            left[-1] -= 1
         else:
-            open_[-1] -= 1
+            top += 1
         if count:
-            open_.append(count)
+            left.append(count)
         else:
             tops.append(top)
-        while open_ and not open_[-1]:
-            open_.pop()
+        while left and not left[-1]:
+            left.pop()
     return tops
-
-
-def rows(
-    name: str, columns: Sequence[str], most: int
-) -> tuple[list[int], list[tuple[str | None, ...]]]:
-    """The first rows; which of ``columns`` they hold, without those that cannot be decoded."""
-    places = list(range(len(columns)))
-    try:
-        return places, _rows(name, columns, most)
-    except duckdb.Error:
-        places = [n for n in places if _readable(name, columns[n], most)]
-        if not places:
-            raise
-        return places, _rows(name, [columns[n] for n in places], most)
-
-
-def _readable(name: str, column: str, most: int) -> bool:
-    try:
-        _rows(name, [column], most)
-    except duckdb.Error:
-        return False
-    return True
-
-
-def _rows(name: str, columns: Sequence[str], most: int) -> list[tuple[str | None, ...]]:
-    if not columns or not most:
-        return []
-    asked = ", ".join(f"left(cast({_quoted(c)} as varchar), {_CELL})" for c in columns)
-    with _asking() as ask:
-        found = ask.execute(f"select {asked} from read_parquet(?) limit {most:d}", [name])
-        return [
-            tuple(None if value is None else cell(value) for value in row)
-            for row in found.fetchall()
-        ]
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def schema(name: str) -> Table:
-    """The tree of columns, one a row."""
-    with _asking() as ask:
-        found = ask.execute(
-            """select name, coalesce(duckdb_type, ''), coalesce(type, ''),
-                      coalesce(logical_type, converted_type, ''), coalesce(repetition_type, ''),
-                      num_children
-               from parquet_schema(?) limit ?""",
-            [name, STATISTICS],
-        ).fetchall()
-    titles = ("column", "type", "stored as", "meaning", "presence")
-    shown, depth = [], list[int]()
-    for *row, children in found[1:]:  # the first is the root
-        row[0] = "  " * len(depth) + str(row[0])
-        shown.append(tuple(cell(value, 200) for value in row))
-        if depth:
-            depth[-1] -= 1
-        if children:
-            depth.append(children)
-        while depth and depth[-1] <= 0:
-            depth.pop()
-    return Table(tuple(Column(title, "") for title in titles), shown)
+def main() -> None:
+    """Answer until there are no more questions."""
+    asked = Asked()
+    known: dict[str, Callable[..., Any]] = {
+        "layout": asked.layout,
+        "rows": asked.rows,
+        "schema": asked.schema,
+        "groups": asked.groups,
+    }
+    for line in sys.stdin:
+        what, *values = json.loads(line)
+        try:
+            answer = {"answer": known[what](*values)}
+        except Exception as e:  # whatever a file does to the library is the answer
+            answer = {"error": str(e) or type(e).__name__}
+        sys.stdout.write(json.dumps(answer, default=str) + "\n")
+        sys.stdout.flush()
 
 
-def groups(name: str) -> Table:
-    """Each column of each row group: sizes and statistics."""
-    with _asking() as ask:
-        found = ask.execute(
-            f"""select row_group_id, path_in_schema, num_values, stats_null_count,
-                       left(coalesce(stats_min_value, stats_min), {_CELL}),
-                       left(coalesce(stats_max_value, stats_max), {_CELL}),
-                       total_compressed_size, total_uncompressed_size, compression, encodings
-                from parquet_metadata(?) order by row_group_id, column_id limit ?""",
-            [name, STATISTICS],
-        ).fetchall()
-    numbers = {"group", "values", "nulls", "stored", "unpacked"}
-    titles = (
-        *("group", "column", "values", "nulls", "least", "most"),
-        *("stored", "unpacked", "compression", "encodings"),
-    )
-    shown = [
-        tuple(
-            None if value is None else f"{value:,}" if isinstance(value, int) else cell(value)
-            for value in row
-        )
-        for row in found
-    ]
-    return Table(tuple(Column(title, "", right=title in numbers) for title in titles), shown)
+if __name__ == "__main__":
+    main()

@@ -43,6 +43,16 @@ async def show(
     return await _fallen(source, kind, tab, trouble, kinds.binary(head))
 
 
+async def warm(path: str) -> bool:
+    """Have ready what showing a file of this name takes long to start; whether it is something."""
+    if kinds.named(path) != "parquet":
+        return False
+    from tui.preview.parquet_reader import warm as start
+
+    await start()
+    return True
+
+
 async def _decoded(source: Source, kind: str, tab: str, cells: tuple[int, int]) -> Preview:
     if kind == "parquet":
         from tui.preview.parquet import TABS, show_parquet

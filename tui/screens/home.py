@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,10 +13,13 @@ from textual.content import Content
 from textual.events import DescendantFocus, Resize
 from textual.widget import Widget
 
+from tui import shown
 from tui.places import HOME
+from tui.screens import home_sizes
 from tui.screens import home_values as values
 from tui.screens.home_values import Thing
 from tui.screens.home_verbs import HomeVerbs
+from tui.widgets import table_messages
 from tui.widgets.dag import Dag
 from tui.widgets.filters import matcher
 from tui.widgets.lines import Entry, Lines
@@ -31,6 +35,7 @@ _FIRST = (
     ("demo", "load the demo", "a clock, four pipelines, a report; alive in seconds"),
     ("keys", "read the keys", "? shows them in any view"),
 )
+_LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _LOADING = "loading ..."
 
 
@@ -43,11 +48,12 @@ class Home(HomeVerbs):
     DEFAULT_CSS = """
     Home #left { width: 1fr; }
     Home #right { width: 42; }
-    Home.-three #right { width: 60; }
+    Home.-three #right { width: 50; }
     Home #pipelines > * { height: 1fr; }
     Home VirtualTable { scrollbar-gutter: stable; }
     Home.-one .body { layout: vertical; }
     Home.-one #left, Home.-one #right { width: 1fr; height: auto; }
+    Home.-flip #left, Home.-flip #right { width: 1fr; height: auto; }
     """
 
     def __init__(self) -> None:
@@ -99,6 +105,7 @@ class Home(HomeVerbs):
         self._title("attention", "Needs attention")
         self._title("disk", "Disk")
         self._turn()
+        self.watch(self, "maximized", self._zoomed, init=False)
         self._dag.focus()
         self._show()
 
@@ -140,8 +147,9 @@ class Home(HomeVerbs):
         now, ascii = self.frame.store.now, self.frame.ascii_only
         dag = self._dag
         dag.empty = "no pipelines yet\nn makes one"
-        dag.set_graph(values.graph(summary))
-        dag.set_looks(values.looks(summary))
+        items = values.graph(summary)
+        dag.set_graph(items)
+        dag.set_looks(values.looks(summary, items))
         self._job_rows = self._set_rows("jobs", self._job_rows, values.job_rows(
             summary, now, ascii=ascii))  # fmt: skip
         self._list_rows = self._set_rows("pipelines", self._list_rows, values.pipeline_rows(
@@ -254,34 +262,37 @@ class Home(HomeVerbs):
         """In one column the focused pane is the large one."""
         self._fit()
 
+    def flip(self) -> None:
+        """All panes below each other, the focused one large; and back."""
+        super().flip()
+        self.call_after_refresh(self._resized)
+
+    def _zoomed(self, pane: Widget | None) -> None:
+        """A zoomed pane has all there is."""
+        self._heights.clear()
+        if pane is not None:
+            pane.styles.height = "1fr"
+        self.call_after_refresh(self._resized)
+
     def _fit(self) -> None:
         """Give panes the rows that they need, and the rest to those that can use it."""
         body = self.query_one(".body").size.height
-        if not body:
+        if not body or self.maximized is not None:
             return
-        one = self.has_class("-one")
-        heights = self._accordion(body) if one else self._columns(body)
+        if self.has_class("-one") or self.has_class("-flip"):
+            heights = home_sizes.accordion(body, self._pane)
+        else:
+            heights = home_sizes.columns(
+                body,
+                graph=self._dag.virtual_size.height if self._as_graph else body // 2,
+                attention=len(self._lines("attention").entries),
+                ingest=len(self._lines("ingest").entries),
+                first=self._was_first,
+            )
         for id, height in heights.items():
             if self._heights.get(id, 0) != height:
                 self._heights[id] = height
                 self.query_one(f"#{id}", Widget).styles.height = height or "1fr"
-
-    def _columns(self, body: int) -> dict[str, int | None]:
-        graph = self._dag.virtual_size.height + 2 if self._as_graph else body // 2
-        right = {
-            "attention": min(max(len(self._lines("attention").entries), 1), 8) + 2,
-            "ingest": min(max(len(self._lines("ingest").entries), 1), 8) + 2,
-            "disk": 6,
-        }
-        while sum(right.values()) > body - 3 and max(right.values()) > 3:
-            right[max(right, key=lambda id: right[id])] -= 1
-        top = 7 if self._was_first else max(5, min(graph, body - min(8, body // 2)))
-        return {"pipelines": top, "jobs": None, **right, "repos": None}
-
-    def _accordion(self, body: int) -> dict[str, int | None]:
-        heights = {"pipelines": 3, "jobs": 4, "attention": 3, "ingest": 3, "repos": 3, "disk": 3}
-        heights[self._pane or "pipelines"] += max(0, body - sum(heights.values()))
-        return cast(dict[str, int | None], heights)
 
     # what is selected, filtered, opened
 
@@ -299,6 +310,13 @@ class Home(HomeVerbs):
             text = ""
         thing = Thing.of(text) if text else None
         return None if thing is not None and thing.kind == "first" else thing
+
+    @property
+    def marked(self) -> list[Thing]:
+        """What is marked in the focused table."""
+        focused = self.focused
+        found = focused.marked if isinstance(focused, VirtualTable) else ()
+        return [Thing.of(id) for id in sorted(found)]
 
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The filter of the focused pane."""
@@ -327,7 +345,7 @@ class Home(HomeVerbs):
         """Enter on a node."""
         self.open_thing(Thing.of(event.node))
 
-    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+    def on_virtual_table_opened(self, event: table_messages.Opened) -> None:
         """Enter on a job or a pipeline."""
         self.open_thing(Thing.of(event.row_id))
 
@@ -347,7 +365,7 @@ class Home(HomeVerbs):
         elif what == "demo":
             self.load(self.make_demo(), "first")
         else:
-            self.app.simulate_key("question_mark")
+            self.load(self.action_press("app.help"), "first")
 
     def _remedy(self, thing: Thing) -> None:
         """What has no view says what can be done."""
@@ -358,13 +376,24 @@ class Home(HomeVerbs):
                 return
 
     def on_lines_highlighted(self, event: Lines.Highlighted) -> None:
-        """The footer's keys depend on what is selected."""
+        """The footer's keys depend on what is selected; trouble says what can be done."""
         self.renew()
+        if event.lines.id == "attention" and self._seen is not None:
+            found = self._seen.attention
+            at = event.lines.cursor
+            self._under(event.lines, found[at].remedy if at < len(found) else "")
+
+    def _under(self, lines: Lines, text: str) -> None:
+        """Write a line into the lower border."""
+        room = lines.scrollable_size.width - 4
+        text = _LONG_ID.sub(r"\1", shown.visible(text))
+        said = shown.cut(text, max(0, room), ascii=self.frame.ascii_only)
+        lines.border_subtitle = Content(said).markup
 
     def on_dag_highlighted(self, event: Dag.Highlighted) -> None:
         """The same."""
         self.renew()
 
-    def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
+    def on_virtual_table_highlighted(self, event: table_messages.Highlighted) -> None:
         """The same."""
         self.renew()

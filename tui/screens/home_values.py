@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,7 @@ WARN_AT = 0.85
 _ID = 8  # characters of an id; as many as the command line accepts as a prefix
 _RUNNING = ("running", "egressing", "finishing")
 _BAR = 10
+_NO_WORDS = " "  # the sign says it all, where there is no room
 _LATE_S = 5.0
 
 JOB_COLUMNS = (
@@ -70,6 +71,11 @@ class Thing(NamedTuple):
         return f"{self.kind}:{self.name}@{self.ref}" if self.ref else f"{self.kind}:{self.name}"
 
     @property
+    def full(self) -> str:
+        """Its name as the command line takes it."""
+        return f"{self.name}@{self.ref}" if self.ref else self.name
+
+    @property
     def place(self) -> Place | None:
         """Where it is shown; None where it has no view."""
         mode = {"pipeline": PIPELINE, "repo": REPO, "ingest": INGEST, "job": JOB}.get(self.kind)
@@ -101,11 +107,11 @@ def graph(summary: Summary) -> list[Item]:
     return list(items.values())
 
 
-def looks(summary: Summary) -> dict[str, Look]:
+def looks(summary: Summary, items: Iterable[Item]) -> dict[str, Look]:
     """How the nodes of the graph are now."""
     ingests = {info.name: info for info in summary.ingests}
     out = {str(Thing("pipeline", p.name)): _look(p, ingests) for p in summary.pipelines}
-    for item in graph(summary):
+    for item in items:
         kind, name, _ = Thing.of(item.id)
         if kind == "repo":
             out[item.id] = Look(glyphs.REPO)
@@ -117,11 +123,13 @@ def looks(summary: Summary) -> dict[str, Look]:
 def _look(pipeline: PipelineSummary, ingests: dict[str, IngestInfo]) -> Look:
     mark = glyphs.pipeline(pipeline.state, stopped=pipeline.stopped)
     if mark.word in ("paused", "crashing", "failure", "restarting"):
-        return Look(mark, mark.word, " ")
+        return Look(mark, mark.word, _NO_WORDS)
     job = pipeline.job
     if pipeline.kind == "spout" and pipeline.name in ingests:
         info = ingests[pipeline.name]
-        return Look(ingest_mark(info), shown.rate(rate_of(info)) if rate_of(info) else "")
+        return Look(
+            ingest_mark(info), shown.rate(rate_of(info)) if rate_of(info) else "", _NO_WORDS
+        )
     if job is None:
         return Look(mark)
     mark = glyphs.job(job.state)
@@ -131,7 +139,7 @@ def _look(pipeline: PipelineSummary, ingests: dict[str, IngestInfo]) -> Look:
         return Look(mark, progress if len(progress) <= WORDS else share, share)
     if mark.style == "bad":
         failed = f"{job.failed} failed" if 0 < job.failed < 10 else mark.word[:WORDS]
-        return Look(mark, failed, str(job.failed or ""))
+        return Look(mark, failed, str(job.failed or _NO_WORDS))
     return Look(mark)
 
 
@@ -253,9 +261,10 @@ def _ingest(mark: Mark, info: IngestInfo, now: datetime, width: int, ascii: bool
     if mark.word != "running":
         said = f"{mark.word} {shown.span(info.lag_s)}" if mark.word == "late" else mark.word
         said = f"{said}: {info.reason}" if info.reason else said
-    elif info.kind == "cron":
-        last = shown.age(info.last_time, now)
-        said = f"next {shown.clock(info.next_time)}  last {last}"
+    elif info.next_time is not None:
+        soon = (info.next_time - now).total_seconds() < 86_400
+        when = shown.clock(info.next_time) if soon else shown.stamp(info.next_time)[5:16]
+        said = f"next {when}  last {shown.age(info.last_time, now)}"
     else:
         spark = shown.spark(info.rates, 8, ascii=ascii)
         said = f"{shown.rate(rate_of(info))} {spark} lag {shown.span(info.lag_s)}"

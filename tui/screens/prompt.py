@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 from tui.choices import Choices
 from tui.commands import USAGE, Names, complete
 from tui.feed import Feed
+from tui.held import Held
 from tui.lookup import from_box
 from tui.shown import cut
 
@@ -81,7 +82,9 @@ class Prompt(ModalScreen[str | None]):
         """Show how it may go on, and ask the box for more names that begin so."""
         event.stop()
         self._show(event.value)
-        self.run_worker(self._ask(event.value), group="more", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            Held(self._ask(event.value)), group="more", exclusive=True, exit_on_error=False
+        )
 
     async def _ask(self, line: str) -> None:
         more = await from_box(self._feed.box, line)

@@ -11,11 +11,12 @@ from textual.containers import Vertical
 from tui.keymap import Key
 from tui.places import REPO, Place
 from tui.screens.repo_rows import REPOS, repo_row
+from tui.screens.repo_tree import Seeking
 from tui.screens.view import View
 from tui.shown import count, size
 from tui.widgets.confirm import Ask
 from tui.widgets.rows import LocalRows, Query
-from tui.widgets.table import VirtualTable
+from tui.widgets.table_messages import Opened
 
 
 class Repos(View):
@@ -30,7 +31,7 @@ class Repos(View):
 
     def body(self) -> ComposeResult:
         with Vertical(classes="body"):
-            yield VirtualTable(
+            yield Seeking(
                 REPOS,
                 self._rows,
                 empty="no repos yet; n makes one, or: pachybox create repo NAME",
@@ -39,8 +40,8 @@ class Repos(View):
             )
 
     @property
-    def _table(self) -> VirtualTable:
-        return self.query_one("#repos", VirtualTable)
+    def _table(self) -> Seeking:
+        return self.query_one("#repos", Seeking)
 
     def on_mount(self) -> None:
         """The list has the keys."""
@@ -84,7 +85,7 @@ class Repos(View):
 
         return table.request.filter, change
 
-    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+    def on_virtual_table_opened(self, event: Opened) -> None:
         """Into the repo."""
         self.frame.told(f"list branch {event.row_id}")
         self.frame.visit(Place(REPO, event.row_id))
@@ -100,8 +101,8 @@ class Repos(View):
         if name and (name := name.strip()):
             await self.frame.feed.box.create_repo(name)
             self.frame.told(f"create repo {name}")
+            self._table.wanted = name
             await self._load()
-            self._table.show_row(name)
 
     async def do_delete(self) -> None:
         """Delete a repo, once its name was typed."""

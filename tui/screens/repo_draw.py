@@ -86,6 +86,7 @@ class TableLines:
             min(
                 max(
                     cell_len(column.name),
+                    min(cell_len(column.type), 12),
                     max((cell_len(row[n] or "") for row in body.rows[:_SAMPLE]), default=0),
                 ),
                 _WIDEST,

@@ -56,7 +56,7 @@ class PathPrompt(ModalScreen[str | None]):
     ]
     DEFAULT_CSS = """
     PathPrompt { align: center middle; background: $background 60%; }
-    PathPrompt > Vertical { width: 78; max-width: 95%; height: auto; padding: 0 1;
+    PathPrompt > Vertical { width: 95%; max-width: 120; height: auto; padding: 0 1;
         border: round $accent; background: $surface; }
     PathPrompt .hint { color: $text-muted; }
     """

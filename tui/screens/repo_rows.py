@@ -63,8 +63,7 @@ def commit_state(commit: CommitInfo, ascii_only: bool) -> tuple[str, str]:
     """A commit's sign with its short id, and the style of its row."""
     word = "finished" if commit.finished else "finishing" if _finishing(commit) else "started"
     mark = glyphs.commit(word, error=commit.error)
-    style = {"bad": "failed", "wait": "accent", "busy": "running"}.get(mark.style, "")
-    return f"{mark.sign(ascii_only)} {commit.id[:SHORT]}", style
+    return f"{mark.sign(ascii_only)} {commit.id[:SHORT]}", "" if mark.style == "ok" else mark.style
 
 
 def is_open(commit: CommitInfo | None) -> bool:
@@ -88,7 +87,7 @@ def note_of(commit: CommitInfo) -> str:
 def branch_row(branch: BranchInfo, head: CommitInfo | None, now: datetime, ascii_only: bool) -> Row:
     """A branch with its head."""
     if head is None:
-        return Row(branch.name, (branch.name, NONE, "", "", "no commit"), "dim")
+        return Row(branch.name, (branch.name, NONE, "", "", "no commit"), "quiet")
     state, style = commit_state(head, ascii_only)
     when = head.finished or head.started
     cells = (branch.name, state, age(when, now), size(head.size_bytes), note_of(head))
@@ -125,7 +124,8 @@ class CommitRows:
 
 
 class ChangeRows:
-    """The files that differ between two commits; ``told`` hears of the whole in a few words."""
+    """The files that differ between two commits; ``told`` hears of the whole in a few words
+    whenever a part of them came."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ def change_row(change: FileChange) -> Row:
     sign = sign_of(change)
     old, new = (size(info.size_bytes) if info else "" for info in (change.old, change.new))
     sizes = f"{old} -> {new}" if old and new else new or old
-    style = {"+": "success", "-": "failed", "~": "warning"}[sign]
+    style = {"+": "ok", "-": "bad", "~": "warn"}[sign]
     return Row(path_of(change), (f"{sign} {path_of(change)}", sizes), style)
 
 

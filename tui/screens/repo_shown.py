@@ -33,6 +33,7 @@ class Shown(View):
     tab = preview.FIRST
     mark = ""
     base = ""
+    more = False
     _limits = preview.Limits()
     _file_tabs: tuple[str, ...] = (preview.FIRST,)
     _shown = ("", "", "")  # commit, path and tab of what the pane holds
@@ -51,6 +52,9 @@ class Shown(View):
     def read(self) -> None:
         """Into the file's pane."""
 
+    def looked(self, command: str) -> None:
+        """Show the command line that shows the same."""
+
     @property
     def preview(self) -> Pane:
         """The pane."""
@@ -65,6 +69,7 @@ class Shown(View):
 
     async def _show_file(self, more: bool) -> None:
         commit, path, tab = self.commit, self.path, self.tab
+        self.more = False
         if commit is None:
             return
         if not more:
@@ -77,7 +82,7 @@ class Shown(View):
             self.preview.put_tabs((preview.FIRST, *_OF_COMMIT), preview.FIRST)
             self.preview.say("a folder: Enter folds and unfolds it" if path else "no file")
         elif tab == "history":
-            self.frame.told(f"list file {shlex.quote(self.name_of(path))} --history all")
+            self.looked(f"list file {shlex.quote(self.name_of(path))} --history all")
             lines = await history(self.frame.feed.box, f"{at}:{path}", self.frame.store.now)
             self._put_title(path, f"{lines.height} versions")
             self.preview.put(lines)
@@ -100,7 +105,8 @@ class Shown(View):
         self.tab = found.tab
         facts = ", ".join(found.facts)
         self._put_title(path, f"{size(info.size_bytes)}  {found.kind}  {info.hash[:8]}")
-        self.preview.border_subtitle = f"{facts}{'; Enter shows more' if found.more else ''}"
+        self.more = found.more
+        self.preview.border_subtitle = f"{'Enter shows more; ' if found.more else ''}{facts}"
         self.preview.put_tabs((*found.tabs, *_OF_FILE), found.tab)
         body, ascii_only = found.body, self.frame.ascii_only
         shown = (at, path, found.tab)
@@ -111,7 +117,7 @@ class Shown(View):
             self.preview.put(lines, found.notes, stay=shown == self._shown)
         self._shown = shown
         if not more:
-            self.frame.told(f"get file {shlex.quote(self.name_of(path))}")
+            self.looked(f"get file {shlex.quote(self.name_of(path))}")
 
     async def _show_lineage(self, at: str, tab: str) -> None:
         ask = provenance if tab == "provenance" else users
@@ -131,7 +137,7 @@ class Shown(View):
         self._put_title(path, f"diff from {self.base.partition('@')[2][:8] or 'nothing'}")
         self.preview.put(text, notes)
         command = f"diff file {shlex.quote(self.name_of(path))}"
-        self.frame.told(f"{command} {shlex.quote(old)}" if old and self.mark else command)
+        self.looked(f"{command} {shlex.quote(old)}" if old and self.mark else command)
 
     async def _inspect(self, file: str) -> FileInfo | None:
         try:
@@ -152,7 +158,7 @@ class Shown(View):
 
     def on_pane_more(self) -> None:
         """More of the file."""
-        if str(self.preview.border_subtitle).endswith("shows more"):
+        if self.more:
             self.show_file(more=True)
 
     def on_pane_chosen(self, event: Pane.Chosen) -> None:
@@ -213,7 +219,7 @@ class Shown(View):
             self.compare("")
         else:
             self.compare(self.mark)
-            self.frame.told(f"diff file {here}:/ {self.mark}:/")
+            self.looked(f"diff file {here}:/ {self.mark}:/")
             self.query_one("#changes").focus()
 
     async def do_copy(self) -> None:

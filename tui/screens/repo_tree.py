@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from pachybox.errors import NotFound
+from tui.held import Held
 from tui.shown import size
 from tui.widgets.rows import Column, Page, Query, Row
 from tui.widgets.table import VirtualTable
@@ -57,6 +58,7 @@ class TreeRows:
     def __init__(self, box: Callable[[], AsyncClient], place: str) -> None:
         self._box, self.place = box, place
         self.changes: Mapping[str, str] = {}
+        self.kinds: dict[str, str] = {}  # a path of each suffix seen
         self._root = Folder(_ROOT)
         self._sorted: tuple[str, bool] = ("", False)
         self._stale = True
@@ -137,8 +139,9 @@ class TreeRows:
         return self._line(info, name, "  " * depth + sign)
 
     def _line(self, info: FileInfo, name: str, before: str) -> Row:
+        self.kinds.setdefault(info.path.rpartition(".")[2], info.path)
         change = self.changes.get(info.path, "")
-        style = {"+": "success", "~": "warning"}.get(change, "")
+        style = {"+": "ok", "~": "warn"}.get(change, "")
         shown: str | Content = before + name
         if change:
             before = f"{before.rstrip()}{change} ".rjust(len(before))
@@ -159,6 +162,11 @@ class TreeRows:
             if below is None:
                 return None
             folder = below
+
+    @property
+    def known(self) -> int:
+        """Entries that were fetched and are kept."""
+        return _known(self._root)
 
     def info(self, path: str) -> FileInfo | None:
         """An entry in sight or seen before."""
@@ -218,6 +226,11 @@ def _opened(folder: Folder) -> list[str]:
     return found
 
 
+def _known(folder: Folder) -> int:
+    own = sum(len(page) for page in folder.pages.values())
+    return own + sum(_known(child) for child in folder.open.values())
+
+
 def _stretches(
     folder: Folder, first: int, last: int, depth: int = 0
 ) -> list[tuple[Folder, int, int, int]]:
@@ -244,12 +257,23 @@ def _stretches(
     return found
 
 
-class FileTree(VirtualTable):
+class Seeking(VirtualTable):
+    """A list that puts its cursor on row ``wanted``, if it is among the first that come."""
+
+    wanted = ""
+
+    def on_virtual_table_loaded(self) -> None:
+        """Rows came."""
+        wanted, self.wanted = self.wanted, ""
+        if wanted:
+            self.show_row(wanted)
+
+
+class FileTree(Seeking):
     """The tree as a list pane: arrows, ``h`` and ``l``, Enter fold."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("h,left", "fold", "fold", show=False),
-        Binding("l,right", "unfold", "unfold", show=False),
+        Binding("l", "cursor_right", "unfold", show=False)  # no folder has logs
     ]
 
     @property
@@ -268,14 +292,16 @@ class FileTree(VirtualTable):
             self.refresh_rows()
 
     def _unfolding(self, path: str) -> None:
-        self.run_worker(self._unfold(path), group="unfold", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            Held(self._unfold(path)), group="unfold", exclusive=True, exit_on_error=False
+        )
 
     async def _unfold(self, path: str) -> None:
         files = self.files
         if files is not None and await files.unfold(path):
             self.refresh_rows()
 
-    def action_unfold(self) -> None:
+    def action_cursor_right(self) -> None:
         """Unfold the folder under the cursor, or go into it."""
         path, files = self.cursor_id, self.files
         if path is None or files is None or not path.endswith("/"):
@@ -285,7 +311,7 @@ class FileTree(VirtualTable):
         else:
             self._unfolding(path)
 
-    def action_fold(self) -> None:
+    def action_cursor_left(self) -> None:
         """Fold the folder under the cursor, or go to the one it lies in."""
         path, files = self.cursor_id, self.files
         if path is None or files is None:

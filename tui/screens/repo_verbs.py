@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 EDITED = 256 << 20
 """Bytes of a file that an editor is given."""
+_STANDS_S = 3.0
 
 
 class RepoVerbs(View):
@@ -36,6 +38,7 @@ class RepoVerbs(View):
     repo = ""
     branch = ""
     commit: CommitInfo | None = None
+    _did = 0.0
 
     # What the view says
 
@@ -60,6 +63,17 @@ class RepoVerbs(View):
 
     async def refresh_all(self) -> None:
         """Load again what is shown."""
+
+    def did(self, command: str) -> None:
+        """Show the command line that does the same, and let it stand for a while: what is shown
+        again because of a change says nothing of its own."""
+        self._did = time.monotonic()
+        self.frame.told(command)
+
+    def looked(self, command: str) -> None:
+        """Show the command line that shows the same."""
+        if time.monotonic() - self._did > _STANDS_S:
+            self.frame.told(command)
 
     # Why not
 
@@ -97,7 +111,7 @@ class RepoVerbs(View):
             return
         head = self.commit.id if self.commit else None
         await self.frame.feed.box.create_branch(f"{self.repo}@{name}", head=head)
-        self.frame.told(f"create branch {self.repo}@{name}" + (f" --head {head}" if head else ""))
+        self.did(f"create branch {self.repo}@{name}" + (f" --head {head}" if head else ""))
         self.branch = name
 
     async def _start(self) -> None:
@@ -105,7 +119,7 @@ class RepoVerbs(View):
         if not name or not (name := name.strip()):
             return
         await self.frame.feed.box.start_commit(f"{self.repo}@{name}")
-        self.frame.told(f"start commit {self.repo}@{name}")
+        self.did(f"start commit {self.repo}@{name}")
         self.branch = name
 
     async def _finish(self) -> None:
@@ -115,7 +129,7 @@ class RepoVerbs(View):
             return
         place = f"{self.repo}@{self.commit.id}"
         await self.frame.feed.box.finish_commit(place, description=words)
-        self.frame.told(f"finish commit {place}" + (f" -m {shlex.quote(words)}" if words else ""))
+        self.did(f"finish commit {place}" + (f" -m {shlex.quote(words)}" if words else ""))
 
     async def do_delete(self) -> None:
         """A branch, or files of an open commit."""
@@ -135,7 +149,7 @@ class RepoVerbs(View):
         ask = Ask(f"Delete branch {self.branch}?", text, typed=self.branch, command=command)
         if await self.ask(ask) == self.branch:
             await self.frame.feed.box.delete_branch(place)
-            self.frame.told(command)
+            self.did(command)
             self.branch = ""
             await self.refresh_all()
 
@@ -149,7 +163,7 @@ class RepoVerbs(View):
         if await self.ask(Ask(f"Delete {what}?", text, command=commands)) == "y":
             for file in files:
                 await self.frame.feed.box.delete_file(file)
-            self.frame.told(commands)
+            self.did(commands)
             await self.refresh_all()
 
     # To the box and back
@@ -180,7 +194,7 @@ class RepoVerbs(View):
             else:
                 await box.put_file(target, str(source), progress=progress)
         recursive = "-r " if is_folder else ""
-        self.frame.told(f"put file {recursive}{shlex.quote(target)} -f {shlex.quote(str(source))}")
+        self.did(f"put file {recursive}{shlex.quote(target)} -f {shlex.quote(str(source))}")
         await self.refresh_all()
 
     def _folder(self) -> str:
@@ -218,7 +232,7 @@ class RepoVerbs(View):
             else:
                 await box.save_file(file, target, progress=progress)
         recursive = "-r " if folder else ""
-        self.frame.told(f"get file {recursive}{shlex.quote(file)} -o {shlex.quote(str(target))}")
+        self.did(f"get file {recursive}{shlex.quote(file)} -o {shlex.quote(str(target))}")
         self.frame.notice(f"saved {target}")
 
     @asynccontextmanager
@@ -254,7 +268,7 @@ class RepoVerbs(View):
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="pachybox-"))
         copy = folder / path.rpartition("/")[2]
         await self.frame.feed.box.save_file(self.name_of(path), copy)
-        self.frame.told(f"get file {shlex.quote(self.name_of(path))} | ${{PAGER:-less}}")
+        self.looked(f"get file {shlex.quote(self.name_of(path))} | ${{PAGER:-less}}")
         before = (await asyncio.to_thread(copy.stat)).st_mtime_ns
         try:
             with self.app.suspend():
@@ -284,7 +298,7 @@ class RepoVerbs(View):
         if await self.ask(Ask(f"Put {path} back to {ref}?", text)) != "y":
             return False
         await self.frame.feed.box.put_file(target, str(copy))
-        self.frame.told(f"put file {shlex.quote(target)} -f {shlex.quote(str(copy))}")
+        self.did(f"put file {shlex.quote(target)} -f {shlex.quote(str(copy))}")
         await self.refresh_all()
         return True
 

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from pachybox.errors import NotFound
+from tui import preview
 from tui.places import REPO, Place
 from tui.screens.repo_pane import Pane
 from tui.screens.repo_rows import (
@@ -26,11 +27,12 @@ from tui.screens.repo_rows import (
     signs,
 )
 from tui.screens.repo_shown import Shown
-from tui.screens.repo_tree import COLUMNS, FileTree, TreeRows
+from tui.screens.repo_tree import COLUMNS, FileTree, Seeking, TreeRows
 from tui.screens.repo_verbs import RepoVerbs
 from tui.shown import size
 from tui.widgets.rows import LocalRows, Query
 from tui.widgets.table import VirtualTable
+from tui.widgets.table_messages import Highlighted, Loaded, Opened
 
 if TYPE_CHECKING:
     from pachybox.client import BranchInfo, CommitInfo
@@ -40,7 +42,7 @@ _HEADS = 256  # heads that are looked up at once
 _LISTS = ("branches", "commits", "files", "changes")
 
 
-class RepoView(Shown, RepoVerbs):
+class RepoView(RepoVerbs, Shown):
     """See the module. ``place`` says which repo, and what of it comes first."""
 
     mode: ClassVar[str] = REPO
@@ -69,19 +71,20 @@ class RepoView(Shown, RepoVerbs):
         self._branch_rows = LocalRows()
         self._commit_rows: CommitRows | None = None
         self._timer: Timer | None = None
-        self._signs_of = ""
+        self._warm = False
+        self._chosen = ""  # the branch whose commits are listed
 
     def body(self) -> ComposeResult:
         with Horizontal(classes="body"):
             with Vertical(id="left"):
-                yield VirtualTable(
+                yield Seeking(
                     BRANCHES,
                     self._branch_rows,
                     empty="no branches yet; p puts a file",
                     id="branches",
                     classes="pane",
                 )
-                yield VirtualTable(COMMITS, empty="no commits", id="commits", classes="pane")
+                yield Seeking(COMMITS, empty="no commits", id="commits", classes="pane")
                 yield FileTree(COLUMNS, empty="no files", id="files", classes="pane")
             with Vertical(id="right"):
                 yield Pane(id="preview", classes="pane")
@@ -91,6 +94,11 @@ class RepoView(Shown, RepoVerbs):
         """One of the lists."""
         return self.query_one(f"#{name}", VirtualTable)
 
+    def _seek(self, name: str, row_id: str) -> None:
+        """Put the cursor of a list on a row, now or when it comes."""
+        table = self.query_one(f"#{name}", Seeking)
+        table.wanted = "" if table.show_row(row_id) else row_id
+
     @property
     def file_tree(self) -> FileTree:
         """The files."""
@@ -99,7 +107,7 @@ class RepoView(Shown, RepoVerbs):
     def on_mount(self) -> None:
         """Branches first; what was asked for is shown once they are known."""
         self.add_class("-branches")
-        self._timer = self.set_interval(_OPEN_S, self._look, pause=True)
+        self._timer = self.set_interval(_OPEN_S, self._poll, pause=True)
         self.table("files").border_title = "Files"
         self.table("files").focus()
         self.load(self._first())
@@ -149,6 +157,8 @@ class RepoView(Shown, RepoVerbs):
 
     async def _first(self) -> None:
         await self._load_branches()
+        if not self.heads:
+            await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
         ref = self.asked.ref
         if ref in self.heads or not ref:
             await self._choose(ref or self.branch or next(iter(self.heads), ""))
@@ -195,15 +205,17 @@ class RepoView(Shown, RepoVerbs):
 
     async def _choose(self, branch: str, commit: CommitInfo | None = None) -> None:
         """Show a branch: its commits in the list, its head's files (or those of ``commit``)."""
-        self.branch = branch
+        self.branch = self._chosen = branch
         commit = commit or self.heads.get(branch)
         place = f"{self.repo}@{branch}" if branch else self.repo
         self._commit_rows = CommitRows(
             lambda: self.frame.feed.box, place, lambda: self.frame.store.now, self.frame.ascii_only
         )
         self.table("commits").set_rows(self._commit_rows)
-        self.frame.told(f"list commit {place}")
-        self.table("branches").show_row(branch)
+        if commit is not None:
+            self._seek("commits", commit.id)
+        self.looked(f"list commit {place}")
+        self._seek("branches", branch)
         await self._show(commit)
 
     async def _show(self, commit: CommitInfo | None, *, again: bool = False) -> None:
@@ -224,20 +236,19 @@ class RepoView(Shown, RepoVerbs):
         rows = self.file_tree.files
         if rows is None or rows.place != place:
             rows = TreeRows(lambda: self.frame.feed.box, place)
-            if self.asked.path:
-                await rows.page(Query(), 0, 1)
-                await rows.reveal(self.asked.path)
+            wanted = self.asked.path or self.path
+            await rows.page(Query(), 0, 1)
+            if wanted:  # the same file of another commit stays under the cursor
+                await rows.reveal(wanted)
             self.file_tree.set_rows(rows)
+            self.file_tree.wanted = wanted
         else:
             rows.forget()
             self.file_tree.refresh_rows()
         state = "open" if is_open(commit) else size(commit.size_bytes)
         self.file_tree.border_title = f"Files of {commit.id[:SHORT]}  {state}"
         self.compare(self.mark)
-        await self._mark_changes(rows, place)
-        if self.asked.path:
-            self.file_tree.show_row(self.asked.path)
-            self.asked = Place(REPO, self.repo, pane=self.asked.pane)
+        self.asked = Place(REPO, self.repo, pane=self.asked.pane)
         if self.asked.pane:
             self.tab, self.asked = self.asked.pane, Place(REPO, self.repo)
             self.show_file()
@@ -255,21 +266,15 @@ class RepoView(Shown, RepoVerbs):
 
         def told(text: str) -> None:
             changes.border_title = f"{head}  {text}"
+            files = self.file_tree.files
+            if files is not None and files.place == new:  # what differs is signed in the tree
+                files.changes = signs(rows.seen.values())
+                self.file_tree.refresh_rows()
 
         changes.border_title = head
-        changes.set_rows(ChangeRows(lambda: self.frame.feed.box, new, base or None, told))
+        rows = ChangeRows(lambda: self.frame.feed.box, new, base or None, told)
+        changes.set_rows(rows)
         self.base = base
-
-    async def _mark_changes(self, rows: TreeRows, place: str) -> None:
-        """Sign what the commit added and changed, in the tree."""
-        try:
-            found = await self.frame.feed.box.page_diff(f"{place}:/", limit=1000)
-        except NotFound:  # nothing was put into it yet
-            return
-        if self.file_tree.files is rows:
-            rows.changes = signs(found.rows)
-            rows.forget()
-            self.file_tree.refresh_rows()
 
     # What comes from outside
 
@@ -282,16 +287,13 @@ class RepoView(Shown, RepoVerbs):
             self.load(self.refresh_all(), "refresh")
 
     async def refresh_all(self) -> None:
-        followed, before = self._follows_head(), self.branch
+        followed, before = self._follows_head(), self._chosen
         await self._load_branches()
         self.table("commits").refresh_rows()
-        if self.branch != before or followed or self.commit is None:
-            head = self.heads.get(self.branch)
-            same = head is not None and self.commit is not None and head.id == self.commit.id
-            if not same:
-                await self._choose(self.branch)
-                return
-            await self._show(head, again=is_open(self.commit))
+        if self.branch != before or self.commit is None:
+            await self._choose(self.branch)
+        elif followed:
+            await self._show(self.heads.get(self.branch), again=is_open(self.commit))
         elif is_open(self.commit):
             await self._show(await self._now(), again=True)
 
@@ -299,12 +301,12 @@ class RepoView(Shown, RepoVerbs):
         assert self.commit is not None
         return await self.frame.feed.box.inspect_commit(f"{self.repo}@{self.commit.id}")
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """An open commit may have got files."""
         if self.is_current and is_open(self.commit):
-            self.load(self._look_again(), "refresh")
+            self.load(self._poll_open(), "refresh")
 
-    async def _look_again(self) -> None:
+    async def _poll_open(self) -> None:
         before = self.commit
         now = await self._now()
         if before is None or self.commit is not before:
@@ -314,7 +316,7 @@ class RepoView(Shown, RepoVerbs):
 
     # Lists and keys
 
-    def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
+    def on_virtual_table_highlighted(self, event: Highlighted) -> None:
         """The cursor of a list is what the panes to its right show."""
         name, row_id = event.table.id, event.row_id
         if row_id is None:
@@ -331,6 +333,16 @@ class RepoView(Shown, RepoVerbs):
             self.tab = "diff"
             self.show_file()
 
+    def on_virtual_table_loaded(self, event: Loaded) -> None:
+        """What some kinds of files need to be shown is got ready when the first is in sight."""
+        files = self.file_tree.files
+        if event.table is self.file_tree and files is not None and not self._warm:
+            self.load(self._get_ready(list(files.kinds.values())[:100]), "ready")
+
+    async def _get_ready(self, paths: list[str]) -> None:
+        for path in paths:
+            self._warm = self._warm or await preview.warm(path)
+
     async def _choose_soon(self, branch: str) -> None:
         await asyncio.sleep(0.05)  # the cursor may go on at once
         await self._choose(branch)
@@ -339,15 +351,15 @@ class RepoView(Shown, RepoVerbs):
         await asyncio.sleep(0.05)
         await self._show(commit)
 
-    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+    def on_virtual_table_opened(self, event: Opened) -> None:
         """Enter goes deeper: branch, commits, files, file."""
         if event.table.id == "branches":
             self.front("commits")
             self.table("commits").focus()
-            self.frame.told(f"list commit {self.repo}@{event.row_id}")
+            self.looked(f"list commit {self.repo}@{event.row_id}")
         elif event.table.id == "commits":
             self.file_tree.focus()
-            self.frame.told(f"list file {self.repo}@{event.row_id}:/")
+            self.looked(f"list file {self.repo}@{event.row_id}:/")
         else:
             self.tab = "diff" if event.table.id == "changes" else self.tab
             self.path = event.row_id

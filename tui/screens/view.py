@@ -8,8 +8,7 @@ coroutine. A view that has no such method does not have the verb.
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -21,7 +20,9 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
-from tui.keymap import OF, VIEW, Key
+from tui.guard import Guarded
+from tui.held import Held
+from tui.keymap import OF, VIEW, Key, types
 from tui.places import Place
 from tui.store import LOST
 from tui.widgets.chrome import Banner, Footer, Header
@@ -30,7 +31,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_panel import KeyPanel
 
 
-class View(Screen[None]):
+class View(Guarded, Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")
@@ -46,6 +47,9 @@ class View(Screen[None]):
     View .pane:focus-within, View .pane:focus { border: round $accent; }
     View.-lost > .body { opacity: 60%; }
     View.-never > .body { display: none; }
+    View.-lost > Banner { display: block; }
+    View.-never > Banner { display: block; height: 1fr; padding: 2 4; background: $background;
+        color: $foreground; }
     View.-flip > .body { layout: vertical; }
     """
 
@@ -126,10 +130,10 @@ class View(Screen[None]):
         An error becomes a notice: a lost box is told by the header alone.
         """
         return self.run_worker(
-            self._guarded(work), group=group, exclusive=True, exit_on_error=False
+            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
         )
 
-    async def _guarded(self, work: Awaitable[object]) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
             return await work
         except Unreachable:
@@ -137,9 +141,7 @@ class View(Screen[None]):
         except PachyboxError as e:
             self.frame.notice(str(e), error=True, detail=str(e))
         except Exception as e:
-            detail = traceback.format_exc()
-            self.log.error(detail)
-            self.frame.notice(f"internal error: {e!r}", error=True, detail=detail)
+            self.frame.defect(e)
         return None
 
     async def ask(self, question: Ask) -> str | None:
@@ -163,7 +165,7 @@ class View(Screen[None]):
         if action != "verb":
             return True
         key = OF[VIEW][str(parameters[0])]
-        if self.is_form and any(len(k) == 1 or "_" in k for k in key.keys.split(",")):
+        if self.is_form and types(key):
             return False
         return self.has(key) and not (key.list_only and self.in_text)
 
@@ -215,7 +217,7 @@ class View(Screen[None]):
     def compose(self) -> ComposeResult:
         frame = self.frame
         yield Header(self.crumbs, frame.store, self._note, ascii_only=frame.ascii_only)
-        yield Banner(frame.store, lambda: str(frame.feed.box))
+        yield Banner(frame.store, lambda: frame.feed.where)
         yield from self.body()
         yield FilterBar()
         yield Footer(self._footer)

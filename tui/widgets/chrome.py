@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from tui import glyphs
 from tui.keymap import Key
-from tui.shown import cut, size, visible
+from tui.shown import bar, cut, share, spark, used, visible
 from tui.store import LIVE, LOST, Store
 
 
@@ -24,6 +24,7 @@ def clickable(text: str, style: str, action: str) -> Content:
 class Header(Widget):
     """Where one is, how the box is: crumbs, connection, machine."""
 
+    auto_links = False  # the text has styles of its own
     DEFAULT_CSS = "Header { height: 1; background: $panel; color: $foreground; }"
 
     def __init__(
@@ -88,12 +89,13 @@ class Header(Widget):
         name = f"  {visible(summary.name)}" if summary and summary.name else ""
         parts.append(f"{name}  {self._store.now.astimezone():%H:%M:%S} ")
         if summary and self.size.width >= 110:
-            machine = summary.machine
-            parts.append(
-                f" cpu {machine.cpu:4.0%}  mem {size(machine.memory_used)}"
-                f"/{size(machine.memory_total)}"
-            )
-            disk = f"  disk {size(machine.disk_used)}/{size(machine.disk_total)} "
+            machine, ascii = summary.machine, self._ascii
+            loads = spark(list(self._store.loads), 4, ascii=ascii, most=1.0)
+            memory = used(machine.memory_used, machine.memory_total)
+            parts.append(f" cpu {loads} {share(machine.cpu)}  mem {memory}")
+            part = machine.disk_used / machine.disk_total if machine.disk_total else 0.0
+            full = bar(part, 4, ascii=ascii)
+            disk = f"  disk {full} {used(machine.disk_used, machine.disk_total)} "
             parts.append(Content.styled(disk, "bold $text-warning" if summary.disk.mark else ""))
         return Content.assemble(*parts)
 
@@ -104,9 +106,6 @@ class Banner(Widget):
 
     DEFAULT_CSS = """
     Banner { display: none; height: 1; padding: 0 1; background: $error 20%; color: $text-error; }
-    .-lost > Banner { display: block; }
-    .-never > Banner { display: block; height: 1fr; padding: 2 4; background: $background;
-        color: $foreground; }
     """
 
     def __init__(self, store: Store, where: Callable[[], str]) -> None:
@@ -141,6 +140,7 @@ class Banner(Widget):
 class Footer(Widget):
     """The keys that matter here, clickable, and the command line of what was done last."""
 
+    auto_links = False  # as above
     DEFAULT_CSS = "Footer { dock: bottom; height: 1; background: $panel; color: $foreground; }"
 
     def __init__(self, keys: Callable[[], Sequence[tuple[Key, str]]]) -> None:

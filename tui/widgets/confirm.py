@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-_GUARD_S = 0.3  # keys this soon after the box opened are the repeat of the key that opened it
+_GUARD_S = 0.3  # keys that come sooner after each other, or the opening, may be a key's repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,20 @@ class Question(ModalScreen[str | None]):
     Question { align: center middle; background: $background 60%; }
     Question > Vertical { width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 0 1;
         border: round $warning; background: $surface; }
-    Question OptionList { height: auto; max-height: 12; border: none; }
+    Question OptionList { height: auto; max-height: 12; border: none; background: $surface;
+        text-wrap: nowrap; text-overflow: ellipsis; }
+    Question OptionList:focus { border: none; }
     Question .hint { color: $text-muted; }
     """
 
     def __init__(self, ask: Ask) -> None:
         super().__init__()
         self._ask = ask
-        self._open_since = time.monotonic()
+        self.open_since = self.quiet_since = time.monotonic()
+
+    def on_mount(self) -> None:
+        """Counted from when it can be read."""
+        self.open_since = self.quiet_since = time.monotonic()
 
     def compose(self) -> ComposeResult:
         ask = self._ask
@@ -79,18 +85,21 @@ class Question(ModalScreen[str | None]):
         return f"{ask.yes} does it, Esc keeps all as it is"
 
     def on_key(self, event: Key) -> None:
-        """The one key that confirms, when it is pressed anew; it goes no further."""
+        """The one key that confirms, when it is pressed anew: a key that is held down, this one
+        or the one that opened the box, never comes to rest."""
         ask = self._ask
+        quiet_s = time.monotonic() - self.quiet_since
+        self.quiet_since += quiet_s if quiet_s > 0 else 0.0
         if ask.typed or ask.choices or ask.line is not None or event.character != ask.yes:
             return
         event.stop()
-        if time.monotonic() - self._open_since >= _GUARD_S:
+        if quiet_s >= _GUARD_S:
             self.dismiss(ask.yes)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the field: the word itself, or a line."""
         event.stop()
-        if time.monotonic() - self._open_since < _GUARD_S:
+        if time.monotonic() - self.open_since < _GUARD_S:
             return
         if self._ask.typed and event.value != self._ask.typed:
             self.query_one(".hint:last-of-type", Static).update(
@@ -102,7 +111,7 @@ class Question(ModalScreen[str | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter on a choice."""
         event.stop()
-        if time.monotonic() - self._open_since >= _GUARD_S:
+        if time.monotonic() - self.open_since >= _GUARD_S:
             self.dismiss(event.option_id)
 
     def action_keep(self) -> None:

@@ -93,8 +93,8 @@ class SpecForm(Vertical):
                     for item in ITEMS:
                         if item.step == step:
                             yield self._row(item)
-                    if step == "input":
-                        yield self._preview
+                        if item.id == "pfs-glob" and step == "input":
+                            yield self._preview
                     if step == "review":
                         yield Static(id="review", markup=False)
 
@@ -177,9 +177,12 @@ class SpecForm(Vertical):
         self.chosen = min(self.chosen, max(0, len(self.inputs.items) - 1))
         self._show_inputs(spec)
         kind = input_kind(spec.get(self.at))
+        self._preview.set_class(self.inputs.kind == "cron", "hidden")
         for row in self.query(Row):
             item = row.item
-            row.set_class(bool(item.kinds) and kind not in item.kinds, "hidden")
+            apart = bool(item.kinds) and kind not in item.kinds
+            apart = apart or item.within not in ("", self.inputs.kind)
+            row.set_class(apart, "hidden")
             value = spec.get(self.path_of(item))
             fitting = fits(item, value)
             row.disabled = not fitting

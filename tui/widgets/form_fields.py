@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.geometry import Offset
 from textual.message import Message
 from textual.widget import Widget
@@ -146,7 +147,7 @@ class Row(Horizontal):
         self.add_class("-here")
         self.post_message(self.Here(self))
         if self.item.names == "repo" and not self.text:
-            self.offer()
+            self.call_after_refresh(self._offer_here)
 
     def on_descendant_blur(self) -> None:
         """The cursor is elsewhere."""
@@ -165,6 +166,10 @@ class Row(Horizontal):
         region = self.field.region
         at = Offset(region.x, region.y)
         self._completions.open(items, at, self._accept, pick=not (typing and whole))
+
+    def _offer_here(self) -> None:
+        if self.field.has_focus:
+            self.offer()
 
     def _accept(self, text: str) -> None:
         field = self.field
@@ -211,6 +216,10 @@ class _Lines(TextArea):
 
 
 class _Flag(Checkbox):
+    def render(self) -> Content:
+        """On and off by sign, not by colour alone."""
+        return Content("[x]" if self.value else "[ ]")
+
     def on_key(self, event: events.Key) -> None:
         row = self.parent
         if isinstance(row, Row):

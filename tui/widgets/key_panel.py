@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui.keymap import APP, FORM, LIST, TEXT, VIEW, Key
+from tui.shown import cut
 
 HEADINGS = {
     LIST: "In this list",
@@ -47,6 +48,6 @@ class KeyPanel(VerticalScroll, can_focus=False):
                 at = key.at
             parts += [
                 Content.styled(f"{key.all_shown:<{wide}}", "$text-primary"),
-                f"  {key.help}\n",
+                f"  {cut(key.help, 38 - wide)}\n",
             ]
         yield Static(Content.assemble(*parts))

@@ -14,6 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.held import Held
+
 MOST = 200
 
 
@@ -71,7 +73,7 @@ class Picker(ModalScreen[str | None]):
     Picker Input { border: none; height: 1; padding: 0 1; background: $panel; }
     Picker Input:focus { border: none; }
     Picker OptionList { height: auto; max-height: 24; border: none; background: $surface;
-        scrollbar-size-vertical: 1; }
+        scrollbar-size-vertical: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     Picker .none { padding: 0 1; color: $text-muted; }
     """
 
@@ -112,7 +114,9 @@ class Picker(ModalScreen[str | None]):
         """What fits, at once; what the box knows, as soon as it says so."""
         event.stop()
         self._show(best(event.value, self.hits()))
-        self.run_worker(self._add(event.value), group="more", exclusive=True, exit_on_error=False)
+        self.run_worker(
+            Held(self._add(event.value)), group="more", exclusive=True, exit_on_error=False
+        )
 
     async def _add(self, query: str) -> None:
         more = await self.more(query)

@@ -165,7 +165,7 @@ def node(item: Item, view: View, *, name_width: int = NAME_MOST) -> list[Piece]:
     look = view.looks.get(item.id, Look())
     name = shown.cut(shown.visible(item.name), name_width, ascii=view.ascii)
     words = look.words if shown.columns(look.words) <= item.room or not look.brief else look.brief
-    words = shown.cut(shown.visible(words), item.room, ascii=view.ascii)
+    words = shown.cut(shown.visible(words.strip()), item.room, ascii=view.ascii)
     pieces = [
         Piece(look.mark.sign(view.ascii) + " ", look.mark.style),
         Piece(name, "name"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from itertools import islice
 from typing import Any
 
 from pachybox.api.definitions import box as ours
@@ -14,8 +12,11 @@ from pachybox.errors import InvalidArgument, PachyboxError
 from pachybox.ingest import spec as ingest_specs
 from pachybox.ingest.describe import describe as describe_ingest
 from pachybox.model.ids import DEFAULT_PROJECT
-from pachybox.pps.spec import Problem, load_input
+from pachybox.pps.spec import Problem, load_draft
 from pachybox.pps.spec.describe import describe
+
+_ROWS = 50
+_MOST_ROWS = 10_000
 
 
 @handles("pachybox.v1.API/CheckSpec")
@@ -77,26 +78,35 @@ def describe_spec(box: Box, request: Any, call: Call) -> Any:
 @handles("pachybox.v1.API/PreviewInput")
 def preview_input(box: Box, request: Any, call: Call) -> Any:
     began = time.monotonic()
+    limit = request.limit or _ROWS
+    if not 0 < limit <= _MOST_ROWS:
+        raise InvalidArgument(f"limit is {limit}", f"ask for 1 to {_MOST_ROWS}")
+    source, project = request.source or "the text", request.project or DEFAULT_PROJECT
     try:
-        found = load_input(
-            request.text, "the input", default_project=request.project or DEFAULT_PROJECT
-        )
-        datums = list(islice(box.pps.preview({"input": found}), 100_000))
+        wanted, limits = load_draft(request.text, source, default_project=project)
+        found = box.pps.previewer.preview(wanted, limits, limit)
     except PachyboxError as e:
         return ours.PreviewInputResponse(problem=str(e))
-    sizes = [sum(one.size for one in datum.inputs) for datum in datums]
     return ours.PreviewInputResponse(
-        total=len(datums),
-        bytes=sum(sizes),
-        largest=max(sizes, default=0),
-        median=int(statistics.median(sizes)) if sizes else 0,
+        total=found.total,
+        at_least=found.at_least,
+        sampled=found.sampled,
+        bytes=found.bytes,
+        largest=found.largest,
+        median=found.median,
         rows=[
             ours.PreviewDatum(
                 id=datum.id,
-                inputs=[f"{one.repo}@{one.branch}:{one.path}" for one in datum.inputs],
-                bytes=size,
+                inputs=[one.path for one in datum.inputs],
+                bytes=sum(one.size for one in datum.inputs),
             )
-            for datum, size in islice(zip(datums, sizes, strict=True), request.limit or 50)
+            for datum in found.rows
         ],
+        globs=[
+            ours.PreviewGlob(glob=one.glob, datums=one.datums, at_least=one.at_least)
+            for one in found.globs
+        ],
+        commits=[f"{one.repo}@{one.id}" for one in found.commits],
+        warnings=found.warnings,
         took_us=round((time.monotonic() - began) * 1e6),
     )

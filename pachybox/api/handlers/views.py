@@ -18,7 +18,7 @@ from pachybox.api.table import Call, handles
 from pachybox.box import Box
 from pachybox.meta.tables import BRANCHES, PIPELINES
 from pachybox.model.ids import Commit, Job, Pipeline
-from pachybox.model.pps import JobRecord
+from pachybox.model.pps import JobRecord, JobState
 from pachybox.overview import PipelineLine, RepoLine
 from pachybox.pfs.pages import window
 from pachybox.pps.brief import done_share, left_s
@@ -98,8 +98,11 @@ _MARKS = {Level.FREE: "", Level.WARN: "warn", Level.PAUSE: "held", Level.REFUSE:
 
 
 def _pipeline(line: PipelineLine, now: datetime) -> Any:
+    """pachybox.v1.PipelineSummary."""
+    if line.memo:
+        return line.memo[0]
     record = line.record
-    return ours.PipelineSummary(
+    made = ours.PipelineSummary(
         name=str(record.pipeline),
         kind=line.kind,
         state=record.state.value,
@@ -112,11 +115,17 @@ def _pipeline(line: PipelineLine, now: datetime) -> Any:
         job=None if line.job is None else job_summary(line.job, now),
         repo_bytes=line.head.size if line.head is not None else 0,
     )
+    if line.job is None or line.job.state is not JobState.RUNNING:  # else it says how long yet
+        line.memo.append(made)
+    return made
 
 
 def _repo(line: RepoLine) -> Any:
+    """pachybox.v1.RepoSummary."""
+    if line.memo:
+        return line.memo[0]
     head = line.head
-    return ours.RepoSummary(
+    made = ours.RepoSummary(
         name=str(line.record.repo),
         description=line.record.description,
         branches=line.branches,
@@ -125,6 +134,8 @@ def _repo(line: RepoLine) -> Any:
         size_bytes=head.size if head is not None else 0,
         provenance=line.of_pipeline,
     )
+    line.memo.append(made)
+    return made
 
 
 @handles("pachybox.v1.API/PageJob")
@@ -251,7 +262,7 @@ def page_commit(box: Box, request: Any, call: Call) -> Any:
 def page_diff(box: Box, request: Any, call: Call) -> Any:
     offset, limit = window(request.offset, request.limit)
     old = request.old_file.commit
-    found = box.pages.differences(
+    found = box.diff_pages.page(
         box.reader,
         file_ref(request.new_file),
         file_ref(request.old_file) if old.id or old.branch.name else None,

@@ -99,6 +99,27 @@ def examine(
 def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any]:
     """The canonical input of a text that holds an input alone, or a spec with one (its name and
     the rest are not needed). Raises InvalidArgument as ``load`` does."""
+    shape, pipeline = _draft(text, source, default_project)
+    if shape.problems:
+        raise _error(shape.problems[0], source)
+    return canonical_input(shape.values["input"], pipeline)
+
+
+def load_draft(
+    text: str, source: str, *, default_project: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As ``load_input``, and the limits of the spec. What is wrong with the rest of it is no
+    matter."""
+    shape, pipeline = _draft(text, source, default_project)
+    for problem in shape.problems:
+        if problem.path.partition(".")[0] in ("", "input"):
+            raise _error(problem, source)
+    made = canonical_input(shape.values["input"], pipeline)
+    bad = any(one.path.startswith("resource_limits") for one in shape.problems)
+    return made, {} if bad else dict(shape.values.get("resource_limits") or {})
+
+
+def _draft(text: str, source: str, default_project: str) -> tuple[Shape, Pipeline]:
     try:
         documents = read(text)
     except Unreadable as e:
@@ -115,9 +136,7 @@ def load_input(text: str, source: str, *, default_project: str) -> dict[str, Any
     project = (named.get("project") or {}).get("name") or default_project
     pipeline = Pipeline(project, named.get("name") or "preview")
     check_input(shape, values.get("input") or {}, pipeline)
-    if shape.problems:
-        raise _error(shape.problems[0], source)
-    return canonical_input(values["input"], pipeline)
+    return shape, pipeline
 
 
 def read_values(text: str, source: str) -> list[dict[str, Any]]:

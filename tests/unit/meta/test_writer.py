@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from pachybox.errors import Exhausted, NotReady, Refused
+from pachybox.meta import writer
 from pachybox.meta.connect import migrations
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.tx import Tx
@@ -302,4 +303,36 @@ def test_a_box_of_the_first_version_opens_with_all_it_holds(tmp_path: Path) -> N
     meta.close()
     meta = Meta(tmp_path / "m.duckdb")
     assert meta.get(BRANCHES, branch) == changed
+    meta.close()
+
+
+def test_a_long_log_goes_into_the_file_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    log = tmp_path / "m.duckdb.wal"
+    meta.write(lambda tx: tx.put(REPOS, repo("r")))
+    meta.checkpoint()
+    assert log.stat().st_size > 0, "a short one stays"
+    monkeypatch.setattr(writer, "_LOG_BYTES", 1)
+    made = [commit("r", n) for n in range(50)]
+
+    def add(some: list[CommitRecord]) -> None:
+        for one in some:
+            meta.write(lambda tx, one=one: tx.add(COMMITS, one))  # type: ignore[misc]
+
+    with ThreadPoolExecutor(5) as pool:  # beside writers and readers
+        parts = [pool.submit(add, made[n::4]) for n in range(4)]
+        reads = pool.submit(lambda: [meta.select(COMMITS, "WHERE seq > 5") for _ in range(20)])
+        while not all(part.done() for part in parts):
+            meta.checkpoint()
+        for part in parts:
+            part.result()
+        reads.result()
+    meta.checkpoint()
+    assert not log.exists() or log.stat().st_size == 0
+    assert all(meta.get(COMMITS, one.commit) == one for one in made)
+    meta.close()
+    meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
+    assert sorted(c.seq for c in meta.select(COMMITS, "")) == list(range(50))
     meta.close()

@@ -124,6 +124,11 @@ def test_every_page_of_every_mixture(tmp_path: Path, share: float) -> None:
                 for offset in range(0, total, limit):
                     page = pages.page(job, offset, limit, reverse=reverse)
                     assert page.rows == wanted[offset : offset + limit]
+        paths = [int(r.inputs[0][2:]) for r in pages.page(job, 0, 100, sort="input").rows]
+        assert paths == sorted(range(total), key=str)
+        few = pages.page(job, 3, 4, sort="input", states=["SKIPPED"], search="f2")
+        twenties = [n for n in sorted(range(total), key=str) if str(n)[0] == "2" and n not in ran]
+        assert [r.inputs for r in few.rows] == [(f"/f{n}",) for n in twenties[3:7]]
         for word in ("f1", "/f59", an_id(3)[:20], "f"):
             found = pages.page(job, 0, 100, search=word)
             hits = {an_id(n) for n in range(total) if word in f"/f{n}" or an_id(n).startswith(word)}

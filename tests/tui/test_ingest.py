@@ -1,0 +1,114 @@
+"""Mode 5: sources with what they do, and their verbs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.boxes import RealBox
+from tests.tui.pilot import opened
+from tui.places import INGEST, Place
+
+PIPELINE = {
+    "pipeline": {"name": "hourly"},
+    "input": {"cron": {"name": "tick", "spec": "@every 1h"}},
+    "transform": {"cmd": ["sh", "-c", "echo ticked; echo 1 > /pfs/out/one"]},
+}
+
+
+@pytest.fixture(scope="module")
+def sources(shared_box: RealBox, tmp_path_factory: pytest.TempPathFactory) -> RealBox:
+    """A cron, a watched folder and a post."""
+    client = shared_box.client
+    client.create_repo("raw")
+    client.create_pipelines(json.dumps(PIPELINE))
+    folder = tmp_path_factory.mktemp("in")
+    (folder / "one.csv").write_text("a,b\n1,2\n")
+    watch = {"path": str(folder), "settle": "0s"}
+    client.create_ingest({"name": "drops", "to": "raw@master", "watch": watch})
+    client.create_ingest({"name": "posts", "to": "raw@posts", "push": {}})
+    return shared_box
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_every_source_is_a_row_with_its_kind_and_its_next_time(
+    sources: RealBox, size: tuple[int, int]
+) -> None:
+    async with opened(sources, start=Place(INGEST), size=size) as t:
+        await t.sees("hourly_tick", "drops", "posts", "Ingest 3")
+        row = next(line for line in t.lines()[2:] if "hourly_tick" in line)
+        assert "cron" in row
+        assert "59m" in row or "1h" in row, row
+
+
+async def test_a_tick_runs_now_and_the_line_that_does_it_is_shown(sources: RealBox) -> None:
+    async with opened(sources, start=Place(INGEST, "hourly_tick"), size=(160, 40)) as t:
+        await t.sees("hourly_tick", "from     @every 1h")
+        before = len(list(sources.client.list_job("hourly")))
+        await t.press("t")
+        await t.sees("$ pachybox run ingest hourly_tick")
+        await t.until(
+            lambda: len(list(sources.client.list_job("hourly"))) > before, "a job of the tick"
+        )
+        await t.sees("ticked")  # what its code printed, in the log beside
+
+
+async def test_pause_and_resume_with_one_key(sources: RealBox) -> None:
+    async with opened(sources, start=Place(INGEST, "posts"), size=(160, 40)) as t:
+        await t.sees("to       raw@posts")
+        await t.press("s")
+        await t.sees("paused")
+        assert sources.client.inspect_ingest("posts").paused
+        await t.press("s")
+        await t.until(lambda: not sources.client.inspect_ingest("posts").paused, "resumed")
+        await t.sees("$ pachybox resume ingest posts")
+
+
+async def test_deleting_asks_and_escape_keeps(sources: RealBox) -> None:
+    spec = {"name": "gone", "to": "raw@gone", "push": {}}
+    sources.client.create_ingest(spec)
+    async with opened(sources, start=Place(INGEST, "gone"), size=(160, 40)) as t:
+        await t.sees("to       raw@gone")
+        await t.press("D")
+        await t.sees("Delete source gone?")
+        await t.press("escape")
+        await t.until(lambda: "Delete source gone?" not in t.text, "the question is gone")
+        assert sources.client.inspect_ingest("gone").name == "gone"
+        await t.press("D")
+        await t.sees("Delete source gone?")
+        await t.answer("y")
+        await t.until(
+            lambda: "gone" not in [i.name for i in sources.client.list_ingest()], "deleted"
+        )
+
+
+async def test_a_cron_cannot_be_deleted_here_and_says_whose_it_is(sources: RealBox) -> None:
+    async with opened(sources, start=Place(INGEST, "hourly_tick"), size=(160, 40)) as t:
+        await t.sees("from     @every 1h")
+        await t.press("D")
+        await t.sees("belongs to pipeline hourly")
+
+
+async def test_a_new_source_is_written_in_the_editor(
+    sources: RealBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/name: posts/name: made/' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    async with opened(sources, start=Place(INGEST), size=(160, 40)) as t:
+        await t.sees("Ingest")
+        await t.press("n")
+        await t.sees("What brings the data in?")
+        await t.press("down")  # past watch
+        await t.answer("enter")
+        await t.sees("made")
+    assert sources.client.inspect_ingest("made").kind == "push"
+    sources.client.delete_ingest("made")
+
+
+async def test_without_sources_it_says_how_to_make_one(box: RealBox) -> None:
+    async with opened(box, start=Place(INGEST), size=(80, 24)) as t:
+        await t.sees("n makes a source")

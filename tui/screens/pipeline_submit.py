@@ -1,0 +1,374 @@
+"""What becomes of a spec that was written: made or updated, tried, compared, edited elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from pachybox.errors import Refused
+from tui.drafts import Draft, Drafts
+from tui.screens.pipeline_text import TextScreen
+from tui.screens.pipeline_verbs import spec_text
+from tui.screens.view import View
+from tui.shown import count
+from tui.spec_merge import differences, merged, unified
+from tui.spec_text import NotUnderstood, Spec
+from tui.widgets.confirm import Ask
+from tui.widgets.text_pane import DIFF
+
+if TYPE_CHECKING:
+    from pachybox.client.pipeline_values import (
+        CreatedPipeline,
+        FieldChange,
+        PipelineDifference,
+    )
+    from pachybox.client.spec_values import Problem
+    from tui.widgets.spec_editor import SpecEditor
+
+_MOST = 10
+
+
+class Submitting(View):
+    """The verbs of the screen on which a spec is written."""
+
+    draft: Draft
+    drafts: Drafts
+    editor: SpecEditor
+    kept: bool
+    problems: tuple[Problem, ...]
+
+    @property
+    def source(self) -> str:
+        """What messages call the text."""
+        return self.draft.pipeline or "draft"
+
+    def _go_problem(self, problem: Problem) -> None: ...
+
+    def _title(self) -> None: ...
+
+    # ---- ctrl+s
+
+    def action_submit(self) -> None:
+        """ctrl+s: show what will change, ask, do it."""
+        if why := self.frame.read_only:
+            self.frame.notice(f"ctrl+s: {why}")
+            return
+        self.load(self._submit(), group="submit")
+
+    async def _checked(self) -> bool:
+        """Whether the box takes the text; goes to its first problem otherwise."""
+        found = await self.frame.feed.box.check_spec(self.editor.text, source=self.source)
+        if not found.errors:
+            return True
+        first = found.errors[0]
+        self.frame.notice(f"{len(found.errors)} to correct: {first}", error=True)
+        self._go_problem(first)
+        return False
+
+    async def _submit(self) -> None:
+        if not await self._checked():
+            return
+        text, box = self.editor.text, self.frame.feed.box
+        found = [one async for one in box.diff_pipelines(text, source=self.source)]
+        asked = await self._ask(found)
+        if asked is None or self.editor.text != text:
+            return
+        update, reprocess = any(one.version for one in found), asked == "reprocess"
+        try:
+            made, warnings = await box.create_pipelines(
+                text,
+                source=self.source,
+                update=update,
+                reprocess=reprocess,
+                if_version=(self.draft.version or None) if len(found) == 1 else None,
+            )
+        except Refused as e:
+            if not self.draft.version or "version" not in e.message:
+                raise
+            await self._stale()
+            return
+        await asyncio.to_thread(self._made, made, text)
+        self.kept, self.draft = True, _with(self.draft, base=text)
+        for warning in warnings:
+            self.frame.notice(warning)
+        first = made[0] if made else None
+        if first is None:
+            return
+        name = first.name if first.project == "default" else f"{first.project}/{first.name}"
+        verb = "update" if update else "create"
+        said = f"{verb} pipeline -f -{' --reprocess' * reprocess}"
+        self.frame.notice(f"{'made' if first.created else 'updated'} {name}, v{first.version}")
+        self.app.run_worker(_arrive(self, name, said), exit_on_error=False)
+
+    def _made(self, made: list[CreatedPipeline], text: str) -> None:
+        """The draft is a pipeline now: its text is kept for the next edit."""
+        self.drafts.drop(self.draft.box, self.draft.pipeline)
+        for one in made if len(made) == 1 else ():
+            name = one.name if one.project == "default" else f"{one.project}/{one.name}"
+            try:
+                self.drafts.wrote(self.draft.box, name, one.version, text)
+            except OSError:
+                pass  # its comments are lost, its fields are at the box
+
+    async def _ask(self, found: list[PipelineDifference]) -> str | None:
+        """What the user wants done: ``y``, ``update``, ``reprocess``; None for nothing."""
+        text = "\n\n".join("\n".join(_told(one)) for one in found)
+        if not any(one.version for one in found):
+            names = ", ".join(one.pipeline for one in found)
+            return await self.ask(
+                Ask(f"Create pipeline {names}?", text, command="create pipeline -f -")
+            )
+        run = sum(one.datums_run for one in found)
+        total = sum(one.datums_total for one in found)
+        kept = total - run
+        choices = [
+            ("", "keep it as it is"),
+            ("update", f"update: {_datums(run)} run, {_datums(kept)} kept"),
+            ("reprocess", f"update and reprocess: all {_datums(total)} run again"),
+        ]
+        names = ", ".join(one.pipeline for one in found)
+        asked = await self.ask(
+            Ask(f"Update {names}?", text, choices=tuple(choices), command="update pipeline -f -")
+        )
+        return asked or None
+
+    # ---- somebody else was faster
+
+    async def _stale(self) -> None:
+        """The pipeline is at another version than the one this text was begun from."""
+        theirs, version = await self.latest()
+        name, had = self.draft.pipeline, self.draft.version
+        while True:
+            asked = await self.ask(
+                Ask(
+                    f"{name} was changed meanwhile: it is at v{version}, yours is of v{had}?",
+                    _both(self.draft.base, theirs, self.editor.text),
+                    choices=(
+                        ("", "leave both: go on editing"),
+                        ("see", f"see v{version} and yours beside each other"),
+                        ("merge", f"merge: put the changes of v{version} into yours"),
+                        ("theirs", f"take v{version}, and drop yours"),
+                        ("mine", f"keep yours as it is, to be saved over v{version}"),
+                    ),
+                )
+            )
+            if asked == "see":
+                lines = unified(theirs, self.editor.text, (f"v{version}", "yours"))
+                await self.app.push_screen_wait(_Shown(f"v{version} and yours", lines))
+                continue
+            break
+        if asked == "merge":
+            self._merge(theirs, version)
+        elif asked == "theirs":
+            self.editor.become(theirs)
+            self.begin_from(version, theirs)
+        elif asked == "mine":
+            self.begin_from(version, theirs)
+
+    def _merge(self, theirs: str, version: int) -> None:
+        try:
+            mine = Spec(self.editor.text)
+            made, both = merged(Spec(self.draft.base).value, Spec(theirs).value, mine)
+        except NotUnderstood as e:
+            self.frame.notice(f"cannot be merged: {e}", error=True)
+            return
+        self.editor.become(made.text)
+        self.begin_from(version, theirs)
+        if both:
+            said = f"both changed {', '.join(both)}: yours stay"
+            self.frame.notice(said, error=True)
+        else:
+            self.frame.notice(f"v{version} is merged in: ctrl+s saves")
+
+    def begin_from(self, version: int, base: str) -> None:
+        """From now on the text is a change of that version."""
+        self.draft = _with(self.draft, base=base, version=version)
+        self.kept = False
+        self._title()
+
+    async def latest(self) -> tuple[str, int]:
+        """The pipeline's spec as it is at the box now, and its version."""
+        return await spec_text(self, self.draft.pipeline)
+
+    # ---- F5, ctrl+t, F4, images
+
+    def action_compare(self) -> None:
+        """F5: what would change of what runs."""
+        self.load(self._compare(), group="compare")
+
+    async def _compare(self) -> None:
+        if not await self._checked():
+            return
+        box = self.frame.feed.box
+        found = [one async for one in box.diff_pipelines(self.editor.text, source=self.source)]
+        text = "\n\n".join("\n".join(_told(one, most=10_000)) for one in found)
+        if self.draft.pipeline:
+            theirs, version = await self.latest()
+            lines = unified(theirs, self.editor.text, (f"v{version}", "draft"))
+            text += f"\n\n{lines}" if lines else "\n\nthe texts are the same"
+        screen = TextScreen("difference from what runs", text, DIFF, "diff pipeline -f -")
+        self.app.push_screen(screen)
+
+    def action_attempt(self) -> None:
+        """ctrl+t: run one datum, commit nothing."""
+        if why := self.frame.read_only:
+            self.frame.notice(f"ctrl+t: {why}")
+            return
+        self.load(self._attempt(), group="attempt")
+
+    async def _attempt(self) -> None:
+        from tui.screens.pipeline_try import TryScreen
+
+        if await self._checked():
+            self.app.push_screen(TryScreen(self.editor.text, self.source))
+
+    def action_external(self) -> None:
+        """F4: the user's own editor; its text comes back here."""
+        try:
+            with self.app.suspend():
+                text = edited(self.editor.text, self.draft.pipeline or "new")
+        except SuspendNotSupported:
+            self.frame.notice("this terminal cannot be given to another program", error=True)
+            return
+        except OSError as e:
+            self.frame.notice(f"the editor cannot be started: {e}; set EDITOR", error=True)
+            return
+        self.app.refresh()
+        if text is not None:
+            self.editor.become(text)
+
+    async def _about_image(self, problem: Problem) -> None:
+        """An image that is not here: the box pulls it, or the user does now."""
+        image = _image(self.editor.text)
+        if not image or "image" not in problem.message:
+            return
+        text = (
+            f"{problem.message}\n\nThe box pulls it by itself when the pipeline is made; jobs wait "
+            f"for it. To have it now, run beside this terminal:\n  podman pull {image}"
+        )
+        if await self.ask(Ask(f"Copy the command that pulls {image}?", text)):
+            await self.frame.copy(f"podman pull {image}")
+
+
+class _Shown(TextScreen):
+    """A text that a question waits for."""
+
+    async def action_back(self) -> None:
+        """Esc: back to the question."""
+        self.dismiss(None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """As for all texts."""
+        return super().check_action(action, parameters)
+
+    def key_escape(self) -> None:
+        """Before the app's own Esc."""
+        self.dismiss(None)
+
+    def key_q(self) -> None:
+        """The same."""
+        self.dismiss(None)
+
+
+async def _arrive(form: View, name: str, said: str) -> None:
+    """From the form to the view of its pipeline, where the command line is shown."""
+    from tui.screens.pipeline_detail import PipelineDetail
+
+    app = form.app
+    await app.pop_screen()
+    below = app.screen
+    same = isinstance(below, PipelineDetail) and below.name_of == name
+    there = below if isinstance(below, PipelineDetail) and same else PipelineDetail(name)
+    if there is not below:
+        await app.push_screen(there)
+    there.call_after_refresh(there.renew, said)
+
+
+def _with(draft: Draft, *, base: str, version: int | None = None) -> Draft:
+    at = draft.version if version is None else version
+    return Draft(draft.box, draft.pipeline, at, base, draft.text)
+
+
+def _datums(n: int) -> str:
+    return f"{count(n)} datum{'s' * (n != 1)}"
+
+
+def _told(one: PipelineDifference, most: int = _MOST) -> Iterator[str]:
+    """A pipeline's changes and work, line by line."""
+    yield (
+        f"{one.pipeline}: v{one.version} -> v{one.version + 1}"
+        if one.version
+        else f"{one.pipeline}: new"
+    )
+    lines = [line for change in one.changes for line in _change(change, new=not one.version)]
+    yield from lines[:most]
+    if len(lines) > most:
+        yield f"  ... {len(lines) - most} more: F5 shows all"
+    if one.version and not lines:
+        yield "  no difference in the spec"
+    if one.job:
+        again = one.datums_run - one.datums_new
+        gone = f", {count(one.datums_gone)} gone" if one.datums_gone else ""
+        yield (
+            f"datums to run: {count(one.datums_run)} of {count(one.datums_total)}"
+            f" ({count(again)} again, {count(one.datums_new)} new{gone})"
+        )
+    else:
+        yield "no job yet: nothing to read"
+    yield from (f"note: {remark}" for remark in one.remarks)
+    if one.datums_run and one.downstream:
+        yield f"then: {', '.join(one.downstream)}"
+
+
+def _change(change: FieldChange, *, new: bool) -> Iterator[str]:
+    if change.old:
+        yield f"- {change.path}  {change.old}"
+    if change.new and not (new and change.new_is_default):
+        yield f"+ {change.path}  {change.new}"
+
+
+def _both(base: str, theirs: str, mine: str) -> str:
+    """What each side changed, field by field."""
+    try:
+        old, one, other = (Spec(text).value for text in (base, theirs, mine))
+    except NotUnderstood:
+        return ""
+    lines = []
+    for title, values in (("theirs", one), ("yours", other)):
+        lines.append(f"{title}:")
+        changes = list(differences(old, values))
+        for path, was, now in changes[:6]:
+            name = ".".join(map(str, path))
+            lines.append(f"  {name}: {json.dumps(was)} -> {json.dumps(now)}")
+        if len(changes) > 6:
+            lines.append(f"  ... {len(changes) - 6} more")
+    return "\n".join(lines)
+
+
+def _image(text: str) -> str:
+    try:
+        return str(Spec(text).get(("transform", "image"), ""))
+    except NotUnderstood:
+        return ""
+
+
+def edited(text: str, name: str) -> str | None:
+    """``text`` after the user's editor; None when that did not end well. Raises OSError."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    mark = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+    with tempfile.TemporaryDirectory(prefix="pachybox-") as place:
+        path = Path(place) / f"{mark}.yaml"
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        if done.returncode:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")

@@ -136,13 +136,12 @@ class JobVerbs(View):
 
     async def do_yaml(self) -> None:
         """o: the job with the spec it ran, as YAML."""
-        from tui.screens.output import Output
+        from tui.screens.job_text import JobText
 
         job = self.selected_job()
         info = await self.frame.feed.box.inspect_job(job)
-        self.frame.told(f"inspect job {job} -o yaml")
         text = await asyncio.to_thread(as_yaml, info.raw)
-        self.app.push_screen(Output(f"{short(job)}", text))
+        self.app.push_screen(JobText(job, text))
 
     # ---- keeping
 

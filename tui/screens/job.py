@@ -16,6 +16,8 @@ from tui.screens.job_verbs import JobVerbs
 from tui.store import LIVE
 from tui.widgets.table import VirtualTable
 
+WHOLE = 32
+"""Letters of an id."""
 _AGES_S = 20  # ticks after which ages are drawn anew where nothing runs
 
 
@@ -86,11 +88,23 @@ class Jobs(JobVerbs):
     def show(self, place: Place) -> None:
         """A job's view over the list, or the jobs of a pipeline."""
         if place.ref:
-            self._open(f"{place.name}@{place.ref}", place.pane)
+            self.load(self._find(place), "find")
         elif place.name != self.rows.pipeline:
             self.table.set_rows(self._rows(place.name))
             self.table.border_title = f"Jobs of {place.name}" if place.name else "Jobs"
             self.renew()
+
+    async def _find(self, place: Place) -> None:
+        """Open the job that the place names, by its whole id or the begin of it."""
+        job = f"{place.name}@{place.ref}"
+        if len(place.ref) < WHOLE:
+            found = await self.frame.feed.box.page_job(pipeline=place.name, search=f"@{place.ref}")
+            if len(found.rows) != 1:
+                many = f"{found.total} jobs begin so" if found.total else "there is no such job"
+                self.frame.notice(f"{job}: {many}", error=True)
+                return
+            job = str(found.rows[0])
+        self._open(job, place.pane)
 
     def _open(self, job: str, pane: str = "") -> None:
         from tui.screens.job_detail import JobDetail
@@ -100,7 +114,8 @@ class Jobs(JobVerbs):
 
     def changed(self, topics: frozenset[str]) -> None:
         """A job's state is another, or the box is back."""
-        if any(topic.startswith(("job", "reset", "link")) for topic in topics):
+        back = "link" in topics and self.is_back()
+        if back or topics & {"job", "reset"}:
             self.table.refresh_rows()
 
     def reload(self) -> None:

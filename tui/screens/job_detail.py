@@ -76,6 +76,8 @@ class JobDetail(DatumVerbs):
         self.job = job
         self.scope = "all" if pane == "logs" else "datum"
         self.summary: JobSummary | None = None
+        self.gone = False
+        """The box knows no such job."""
         self._pane = pane if pane in PANES else PANES[0]
         self._inputs: tuple[str, ...] = ()
         self._rest: Timer | None = None
@@ -198,7 +200,8 @@ class JobDetail(DatumVerbs):
 
     def changed(self, topics: frozenset[str]) -> None:
         """The job is in another state, or the box is back."""
-        if topics & {f"job:{self.job}", "reset", "link"}:
+        back = "link" in topics and self.is_back()
+        if back or topics & {f"job:{self.job}", "reset"}:
             self.reload()
 
     def reload(self) -> None:
@@ -224,10 +227,11 @@ class JobDetail(DatumVerbs):
         box = self.frame.feed.box
         while self._due:
             timing, self._due = self._due == 2, 0
-            found = await box.page_job(search=self.job, limit=1)
-            if found.rows:
-                self.summary = found.rows[0]
-            if not self._inputs:
+            pipeline, _, id = self.job.rpartition("@")
+            found = await box.page_job(pipeline=pipeline, search=id, limit=1)
+            self.gone = not found.rows
+            self.summary = found.rows[0] if found.rows else self.summary
+            if not self._inputs and not self.gone:
                 self._inputs = await self.inputs_of(self.job)
             self.table.refresh_rows()
             self._headline()
@@ -242,24 +246,25 @@ class JobDetail(DatumVerbs):
     def _headline(self) -> None:
         frame, job = self.frame, self.summary
         if job is None:
-            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  loading ..."))
+            said = "there is no such job" if self.gone else "loading ..."
+            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  {said}"))
             return
         mark, ascii = glyphs.job(job.state), frame.ascii_only
         parts: list[tuple[str, str]] = [(mark.text(ascii), f"bold {glyphs.STYLES[mark.style]}")]
         for text, style in by_glyph(self.rows.counts, ascii):
             parts += [("  ", ""), (text, glyphs.STYLES[style])]
-        said = [f"of {shown.count(job.total)}", shown.span(took(job, frame.store.now))]
+        words = [f"of {shown.count(job.total)}", shown.span(took(job, frame.store.now))]
         if not job.done:
-            said += [shown.bar(job.done_share, 10, ascii=ascii), f"{shown.left(job.left_s)} left"]
+            words += [shown.bar(job.done_share, 10, ascii=ascii), f"{shown.left(job.left_s)} left"]
         if job.restarts:
-            said.append(f"{job.restarts} restarts")
+            words.append(f"{job.restarts} restarts")
         if self._inputs:
             more = f" +{len(self._inputs) - 1}" if len(self._inputs) > 1 else ""
-            said.append(f"in {short(self._inputs[0])}{more}")
-        said.append(f"out {short(job.output_commit or self.job)}")
+            words.append(f"in {short(self._inputs[0])}{more}")
+        words.append(f"out {short(job.output_commit or self.job)}")
         if job.reason:
-            said.append(short_ids(job.reason))
-        parts.append(("  " + "  ".join(said), ""))
+            words.append(short_ids(job.reason))
+        parts.append(("  " + "  ".join(words), ""))
         self.query_one("#headline", Static).update(
             Content.assemble(*((text, style.strip()) for text, style in parts))
         )

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pachybox.errors import InvalidArgument
 from tui.keymap import Key
 from tui.places import JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.screens.job_rows import short
 from tui.screens.view import View
+from tui.store import LIVE
 from tui.widgets.confirm import Ask
 
 LINES = 5000
@@ -21,6 +23,15 @@ class JobVerbs(View):
     """Verbs on ``selected_job``; ``log_scope`` is the log that is saved."""
 
     mode: ClassVar[str] = JOB
+
+    _was_live = True
+
+    def is_back(self) -> bool:
+        """Whether the box has come back since the last call."""
+        live = self.frame.store.link.state == LIVE
+        back = live and not self._was_live
+        self._was_live = live
+        return back
 
     def selected_job(self) -> str:
         """``pipeline@id``, "" where none is."""
@@ -170,7 +181,10 @@ class JobVerbs(View):
         if not given:
             return
         path = Path(given).expanduser()
-        lines = await self._save(path, scope)
+        try:
+            lines = await self._save(path, scope)
+        except OSError as e:
+            raise InvalidArgument(f"{path}: {e.strerror}", "choose another name") from e
         self.frame.told(f"{command} > {path}")
         self.frame.notice(f"{lines:,} lines are in {path}")
 

@@ -82,6 +82,7 @@ class JobDetail(DatumVerbs):
         self._inputs: tuple[str, ...] = ()
         self._rest: Timer | None = None
         self._ticks = 0
+        self._moved = False
         self._logged: tuple[str, str] | None = None
         self._due = 0  # what is to be fetched: nothing, the job, the job and its timing
         self._fetcher: Worker[object] | None = None
@@ -170,6 +171,7 @@ class JobDetail(DatumVerbs):
 
     def on_key(self, event: KeyPress) -> None:
         """Esc leads from the other panes back to the datums, then to all of them, then out."""
+        self._moved = True
         if event.key != "escape" or self.focused is None:
             return
         if self.focused is not self.table:
@@ -178,6 +180,10 @@ class JobDetail(DatumVerbs):
         elif (found := self.filter_of()) and found[0]:
             event.stop()
             found[1]("")
+
+    def on_click(self) -> None:
+        """The mouse moves, too."""
+        self._moved = True
 
     # ---- what is known
 
@@ -240,8 +246,10 @@ class JobDetail(DatumVerbs):
                 self.timing.set_timing(await box.timing(self.job))
 
     def on_virtual_table_loaded(self) -> None:
-        """The counts may be others."""
+        """The counts may be others; until one moves, the cursor is on the worst datum."""
         self._headline()
+        if not self._moved and self.table.cursor:
+            self.table.action_top()
 
     def _headline(self) -> None:
         frame, job = self.frame, self.summary

@@ -105,6 +105,7 @@ class Overview:
         self._level: tuple[Level, datetime] = (Level.FREE, self._began)
         self._pipelines: dict[Pipeline, PipelineLine] = {}
         self._repos: dict[Repo, tuple[Sequence[BranchRecord], RepoLine]] = {}
+        self._lines: tuple[tuple[object, ...], list[RepoLine]] = ((), [])
 
     def glance(self) -> Glance:
         """Everything at once."""
@@ -145,6 +146,16 @@ class Overview:
 
     def _repo_lines(self, outputs: set[Repo]) -> list[RepoLine]:
         meta = self._pfs.meta
+        marks = (meta.mark(REPOS), meta.mark(BRANCHES), meta.mark(PIPELINES))
+        before, lines = self._lines
+        quiet = len(before) == len(marks) and all(map(is_, before, marks))
+        if not quiet or any(_is_open(line.head) for line in lines):
+            lines = self._new_lines(outputs)
+            self._lines = marks, lines
+        return lines
+
+    def _new_lines(self, outputs: set[Repo]) -> list[RepoLine]:
+        meta = self._pfs.meta
         branches: dict[Repo, list[BranchRecord]] = {}
         for branch in meta.all(BRANCHES):
             if branch.branch.repo.type == USER:
@@ -167,7 +178,7 @@ class Overview:
 
     def _is_head(self, known: CommitRecord | None, mine: Sequence[BranchRecord]) -> bool:
         """Whether the head of branches that are the same is: one that is finished stays."""
-        return known is None or known.finished is not None or self._head(mine) is known
+        return not _is_open(known) or self._head(mine) is known
 
     def _head(self, mine: Sequence[BranchRecord]) -> CommitRecord | None:
         with_head = [b for b in mine if b.head is not None]
@@ -243,6 +254,10 @@ class Overview:
             yield Attention(bad, "", "disk", what, remedy, self._level[1])
         for warning in self._warnings():
             yield Attention("warn", "", "box", warning, "", self._began)
+
+
+def _is_open(head: CommitRecord | None) -> bool:
+    return head is not None and head.finished is None
 
 
 def _by_name(record: PipelineRecord) -> tuple[str, str]:

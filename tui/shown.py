@@ -112,7 +112,9 @@ def span(seconds: float | None) -> str:
         return NONE
     seconds = max(0.0, seconds)
     if seconds < 0.995:
-        return f"{seconds:.2g}s" if seconds >= 0.01 else "0s" if seconds == 0 else "<0.01s"
+        if seconds < 0.01:
+            return "<0.01s" if seconds else "0s"
+        return f"{seconds:.2f}".rstrip("0") + "s"
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)

@@ -137,6 +137,10 @@ class Meta:
         """Every record of a resident table."""
         return list(self._resident[table].values())
 
+    def mark(self, table: Table[K, V]) -> object:
+        """Another object whenever something in a resident table has changed."""
+        return self._resident[table]
+
     def resident(self, table: Table[K, V]) -> dict[K, V]:
         """A snapshot of a resident table."""
         with self.lock:

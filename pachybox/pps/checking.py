@@ -120,9 +120,9 @@ class Checker:
                 if way := self._loop(spec, branch, others):
                     yield given.told(
                         f"{path}.repo",
-                        f"pipeline {spec.pipeline} cannot read {branch}, which is made from its "
-                        f"own output: {' <- '.join(map(str, way))}",
-                        "read another branch, or change one of the pipelines between them",
+                        f"{spec.pipeline} cannot read what is made from its own output: "
+                        f"{' <- '.join(map(str, way))}",
+                        "read another branch",
                     )
                 elif (
                     branch.repo not in made

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_APART = 1 << 30  # behind one that was removed, of which it is not known how long it became
+
 
 class Link(NamedTuple):
     """One log of several: its name, where it begins, and how long it is."""
@@ -31,6 +33,7 @@ def linked(known: Sequence[Link], found: Sequence[tuple[str, int]]) -> list[Link
     of these all but the last have ended, and have the size they had."""
     at = 0
     links = list(known)
+    names = {name for name, _ in found}
     numbers = {link.id: number for number, link in enumerate(links)}
     for name, size in found:
         number = numbers.get(name, -1)
@@ -39,10 +42,10 @@ def linked(known: Sequence[Link], found: Sequence[tuple[str, int]]) -> list[Link
             if at == len(links):
                 links[number] = links[number]._replace(size=max(size, links[number].size))
         elif number < 0:
-            base = links[-1].end if links else 0
+            gone = bool(links) and links[-1].id not in names
+            base = links[-1].end + _APART * gone if links else 0
             links.append(Link(name, base, size))
             at = len(links)
-    names = {name for name, _ in found}
     return [link for link in links if link.id in names or link is links[-1]]
 
 

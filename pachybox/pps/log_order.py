@@ -23,7 +23,8 @@ from typing import NamedTuple
 from pachybox.pps.log_file import LineFile
 
 LEAF = 64 << 10
-_MOST_SPLITS = 20_000
+_MOST_SPLITS = 4000
+_MOST_HEADINGS = 200_000
 
 Cut = tuple[int, ...]
 """How far each file goes, in the order in which the files came about."""
@@ -82,6 +83,10 @@ class Order:
         """The log as it is now."""
         with ExitStack() as held, self._lock:
             paths = self._paths()
+            if not paths and self._names:  # it was removed
+                self._names, self._cuts, self._sums = [], [], []
+                if self._saved is not None:
+                    self._saved.unlink(missing_ok=True)
             self._names += [name for name in sorted(paths) if name not in self._names]
             files: list[LineFile | None] = []
             for name in self._names:
@@ -168,7 +173,8 @@ class Order:
         seen, found = self._headings.get(name, (0, []))
         if lines is not None and seen < end:
             found = found + lines.headings(seen, end)
-            self._headings[name] = (end, found)
+            if len(found) <= _MOST_HEADINGS:
+                self._headings[name] = (end, found)
         return found
 
 

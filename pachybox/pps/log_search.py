@@ -107,9 +107,10 @@ class Pattern:
 
 def _plain(data: bytes) -> bytes:
     """``data`` without the escapes of JSON; line feeds are those between lines."""
-    many = data.count(b"\\")
-    if many * _FEW < len(data):
-        return _by_line(data) if many else data
+    if b"\\" not in data:
+        return data
+    if data.count(b"\\") * _FEW < len(data):
+        return _by_line(data)
     data = data.replace(b"\\\\", b"\0").replace(b'\\"', b'"')
     if b"\\" in data:
         data = _ESCAPE.sub(_meant, data.replace(b"\\t", b"\t").replace(b"\\u001b", b"\x1b"))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,9 +27,19 @@ from pachybox.pps.logs import APART, directory
 
 PLACES = f"{APART}places"
 _ENDING = ".jsonl"
-_KEPT = 512  # logs whose order is kept in memory
+_KEPT = 64  # logs whose order is kept in memory
+_SETTLED_NS = 200_000_000  # a folder whose last change is so long ago has no newer one unseen
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Row:
+    """The parts of a pipeline's log as they were when its folders were last changed."""
+
+    changed: int = -1
+    settled: bool = False
+    parts: list[Part] = field(default_factory=list)
 
 
 class LogStore:
@@ -38,6 +50,7 @@ class LogStore:
         self._lock = threading.Lock()
         self._orders: OrderedDict[Path, Order] = OrderedDict()
         self._chains: OrderedDict[Path, Chain] = OrderedDict()
+        self._rows: OrderedDict[Path, _Row] = OrderedDict()
 
     def job(self, job: Job, datum: str = "") -> Log:
         """The log of a job: the lines of its workers by time."""
@@ -69,7 +82,18 @@ class LogStore:
             yield view
 
     def _of_pipeline(self, pipeline: Pipeline) -> list[Part]:
+        """The jobs of a pipeline, found anew only when there are others than before: there may be
+        thousands, and who follows asks often."""
         top = self._logs / pipeline.project / pipeline.name
+        row = self._kept(self._rows, top, _Row)
+        last = row.parts[-1].job if row.parts else ""
+        changed = max(_changed(top), _changed(top / last) if last else 0)
+        if changed != row.changed or not row.settled:
+            row.settled = time.time_ns() - changed > _SETTLED_NS
+            row.parts, row.changed = self._jobs(pipeline, top), changed
+        return row.parts
+
+    def _jobs(self, pipeline: Pipeline, top: Path) -> list[Part]:
         names = set(os.listdir(top)) if top.is_dir() else set()
         saved = self._places(pipeline) / "jobs"
         chain = self._kept(self._chains, saved, lambda: Chain(saved))
@@ -168,11 +192,11 @@ def _number(stem: str) -> int:
     return int(number) if number.isdigit() else 1
 
 
-def _changed(folder: Path) -> float:
+def _changed(folder: Path) -> int:
     try:
-        return folder.stat().st_mtime
+        return folder.stat().st_mtime_ns
     except FileNotFoundError:
-        return 0.0
+        return 0
 
 
 def _end(parts: Sequence[Part]) -> int:

@@ -407,6 +407,8 @@ def test_a_bad_spec_is_shown_with_its_place_and_makes_nothing(
     Path("spec").write_text(text)
     if verb == "validate" and "already exists" in says:
         return  # valid as an update
+    if verb == "validate" and "default/q not found" in says:
+        return  # told of both that they read each other
     said = refused(run(f"{verb} pipeline -f spec"))
     assert says in said
     assert len(said) < 400

@@ -309,11 +309,11 @@ def test_validate_tells_every_problem_of_every_spec(box: RealBox) -> None:
     done = box.run("validate", "pipeline", stdin=text.encode())
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "pachybox: warning: stdin:1: hashtree_spec: has no meaning on one machine; it is kept and "
-        "has no effect",
-        'pachybox: stdin:2: input.cross[1].pfs.glob: missing; use "/" for one datum, "/*" for '
+        "pachybox: warning: stdin:1:210: hashtree_spec: has no meaning on one machine; it is kept "
+        "and has no effect",
+        'pachybox: stdin:2:88: input.cross[1].pfs.glob: missing; use "/" for one datum, "/*" for '
         "one per file",
-        "pachybox: stdin:2: datum_tries: may not be negative; use 1 or more",
+        "pachybox: stdin:2:262: datum_tries: may not be negative; use 1 or more",
     ]
     nowhere = json.dumps(spec("p", pfs("nope")))
     done = box.run("validate", "pipeline", stdin=nowhere.encode())

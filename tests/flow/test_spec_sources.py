@@ -134,7 +134,7 @@ def test_all_specs_of_a_call_are_made_or_none(run: Run, dag: Path, shared_box: R
     files = f"-f {dag}/c.jsonnet -f {dag}/b.yaml"
     said = run(f"create pipeline {files}")
     assert said.status == 1
-    assert f"{dag}/b.yaml:1: input.pfs.glob" in said.err
+    assert f"{dag}/b.yaml:1:77: input.pfs.glob" in said.err
     assert run(f"validate pipeline {files}").status == 1
     (dag / "b.yaml").write_text(spec("first", "texts"))
     twice = (

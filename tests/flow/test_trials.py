@@ -13,6 +13,7 @@ import pytest
 from pachybox.client import OutputChange, Stream, TrialDatum, TrialEnd, TrialEvent, TrialPlan
 from pachybox.client.trial_values import TrialLine
 from pachybox.errors import InvalidArgument, NotFound, Refused
+from tests import images
 from tests.boxes import RealBox, eventually
 
 NUMBER = itertools.count()
@@ -287,3 +288,21 @@ def test_output_nobody_reads_waits_and_a_client_that_goes_frees_all(
     assert b"sleep\x00600" not in b"".join(
         p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()
     )
+
+
+@pytest.mark.parametrize("image", ["", "busybox"], ids=["process", "container"])
+def test_lines_of_a_draft_come_while_its_program_runs(
+    repo: str, session: Session, image: str
+) -> None:
+    transform = {"image": images.image(image)} if image else {}
+    draft = spec("live", repo, "echo early $(cat /pfs/in/*); sleep 1000", transform=transform)
+    run = session.start(draft, sample=1)
+    line = next(
+        event.what
+        for event in session.stream
+        if event.run == run and isinstance(event.what, TrialLine)
+    )
+    assert line.message == "early 0"
+    done = session.run(spec("live", repo, "cat /pfs/in/*", transform=transform), sample=1)
+    assert (done.end.state, done.lines) == ("SUCCESS", ["0"])
+    assert [pipeline.name for pipeline in session.client.list_pipeline()] == []

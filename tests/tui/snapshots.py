@@ -53,10 +53,18 @@ SURFACES = (
 )
 
 
+async def unfollowed(t: Terminal) -> None:
+    """Nothing more comes from the box by itself."""
+    followers = [worker for worker in t.app.workers if worker.group == "feed"]
+    for worker in followers:
+        worker.cancel()
+    await t.until(lambda: not any(w.is_running for w in followers), "nobody follows")
+
+
 async def rests(t: Terminal) -> None:
     """Wait until the screen has come to rest, and hold what is of the moment."""
     app = t.app
-    app.workers.cancel_group(app, "feed")
+    await unfollowed(t)
     if app.store.link.state == LIVE:
         app.store.set_link(Link(LIVE, 4.0))
     seen: list[str] = []

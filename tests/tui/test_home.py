@@ -370,3 +370,28 @@ async def test_a_pane_is_zoomed_and_panes_are_flipped_and_all_comes_back(fake: F
         await t.until(lambda: pane.size.width > 100, "panes are below each other")
         await t.press("vertical_line")
         await t.until(lambda: pane.size == before, "it is as it was")
+
+
+def test_the_command_makes_the_same_demo_again_and_in_another_project(box: RealBox) -> None:
+    for _ in range(2):
+        assert box.cli("demo").startswith("made readings, stats, alerts, report")
+    box.cli("create", "project", "playground")
+    box.cli("demo", "--project", "playground")
+    names = {(p.project, p.name) for p in box.client.list_pipeline(all_projects=True)}
+    assert len(names) == 8
+    assert box.cli("demo", "--remove", "--project", "playground").startswith("removed report")
+    assert len(list(box.client.list_pipeline(all_projects=True))) == 4
+
+
+async def test_what_is_marked_is_done_to_at_once(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("Repos 9")
+        await focus(t, "dag")
+        await t.press("tab")  # the jobs
+        await t.press("b")
+        await t.sees("nothing is marked")
+        await t.press("a", "b")
+        await t.sees("marked: what to do?", "stop the 1 that run")
+        await asyncio.sleep(0.35)  # the guard against keys that repeat
+        await t.press("down", "enter")
+        await t.until(lambda: fake.changed() == ["stop_job"], "the running job is stopped")

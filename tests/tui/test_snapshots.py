@@ -10,8 +10,9 @@ from tests.tui.canned import NOW
 from tests.tui.fake import FakeBox
 from tests.tui.pilot import Terminal, opened
 from tests.tui.plain import PlainApp
-from tests.tui.snapshots import SURFACES, Surface, compare, rests
+from tests.tui.snapshots import SURFACES, Surface, compare, rests, unfollowed
 from tui.store import LOST, Link
+from tui.widgets.chrome import Footer
 from tui.widgets.confirm import Ask
 
 LOST_LINK = Link(LOST, 0.0, "no box answers at /srv/box/run/box.sock", 5.0, NOW)
@@ -41,7 +42,7 @@ async def _keys(t: Terminal) -> None:
 
 async def _panel(t: Terminal) -> None:
     await t.press("f1")
-    await t.sees("Everywhere")
+    await t.sees("In this list")
 
 
 async def _jump(t: Terminal) -> None:
@@ -60,7 +61,7 @@ async def _flip(t: Terminal) -> None:
 
 async def _done(t: Terminal) -> None:
     await t.press("D")
-    await t.sees("$ pachybox delete job")
+    await t.until(lambda: t.app.screen.query_one(Footer).command, "it was told")
 
 
 async def _delete(t: Terminal) -> None:
@@ -122,7 +123,7 @@ async def test_a_lost_box_is_drawn_as_before(
         fake, size=surface.size, ascii_only=surface.ascii, clock=lambda: NOW, kind=PlainApp
     ) as t:
         await t.sees("lab-01", "clean@0000")
-        t.app.workers.cancel_group(t.app, "feed")
+        await unfollowed(t)
         t.app.store.set_link(LOST_LINK)
         await t.sees("box lost")
         await rests(t)

@@ -80,13 +80,12 @@ async def test_datums_are_counted_as_the_glob_is_typed(box: RealBox) -> None:
     filled(box.client, "raw")
     async with opened(box, start=Place(PIPELINE, pane="new")) as t:
         await t.until(lambda: t.app.store.summary, "the box is known")
-        await t.press("n")
         screen = await the_form(t)
         await t.type("x\n")
         await t.press("enter")
         await t.until(lambda: screen.preview.total == 2, "two folders")
         await t.press("tab")
-        await t.type("/*")
+        await t.type("/*/*")
         await t.until(lambda: screen.preview.total == 5, "five files")
         await t.sees("5 datums", "raw@master:/a/0.txt")
         await t.type("2")
@@ -134,7 +133,7 @@ async def test_every_field_has_help_and_keys_are_completed(box: RealBox) -> None
         await t.press("ctrl+at", "enter")
         assert screen.editor.document.get_line(2) == "    repo: raw"
         await t.press("f1")
-        await t.sees("repo (a string, required): repo")
+        await t.sees("input.pfs.repo (string, required)", '"images"')
 
 
 async def test_trying_runs_one_datum_and_commits_nothing(box: RealBox) -> None:
@@ -145,7 +144,9 @@ async def test_trying_runs_one_datum_and_commits_nothing(box: RealBox) -> None:
         await t.until(lambda: t.app.store.summary, "the box is known")
         await t.press("n")
         screen = await the_form(t)
-        text = SPEC.format(name="x", repo="raw").replace("cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*")
+        text = SPEC.format(name="x", repo="raw").replace(
+            "cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*"
+        )
         screen.editor.load_text(text)
         await t.until(lambda: screen.spec is not None and screen.spec.text == text, "understood")
         await t.press("ctrl+t")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,6 +15,7 @@ from textual.widget import Widget
 
 from tui import shown
 from tui.places import HOME
+from tui.screens import home_sizes
 from tui.screens import home_values as values
 from tui.screens.home_values import Thing
 from tui.screens.home_verbs import HomeVerbs
@@ -33,6 +35,7 @@ _FIRST = (
     ("demo", "load the demo", "a clock, four pipelines, a report; alive in seconds"),
     ("keys", "read the keys", "? shows them in any view"),
 )
+_LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _LOADING = "loading ..."
 
 
@@ -276,29 +279,20 @@ class Home(HomeVerbs):
         body = self.query_one(".body").size.height
         if not body or self.maximized is not None:
             return
-        one = self.has_class("-one") or self.has_class("-flip")
-        heights = self._accordion(body) if one else self._columns(body)
+        if self.has_class("-one") or self.has_class("-flip"):
+            heights = home_sizes.accordion(body, self._pane)
+        else:
+            heights = home_sizes.columns(
+                body,
+                graph=self._dag.virtual_size.height if self._as_graph else body // 2,
+                attention=len(self._lines("attention").entries),
+                ingest=len(self._lines("ingest").entries),
+                first=self._was_first,
+            )
         for id, height in heights.items():
             if self._heights.get(id, 0) != height:
                 self._heights[id] = height
                 self.query_one(f"#{id}", Widget).styles.height = height or "1fr"
-
-    def _columns(self, body: int) -> dict[str, int | None]:
-        graph = self._dag.virtual_size.height + 2 if self._as_graph else body // 2
-        right = {
-            "attention": min(max(len(self._lines("attention").entries), 1), 8) + 2,
-            "ingest": min(max(len(self._lines("ingest").entries), 1), 8) + 2,
-            "disk": 6,
-        }
-        while sum(right.values()) > body - 3 and max(right.values()) > 3:
-            right[max(right, key=lambda id: right[id])] -= 1
-        top = 7 if self._was_first else max(5, min(graph, body - min(8, body // 2)))
-        return {"pipelines": top, "jobs": None, **right, "repos": None}
-
-    def _accordion(self, body: int) -> dict[str, int | None]:
-        heights = {"pipelines": 3, "jobs": 4, "attention": 3, "ingest": 3, "repos": 3, "disk": 3}
-        heights[self._pane or "pipelines"] += max(0, body - sum(heights.values()))
-        return cast(dict[str, int | None], heights)
 
     # what is selected, filtered, opened
 
@@ -316,6 +310,13 @@ class Home(HomeVerbs):
             text = ""
         thing = Thing.of(text) if text else None
         return None if thing is not None and thing.kind == "first" else thing
+
+    @property
+    def marked(self) -> list[Thing]:
+        """What is marked in the focused table."""
+        focused = self.focused
+        found = focused.marked if isinstance(focused, VirtualTable) else ()
+        return [Thing.of(id) for id in sorted(found)]
 
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The filter of the focused pane."""
@@ -385,7 +386,8 @@ class Home(HomeVerbs):
     def _under(self, lines: Lines, text: str) -> None:
         """Write a line into the lower border."""
         room = lines.scrollable_size.width - 4
-        said = shown.cut(shown.visible(text), max(0, room), ascii=self.frame.ascii_only)
+        text = _LONG_ID.sub(r"\1", shown.visible(text))
+        said = shown.cut(text, max(0, room), ascii=self.frame.ascii_only)
         lines.border_subtitle = Content(said).markup
 
     def on_dag_highlighted(self, event: Dag.Highlighted) -> None:

@@ -35,6 +35,11 @@ class HomeVerbs(View):
         """What the focused pane has under its cursor."""
         raise NotImplementedError
 
+    @property
+    def marked(self) -> list[Thing]:
+        """What is marked in the focused pane."""
+        raise NotImplementedError
+
     def open_thing(self, thing: Thing) -> None:
         """Go to where it is shown."""
         if (place := thing.place) is not None:
@@ -70,6 +75,8 @@ class HomeVerbs(View):
 
     def why_not(self, key: Key) -> str:
         """Why a verb cannot be done on what is selected; "" when it can."""
+        if key.id == "bulk" and not self.marked:
+            return "nothing is marked: Space marks a job or, in the list, a pipeline"
         kinds = _KINDS.get(key.id)
         if kinds is None:
             return ""
@@ -186,6 +193,28 @@ class HomeVerbs(View):
         if await self.ask(asked):
             await self.frame.feed.box.delete_pipeline(pipeline.name, force=bool(readers))
             self._told(asked.command, f"{pipeline.name} is deleted")
+
+    async def do_bulk(self) -> None:
+        """b"""
+        things = self.marked
+        jobs = [t for t in things if t.kind == "job" and self._stoppable(t)]
+        names = sorted({t.name for t in things})
+        choices = [
+            ("rerun pipeline", f"run {_pipelines(len(names))} again"),
+            ("stop pipeline", f"pause {_pipelines(len(names))}"),
+            ("start pipeline", f"resume {_pipelines(len(names))}"),
+        ]
+        if jobs:
+            choices.insert(0, ("stop job", f"stop the {len(jobs)} that run"))
+        asked = Ask(f"{len(things)} marked: what to do?", choices=(("", "nothing"), *choices))
+        chosen = await self.ask(asked)
+        if chosen:
+            targets = [job.full for job in jobs] if chosen == "stop job" else names
+            box = self.frame.feed.box
+            does = getattr(box, chosen.replace(" ", "_"))
+            for target in targets:
+                await does(target)
+            self._told(f"{chosen} {targets[-1]}", f"{chosen}: {', '.join(targets)}"[:200])
 
     def copies(self) -> list[tuple[str, str]]:
         """What ``y`` offers: the selected thing's name before all else."""

@@ -26,12 +26,21 @@ from tui.widgets.table import VirtualTable
 from tui.widgets.waterfall import Waterfall
 
 if TYPE_CHECKING:
+    from pachybox.client.log_values import LogEntry
     from pachybox.client.view_values import JobSummary
 
 PANES = ("datums", "logs", "timing")
 STATES = ("", "FAILED", "RUNNING", "RECOVERED", "WAITING", "SUCCESS", "SKIPPED")
 _REST_S = 0.15  # the cursor rests on a datum before its log is fetched
 _TIMING_S = 3  # ticks between two looks at the timing of a job at work
+
+
+class TriesLog(BoxLog):
+    """The log of a datum that was tried more than once: each line says in which try."""
+
+    def source(self, entry: LogEntry) -> str:
+        """The try."""
+        return f"try {entry.attempt}"
 
 
 class JobDetail(DatumVerbs):
@@ -53,6 +62,7 @@ class JobDetail(DatumVerbs):
     JobDetail.-one.-see-timing #timing { height: 1fr; }
     JobDetail.-one.-see-logs #left { display: none; }
     """
+    AUTO_FOCUS = ""  # ``see`` sets it
     footer_ids: ClassVar[tuple[str, ...]] = (
         "view.logs",
         "view.retry",
@@ -86,7 +96,11 @@ class JobDetail(DatumVerbs):
                 with Vertical(id="left"):
                     rows = DatumRows(frame.feed, self.job, ascii=frame.ascii_only)
                     yield VirtualTable(
-                        DATUMS, rows, empty="this job has no datum", id="datums", classes="pane"
+                        DATUMS,
+                        rows,
+                        empty="no datum of this job was run",
+                        id="datums",
+                        classes="pane",
                     )
                     yield Waterfall(ascii=frame.ascii_only, id="timing", classes="pane")
                 yield LogView(id="logs", classes="pane", empty="nothing was written to this log")
@@ -209,8 +223,7 @@ class JobDetail(DatumVerbs):
             if found.rows:
                 self.summary = found.rows[0]
             if not self._inputs:
-                info = await box.inspect_job(self.job)
-                self._inputs = tuple(self.input_commits(info))
+                self._inputs = await self.inputs_of(self.job)
             self.table.refresh_rows()
             self._headline()
             self.renew()
@@ -253,7 +266,9 @@ class JobDetail(DatumVerbs):
         table.border_title = Content(f"Datums  state:{state}  sort:{sort}")
         self.timing.border_title = "Timing"
         datum = self._logged[1] if self._logged else ""
-        named = f"datum {datum[:8]}" if datum else "all"
+        tries = self.rows.datums[datum].tries if datum in self.rows.datums else 0
+        more = f"  {tries} tries" if tries > 1 else ""
+        named = f"datum {datum[:8]}{more}" if datum else "all"
         self.log_view.border_title = Content(f"Logs  {named}")
 
     # ---- the log follows the cursor
@@ -278,10 +293,11 @@ class JobDetail(DatumVerbs):
         if wanted == self._logged:
             return
         self._logged = wanted
-        self.log_view.sources = not wanted[1]
-        self.log_view.set_source(BoxLog(self.frame.feed, **scope))
-        datum = f" --datum {wanted[1]}" if wanted[1] else ""
-        self.frame.told(f"logs --job {self.job}{datum} -f")
+        datum = self.rows.datums.get(wanted[1])
+        again = datum is not None and datum.tries > 1
+        kind = TriesLog if again else BoxLog
+        self.log_view.sources = again or not wanted[1]
+        self.log_view.set_source(kind(self.frame.feed, **scope))
         self._titles()
 
     # ---- tabs, filter, opening
@@ -333,6 +349,9 @@ class JobDetail(DatumVerbs):
         if self._rest is not None:
             self._rest.stop()
         self._show_log()
+        scope = self.log_scope()
+        datum = f" --datum {scope['datum']}" if "datum" in scope else ""
+        self.frame.told(f"logs --job {self.job}{datum}")
         self.see("logs")
 
     def why_not(self, key: Key) -> str:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from pachybox.errors import NotFound
 from tui.keymap import Key
 from tui.screens.job_rows import DatumRows
-from tui.screens.job_verbs import JobVerbs, input_commits
+from tui.screens.job_verbs import JobVerbs
 from tui.widgets.confirm import Ask
 from tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
-    from pachybox.client.pipeline_values import JobInfo
     from pachybox.client.view_values import DatumRow, JobSummary
 
 _BACK = ("SUCCESS", "RECOVERED", "SKIPPED")
@@ -34,11 +33,6 @@ class DatumVerbs(JobVerbs):
     def rows(self) -> DatumRows:
         """What is in it."""
         raise NotImplementedError
-
-    @staticmethod
-    def input_commits(info: JobInfo) -> Sequence[str]:
-        """The commits that the job read."""
-        return input_commits(info.raw)
 
     def chosen(self) -> list[DatumRow]:
         """The datums that a verb is about, as they were seen last."""

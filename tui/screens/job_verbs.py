@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,10 +93,14 @@ class JobVerbs(View):
 
     # ---- going elsewhere
 
+    async def inputs_of(self, job: str) -> tuple[str, ...]:
+        """The commits that a job read, as ``repo@commit``; that of its spec is not among them."""
+        commit = await self.frame.feed.box.inspect_commit(job)
+        return tuple(name for name in commit.direct_provenance if ".spec@" not in name)
+
     async def do_upstream(self) -> None:
         """<: a commit that the job read."""
-        info = await self.frame.feed.box.inspect_job(self.selected_job())
-        inputs = input_commits(info.raw)
+        inputs = await self.inputs_of(self.selected_job())
         chosen: str | None = inputs[0] if inputs else None
         if len(inputs) > 1:
             choices = tuple((name, short(name)) for name in inputs)
@@ -176,27 +179,6 @@ class JobVerbs(View):
                 if not part.lines or part.end >= part.size:
                     return lines
                 at = part.end
-
-
-def input_commits(raw: Any) -> Sequence[str]:
-    """``repo@commit`` of all inputs of a job, as the box describes it."""
-    found: list[str] = []
-
-    def walk(value: Any) -> None:
-        if isinstance(value, dict):
-            name, commit = value.get("repo"), value.get("commit")
-            if isinstance(name, str) and isinstance(commit, str) and commit:
-                project = value.get("project") or "default"
-                prefix = "" if project == "default" else f"{project}/"
-                found.append(f"{prefix}{name}@{commit}")
-            for inner in value.values():
-                walk(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                walk(inner)
-
-    walk((raw.get("details") or {}).get("input"))
-    return list(dict.fromkeys(found))
 
 
 def as_yaml(raw: Any) -> str:

@@ -155,9 +155,13 @@ class SpecScreen(Submitting, View):
 
     def action_other_side(self) -> None:
         """F6: from the form to the text, and back."""
-        to_form = self.editor.has_focus
-        self.set_class(not to_form, "-text")
-        self.call_after_refresh(self.form.focus_first if to_form else self.editor.focus)
+        shown = self.has_class("-one") and self.has_class("-text")
+        if shown or self.editor.has_focus:
+            self.remove_class("-text")
+            self.form.focus_first()
+        else:
+            self.add_class("-text")
+            self.editor.focus()
 
     def action_next_step(self) -> None:
         """F3"""
@@ -371,7 +375,7 @@ class SpecScreen(Submitting, View):
         panel.update(Text(text or "F1 tells of the field", no_wrap=not whole, overflow="ellipsis"))
 
     def _show_review(self) -> None:
-        if self.form.step != STEPS[-1]:
+        if not self.query("#review") or self.form.step != STEPS[-1]:
             return
         errors = sum(p.level == "error" for p in self.problems)
         total = self.preview.total

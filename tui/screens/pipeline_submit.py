@@ -16,7 +16,6 @@ from textual.app import SuspendNotSupported
 
 from pachybox.errors import Refused
 from tui.drafts import Draft, Drafts
-from tui.places import PIPELINE, Place
 from tui.screens.pipeline_text import TextScreen
 from tui.screens.pipeline_verbs import spec_text
 from tui.screens.view import View
@@ -105,11 +104,10 @@ class Submitting(View):
         if first is None:
             return
         name = first.name if first.project == "default" else f"{first.project}/{first.name}"
-        self.frame.visit(Place(PIPELINE, name))
         verb = "update" if update else "create"
         said = f"{verb} pipeline -f -{' --reprocess' * reprocess}"
         self.frame.notice(f"{'made' if first.created else 'updated'} {name}, v{first.version}")
-        self.app.call_later(self.app.call_after_refresh, self.frame.told, said)
+        self.app.run_worker(_arrive(self, name, said), exit_on_error=False)
 
     def _made(self, made: list[CreatedPipeline], text: str) -> None:
         """The draft is a pipeline now: its text is kept for the next edit."""
@@ -279,6 +277,20 @@ class _Shown(TextScreen):
     def key_q(self) -> None:
         """The same."""
         self.dismiss(None)
+
+
+async def _arrive(form: View, name: str, said: str) -> None:
+    """From the form to the view of its pipeline, where the command line is shown."""
+    from tui.screens.pipeline_detail import PipelineDetail
+
+    app = form.app
+    await app.pop_screen()
+    below = app.screen
+    same = isinstance(below, PipelineDetail) and below.name_of == name
+    there = below if isinstance(below, PipelineDetail) and same else PipelineDetail(name)
+    if there is not below:
+        await app.push_screen(there)
+    there.call_after_refresh(there.renew, said)
 
 
 def _with(draft: Draft, *, base: str, version: int | None = None) -> Draft:

@@ -33,18 +33,29 @@ class BoxLog:
             "ingest": ingest,
         }
 
+    def source(self, entry: LogEntry) -> str:
+        """What a line says that it is from."""
+        return entry.datum[:8] or entry.worker
+
+    def line(self, entry: LogEntry) -> LogLine:
+        """As the view takes it."""
+        return LogLine(entry.time, entry.text, entry.level, self.source(entry), entry.at)
+
+    def _window(self, part: LogPart) -> LogWindow:
+        return LogWindow([self.line(one) for one in part.lines], part.start, part.end, part.size)
+
     async def tail(self, lines: int) -> LogWindow:
         """See ``LogSource``; so the rest."""
-        return _window(await self._feed.box.read_log(**self._name, lines=lines))
+        return self._window(await self._feed.box.read_log(**self._name, lines=lines))
 
     async def top(self, lines: int) -> LogWindow:
         return await self.after(0, lines)
 
     async def before(self, at: int, lines: int) -> LogWindow:
-        return _window(await self._feed.box.read_log(**self._name, before=at, lines=lines))
+        return self._window(await self._feed.box.read_log(**self._name, before=at, lines=lines))
 
     async def after(self, at: int, lines: int) -> LogWindow:
-        return _window(await self._feed.box.read_log(**self._name, after=at, lines=lines))
+        return self._window(await self._feed.box.read_log(**self._name, after=at, lines=lines))
 
     async def find(self, pattern: str, after: int, back: bool) -> LogLine | None:
         try:
@@ -55,7 +66,7 @@ class BoxLog:
         found = await self._feed.box.find_log(
             **self._name, pattern=wanted, after=after, back=back, regex=regex
         )
-        return _line(found) if found else None
+        return self.line(found) if found else None
 
     async def follow(self, after: int) -> AsyncIterator[list[LogLine]]:
         """Batches of lines; goes on where it was when the box comes back."""
@@ -93,7 +104,7 @@ class _Pump:
     async def _run(self, log: BoxLog, after: int) -> None:
         try:
             async for entry in log.entries(after):
-                self._waiting.append(_line(entry))
+                self._waiting.append(log.line(entry))
                 self._came.set()
                 if len(self._waiting) >= _AHEAD:
                     self._room.clear()
@@ -119,11 +130,3 @@ class _Pump:
     def close(self) -> None:
         """Stop reading."""
         self._task.cancel()
-
-
-def _window(part: LogPart) -> LogWindow:
-    return LogWindow([_line(entry) for entry in part.lines], part.start, part.end, part.size)
-
-
-def _line(entry: LogEntry) -> LogLine:
-    return LogLine(entry.time, entry.text, entry.level, entry.worker or entry.datum[:8], entry.at)

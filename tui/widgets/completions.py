@@ -11,7 +11,8 @@ from textual.widgets.option_list import Option
 
 COMPLETE_KEYS = ("ctrl+at", "ctrl+@", "ctrl+space")
 _MOST = 100
-_LABEL = 28
+_LABEL = 24
+_WIDTH = 66
 
 
 class Completions(OptionList, can_focus=False):
@@ -99,4 +100,5 @@ def _line(text: str, why: str) -> Text:
     if why:
         line.pad_right(max(1, _LABEL - len(line)))
         line.append(why, "dim")
+    line.truncate(_WIDTH - 4, overflow="ellipsis")
     return line

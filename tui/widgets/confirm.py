@@ -92,6 +92,7 @@ class Question(ModalScreen[str | None]):
         self.quiet_since += quiet_s if quiet_s > 0 else 0.0
         if ask.typed or ask.choices or ask.line is not None or event.character != ask.yes:
             return
+        event.stop()
         if quiet_s >= _GUARD_S:
             self.dismiss(ask.yes)
 

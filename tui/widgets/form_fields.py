@@ -147,7 +147,7 @@ class Row(Horizontal):
         self.add_class("-here")
         self.post_message(self.Here(self))
         if self.item.names == "repo" and not self.text:
-            self.offer()
+            self.call_after_refresh(self._offer_here)
 
     def on_descendant_blur(self) -> None:
         """The cursor is elsewhere."""
@@ -166,6 +166,10 @@ class Row(Horizontal):
         region = self.field.region
         at = Offset(region.x, region.y)
         self._completions.open(items, at, self._accept, pick=not (typing and whole))
+
+    def _offer_here(self) -> None:
+        if self.field.has_focus:
+            self.offer()
 
     def _accept(self, text: str) -> None:
         field = self.field

@@ -148,7 +148,7 @@ class LogPane(ScrollView, can_focus=True):
     @property
     def look(self) -> Look:
         """How lines are shown now."""
-        return Look(self.size.width, self.wrap, self.times, self.pretty, self.sources)
+        return Look(self.body_width, self.wrap, self.times, self.pretty, self.sources)
 
     def _add(self, shown: Shown, start: int, end: int) -> None:
         feed = self.feed
@@ -209,6 +209,11 @@ class LogPane(ScrollView, can_focus=True):
         """The number of the line at the top of the view."""
         found = self._shown.at(self._shown.base + self.scroll_offset.y)
         return found[0] if found else None
+
+    @property
+    def body_width(self) -> int:
+        """Cells of a row, without the scroll bar."""
+        return self.scrollable_size.width
 
     @property
     def body_height(self) -> int:
@@ -348,7 +353,7 @@ class LogPane(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """A row of the widget: of a line, or the footer."""
-        width, base = self.size.width, self.rich_style
+        width, base = self.body_width, self.rich_style
         if y == self.size.height - 1:
             return log_paint.footer(self, width, base)
         row = self._shown.base + self.scroll_offset.y + y

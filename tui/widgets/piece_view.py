@@ -29,7 +29,7 @@ class PieceView(ScrollView, can_focus=True):
         & > .piece--lit { color: $text-accent; text-style: bold underline; }
         & > .piece--head { color: $text-muted; text-style: bold; }
         & > .piece--tab { color: $text-accent; text-style: bold; }
-        & > .piece--dim { color: $text-muted; text-style: dim; }
+        & > .piece--dim { color: $text-muted; }
         & > .piece--cursor { background: $block-cursor-blurred-background; }
         &:focus > .piece--cursor {
             background: $block-cursor-background; color: $block-cursor-foreground;

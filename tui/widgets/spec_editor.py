@@ -77,6 +77,10 @@ class SpecEditor(TextArea):
         """Highlight from now on: the parser is loaded here, not before."""
         self._fit_language()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """F6 and F7 are the form's here, not those of a TextArea."""
+        return action not in ("select_line", "select_all")
+
     # ---- text
 
     @property
@@ -127,7 +131,7 @@ class SpecEditor(TextArea):
         """A text that has grown too long is shown plain."""
         self._fit_language()
         self.post_message(self.Moved(self))
-        if self.completions is not None and self.completions.is_open:
+        if self.has_focus and self.completions is not None and self.completions.is_open:
             self.open_completions()
 
     def on_text_area_selection_changed(self) -> None:

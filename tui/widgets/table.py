@@ -196,6 +196,11 @@ class VirtualTable(ScrollView, can_focus=True):
         return [*seen, self.cursor // PAGE, seen[-1] + 1]
 
     @property
+    def body_width(self) -> int:
+        """Cells of a line, without the scroll bar."""
+        return self.scrollable_size.width
+
+    @property
     def _height(self) -> int:
         return max(self.size.height - 1, 1)
 
@@ -333,8 +338,8 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
-        whole = sum(placed.width + gap(self.size.width) for placed in self._spread())
-        if whole - self.shift > self.size.width - GUTTER:
+        whole = sum(placed.width + gap(self.body_width) for placed in self._spread())
+        if whole - self.shift > self.body_width - GUTTER:
             self.shift += SIDEWAYS
             self._repaint()
 
@@ -413,7 +418,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.request = self.request._replace(
                     sort=placed.column.sort, reverse=same and not self.request.reverse
                 )
-            at += placed.width + gap(self.size.width)
+            at += placed.width + gap(self.body_width)
 
     # ---- drawing
 
@@ -437,7 +442,7 @@ class VirtualTable(ScrollView, can_focus=True):
     def placed(self) -> list[Placed]:
         """The columns that are drawn."""
         if self._columns_placed is None:
-            width = self.size.width - GUTTER
+            width = self.body_width - GUTTER
             self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
         return self._columns_placed
 
@@ -458,7 +463,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
             return table_paint.message(self, y - 2)
         if index >= self.total:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.body_width, self.rich_style)
         strip = self._strips.get(index)
         if strip is None:
             strip = self._strips[index] = table_paint.row(self, index)

@@ -63,7 +63,7 @@ def message(table: VirtualTable, line: int) -> Strip:
     text = _told(table).split("\n")
     shown = f"  {text[line]}" if 0 <= line < len(text) else ""
     style = table.rich_style + (_state(table, "bad") if table.problem else _style(table, "message"))
-    width = table.size.width
+    width = table.body_width
     return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
 
 
@@ -87,7 +87,7 @@ def _state(table: VirtualTable, name: str) -> Style:
 
 
 def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
-    width, console = table.size.width, table.app.console
+    width, console = table.body_width, table.app.console
     style = table.rich_style + style
     between = Segment(" " * gap(width), style)
     parts: list[Segment] = []

@@ -202,6 +202,8 @@ OURS = {
     "open_trial", "run_trial", "save_trial", "create_ingest", "inspect_ingest", "list_ingest",
     "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",
     "ingest_log", "create_demo", "delete_demo",
+    "read_log", "find_log", "follow_log", "check_spec", "describe_spec",
+    "preview_input",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

@@ -314,3 +314,50 @@ def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
 )
 def test_levels_are_read_from_the_usual_forms(text: str, level: str) -> None:
     assert level_of(text) == level
+
+
+def test_a_log_that_was_removed_is_empty(tmp_path: Path) -> None:
+    made = Logs(tmp_path)
+    made.add(0, 1, "a")
+    made.add(1, 2, "b")
+    assert len(made.log().tail(5).lines) == 2
+    for path in made.folder.iterdir():
+        path.unlink()
+    assert made.log().tail(5) == ([], 0, 0, 0)
+    assert made.log().after(3, 5).lines == []
+
+
+def test_a_search_that_is_given_up_ends(tmp_path: Path) -> None:
+    made = Logs(tmp_path)
+    made.add(0, 1, *(f"line {n}" for n in range(300)))
+    asked = itertools.count()
+    found = made.log().find(
+        Pattern("line 299", regex=False), 0, back=False, cancelled=lambda: next(asked) > 3
+    )
+    assert found is None
+    assert next(asked) < 10
+
+
+def test_a_job_that_comes_behind_one_that_was_removed_has_places_of_its_own() -> None:
+    known = linked([], [("a", 10)])
+    (new,) = [link for link in linked(known, [("b", 5)]) if link.id == "b"]
+    assert new.base > known[0].end + 1000  # whoever read on in "a" misses nothing of "b"
+
+
+def test_following_goes_from_job_to_job(tmp_path: Path) -> None:
+    store = LogStore(tmp_path / "logs")
+    said: list[str] = []
+    jobs = iter(range(5))
+
+    def begin() -> bool:
+        """What happens between two looks; whether it was the last."""
+        number = next(jobs, None)
+        if number is None:
+            return True
+        made = Logs(tmp_path / "logs", Job(JOB.pipeline, CommitId(f"{number:032x}")))
+        made.add(0, number, f"n{number}")
+        return False
+
+    for line in store.pipeline(JOB.pipeline).follow(0, begin, lambda: None):
+        said += [line.text] if line is not None else []
+    assert said == [f"n{n}" for n in range(5)]

@@ -279,11 +279,11 @@ class RepoView(RepoVerbs, Shown):
     # What comes from outside
 
     def changed(self, topics: frozenset[str]) -> None:
-        if topics & {f"repo:{self.repo}", "reset"}:
+        if self.is_mounted and topics & {f"repo:{self.repo}", "reset"}:
             self.load(self.refresh_all(), "refresh")
 
     def reload(self) -> None:
-        if self.heads:
+        if self.is_mounted and self.heads:
             self.load(self.refresh_all(), "refresh")
 
     async def refresh_all(self) -> None:

@@ -38,6 +38,7 @@ class RepoVerbs(View):
     repo = ""
     branch = ""
     commit: CommitInfo | None = None
+    wish = ""  # the branch to show as soon as it is listed
     _did = 0.0
 
     # What the view says
@@ -112,7 +113,7 @@ class RepoVerbs(View):
         head = self.commit.id if self.commit else None
         await self.frame.feed.box.create_branch(f"{self.repo}@{name}", head=head)
         self.did(f"create branch {self.repo}@{name}" + (f" --head {head}" if head else ""))
-        self.branch = name
+        self.wish = name
 
     async def _start(self) -> None:
         name = await self.ask(Ask("Start a commit on which branch?", line=self.branch or "master"))
@@ -120,7 +121,7 @@ class RepoVerbs(View):
             return
         await self.frame.feed.box.start_commit(f"{self.repo}@{name}")
         self.did(f"start commit {self.repo}@{name}")
-        self.branch = name
+        self.wish = name
 
     async def _finish(self) -> None:
         assert self.commit is not None

@@ -178,6 +178,8 @@ class RepoView(RepoVerbs, Shown):
             for branch in sorted(branches, key=lambda b: (b.name != "master", b.name))
         )
         self.heads = {name: self.heads[name] for name in sorted(self.heads, key=_master_first)}
+        if self.wish in self.heads:
+            self.branch, self.wish = self.wish, ""
         if self.branch not in self.heads:
             self.branch = next(iter(self.heads), "")
         self._title()

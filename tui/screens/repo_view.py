@@ -58,6 +58,9 @@ class RepoView(RepoVerbs, Shown):
     RepoView #preview { height: 3fr; }
     RepoView #changes { height: 1fr; min-height: 5; }
     RepoView.-branches #commits, RepoView.-commits #branches { display: none; }
+    RepoView.-three #left { layout: horizontal; width: 1fr; }
+    RepoView.-three #branches, RepoView.-three #commits, RepoView.-three #files { height: 1fr; }
+    RepoView.-three #right { width: 1fr; }
     RepoView.-one #right { display: none; }
     RepoView.-one #left, RepoView.-one #right { width: 1fr; }
     RepoView.-one.-reading #left { display: none; }

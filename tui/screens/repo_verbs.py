@@ -94,6 +94,24 @@ class RepoVerbs(View):
             return "there is no commit"
         return ""
 
+    async def do_yaml(self) -> None:
+        """o: the branch, commit or file as the box knows it."""
+        from tui.screens.job_verbs import as_yaml
+        from tui.screens.output import Output
+
+        box, front = self.frame.feed.box, self.pane_in_front()
+        if front == "branches":
+            name, noun = f"{self.repo}@{self.branch}", "branch"
+            raw = (await box.inspect_branch(name)).raw
+        elif front == "commits" and self.commit is not None:
+            name, noun = f"{self.repo}@{self.commit.id}", "commit"
+            raw = (await box.inspect_commit(name)).raw
+        else:
+            name, noun = self.name_of(next(iter(self.selected()), "/")), "file"
+            raw = (await box.inspect_file(name)).raw
+        self.looked(f"inspect {noun} {shlex.quote(name)} -o yaml")
+        self.app.push_screen(Output(name, await asyncio.to_thread(as_yaml, raw)))
+
     # New and delete
 
     async def do_new(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -21,7 +22,6 @@ from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
 from tui.guard import Guarded
-from tui.held import Held
 from tui.keymap import OF, VIEW, Key, types
 from tui.places import Place
 from tui.store import LOST
@@ -129,11 +129,14 @@ class View(Guarded, Screen[None]):
 
         An error becomes a notice: a lost box is told by the header alone.
         """
-        return self.run_worker(
-            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
+        worker: Worker[object] = self.run_worker(
+            partial(self._guarded, work), group=group, exclusive=True, exit_on_error=False
         )
+        if worker._task is not None:  # one that was replaced before its first step ends in silence
+            worker._task.add_done_callback(lambda _: work.close())
+        return worker
 
-    async def _guarded(self, work: Held[object]) -> object:
+    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
         try:
             return await work
         except Unreachable:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -21,7 +20,8 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
-from tui.guard import Guarded
+from tui.guard import Guarded, is_late
+from tui.held import Held, work_beside
 from tui.keymap import OF, VIEW, Key, types
 from tui.places import Place
 from tui.store import LOST
@@ -129,14 +129,9 @@ class View(Guarded, Screen[None]):
 
         An error becomes a notice: a lost box is told by the header alone.
         """
-        worker: Worker[object] = self.run_worker(
-            partial(self._guarded, work), group=group, exclusive=True, exit_on_error=False
-        )
-        if worker._task is not None:  # one that was replaced before its first step ends in silence
-            worker._task.add_done_callback(lambda _: work.close())
-        return worker
+        return work_beside(self, self._guarded(Held(work)), group=group, exclusive=True)
 
-    async def _guarded(self, work: Coroutine[Any, Any, object]) -> object:
+    async def _guarded(self, work: Held[object]) -> object:
         try:
             return await work
         except Unreachable:
@@ -144,7 +139,8 @@ class View(Guarded, Screen[None]):
         except PachyboxError as e:
             self.frame.notice(str(e), error=True, detail=str(e))
         except Exception as e:
-            self.frame.defect(e)
+            if not is_late(self, e):
+                self.frame.defect(e)
         return None
 
     async def ask(self, question: Ask) -> str | None:

@@ -34,6 +34,12 @@ class Key(NamedTuple):
         return shown(self.keys.split(",")[0])
 
     @property
+    def brief(self) -> str:
+        """What it does in a word or two, for the footer."""
+        short = {"app.help": "keys", "app.prompt": "go to"}.get(self.name)
+        return short or self.help.split(":")[0].split(",")[0].split(" (")[0]
+
+    @property
     def all_shown(self) -> str:
         """All of its keys, as they are printed."""
         return " ".join(shown(key) for key in self.keys.split(","))

@@ -81,7 +81,7 @@ def test_what_is_wrong_with_the_file_is_said_and_none_of_it_counts(text: str, sa
 async def test_a_changed_key_acts_and_is_shown_and_the_old_one_does_nothing(fake: FakeBox) -> None:
     write('[keys]\n"app.help" = "f9"\n')
     async with opened(fake) as t:
-        await t.sees("lab-01", "F9 the keys of this view")
+        await t.sees("lab-01", "F9 keys")
         await t.press("question_mark")
         assert t.app.screen is t.app.view
         await t.press("f9")

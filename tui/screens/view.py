@@ -23,7 +23,7 @@ from tui.frame import Frame
 from tui.guard import Guarded
 from tui.held import Held
 from tui.keymap import OF, VIEW, Key, types
-from tui.places import Place
+from tui.places import JOB, PIPELINE, REPO, Place
 from tui.store import LOST
 from tui.widgets.chrome import Banner, Footer, Header
 from tui.widgets.confirm import Ask
@@ -66,7 +66,8 @@ class View(Guarded, Screen[None]):
 
     def crumbs(self) -> Sequence[str]:
         """Where one is, from the mode on."""
-        return [self.mode.capitalize()]
+        plural = "s" if self.mode in (REPO, PIPELINE, JOB) else ""
+        return [self.mode.capitalize() + plural]
 
     def place(self) -> Place:
         """Where one is, to come back to."""
@@ -233,11 +234,11 @@ class View(Guarded, Screen[None]):
         return " ".join(filter(None, notes))
 
     def _footer(self) -> list[tuple[Key, str]]:
-        ids = [*self.footer_ids, "app.prompt", "app.help"]
+        ids: Sequence[str] = self.footer_ids[:5]
         if self.in_text:
-            ids = ["text.find", "text.follow", "text.only", "app.back", "app.help"]
-        keys = [self.frame.key(name) for name in ids]
-        return [(key, self.refused(key)) for key in keys if self.has(key)][:5]
+            ids = ("text.find", "text.follow", "text.only", "app.back")
+        keys = [self.frame.key(name) for name in (*ids, "app.prompt", "app.help")]
+        return [(key, self.refused(key)) for key in keys if self.has(key)]
 
     def renew(self, command: str | None = None) -> None:
         """Draw header and footer again."""

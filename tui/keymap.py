@@ -131,7 +131,7 @@ KEYS: tuple[Key, ...] = (
     Key(VIEW, "filter", "slash", "filter: regex, !without, ~fuzzy, state:failed", True),
     Key(VIEW, "bulk", "b", "what to do with all that is marked", True),
     Key(VIEW, "logs", "l", "logs", True, cli="logs"),
-    Key(VIEW, "shell", "S", "shell where its code runs", True, changes=True),
+    Key(VIEW, "shell", "S", "a shell that talks to this box", True, changes=True),
     Key(VIEW, "new", "n", "new", True, changes=True),
     Key(VIEW, "edit", "e", "edit", True, changes=True, cli="edit pipeline"),
     Key(VIEW, "delete", "D", "delete (asks)", True, changes=True),

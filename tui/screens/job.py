@@ -84,18 +84,24 @@ class Jobs(JobVerbs):
 
     def show(self, place: Place) -> None:
         """A job's view over the list, or the jobs of a pipeline."""
-        if place.ref:
-            self._open(f"{place.name}@{place.ref}", place.pane)
+        id = place.ref or (self._newest(place.name) if place.pane == "logs" else "")
+        if id:
+            self._open(f"{place.name}@{id}", place.pane, place.option("since"))
         elif place.name != self.rows.pipeline:
             self.table.set_rows(self._rows(place.name))
             self.table.border_title = f"Jobs of {place.name}" if place.name else "Jobs"
             self.renew()
 
-    def _open(self, job: str, pane: str = "") -> None:
+    def _newest(self, pipeline: str) -> str:
+        summary = self.frame.store.summary
+        jobs = [job for job in (summary.jobs if summary else ()) if job.pipeline == pipeline]
+        return max(jobs, key=lambda job: str(job.created)).id if jobs else ""
+
+    def _open(self, job: str, pane: str = "", since: str = "") -> None:
         from tui.screens.job_detail import JobDetail
 
         self.frame.told(f"inspect job {job}")
-        self.app.push_screen(JobDetail(job, pane))
+        self.app.push_screen(JobDetail(job, pane, since))
 
     def changed(self, topics: frozenset[str]) -> None:
         """A job's state is another, or the box is back."""

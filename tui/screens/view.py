@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
@@ -200,6 +200,18 @@ class View(Guarded, Screen[None]):
         if found and chosen is not None:
             what, text = found[int(chosen)]
             await self.frame.copy(text, text if len(text) < 60 else f"the {what}")
+
+    def do_shell(self) -> None:
+        """The user's shell, in which ``pachybox`` is the same box; its end leads back."""
+        from tui.shell import program
+
+        environment = self.frame.shell_environment()
+        try:
+            with self.app.suspend():
+                program([environment.get("SHELL") or "/bin/sh"], environment)
+        except SuspendNotSupported:
+            self.frame.notice("there is no shell here: the terminal is not a terminal's")
+        self.frame.feed.hurry()
 
     def do_filter(self) -> None:
         """Open the bar in which the focused list is filtered as one types."""

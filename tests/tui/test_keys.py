@@ -8,11 +8,13 @@ import pytest
 
 from tests.tui.fake import FakeBox
 from tests.tui.pilot import opened
+from tests.tui.plain import PlainApp
+from tui import docs
 from tui.app import PachyApp
 from tui.choices import folder
 from tui.keymap import APP, KEYS, OF, VIEW, Key, clashes
 from tui.keys_file import read
-from tui.places import HOME, MODES, Place
+from tui.places import MODES, Place
 from tui.shell import in_shell
 
 
@@ -95,11 +97,11 @@ async def test_the_app_opens_with_a_broken_file_and_says_what_is_wrong(fake: Fak
 
 
 async def test_a_line_of_the_users_own_wants_what_it_names(fake: FakeBox) -> None:
-    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {name}"\n')
-    async with opened(fake, start=Place(HOME)) as t:
+    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {ingest}"\n')
+    async with opened(fake, kind=PlainApp) as t:
         await t.sees("lab-01")
         await t.press("f6")
-        await t.sees("note it: there is no name here")
+        await t.sees("note it: there is no ingest here")
 
 
 def test_a_line_of_the_users_own_is_run_in_the_shell_and_waits_to_be_read(
@@ -139,3 +141,10 @@ async def test_read_only_mode_refuses_every_verb_that_changes_something(
         await t.pilot.pause()
         assert t.app.screen is view
         assert fake.changed() == []
+
+
+def test_the_page_of_the_terminal_has_the_keys_of_the_table() -> None:
+    page = docs.PAGE.read_text()
+    assert docs.filled(page) == page, "run: python -m tui.docs"
+    assert all(f"`{key.name}`" in page for key in KEYS)
+    assert r"`\|`" in page

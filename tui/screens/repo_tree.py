@@ -258,15 +258,18 @@ def _stretches(
 
 
 class Seeking(VirtualTable):
-    """A list that puts its cursor on row ``wanted``, if it is among the first that come."""
+    """A list that puts its cursor on row ``wanted`` once that comes, unless a key comes first."""
 
     wanted = ""
 
     def on_virtual_table_loaded(self) -> None:
         """Rows came."""
-        wanted, self.wanted = self.wanted, ""
-        if wanted:
-            self.show_row(wanted)
+        if self.wanted and self.show_row(self.wanted):
+            self.wanted = ""
+
+    def on_key(self) -> None:
+        """The user goes elsewhere."""
+        self.wanted = ""
 
 
 class FileTree(Seeking):

@@ -334,6 +334,24 @@ async def test_a_repo_is_made_and_deleted_once_its_name_is_typed(box: RealBox) -
         await terminal.until(lambda: "\u25a4 zz" not in terminal.text, "gone")
 
 
+async def test_a_name_of_any_letters_is_shown_as_it_is(box: RealBox) -> None:
+    name = "/[bold]x[red] \\[y.txt"
+    box.client.create_repo("odd")
+    box.client.put_file(f"odd@master:{name}", b"[red]z")
+    async with opened(box, start=place("odd")) as terminal:
+        await terminal.sees(name[1:], f" {name}", "[red]z", "odd@master:")
+
+
+async def test_a_commit_made_elsewhere_comes_into_sight(box: RealBox) -> None:
+    client = fresh(box, "grown")
+    async with opened(box, start=place("grown")) as terminal:
+        await terminal.sees("a.txt", "b.txt")
+        for number in range(8):
+            client.put_file(f"grown@master:/more{number}", b"x")
+        head = client.inspect_branch("grown@master").head
+        await terminal.sees("more0", "more7", f"grown > master > {head[:8]}")
+
+
 async def test_in_read_only_mode_nothing_is_changed(box: RealBox) -> None:
     async with opened(box, start=place("raw", "/notes.txt"), read_only=True) as terminal:
         await terminal.sees("three")

@@ -131,7 +131,7 @@ class SpecScreen(Submitting, View):
 
     def _footer(self) -> list[tuple[Key, str]]:
         why = self.frame.read_only
-        ids = ("submit", "attempt", "compare", "other_side", "next_step", "external", "leave")
+        ids = ("submit", "other_side", "next_step", "attempt", "compare", "external", "leave")
         return [(OF[FORM][id], why if OF[FORM][id].changes else "") for id in ids]
 
     def action_leave(self) -> None:

@@ -37,7 +37,7 @@ class LogPane(ScrollView, can_focus=True):
     ALLOW_SELECT = True
     DEFAULT_CSS = """
     LogPane {
-        background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
+        background: $surface; color: $foreground; overflow-x: hidden; overflow-y: scroll;
         height: 1fr; scrollbar-size-vertical: 1;
         & > .log-view--mark { color: $text-accent; text-style: bold; }
         & > .log-view--found { background: $warning; color: $background; }

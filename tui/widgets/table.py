@@ -89,6 +89,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._loader: Worker[None] | None = None
         self._strips: dict[int, Strip] = {}
         self._columns_placed: list[Placed] | None = None
+        self._placed_width = 0
         self._restart = False
         self._take(rows)
 
@@ -338,7 +339,7 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
-        whole = sum(placed.width + gap(self.body_width) for placed in self._spread())
+        whole = sum(placed.width + gap(self.body_width - GUTTER) for placed in self._spread())
         if whole - self.shift > self.body_width - GUTTER:
             self.shift += SIDEWAYS
             self._repaint()
@@ -418,7 +419,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.request = self.request._replace(
                     sort=placed.column.sort, reverse=same and not self.request.reverse
                 )
-            at += placed.width + gap(self.body_width)
+            at += placed.width + gap(self.body_width - GUTTER)
 
     # ---- drawing
 
@@ -441,9 +442,13 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def placed(self) -> list[Placed]:
         """The columns that are drawn."""
-        if self._columns_placed is None:
-            width = self.body_width - GUTTER
-            self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
+        width = self.body_width
+        if self._columns_placed is None or self._placed_width != width:
+            self._placed_width = width
+            self._strips.clear()  # a scroll bar came or went
+            self._columns_placed = (
+                self._spread() if self.shift else fitted(self.columns, width - GUTTER)
+            )
         return self._columns_placed
 
     def _spread(self) -> list[Placed]:

@@ -339,7 +339,7 @@ async def test_a_name_of_any_letters_is_shown_as_it_is(box: RealBox) -> None:
     box.client.create_repo("odd")
     box.client.put_file(f"odd@master:{name}", b"[red]z")
     async with opened(box, start=place("odd")) as terminal:
-        await terminal.sees(name[1:], f" {name}", "[red]z", "odd@master:")
+        await terminal.sees(name[1:], f" {name}", "[red]z")
 
 
 async def test_a_commit_made_elsewhere_comes_into_sight(box: RealBox) -> None:

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from pachybox.errors import NotFound
-from tui.held import Held
+from tui.held import work_beside
 from tui.shown import size
 from tui.widgets.rows import Column, Page, Query, Row
 from tui.widgets.table import VirtualTable
@@ -295,9 +295,7 @@ class FileTree(Seeking):
             self.refresh_rows()
 
     def _unfolding(self, path: str) -> None:
-        self.run_worker(
-            Held(self._unfold(path)), group="unfold", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._unfold(path), group="unfold", exclusive=True)
 
     async def _unfold(self, path: str) -> None:
         files = self.files

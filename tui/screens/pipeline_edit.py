@@ -290,7 +290,8 @@ class SpecScreen(Submitting, View):
     async def _preview(self) -> None:
         spec = self.spec
         whole = spec.get(("input",)) if spec else None
-        asked = json.dumps(whole)
+        limits = spec.get(("resource_limits",)) if spec else None
+        asked = json.dumps([whole, limits])
         if asked == self._previewed or spec is None:
             return
         if not isinstance(whole, dict):
@@ -298,7 +299,8 @@ class SpecScreen(Submitting, View):
             return
         await asyncio.sleep(_DEBOUNCE_S)
         try:
-            found = await self.frame.feed.box.preview_input(whole)
+            draft = {"input": whole} | ({"resource_limits": limits} if limits else {})
+            found = await self.frame.feed.box.preview_input(draft)
         except Unreachable:
             self.preview.clear("not counted: the box is away")
             return

@@ -20,8 +20,8 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
-from tui.guard import Guarded
-from tui.held import Held
+from tui.guard import Guarded, is_late
+from tui.held import Held, work_beside
 from tui.keymap import OF, VIEW, Key, types
 from tui.places import JOB, PIPELINE, REPO, Place
 from tui.store import LOST
@@ -130,9 +130,7 @@ class View(Guarded, Screen[None]):
 
         An error becomes a notice: a lost box is told by the header alone.
         """
-        return self.run_worker(
-            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
-        )
+        return work_beside(self, self._guarded(Held(work)), group=group, exclusive=True)
 
     async def _guarded(self, work: Held[object]) -> object:
         try:
@@ -142,7 +140,8 @@ class View(Guarded, Screen[None]):
         except PachyboxError as e:
             self.frame.notice(str(e), error=True, detail=str(e))
         except Exception as e:
-            self.frame.defect(e)
+            if not is_late(self, e):
+                self.frame.defect(e)
         return None
 
     async def ask(self, question: Ask) -> str | None:

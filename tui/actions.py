@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import sys
 
+from textual.app import SuspendNotSupported
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -303,8 +304,11 @@ class Actions(Core):
             return
         from tui.shell import in_shell
 
-        with self.suspend():  # which holds all else: nothing is painted over the program
-            in_shell(text, self.shell_environment())
+        try:
+            with self.suspend():  # which holds all else: nothing is painted over the program
+                in_shell(text, self.shell_environment())
+        except SuspendNotSupported:
+            self.notice("there is no shell here: the terminal is not a terminal's")
         self.refresh()
         self.feed.hurry()
 

@@ -299,7 +299,7 @@ def pipeline_info(name: str) -> PipelineInfo:
                 "input": {"pfs": {"repo": "raw", "branch": "master", "glob": "/*"}},
                 "createdAt": at(170_000),
             },
-            "effectiveSpecJson": "{}",
+            "userSpecJson": json.dumps({"pipeline": {"name": name}, **SPEC}),
         }
     )
 

@@ -19,7 +19,14 @@ from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.log_values import LogEntry, LogPart
 from pachybox.client.pipeline_values import BoxStatus, JobInfo, PipelineInfo
 from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
-from pachybox.client.values import BranchInfo, CommitInfo, FileChange, FileInfo, RepoInfo
+from pachybox.client.values import (
+    BranchInfo,
+    CommitInfo,
+    CommitSetInfo,
+    FileChange,
+    FileInfo,
+    RepoInfo,
+)
 from pachybox.client.view_values import (
     CommitPage,
     DatumPage,
@@ -212,6 +219,12 @@ class FakeBox:
         found = canned.commits(repo)
         return next((c for c in found if c.id.startswith(ref)), found[0])
 
+    def list_commit_set(self) -> FakeStream[CommitSetInfo]:
+        ids = (canned.RUN, canned.BEFORE)
+        names = ("raw", "clean", "resize")
+        sets = [(id, tuple(canned.commit(n, id, "", 60) for n in names)) for id in ids]
+        return self._list(CommitSetInfo(id, commits, {}) for id, commits in sets)
+
     def inspect_commit_set(self, id: str, *, wait: bool = False) -> FakeStream[CommitInfo]:
         return self._list(canned.commit(n, id, "", 60) for n in ("raw", "clean", "resize"))
 
@@ -257,8 +270,9 @@ class FakeBox:
 
     # Work
 
-    def list_pipeline(self, *args: Any, **how: Any) -> FakeStream[PipelineInfo]:
-        return self._list(canned.pipeline_info(p.name) for p in self.now.pipelines)
+    def list_pipeline(self, pipeline: str | None = None, **how: Any) -> FakeStream[PipelineInfo]:
+        names = [p.name for p in self.now.pipelines]
+        return self._list(canned.pipeline_info(n) for n in names if pipeline in (None, n))
 
     async def inspect_pipeline(self, pipeline: str, **how: Any) -> PipelineInfo:
         self._known(pipeline, (p.name for p in self.now.pipelines), "pipeline")

@@ -193,6 +193,10 @@ async def test_nothing_is_changed_in_read_only(slow: tuple[RealBox, str]) -> Non
         for key in ("x", "r", "D"):
             await terminal.press(key)
         await terminal.sees("read-only")
+        await terminal.press("space", "b")
+        await terminal.sees("1 datums are marked?", "copy their ids")
+        assert "try them again" not in terminal.text
+        await terminal.press("escape")
         assert not box.client.inspect_job(f"slow@{job}").done
 
 
@@ -269,14 +273,14 @@ async def test_progress_is_seen_without_a_key(box: RealBox) -> None:
     c = box.client
     c.create_repo("said")
     with c.put("said@master") as put:
-        for number in range(12):
+        for number in range(30):
             put.data(f"/{number}", b"x")
     c.create_pipelines(SLOW.replace("3000", "4"))
     job = c.inspect_commit("slow@master").id
     async with opened(box, start=Place(JOB)) as terminal:
-        await terminal.sees("running", "/12")
+        await terminal.sees("running", "/30")
         await terminal.press("enter")
-        await terminal.sees("of 12", "left  in said@", "running", "waiting")
+        await terminal.sees("of 30", "left  in said@")
         seen = set()
 
         def counted() -> bool:
@@ -287,7 +291,7 @@ async def test_progress_is_seen_without_a_key(box: RealBox) -> None:
 
         await terminal.until(counted, "the end of the job", timeout_s=60)
         assert len(seen) > 3
-        await terminal.sees("12 ✓", "success")
+        await terminal.sees("30 ✓", "success")
         assert "left" not in terminal.lines()[1]
         assert box.client.inspect_job(f"slow@{job}").state == "JOB_SUCCESS"
 

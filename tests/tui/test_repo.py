@@ -263,6 +263,37 @@ async def test_a_folder_is_saved_with_all_below_it(box: RealBox, tmp_path: Path)
         await terminal.until(lambda: file.exists() and file.read_bytes() == made.CSV, "saved")
 
 
+async def test_all_that_is_marked_is_saved_into_a_folder(box: RealBox, tmp_path: Path) -> None:
+    async with opened(box, start=place("raw", "/2024/07/cam3.csv")) as terminal:
+        await terminal.sees("lux")
+        await terminal.press("space", "j", "space")
+        await terminal.press("ctrl+s")
+        await terminal.sees("Save 2 files into which folder?")
+        await terminal.press("ctrl+u")
+        await terminal.type(str(tmp_path))
+        await terminal.press("enter")
+        await terminal.until(lambda: len(list(tmp_path.glob("*.*"))) == 2, "both are saved")
+
+
+async def test_an_editor_is_given_a_copy(
+    box: RealBox,
+) -> None:
+    async with opened(box, start=place("raw", "/notes.txt")) as terminal:
+        await terminal.sees("three")
+        await terminal.press("E")  # no terminal to suspend under a test: the copy is named
+        await terminal.sees("no terminal for an editor here")
+        told = terminal.app.notices.all[0].text
+        copy = Path(told.rpartition(" is in ")[2])
+        assert copy.read_bytes() == b"one\n2\nthree\n"
+
+
+async def test_what_the_box_knows_of_a_file_is_shown_as_yaml(box: RealBox) -> None:
+    async with opened(box, start=place("raw", "/notes.txt")) as terminal:
+        await terminal.sees("three")
+        await terminal.press("o")
+        await terminal.sees("raw@master:/notes.txt", "fileType: FILE")
+
+
 async def test_a_branch_is_made_and_deleted_once_its_name_is_typed(box: RealBox) -> None:
     client = fresh(box, "branched")
     async with opened(box, start=place("branched"), size=(140, 40)) as terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -87,12 +88,19 @@ class Jobs(JobVerbs):
 
     def show(self, place: Place) -> None:
         """A job's view over the list, or the jobs of a pipeline."""
+        if place.pane == "logs" and not place.ref:
+            place = replace(place, ref=self._newest(place.name))
         if place.ref:
             self.load(self._find(place), "find")
         elif place.name != self.rows.pipeline:
             self.table.set_rows(self._rows(place.name))
             self.table.border_title = f"Jobs of {place.name}" if place.name else "Jobs"
             self.renew()
+
+    def _newest(self, pipeline: str) -> str:
+        summary = self.frame.store.summary
+        jobs = [job for job in (summary.jobs if summary else ()) if job.pipeline == pipeline]
+        return max(jobs, key=lambda job: str(job.created)).id if jobs else ""
 
     async def _find(self, place: Place) -> None:
         """Open the job that the place names, by its whole id or the begin of it."""
@@ -104,13 +112,13 @@ class Jobs(JobVerbs):
                 self.frame.notice(f"{job}: {many}", error=True)
                 return
             job = str(found.rows[0])
-        self._open(job, place.pane)
+        self._open(job, place.pane, place.option("since"))
 
-    def _open(self, job: str, pane: str = "") -> None:
+    def _open(self, job: str, pane: str = "", since: str = "") -> None:
         from tui.screens.job_detail import JobDetail
 
         self.frame.told(f"inspect job {job}")
-        self.app.push_screen(JobDetail(job, pane))
+        self.app.push_screen(JobDetail(job, pane, since))
 
     def changed(self, topics: frozenset[str]) -> None:
         """A job's state is another, or the box is back."""

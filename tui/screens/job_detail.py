@@ -21,7 +21,7 @@ from tui.screens.job_retry import DatumVerbs
 from tui.screens.job_rows import DATUMS, DatumRows, by_glyph, short, short_ids, took
 from tui.store import LIVE
 from tui.widgets.box_log import BoxLog
-from tui.widgets.log import LogView
+from tui.widgets.log import WINDOWS, LogView
 from tui.widgets.table import VirtualTable
 from tui.widgets.waterfall import Waterfall
 
@@ -71,8 +71,9 @@ class JobDetail(DatumVerbs):
         "view.downstream",
     )
 
-    def __init__(self, job: str, pane: str = "") -> None:
+    def __init__(self, job: str, pane: str = "", since: str = "") -> None:
         super().__init__()
+        self._since = since if since in WINDOWS else ""
         self.job = job
         self.scope = "all" if pane == "logs" else "datum"
         self.summary: JobSummary | None = None
@@ -316,6 +317,9 @@ class JobDetail(DatumVerbs):
         kind = TriesLog if again else BoxLog
         self.log_view.sources = again or not wanted[1]
         self.log_view.set_source(kind(self.frame.feed, **scope))
+        if self._since:  # what was asked for, of the first log that is shown
+            self.log_view.show_window(self._since)
+            self._since = ""
         self._titles()
 
     # ---- tabs, filter, opening

@@ -81,11 +81,8 @@ class DatumVerbs(JobVerbs):
     async def do_bulk(self) -> None:
         """b: what to do with the marked."""
         marked = sorted(self.table.marked)
-        choices = (
-            ("retry", "try them again"),
-            ("copy", "copy their ids"),
-            ("unmark", "unmark them"),
-        )
+        again = () if self.frame.read_only else (("retry", "try them again"),)
+        choices = (*again, ("copy", "copy their ids"), ("unmark", "unmark them"))
         chosen = await self.ask(Ask(f"{len(marked):,} datums are marked?", choices=choices))
         if chosen == "retry":
             await self.do_retry()

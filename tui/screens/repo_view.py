@@ -58,6 +58,9 @@ class RepoView(RepoVerbs, Shown):
     RepoView #preview { height: 3fr; }
     RepoView #changes { height: 1fr; min-height: 5; }
     RepoView.-branches #commits, RepoView.-commits #branches { display: none; }
+    RepoView.-three #left { layout: horizontal; width: 1fr; }
+    RepoView.-three #branches, RepoView.-three #commits, RepoView.-three #files { height: 1fr; }
+    RepoView.-three #right { width: 1fr; }
     RepoView.-one #right { display: none; }
     RepoView.-one #left, RepoView.-one #right { width: 1fr; }
     RepoView.-one.-reading #left { display: none; }
@@ -178,6 +181,8 @@ class RepoView(RepoVerbs, Shown):
             for branch in sorted(branches, key=lambda b: (b.name != "master", b.name))
         )
         self.heads = {name: self.heads[name] for name in sorted(self.heads, key=_master_first)}
+        if self.wish in self.heads:
+            self.branch, self.wish = self.wish, ""
         if self.branch not in self.heads:
             self.branch = next(iter(self.heads), "")
         self._title()
@@ -279,11 +284,11 @@ class RepoView(RepoVerbs, Shown):
     # What comes from outside
 
     def changed(self, topics: frozenset[str]) -> None:
-        if topics & {f"repo:{self.repo}", "reset"}:
+        if self.is_mounted and topics & {f"repo:{self.repo}", "reset"}:
             self.load(self.refresh_all(), "refresh")
 
     def reload(self) -> None:
-        if self.heads:
+        if self.is_mounted and self.heads:
             self.load(self.refresh_all(), "refresh")
 
     async def refresh_all(self) -> None:

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from tui import glyphs
-from tui.held import Held
+from tui.held import work_beside
 from tui.keymap import LIST, OF
 from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
@@ -212,7 +212,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self._loader is not None and not self._loader.is_finished:
             return
         if self._restart or self._pages.missing(self._wanted()) is not None:
-            self._loader = self.run_worker(Held(self._fetch()), exit_on_error=False)
+            self._loader = work_beside(self, self._fetch())
 
     async def _fetch(self) -> None:
         while self.rows is not None and not self.problem:

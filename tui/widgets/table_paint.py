@@ -10,7 +10,6 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui import glyphs
-from tui.shown import plain as plain_signs
 from tui.widgets import cells
 from tui.widgets.columns import Placed, gap
 from tui.widgets.rows import Cell, plain
@@ -95,8 +94,6 @@ def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style:
         column = placed.column
         parts += cells.segments(cell(placed), placed.width, column.right, style, console)
         parts.append(between)
-    if getattr(table.app, "ascii_only", False):
-        parts = [Segment(plain_signs(part.text), part.style) for part in parts]
     body = Strip(parts).crop_extend(table.shift, table.shift + width - GUTTER, style)
     line = Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])
     return line.crop_extend(0, width, style)

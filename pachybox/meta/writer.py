@@ -409,7 +409,9 @@ class Meta:
             fresh |= tx.fresh
             done.append((job, result))
         quick = all(job.quick for job, _ in done)
-        failed = self._made_durable(staged, fresh, purged, quick) if staged else None
+        failed: BaseException | None = None
+        if staged or purged:
+            failed = self._made_durable(staged, fresh, purged, quick)
         if failed is not None and self._again(failed):
             # crash: it may be there, were it for the sync alone that it failed
             failed = self._made_durable(staged, set(), purged, quick)

@@ -141,7 +141,7 @@ async def test_a_finished_job_is_run_again_on_its_commits(failed: tuple[RealBox,
     async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
         await terminal.sees("1 ✗")
         await terminal.press("r")
-        await terminal.sees("Run ocr again?", "1 failed datums on the same commits; 4 done")
+        await terminal.sees("Run ocr again?", "failed: 1 datum, on the same commits; 4 done")
         await terminal.pilot.pause(0.35)
         await terminal.press("enter")
         await terminal.until(
@@ -177,7 +177,7 @@ async def test_a_datum_at_work_is_tried_again(slow: tuple[RealBox, str]) -> None
     async with opened(box, start=Place(JOB, "slow", job)) as terminal:
         await terminal.sees("running", "tick")
         await terminal.press("r")
-        await terminal.sees("1 datums are tried again")
+        await terminal.sees("tried again: 1 datum")
         await terminal.until(
             lambda: (
                 [e.text for e in box.client.read_log(job=f"slow@{job}").lines].count("tick 1") > 1
@@ -194,7 +194,7 @@ async def test_nothing_is_changed_in_read_only(slow: tuple[RealBox, str]) -> Non
             await terminal.press(key)
         await terminal.sees("read-only")
         await terminal.press("space", "b")
-        await terminal.sees("1 datums are marked?", "copy their ids")
+        await terminal.sees("What to do with 1 datum?", "copy their ids")
         assert "try them again" not in terminal.text
         await terminal.press("escape")
         assert not box.client.inspect_job(f"slow@{job}").done

@@ -161,6 +161,11 @@ def short(job: str) -> str:
     return f"{pipeline}@{id[:8]}"
 
 
+def datums(count: int) -> str:
+    """``1 datum``, ``3 datums``."""
+    return f"{shown.count(count)} datum{'' if count == 1 else 's'}"
+
+
 def short_ids(text: str) -> str:
     """The text with eight letters of each id, as all views show them."""
     return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1", text)

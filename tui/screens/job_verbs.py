@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pachybox.errors import InvalidArgument
 from tui.keymap import Key
 from tui.places import JOB, LINEAGE, PIPELINE, REPO, Place
-from tui.screens.job_rows import short
+from tui.screens.job_rows import datums, short
 from tui.screens.view import View
 from tui.store import LIVE
 from tui.widgets.confirm import Ask
@@ -87,7 +87,7 @@ class JobVerbs(View):
     async def run_again(self, job: str, failed: int, done: int) -> None:
         """Of a finished job: ask on what it runs again, and go to the new job."""
         pipeline, _, id = job.rpartition("@")
-        trouble = f"{failed:,} failed datums" if failed else "datums that did not succeed"
+        trouble = f"failed: {datums(failed)}," if failed else "datums that did not succeed"
         choices = (
             ("same", f"{trouble} on the same commits; {done:,} done ones are skipped"),
             ("heads", "on the present heads; datums done before are skipped"),

@@ -409,7 +409,7 @@ class SpecScreen(Submitting, View):
                 if repo.name == name:
                     yield from ((branch, "") for branch in repo.branches if branch.startswith(text))
         elif kind == "glob":
-            yield from ((glob, f"{n} datums") for glob, n in self.preview.globs)
+            yield from ((glob, f"{n} datum{'s' * (n != 1)}") for glob, n in self.preview.globs)
         elif kind == "image":
             yield from ((image, "") for image in self.images if text in image)
 

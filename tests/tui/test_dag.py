@@ -227,3 +227,26 @@ def test_a_neighbourhood_is_two_steps_each_way() -> None:
     }
     assert {i.id for i in around(items, "train")} == {"train", "resize", "clean"}
     assert around(items, "gone") == []
+
+
+async def test_a_graph_wider_than_four_screens_opens_as_a_list_until_there_is_room() -> None:
+    items = [Item(f"n{i:02}", f"n{i:02}", (f"n{i - 1:02}",) if i else (), 8) for i in range(40)]
+    app = Shown(items)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settled(pilot)
+        assert app.dag.as_list
+        await pilot.resize_terminal(300, 20)
+        await pilot.pause()
+        assert not app.dag.as_list
+
+
+async def test_on_a_narrow_screen_words_are_brief() -> None:
+    app = Shown()
+    async with app.run_test(size=(60, 10)) as pilot:
+        looks = LOOKS | {"resize": Look(glyphs.job("running"), "38/120", "31%")}
+        app.dag.set_looks(looks)
+        await settled(pilot)
+        assert any("● resize 31%" in line for line in text(app.dag))
+        await pilot.resize_terminal(120, 10)
+        await pilot.pause()
+        assert any("● resize 38/120" in line for line in text(app.dag))

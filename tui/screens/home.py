@@ -239,6 +239,7 @@ class Home(HomeVerbs):
         self._as_graph = not self._as_graph
         self.frame.remember("home.pipelines", "dag" if self._as_graph else "list")
         self._turn()
+        self._fit()
         if self._seen is not None:
             self._titles(self._seen)
 
@@ -357,7 +358,7 @@ class Home(HomeVerbs):
         elif thing.place is not None:
             self.open_thing(thing)
         else:
-            self._remedy(thing)
+            self._remedy(event.id)
 
     def _first(self, what: str) -> None:
         if what == "repo":
@@ -367,21 +368,18 @@ class Home(HomeVerbs):
         else:
             self.load(self.action_press("app.help"), "first")
 
-    def _remedy(self, thing: Thing) -> None:
+    def _remedy(self, id: str) -> None:
         """What has no view says what can be done."""
-        attention = self._seen.attention if self._seen else ()
-        for one in attention:
-            if one.kind == thing.kind:
-                self.frame.notice(f"{one.text}; {one.remedy}" if one.remedy else one.text)
-                return
+        one = values.trouble(self._seen, id) if self._seen else None
+        if one is not None:
+            self.frame.notice(f"{one.text}; {one.remedy}" if one.remedy else one.text)
 
     def on_lines_highlighted(self, event: Lines.Highlighted) -> None:
         """The footer's keys depend on what is selected; trouble says what can be done."""
         self.renew()
         if event.lines.id == "attention" and self._seen is not None:
-            found = self._seen.attention
-            at = event.lines.cursor
-            self._under(event.lines, found[at].remedy if at < len(found) else "")
+            one = values.trouble(self._seen, event.id)
+            self._under(event.lines, one.remedy if one else "")
 
     def _under(self, lines: Lines, text: str) -> None:
         """Write a line into the lower border."""
@@ -390,10 +388,8 @@ class Home(HomeVerbs):
         said = shown.cut(text, max(0, room), ascii=self.frame.ascii_only)
         lines.border_subtitle = Content(said).markup
 
-    def on_dag_highlighted(self, event: Dag.Highlighted) -> None:
-        """The same."""
-        self.renew()
-
-    def on_virtual_table_highlighted(self, event: table_messages.Highlighted) -> None:
-        """The same."""
+    @on(Dag.Highlighted)
+    @on(table_messages.Highlighted)
+    def _chose_another(self) -> None:
+        """The footer's keys depend on what is selected."""
         self.renew()

@@ -34,12 +34,12 @@ _NO_WORDS = " "  # the sign says it all, where there is no room
 _LATE_S = 5.0
 
 JOB_COLUMNS = (
-    Column("job", "JOB", 20, 1, keep=9),
+    Column("job", "JOB", 18, 1, keep=9),
     Column("state", "STATE", 10, keep=8),
-    Column("datums", "DATUMS", 20, keep=7),
-    Column("age", "AGE", 5, right=True, keep=5),
+    Column("datums", "DATUMS", 18, keep=7),
+    Column("age", "AGE", 4, right=True, keep=5),
     Column("left", "LEFT", 5, right=True, keep=6),
-    Column("size", "SIZE", 9, right=True, keep=4),
+    Column("size", "SIZE", 8, right=True, keep=4),
 )
 PIPELINE_COLUMNS = (
     Column("pipeline", "PIPELINE", 16, 1, sort="name", keep=9),
@@ -222,7 +222,6 @@ def attention(summary: Summary, now: datetime, width: int, *, ascii: bool = Fals
 def _attention(one: Attention, number: int, now: datetime, width: int, ascii: bool) -> Entry:
     mark = glyphs.level(one.level)
     name, _, ref = one.ref.partition("@")
-    thing = Thing(one.kind, name, ref)
     what = f"{name}@{ref[:_ID]}" if ref else name or one.kind
     age = shown.age(one.since, now)
     said = one.text.partition(f"{name} ")[2] or one.text if name else one.text
@@ -234,7 +233,18 @@ def _attention(one: Attention, number: int, now: datetime, width: int, ascii: bo
         Piece(" " + shown.pad(said, room, ascii=ascii), mark.style),
         Piece(f" {age}", "quiet"),
     )
-    return Entry(str(thing) if name else f"{one.kind}:{number}", pieces)
+    return Entry(_trouble_id(one, number), pieces)
+
+
+def _trouble_id(one: Attention, number: int) -> str:
+    name, _, ref = one.ref.partition("@")
+    return str(Thing(one.kind, name, ref)) if name else f"{one.kind}:{number}"
+
+
+def trouble(summary: Summary, id: str) -> Attention | None:
+    """What a line of ``attention`` is of."""
+    found = enumerate(summary.attention)
+    return next((one for n, one in found if _trouble_id(one, n) == id), None)
 
 
 def ingests(summary: Summary, now: datetime, width: int, *, ascii: bool = False) -> list[Entry]:

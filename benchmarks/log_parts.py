@@ -6,17 +6,20 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Box, below, median, note, running, scaled
 from pachybox.client import Client
 from pachybox.client.log_values import LogEntry, LogPart
+from pachybox.pps.logs import heading
 from pachybox.worker.log import stamp
 
 MB = 10**6
 SIZE = 200 * MB
 LINES = 500
+DATUM = 10 * MB  # of lines; the log of a datum has 16 MiB at most
 
 
 def job(client: Client, name: str) -> str:
@@ -33,8 +36,13 @@ def write(folder: Path, size: int, workers: int) -> None:
     """Lines of ``workers``, by turns, as their programs would have printed them."""
     dice = random.Random(0)
     files = [open(folder / f"{number}.jsonl", "ab") for number in range(workers)]  # noqa: SIM115
-    written, second, step = 0, 1.8e9, 0
+    written, second, step, datums = 0, 1.8e9, 0, 0
     while written < size:
+        if written >= datums * DATUM:
+            for file in files:
+                datums += 1
+                began = datetime.fromtimestamp(second, UTC)
+                written += file.write(heading(f"{datums:064x}", "datum started", began))
         second += dice.random() * 0.001
         text = f"step {step}: read /data/in/part-{step % 999:05d}.csv, {step * 7} rows, ok"
         line = f'{{"ts": "{stamp(second)}", "user": true, "message": "{text}"}}\n'.encode()

@@ -31,6 +31,7 @@ HELPERS = {
     "run",
     "s3_load",
     "soak_ingest",
+    "tui",
 }
 
 Record = dict[str, object]

@@ -28,6 +28,7 @@ class Steady:
     def __init__(self) -> None:
         self.written = 0
         self.until = float("inf")
+        self.dropped = 0
 
     def _window(self) -> LogWindow:
         return LogWindow([], 0, 0, 0)
@@ -75,6 +76,7 @@ class FileLog:
         self._file = path.open("rb")
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self.size = len(self._map)
+        self.dropped = 0
 
     def _lines(self, start: int, end: int) -> LogWindow:
         lines, at = [], start

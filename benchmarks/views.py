@@ -38,7 +38,7 @@ FAILED = 10
 
 # what a job that ran N datums leaves
 _DATUMS = """
-INSERT INTO datums SELECT 'default', 'large', '{job}', sha256('d' || i), sha256('h' || i),
+INSERT INTO datums SELECT 0, 'default', 'large', '{job}', sha256('d' || i), sha256('h' || i),
     CASE WHEN i < {failed} THEN 'FAILED' ELSE 'SUCCESS' END, '', unhex('{dir}'),
     1700000000000000 + i * 1000, '{{"download_s":0.001,"process_s":0.5,"upload_s":0.0005,'
     || '"download_bytes":100,"upload_bytes":200,"cpu_s":0.5,"peak_rss_bytes":100000}}',

@@ -212,6 +212,7 @@ def run(config: Config) -> None:
     )  # fmt: skip
     try:
         while not box.wait_stop(memory.TRIM_S):
+            box.meta.index_hashes()
             box.meta.checkpoint()
             memory.trim()
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import sys
 
+from textual.app import SuspendNotSupported
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -113,12 +114,12 @@ class Actions(Core):
         if self.screen.maximized is not None:
             self.screen.minimize()
         elif len(self.screen_stack) > 1:
-            await self.pop_screen()
+            self.pop_screen()  # not awaited: a widget of that screen may be who runs this
 
     async def action_quit_or_back(self) -> None:
         """q: a step up, and out at the first view of a mode."""
         if len(self.screen_stack) > 1:
-            await self.pop_screen()
+            self.pop_screen()
         else:
             self.exit(0)
 
@@ -133,7 +134,7 @@ class Actions(Core):
     async def action_crumb(self, number: int) -> None:
         """A click on a part of the path at the top."""
         while len(self.screen_stack) > number + 1:
-            await self.pop_screen()
+            self.pop_screen()
 
     async def action_copy_selection(self) -> None:
         """ctrl+c: never out of a running view."""
@@ -303,8 +304,11 @@ class Actions(Core):
             return
         from tui.shell import in_shell
 
-        with self.suspend():  # which holds all else: nothing is painted over the program
-            in_shell(text, self.shell_environment())
+        try:
+            with self.suspend():  # which holds all else: nothing is painted over the program
+                in_shell(text, self.shell_environment())
+        except SuspendNotSupported:
+            self.notice("there is no shell here: the terminal is not a terminal's")
         self.refresh()
         self.feed.hurry()
 

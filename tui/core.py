@@ -25,7 +25,7 @@ from tui.choices import Choices, folder
 from tui.commands import Names, names_of
 from tui.feed import Feed
 from tui.guard import Guarded
-from tui.held import Held
+from tui.held import Held, work_beside
 from tui.keymap import Key
 from tui.keys_file import read as read_keys
 from tui.notices import Notice, Notices
@@ -190,9 +190,7 @@ class Core(Guarded, App[int]):
 
     def beside(self, work: Coroutine[Any, Any, object], group: str) -> Worker[object]:
         """Run ``work`` beside the interface; its errors become notices."""
-        return self.run_worker(
-            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
-        )
+        return work_beside(self, self._guarded(Held(work)), group=group, exclusive=True)
 
     async def _guarded(self, work: Held[object]) -> object:
         try:

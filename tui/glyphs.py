@@ -149,8 +149,23 @@ def level(name: str) -> Mark:
 
 
 def wants_ascii(encoding: str, environment: Mapping[str, str]) -> bool:
-    """Whether a terminal with this encoding and environment can only be trusted with ASCII."""
-    return encoding.lower().replace("-", "") != "utf8" or environment.get("TERM") == "linux"
+    """Whether a terminal with this encoding and environment can only be trusted with ASCII.
+
+    Python itself makes UTF-8 of the plain locale C, and says so in LC_CTYPE: who asked for C by
+    LANG or LC_ALL has asked for ASCII.
+    """
+    if environment.get("TERM") == "linux" or not _is_utf8(encoding):
+        return True
+    language = environment.get("LANG", "")
+    kind = environment.get("LC_CTYPE", "")
+    if language in ("C", "POSIX") and kind in ("C.UTF-8", "C.utf8", "UTF-8"):
+        kind = language
+    said = environment.get("LC_ALL") or kind or language
+    return bool(said) and not _is_utf8(said)
+
+
+def _is_utf8(text: str) -> bool:
+    return text.lower().replace("-", "").partition("@")[0].endswith("utf8")
 
 
 def _mark(marks: Mapping[str, Mark], state: str) -> Mark:

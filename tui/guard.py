@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textual.css.query import NoMatches
 from textual.message_pump import MessagePump
 
 if TYPE_CHECKING:
@@ -19,4 +20,13 @@ class Guarded(MessagePump):
             await super()._dispatch_message(message)
         except Exception as e:
             app: Any = self.app
-            app.defect(e)
+            if not is_late(self, e):
+                app.defect(e)
+
+
+def is_late(node: MessagePump, error: Exception) -> bool:
+    """Whether what failed missed the widgets of a view that one has left meanwhile."""
+    stacks: Any = node.app._screen_stacks
+    return isinstance(error, NoMatches) and not any(
+        node is screen for stack in stacks.values() for screen in [*stack, node.app]
+    )

@@ -34,6 +34,12 @@ class Key(NamedTuple):
         return shown(self.keys.split(",")[0])
 
     @property
+    def brief(self) -> str:
+        """What it does in a word or two, for the footer."""
+        short = {"app.help": "keys", "app.prompt": "go to"}.get(self.name)
+        return short or self.help.split(":")[0].split(",")[0].split(" (")[0]
+
+    @property
     def all_shown(self) -> str:
         """All of its keys, as they are printed."""
         return " ".join(shown(key) for key in self.keys.split(","))
@@ -125,7 +131,7 @@ KEYS: tuple[Key, ...] = (
     Key(VIEW, "filter", "slash", "filter: regex, !without, ~fuzzy, state:failed", True),
     Key(VIEW, "bulk", "b", "what to do with all that is marked", True),
     Key(VIEW, "logs", "l", "logs", True, cli="logs"),
-    Key(VIEW, "shell", "S", "shell where its code runs", True, changes=True),
+    Key(VIEW, "shell", "S", "a shell that talks to this box", True, changes=True),
     Key(VIEW, "new", "n", "new", True, changes=True),
     Key(VIEW, "edit", "e", "edit", True, changes=True, cli="edit pipeline"),
     Key(VIEW, "delete", "D", "delete (asks)", True, changes=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def in_shell(line: str, environment: Mapping[str, str]) -> int:
@@ -15,3 +15,12 @@ def in_shell(line: str, environment: Mapping[str, str]) -> int:
     except (EOFError, KeyboardInterrupt):
         pass
     return status
+
+
+def program(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a program to its end; its exit status, 127 where there is no such program."""
+    try:
+        return subprocess.run(argv, env=dict(environment), check=False).returncode
+    except OSError as e:
+        print(f"pachybox: {argv[0]}: {e.strerror}", flush=True)  # noqa: T201 - as above
+        return 127

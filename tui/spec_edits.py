@@ -176,7 +176,7 @@ def _replaced(spec: Spec, path: Path, node: Node, value: Value) -> str:
         made = " " * (deeper - column) + _above(kept, deeper) + _block(value, deeper).lstrip("\n ")
         return text[:start] + made + text[end:]
     pad = "" if column > home or flow else " " * (home + 2 - column)
-    old = node.style if node.id == "scalar" else None
+    old = node.style if node.id == "scalar" and node.value else None
     made = render(value, spec.is_json, flow=flow, quote=old or "")
     return text[:start] + pad + _above(kept, max(column, home + 2)) + made + text[end:]
 

@@ -59,22 +59,30 @@ def _in(
 
 ITEMS: tuple[Item, ...] = (
     _in("repo", "repo", names="repo", keep=True, hint="ctrl+space: the repos of the box"),
-    _in("branch", "branch", names="branch", hint="master"),
-    _in("glob", "glob", names="glob", keep=True, hint="/ one datum, /* one for each entry"),
-    _in("name", "name", hint="the repo's"),
-    _in("join_on", "join on", hint="$1", within="join"),
+    _in("branch", "branch", names="branch", hint="default: master"),
+    _in(
+        "glob",
+        "glob",
+        names="glob",
+        keep=True,
+        hint="like / for one datum, /* for one of each entry",
+    ),
+    _in("name", "name", hint="default: the repo's"),
+    _in("join_on", "join on", hint="like $1", within="join"),
     _in("outer_join", "outer join", FLAG, within="join"),
-    _in("group_by", "group by", hint="$1", within="group"),
+    _in("group_by", "group by", hint="like $1", within="group"),
     _in("lazy", "lazy", FLAG),
     _in("empty_files", "empty files", FLAG),
     _in("s3", "s3", FLAG),
-    _in("name", "name", kind="cron", keep=True, hint="tick"),
-    _in("spec", "schedule", kind="cron", keep=True, hint="*/5 * * * *, @hourly, @every 90s"),
-    _in("timezone", "time zone", kind="cron", hint="the machine's"),
-    _in("start", "start", kind="cron", hint="now"),
+    _in("name", "name", kind="cron", keep=True, hint="like tick"),
+    _in("spec", "schedule", kind="cron", keep=True, hint="like */5 * * * *, @hourly, @every 90s"),
+    _in("timezone", "time zone", kind="cron", hint="default: the machine's"),
+    _in("start", "start", kind="cron", hint="default: now"),
     _in("overwrite", "last only", FLAG, kind="cron"),
     _in("coalesce", "coalesce", FLAG, kind="cron"),
-    Item("cmd", "code", ("transform", "cmd"), "cmd", WORDS, "python3 /code/main.py", keep=True),
+    Item(
+        "cmd", "code", ("transform", "cmd"), "cmd", WORDS, "like python3 /code/main.py", keep=True
+    ),
     Item("stdin", "code", ("transform", "stdin"), "stdin", LINES, "lines fed to cmd"),
     Item(
         "image",
@@ -85,25 +93,31 @@ ITEMS: tuple[Item, ...] = (
         "none: programs of this machine",
         names="image",
     ),
-    Item("env", "code", ("transform", "env"), "env", MAP, "NAME=value, one a line"),
+    Item("env", "code", ("transform", "env"), "env", MAP, "lines of NAME=value"),
     Item("working-dir", "code", ("transform", "working_dir"), "working dir"),
     Item("user", "code", ("transform", "user"), "user", TEXT, "name or uid[:gid]"),
-    Item("accept", "code", ("transform", "accept_return_code"), "good exits", WHOLES, "0"),
+    Item("accept", "code", ("transform", "accept_return_code"), "good exits", WHOLES, "default: 0"),
     Item("err-cmd", "code", ("transform", "err_cmd"), "err cmd", WORDS, "after the last attempt"),
     Item("description", "output", ("description",), "description"),
-    Item("output-branch", "output", ("output_branch",), "branch", TEXT, "master"),
+    Item("output-branch", "output", ("output_branch",), "branch", TEXT, "default: master"),
     Item("egress", "output", ("egress", "url"), "egress", TEXT, "s3://, gs:// or file://"),
     Item(
         "merge", "output", ("output_merge",), "same paths", CHOICE, choices=("error", "concatenate")
     ),
     Item("s3-out", "output", ("s3_out",), "s3 out", FLAG),
-    Item("workers", "resources", ("parallelism_spec", "constant"), "workers", WHOLE, "1"),
-    Item("memory", "resources", ("resource_limits", "memory"), "memory", TEXT, "512M"),
-    Item("cpu", "resources", ("resource_limits", "cpu"), "cpu", NUMBER, "cores, in fractions"),
-    Item("gpu", "resources", ("resource_limits", "gpu", "number"), "gpus", WHOLE),
-    Item("tries", "resources", ("datum_tries",), "tries", WHOLE, "3"),
-    Item("datum-timeout", "resources", ("datum_timeout",), "datum timeout", TEXT, "5m"),
-    Item("job-timeout", "resources", ("job_timeout",), "job timeout", TEXT, "1h30m"),
+    Item("workers", "resources", ("parallelism_spec", "constant"), "workers", WHOLE, "default: 1"),
+    Item(
+        "memory", "resources", ("resource_limits", "memory"), "memory", TEXT, "no limit; like 512M"
+    ),
+    Item(
+        "cpu", "resources", ("resource_limits", "cpu"), "cpu", NUMBER, "no limit; cores, like 0.5"
+    ),
+    Item("gpu", "resources", ("resource_limits", "gpu", "number"), "gpus", WHOLE, "none"),
+    Item("tries", "resources", ("datum_tries",), "tries", WHOLE, "default: 3"),
+    Item(
+        "datum-timeout", "resources", ("datum_timeout",), "datum timeout", TEXT, "no limit; like 5m"
+    ),
+    Item("job-timeout", "resources", ("job_timeout",), "job timeout", TEXT, "no limit; like 1h30m"),
     Item(
         "reprocess",
         "resources",

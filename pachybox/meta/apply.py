@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from pachybox.meta.tables import Row, Table
+from pachybox.meta.tables import ALL, HASH_NUMBER, Row, Table
 
 GONE = object()
 """In place of a record: its key is to be deleted."""
@@ -59,11 +59,18 @@ def apply(
             else:
                 rows = new if table.resident else unknown
             rows.append(table.to_row(record))
+        if not table.indexed:
+            gone += [row[: table.keys] for row in (*known, *unknown)]
+            new += known + unknown
+            known, unknown = [], []
         _delete(con, table, gone)
         if len(known) > _FEW:
             unknown += known
             known = []
-        _insert(con, table, new)
+        _insert(con, table.name, new)
+        if table.trace is not None:
+            name, trace = table.trace
+            _insert(con, name, [trace(row) for row in new])
         for row in known:
             _update(con, table, row)
         if unknown:
@@ -80,9 +87,11 @@ def _delete(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], keys: list[R
     # perf: 1.7 ms a row by statement, 10 us together
     names = ", ".join(table.columns[: table.keys])
     lists = ", ".join("unnest(?)" for _ in range(table.keys))
+    columns = [list(column) for column in zip(*keys, strict=True)]
     con.execute(
-        f"DELETE FROM {table.name} WHERE ({names}) IN (SELECT {lists})",
-        [list(column) for column in zip(*keys, strict=True)],
+        f"DELETE FROM {table.name} WHERE {table.columns[0]} BETWEEN ? AND ? "
+        f"AND ({names}) IN (SELECT {lists})",
+        [min(columns[0]), max(columns[0]), *columns],
     )
 
 
@@ -90,15 +99,15 @@ def _keys(table: Table[Any, Any]) -> str:
     return " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
 
 
-def _insert(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], rows: list[Row]) -> None:
+def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: list[Row]) -> None:
     if len(rows) > _FEW:
-        appender = con.appender(table.name)
+        appender = con.appender(name)
         appender.append_rows(rows)
         appender.flush()
     elif rows:
-        one = f"({', '.join('?' * len(table.columns))})"
+        one = f"({', '.join('?' * len(rows[0]))})"
         values = [value for row in rows for value in row]
-        con.execute(f"INSERT INTO {table.name} VALUES {', '.join([one] * len(rows))}", values)
+        con.execute(f"INSERT INTO {name} VALUES {', '.join([one] * len(rows))}", values)
 
 
 def _update(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], row: Row) -> None:
@@ -111,10 +120,21 @@ def _update(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], row: Row) ->
 
 def insert(con: duckdb.DuckDBPyConnection, some: Filling) -> None:
     """Write rows of some columns of a table, the other columns having their defaults; a row
-    whose key is there is replaced."""
+    whose key is there is replaced, but in a table that is not indexed. See ``settle``."""
     name, columns, rows = some
     lists = ", ".join("unnest(?)" for _ in columns)
+    indexed = next(table.indexed for table in ALL if table.name == name)
     con.execute(
-        f"INSERT OR REPLACE INTO {name} ({', '.join(columns)}) SELECT {lists}",
+        f"INSERT {'OR REPLACE' if indexed else ''} INTO {name} ({', '.join(columns)}) "
+        f"SELECT {lists}",
         [list(column) for column in zip(*rows, strict=True)],
     )
+
+
+def settle(con: duckdb.DuckDBPyConnection) -> None:
+    """Give datums what they lack that came by ``insert`` into a database without any."""
+    con.execute(
+        "UPDATE datums SET seq = c.seq FROM commits c WHERE datums.seq = 0 AND c.id = datums.job "
+        "AND c.project = datums.project AND c.repo = datums.pipeline AND c.type = 'user'"
+    )
+    con.execute(f"INSERT INTO datum_hashes SELECT {HASH_NUMBER}, seq FROM datums")

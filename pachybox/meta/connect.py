@@ -23,6 +23,9 @@ from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxErro
 log = logging.getLogger("pachybox.meta")
 
 FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
+LESS_HISTORY = (
+    "have retention squash old commits, or delete old commits and pipelines, then try again"
+)
 INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
 
@@ -40,6 +43,9 @@ _CONFIG: dict[str, Any] = {
     # perf: the first 256 of a million rows by one of their columns, 86 ms without
     "late_materialization_max_rows": 2048,
 }
+
+
+_MORE = "768MB"  # where memory_limit is too little to open what is there, or to migrate it
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -79,12 +85,14 @@ class Database:
             self.writer.close()
             raise
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, **also: Any) -> duckdb.DuckDBPyConnection:
+        config = {**_CONFIG, "temp_directory": f"{self.path}.tmp", **also}
         try:
-            return duckdb.connect(
-                str(self.path), config={**_CONFIG, "temp_directory": f"{self.path}.tmp"}
-            )
+            return duckdb.connect(str(self.path), config=config)
         except duckdb.Error as e:
+            if is_memory(e) and not also:
+                log.warning("opened with %s of memory: %s", _MORE, first_line(e))
+                return self._connect(memory_limit=_MORE)
             if "Could not set lock" in str(e):
                 raise Refused(
                     f"{self.path} is in use by another process",
@@ -104,12 +112,17 @@ class Database:
                 f"{self.path} has schema version {have}; this pachybox knows up to {newest}",
                 "run the newer pachybox that wrote it",
             )
+        if 0 < have < newest:
+            con.execute(f"SET memory_limit = '{_MORE}'")  # old indexes may have filled it
         for number, sql in shipped:
             if number > have:
                 con.execute("BEGIN")
                 con.execute(sql)
                 con.execute("INSERT INTO schema_version VALUES (?)", [number])
                 con.execute("COMMIT")
+        if 0 < have < newest:
+            con.close()
+            self.writer = self._connect()
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -161,7 +174,10 @@ class Database:
         A commit that finds no room in the write-ahead log ends its transaction and no more.
         One that was to checkpoint and could not makes DuckDB give the database up, with what
         it committed before safe in the log: then it is opened afresh. Raises what forbids that.
+        So it is too after a commit for which memory did not suffice: DuckDB then keeps in its
+        indexes what the rows lack, and refuses them for ever as being there.
         """
+        cramped = is_memory(e)
         try:
             if not isinstance(e, INVALID):
                 self.writer.execute("ROLLBACK")
@@ -169,7 +185,7 @@ class Database:
             pass  # DuckDB has rolled it back
         except duckdb.Error as worse:
             e = worse
-        if isinstance(e, INVALID):
+        if cramped or isinstance(e, INVALID):
             log.warning("database given up, opening it afresh: %s", first_line(e))
             self.reopen()
 
@@ -236,11 +252,19 @@ def is_full(e: BaseException) -> bool:
     return isinstance(e, duckdb.Error) and "No space left" in str(e)
 
 
+def is_memory(e: BaseException) -> bool:
+    """Whether an error says that the database may not have the memory it needs."""
+    return isinstance(e, duckdb.Error) and "memory_limit" in str(e)
+
+
 def told(path: Path, e: duckdb.Error) -> PachyboxError:
     """What users are told of an error of DuckDB's."""
     text = first_line(e)
     if is_full(e):
         return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
+    if is_memory(e):
+        limit = _CONFIG["memory_limit"]
+        return Exhausted(f"{path} needs more memory than its {limit}: {text}", LESS_HISTORY)
     if "orrupt" in text or "WAL" in text:
         return Corrupt(f"{path} is damaged: {text}", "restore the data directory from a backup")
     return Internal(f"{path}: {text}")

@@ -84,7 +84,12 @@ def _stats(stats: Stats) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Table(Generic[K, V]):
-    """One table: its name, columns (the first ``keys`` form the key), and both directions."""
+    """One table: its name, columns (the first ``keys`` form the key), and both directions.
+
+    ``indexed``: the database itself keeps keys unique. Otherwise the writer does; the first column
+    of the key rises about as rows are added, so that little is read to find them. ``trace``: a
+    second table that gets a row for every row written here, and the row it gets.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -94,6 +99,8 @@ class Table(Generic[K, V]):
     to_row: Callable[[V], Row]
     from_row: Callable[[Row], V]
     resident: bool = False
+    indexed: bool = True
+    trace: tuple[str, Callable[[Row], Row]] | None = None
 
     @property
     def select(self) -> str:
@@ -293,6 +300,7 @@ class DatumRecord:
 
     ``inputs`` are paths it read (not all of many: ``input_count`` counts them), ``tries`` the
     attempts it took, ``started`` when the first of them began, on worker ``worker`` of the job.
+    ``seq`` is that of the job's output commit.
     """
 
     job: Job
@@ -308,6 +316,7 @@ class DatumRecord:
     started: datetime | None = None
     worker: int = 0
     tries: int = 0
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +387,7 @@ class DefaultsRecord:
 def _datum_row(d: DatumRecord) -> Row:
     p = d.job.pipeline
     return (
+        d.seq,
         p.project,
         p.name,
         d.job.id,
@@ -400,8 +410,8 @@ def _datum_row(d: DatumRecord) -> Row:
 
 
 def _datum(row: Row) -> DatumRecord:
-    project, pipeline, job, id_, hash_, state, reason, dir_, finished, stats = row[:10]
-    inputs, count, started, worker, tries = row[10:15]
+    seq, project, pipeline, job, id_, hash_, state, reason, dir_, finished, stats = row[:11]
+    inputs, count, started, worker, tries = row[11:16]
     return DatumRecord(
         Job(Pipeline(project, pipeline), CommitId(job)),
         id_,
@@ -416,7 +426,17 @@ def _datum(row: Row) -> DatumRecord:
         _opt(started),
         worker,
         tries,
+        seq,
     )
+
+
+def hash_number(hash_: str) -> int:
+    """What stands for the hash of a datum in the index of hashes: its first 60 bits."""
+    return int(hash_[:15], 16)
+
+
+HASH_NUMBER = "('0x' || left(hash, 15))::BIGINT"
+"""The same in SQL."""
 
 
 PROJECTS: Table[str, ProjectRecord] = Table(
@@ -588,9 +608,10 @@ JOBS: Table[Job, JobRecord] = Table(
     _job,
 )
 
-DATUMS: Table[tuple[Job, str], DatumRecord] = Table(
+DATUMS: Table[tuple[int, Job, str], DatumRecord] = Table(
     "datums",
     (
+        "seq",
         "project",
         "pipeline",
         "job",
@@ -604,11 +625,13 @@ DATUMS: Table[tuple[Job, str], DatumRecord] = Table(
         *("inputs", "input_count", "started_us", "worker", "tries"),
         *("download_us", "process_us", "upload_us"),
     ),
-    4,
-    lambda d: (d.job, d.id),
-    lambda k: (k[0].pipeline.project, k[0].pipeline.name, k[0].id, k[1]),
+    5,
+    lambda d: (d.seq, d.job, d.id),
+    lambda k: (k[0], k[1].pipeline.project, k[1].pipeline.name, k[1].id, k[2]),
     _datum_row,
     _datum,
+    indexed=False,
+    trace=("datum_hashes", lambda row: (hash_number(row[5]), row[0])),
 )
 
 TRANSACTIONS: Table[str, TransactionRecord] = Table(

@@ -22,10 +22,11 @@ from typing import Any, Protocol, TypeVar
 import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
-from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert
-from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, told
+from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
+from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, is_memory, told
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
+from pachybox.meta.hashes import Hashes
 from pachybox.meta.tables import ALL, COMMITS, EVENTS, NOTES, Table
 from pachybox.meta.tx import Tx
 from pachybox.meta.witness import Witness
@@ -85,6 +86,12 @@ class Meta:
         except BaseException:
             self.db.close()
             raise
+        try:
+            self.hashes = Hashes(self.db)
+        except BaseException as e:
+            self._folding.close()
+            self.db.close()
+            raise self._translate(e) from e
         self._load()
         newest = self.last_event
         self._witness = Witness(path.with_name(f"{path.name}.seen"))
@@ -223,6 +230,14 @@ class Meta:
         except PachyboxError as e:
             log.warning("not moved to the database's file: %s", e)
 
+    def index_hashes(self) -> None:
+        """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
+        every search until then. To be called now and then, by one thread."""
+        try:
+            self.hashes.move(lambda run: self.write(lambda tx: run(), quick=True))
+        except PachyboxError as e:
+            log.warning("hashes of datums wait: %s", e)
+
     def _before_read(self) -> None:
         if self.noted and not self._in_writer():
             self._fold_in_turn()
@@ -318,6 +333,7 @@ class Meta:
                 self.db.writer.execute("BEGIN")
                 for some in rows:
                     insert(self.db.writer, some)
+                settle(self.db.writer)
                 self.db.writer.execute("COMMIT")
             except BaseException as e:
                 self.db.recover(e)
@@ -396,10 +412,14 @@ class Meta:
             fresh |= tx.fresh
             done.append((job, result))
         quick = all(job.quick for job, _ in done)
-        error = self._made_durable(staged, fresh, purged, quick) if staged else None
-        if isinstance(error, Exhausted) and self.make_room():
-            error = self._made_durable(staged, fresh, purged, quick)
-        if error is not None:
+        failed: BaseException | None = None
+        if staged or purged:
+            failed = self._made_durable(staged, fresh, purged, quick)
+        if failed is not None and self._again(failed):
+            # crash: it may be there, were it for the sync alone that it failed
+            failed = self._made_durable(staged, set(), purged, quick)
+        if failed is not None:
+            error = self._translate(failed)
             self.on_discard()
             for job, _ in done:
                 job.future.set_exception(error)
@@ -419,17 +439,22 @@ class Meta:
                 raise
             self.fold()
 
+    def _again(self, e: BaseException) -> bool:
+        """Whether a group that was not written for ``e`` is worth another try."""
+        if is_memory(e):
+            return True  # the database was opened afresh, and has no caches
+        return (is_full(e) or isinstance(e, Exhausted)) and self.make_room()
+
     def _made_durable(
         self, staged: Staged, fresh: Fresh, purged: Purged, quick: bool
     ) -> BaseException | None:
-        """Write one group; what its callers are told when that did not work: nothing of it is
-        there then."""
+        """Write one group; what forbade it: nothing of it is there then."""
         try:
             self._barrier()
             if not quick or not self._folding.quick(staged, fresh, purged):
                 self._folding.write(staged, fresh, purged)
         except BaseException as e:
-            return self._translate(e)
+            return e
         return None
 
     def _cut_short(self, newest: int) -> Corrupt:
@@ -437,6 +462,7 @@ class Meta:
         seen = self._witness.number
         self._witness.close()
         self._folding.close()
+        self.hashes.close()
         self.db.close()
         return Corrupt(
             f"{self.db.path} is damaged: it ends with event {newest}, and event {seen} was in it",
@@ -507,6 +533,7 @@ class Meta:
             self.changed.notify_all()
         self._thread.join()
         self._folding.close()
+        self.hashes.close()
         self.db.close()
         self._witness.close()
         # these point back at us: let go, so that the connection is freed with us

@@ -15,12 +15,14 @@ from typing import Any
 
 from pachybox.errors import InvalidArgument
 from pachybox.meta.tables import DATUMS, DatumRecord
+from pachybox.meta.writer import Meta
 from pachybox.model.files import Entry
 from pachybox.model.ids import Hash, Job
 from pachybox.model.pps import Datum, JobRecord, Stats
 from pachybox.pfs.pages import Kept
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
+from pachybox.pps.known import of_job
 from pachybox.pps.lane import Running
 from pachybox.pps.skipped import Skipped
 
@@ -39,7 +41,6 @@ _ORDERS = {  # of those that were run, by the word for it: forwards, backwards
 }
 _NEAR = 2048  # rows from either end that the database finds without sorting all
 _BY_PATH = 20_000  # datums of a job that are put in the order of their paths, skipped ones too
-_MINE = "project = ? AND pipeline = ? AND job = ?"
 _FOUND = "(starts_with(id, ?) OR contains(lower(inputs), ?))"
 
 
@@ -121,7 +122,7 @@ class DatumPages:
         return Page(at, counts, rows)
 
     def _ran_counts(self, job: Job, search: str) -> dict[str, int]:
-        where, params = _where(job, (), search)
+        where, params = _where(self._pfs.meta, job, (), search)
         rows = self._pfs.meta.db.read(
             f"SELECT state, count(*) FROM datums WHERE {where} GROUP BY state", params
         )
@@ -132,7 +133,7 @@ class DatumPages:
     def _ran(
         self, job: Job, states: Sequence[str], search: str, order: str, count: int
     ) -> Callable[[int, int], list[DatumRow]]:
-        where, params = _where(job, states, search)
+        where, params = _where(self._pfs.meta, job, states, search)
         forwards, backwards = _ORDERS[order]
 
         def rows(offset: int, limit: int) -> list[DatumRow]:
@@ -199,7 +200,7 @@ class DatumPages:
         return _Part(len(order), rows_of)
 
     def _with_ids(self, job: Job, tree: Hash, ids: Sequence[str]) -> list[DatumRow]:
-        where, params = _where(job, (), "")
+        where, params = _where(self._pfs.meta, job, (), "")
         found = self._pfs.meta.select(
             DATUMS, f"WHERE {where} AND id IN (SELECT unnest(?))", [*params, list(ids)]
         )
@@ -298,8 +299,8 @@ def _states(states: Iterable[str]) -> list[str]:
     return [state for state in STATES if state in wanted or not wanted]
 
 
-def _where(job: Job, states: Sequence[str], search: str) -> tuple[str, list[Any]]:
-    where, params = _MINE, [job.pipeline.project, job.pipeline.name, job.id]
+def _where(meta: Meta, job: Job, states: Sequence[str], search: str) -> tuple[str, list[Any]]:
+    where, params = of_job(meta, job)
     if states:
         where += f" AND state IN ({', '.join('?' * len(states))})"
         params += states

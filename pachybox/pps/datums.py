@@ -13,6 +13,7 @@ from pachybox.model.ids import CommitId, Job
 from pachybox.model.pps import DatumInput, DatumState, JobRecord, Stats
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
+from pachybox.pps.known import of_job
 from pachybox.pps.lane import Running
 
 
@@ -60,9 +61,10 @@ class Datums:
 
     def inspect(self, record: JobRecord, datum_id: str) -> DatumInfo:
         """One datum of a job; NotFound otherwise."""
-        found = self._pfs.meta.get(DATUMS, (record.job, datum_id))
-        if found is not None:
-            return self._from_record(found)
+        where, params = of_job(self._pfs.meta, record.job)
+        found = self._pfs.meta.select(DATUMS, f"WHERE {where} AND id = ?", [*params, datum_id])
+        if found:
+            return self._from_record(found[0])
         if record.datums is not None:
             entry = self._pfs.trees.get(record.datums, f"/{datum_id}")
             if entry is not None:
@@ -73,11 +75,8 @@ class Datums:
         raise NotFound(f"datum {datum_id} not found in job {record.job}")
 
     def _records(self, job: Job) -> list[DatumRecord]:
-        return self._pfs.meta.select(
-            DATUMS,
-            "WHERE project = ? AND pipeline = ? AND job = ? ORDER BY finished_us, id",
-            (job.pipeline.project, job.pipeline.name, job.id),
-        )
+        where, params = of_job(self._pfs.meta, job)
+        return self._pfs.meta.select(DATUMS, f"WHERE {where} ORDER BY finished_us, id", params)
 
     def _from_record(self, record: DatumRecord) -> DatumInfo:
         meta = meta_file.read(self._pfs, record.dir)

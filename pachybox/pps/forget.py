@@ -25,8 +25,8 @@ from pachybox.pfs.service import Pfs
 _PAGE = 2000  # results looked at together, and forgotten in one change
 _MINE = "project = ? AND pipeline = ?"
 
-Row = tuple[CommitId, str, Hash]
-"""The job, the datum, its tree."""
+Row = tuple[int, CommitId, str, Hash, str]
+"""``seq`` of the job, the job, the datum, its tree, its hash."""
 
 
 class Forgetter:
@@ -60,10 +60,10 @@ class Forgetter:
         count = 0
         for page in self._without_job(pipeline):
             gone = []
-            for job, id_, tree in page:
-                entry = find(f"/{id_}")
-                if entry is None or entry.hash != tree:
-                    gone.append((job, id_, tree))
+            for row in page:
+                entry = find(f"/{row[2]}")
+                if entry is None or entry.hash != row[3]:
+                    gone.append(row)
             if gone:
                 self._remove(pipeline, gone)
                 count += len(gone)
@@ -71,27 +71,32 @@ class Forgetter:
 
     def _without_job(self, pipeline: Pipeline) -> Iterator[list[Row]]:
         key = (pipeline.project, pipeline.name)
-        last: tuple[str, str] = ("", "")
-        while True:
-            rows = self._pfs.meta.db.read(
-                f"SELECT job, id, dir FROM datums WHERE {_MINE} AND (job, id) > (?, ?) "
-                f"AND job NOT IN (SELECT id FROM jobs WHERE {_MINE}) "
-                f"ORDER BY job, id LIMIT {_PAGE}",
-                (*key, *last, *key),
+        read = self._pfs.meta.db.read
+        jobs = read(
+            f"SELECT DISTINCT seq, job FROM datums WHERE {_MINE} "
+            f"AND job NOT IN (SELECT id FROM jobs WHERE {_MINE}) ORDER BY seq, job",
+            (*key, *key),
+        )
+        page: list[Row] = []
+        for seq, job in jobs:
+            rows = read(
+                f"SELECT id, dir, hash FROM datums WHERE seq = ? AND {_MINE} AND job = ?",
+                (seq, *key, job),
             )
-            yield [(CommitId(job), id_, Hash(tree)) for job, id_, tree in rows]
-            if len(rows) < _PAGE:
-                return
-            last = rows[-1][0], rows[-1][1]
+            page += [(seq, CommitId(job), id_, Hash(tree), hash_) for id_, tree, hash_ in rows]
+            while len(page) >= _PAGE:
+                yield page[:_PAGE]
+                page = page[_PAGE:]
+        yield page
 
     def _remove(self, pipeline: Pipeline, gone: list[Row]) -> None:
         held = ExitStack()
-        for _, _, tree in gone:
+        for _, _, _, tree, _ in gone:
             held.enter_context(self._pfs.reading(tree))
 
         def run(ch: Change) -> None:
-            for job, id_, _ in gone:
-                ch.tx.remove(DATUMS, (Job(pipeline, job), id_))
+            for seq, job, id_, _, _ in gone:
+                ch.tx.remove(DATUMS, (seq, Job(pipeline, job), id_))
 
         try:
             self._pfs.change(run, solo=True)
@@ -100,6 +105,7 @@ class Forgetter:
             raise
         # race: only after it, since a job that is begun now finds none of them any more
         self._held.append((self._open(pipeline), held))
+        self._pfs.meta.hashes.forget((row[4], row[0]) for row in gone)
         self._let_go()
 
     def _open(self, pipeline: Pipeline) -> set[Job]:

@@ -6,6 +6,7 @@ what is rotated for a spout or an ingest source. Places go through all of them.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pachybox.errors import InvalidArgument
 from pachybox.pps.log_file import heading_of, parsed, time_of
 from pachybox.pps.log_lines import Line, level_of, shortened
 from pachybox.pps.log_order import Cut, Raw, View
@@ -21,7 +23,9 @@ from pachybox.pps.log_search import Pattern
 
 MOST_LINES = 20_000
 _MOST_BYTES = 8 << 20  # of an answer
-_BLOCK = 4 << 20  # looked through at once
+_BLOCK = 2 << 20  # looked through at once
+_SLOW_S = 20.0  # a search may take that long,
+_SLOWEST = 4 << 20  # and longer while it takes so many bytes a second
 _AT_ONCE = 2  # blocks
 _BATCH = 500  # lines of those followed
 
@@ -126,7 +130,7 @@ class Log:
         self, pattern: Pattern, at: int, *, back: bool, cancelled: Callable[[], bool]
     ) -> Line | None:
         """The first line at ``at`` or behind it (with ``back`` the last one before) that has the
-        pattern; None too once ``cancelled``."""
+        pattern; None too once ``cancelled``. Raises InvalidArgument when that takes too long."""
         parts = self._parts()
         for part in reversed(parts) if back else parts:
             ended = part.size is not None and part.base + part.size <= at
@@ -239,10 +243,14 @@ class _Seen:
         """The first line at a place or behind it (with ``back`` the last before it) that has the
         pattern."""
         under_way: deque[Future[Raw | None]] = deque()
+        began, seen = time.monotonic(), 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # the engine lets other threads run
             for block in self._blocks(at, back):
                 if cancelled():
                     return None
+                seen += sum(end - start for _, start, end in block)
+                if time.monotonic() - began > _SLOW_S + seen / _SLOWEST:
+                    raise InvalidArgument("the search takes too long", "make the pattern simpler")
                 under_way.append(pool.submit(self._search, pattern, block, back))
                 if len(under_way) > _AT_ONCE and (raw := under_way.popleft().result()) is not None:
                     return raw

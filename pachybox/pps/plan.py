@@ -22,6 +22,7 @@ from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, DatumState, JobRecord, PipelineRecord
 from pachybox.pfs.service import Pfs
 from pachybox.pps import algebra, meta_file, planner
+from pachybox.pps.known import of_job
 from pachybox.store.trees import EMPTY
 
 Roots = dict[Branch, tuple[CommitId, Hash] | None]
@@ -149,10 +150,9 @@ class Planner:
         if not base.record.recovered:
             return
         job = base.record.job
+        where, params = of_job(self._pfs.meta, job)
         for record in self._pfs.meta.select(
-            DATUMS,
-            "WHERE project = ? AND pipeline = ? AND job = ? AND state = ?",
-            (job.pipeline.project, job.pipeline.name, job.id, DatumState.RECOVERED.value),
+            DATUMS, f"WHERE {where} AND state = ?", [*params, DatumState.RECOVERED.value]
         ):
             if record.id in changed:
                 continue

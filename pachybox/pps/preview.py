@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 from pachybox.errors import NotFound
@@ -117,17 +118,15 @@ class Previewer:
         read = {branch: at[0] for branch, at in roots.items() if at is not None}
         trees: Any = _Bounded(self._pfs.trees, clock)
         try:
-            for one in algebra.whole(node, roots, trees, self._cache):
-                if made.total < limit:
-                    made.rows.append(planner.to_datum(one, read, ""))
-                made.total += 1
-                if clock.tick():
-                    raise _Late
-                size = _size(one)
-                made.bytes += size
-                made.largest = max(made.largest, size)
-                if len(sizes) < _MOST_SIZES:
-                    sizes.append(size)
+            found = algebra.whole(node, roots, trees, self._cache)
+            for batch in clock.batches(found):
+                shown = batch[: max(0, limit - made.total)]
+                made.rows += [planner.to_datum(one, read, "") for one in shown]
+                new = [_size(one) for one in batch]
+                made.total += len(new)
+                made.bytes += sum(new)
+                made.largest = max(made.largest, *new)
+                sizes += new[: _MOST_SIZES - len(sizes)]
         except _Late:
             made.at_least = made.sampled = True
         made.sampled = made.sampled or len(sizes) < made.total
@@ -140,17 +139,17 @@ class Previewer:
         endings: Counter[str] = Counter()
         top: Counter[str] = Counter()
         total = 0
-        for path, entry in self._pfs.trees.walk(root):
-            total += 1
-            if clock.tick():
-                break
-            depth = path.count("/")
-            depths[depth] += 1
-            if (ending := _ending(entry)) and depth == 1:
-                top[ending] += 1
-            if ending:
-                endings[ending] += 1
-        cut = clock.over
+        try:
+            for batch in clock.batches(self._pfs.trees.walk(root)):
+                total += len(batch)
+                depths.update([path.count("/") for path, _ in batch])
+                ended = [(ending, path) for path, entry in batch if (ending := _ending(entry))]
+                endings.update([ending for ending, _ in ended])
+                top.update([ending for ending, path in ended if path.count("/") == 1])
+        except _Late:
+            cut = True
+        else:
+            cut = False
         found = [GlobCount("/", 1, False)]
         found += [GlobCount("/" + "/".join("*" * n), depths[n], cut) for n in (1, 2) if depths[n]]
         if len(depths) > 1:
@@ -170,15 +169,15 @@ class _Clock:
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._count = 0
-        self.over = False
 
-    def tick(self) -> bool:
-        """Whether the time is over, asked at every thing looked at."""
-        self._count += 1
-        if self._count % _LOOK == 0 and time.monotonic() > self._until:
-            self.over = True
-        return self.over
+    def batches(self, found: Iterator[T]) -> Iterator[list[T]]:
+        """All of ``found``, some at a time. Raises _Late once the time is over."""
+        late = False
+        while batch := list(islice(found, _LOOK)):
+            if late:
+                raise _Late
+            yield batch
+            late = time.monotonic() > self._until
 
 
 class _Bounded:
@@ -200,14 +199,12 @@ class _Bounded:
         return self._while(self._trees.walk(*args, **more))
 
     def _while(self, found: Iterator[T]) -> Iterator[T]:
-        for one in found:
-            if self._clock.tick():
-                raise _Late
-            yield one
+        for batch in self._clock.batches(found):
+            yield from batch
 
 
 def _size(one: Combination) -> int:
-    return sum(found.entry.size for found in one)
+    return one[0].entry.size if len(one) == 1 else sum(found.entry.size for found in one)
 
 
 def _ending(entry: Entry) -> str:

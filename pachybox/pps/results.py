@@ -44,8 +44,8 @@ class Outcome:
     worker: int = 0
     tries: int = 0
 
-    def record(self, job: Job, now: datetime) -> DatumRecord:
-        """What is kept of it."""
+    def record(self, job: Job, seq: int, now: datetime) -> DatumRecord:
+        """What is kept of it; ``seq`` is that of the job's output commit."""
         return DatumRecord(
             job,
             self.id,
@@ -60,6 +60,7 @@ class Outcome:
             datetime.fromtimestamp(self.began, UTC) if self.began else None,
             self.worker,
             self.tries,
+            seq,
         )
 
 
@@ -102,19 +103,22 @@ class Results:
         session: Session,
         job: Job,
         *,
+        seq: int,
         kept: int,
         again: bool,
         begun: Future[None],
         broken: Callable[[BaseException], None],
     ) -> None:
-        """``kept``: datums of the base job that are not looked at; ``again``: the job was begun
-        before, so that rows of its datums may be there; ``begun``: the change that began it."""
+        """``seq``: that of the job's output commit; ``kept``: datums of the base job that are not
+        looked at; ``again``: the job was begun before, so that rows of its datums may be there;
+        ``begun``: the change that began it."""
         self.changed: dict[str, Hash] = {}
         self.tally = Tally(kept)
         self.failure: Outcome | None = None  # the first datum that failed
         self._pfs = pfs
         self._session = session
         self._job = job
+        self._seq = seq
         self._again = again
         self._begun = begun
         self._broken = broken
@@ -196,7 +200,9 @@ class Results:
         def change(ch: Change) -> None:
             self.stands()
             for o in batch:
-                (ch.tx.put if self._again else ch.tx.add)(DATUMS, o.record(self._job, ch.now))
+                (ch.tx.put if self._again else ch.tx.add)(
+                    DATUMS, o.record(self._job, self._seq, ch.now)
+                )
             jobs.update(ch, self._job, **counts)
             if tell:
                 self._tell(ch, counts)

@@ -133,6 +133,7 @@ class JobRun:
                 self.pfs,
                 session,
                 self.job,
+                seq=self.commit.seq,
                 kept=plan.kept,
                 again=self._record.started is not None,
                 begun=begun,

@@ -13,9 +13,9 @@ from pachybox.model.ids import Hash
 from pachybox.model.pps import JobRecord
 from pachybox.pfs.pages import Kept, entries_at
 from pachybox.pfs.service import Pfs
+from pachybox.pps.known import of_job
 
 _TOGETHER = 200_000  # ids compared with a tree at once
-_MINE = "project = ? AND pipeline = ? AND job = ?"
 
 
 class Skipped:
@@ -57,8 +57,7 @@ class Skipped:
 
     def mine(self, job: JobRecord, tree: Hash, ran: int) -> Sequence[int]:
         """The numbers of those that it ran."""
-        of = job.job.pipeline
-        where = (_MINE, [of.project, of.name, job.job.id])
+        where = of_job(self._pfs.meta, job.job)
         return self._positions(job, tree, where) if ran else array("I")
 
     def _positions(self, job: JobRecord, tree: Hash, where: tuple[str, list[Any]]) -> Sequence[int]:

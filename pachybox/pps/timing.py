@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pachybox.meta.tables import DATUMS
 from pachybox.model.pps import DatumState, JobRecord
 from pachybox.pfs.service import Pfs
 from pachybox.pps.datum_pages import RUNNING, DatumPages, DatumRow
+from pachybox.pps.known import of_job
 from pachybox.pps.lane import Running
 
 SPANS = 400
@@ -54,8 +56,8 @@ def timing(pfs: Pfs, pages: DatumPages, job: JobRecord, running: Sequence[Runnin
     began = job.started or job.created
     now = datetime.now(UTC)
     whole_s = max(1e-6, ((job.finished or now) - began).total_seconds())
-    mine = "WHERE project = ? AND pipeline = ? AND job = ?"
-    params = [job.job.pipeline.project, job.job.pipeline.name, job.job.id]
+    where, params = of_job(pfs.meta, job.job)
+    mine = f"WHERE {where}"
     select = pfs.meta.select
     longest = select(DATUMS, f"{mine} ORDER BY {_TOOK} DESC, id LIMIT {SPANS}", params)
     spans: dict[int, list[Span]] = {}
@@ -86,7 +88,7 @@ def timing(pfs: Pfs, pages: DatumPages, job: JobRecord, running: Sequence[Runnin
     return JobTiming(workers, _phases(pfs, mine, params), slowest)
 
 
-def _phases(pfs: Pfs, mine: str, params: list[str]) -> dict[str, tuple[float, float, float]]:
+def _phases(pfs: Pfs, mine: str, params: list[Any]) -> dict[str, tuple[float, float, float]]:
     columns = ", ".join(
         f"quantile_cont({name}_us, [0.5, 0.95]), max({name}_us)" for name in _PHASES
     )

@@ -217,6 +217,19 @@ def test_a_preview_is_what_a_job_would_have(shared_box: RealBox, repo: str) -> N
     assert client.preview_input(pfs(repo, "/**"), limit=2).rows[1:] != ()
 
 
+def test_a_preview_of_many_shows_the_first(shared_box: RealBox) -> None:
+    client = shared_box.client
+    name = f"many{next(NUMBER)}"
+    client.create_repo(name)
+    with client.put(f"{name}@master") as put:
+        for number in range(700):
+            put.data(f"/{number:03d}", b"x" * number)
+    found = client.preview_input(pfs(name, "/*"), limit=200)
+    assert [row.input for row in found.rows] == [f"/{number:03d}" for number in range(200)]
+    if not found.at_least:  # a machine that is very busy may not come to the end
+        assert (found.total, found.bytes, found.largest) == (700, 699 * 350, 699)
+
+
 def test_globs_that_suit_are_counted(shared_box: RealBox, repo: str) -> None:
     client = shared_box.client
     found = client.preview_input(pfs(repo, "/"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from datetime import UTC, datetime, timedelta
 
 from pachybox.client.pipeline_values import BoxStatus, JobInfo, PipelineInfo
+from pachybox.client.spec_values import SpecField
 from pachybox.client.values import BranchInfo, CommitInfo, FileInfo, Json, RepoInfo
 from pachybox.client.view_values import DatumRow, Summary
+from pachybox.pps.spec.describe import describe
 
 NOW = datetime(2024, 7, 2, 14, 3, 22, tzinfo=UTC)
 GIB = 1 << 30
@@ -266,6 +269,21 @@ def branch_info(repo: str, name: str) -> BranchInfo:
     )
 
 
+SPEC: Json = {
+    "input": {"pfs": {"repo": "clean", "branch": "master", "glob": "/*"}},
+    "transform": {"image": "python:3.12-slim", "cmd": ["python", "/code/run.py"]},
+}
+
+
+@functools.cache
+def spec_fields() -> tuple[SpecField, ...]:
+    """The fields of a spec, as the box tells them."""
+    return tuple(
+        SpecField(f.path, f.type, f.default, f.help, f.example, tuple(f.choices), f.status)
+        for f in describe()
+    )
+
+
 def pipeline_info(name: str) -> PipelineInfo:
     """A pipeline as inspect gives it."""
     raw = next((p for p in PIPELINES if p["name"] == name), PIPELINES[0])
@@ -281,7 +299,7 @@ def pipeline_info(name: str) -> PipelineInfo:
                 "input": {"pfs": {"repo": "raw", "branch": "master", "glob": "/*"}},
                 "createdAt": at(170_000),
             },
-            "effectiveSpecJson": "{}",
+            "userSpecJson": json.dumps({"pipeline": {"name": name}, **SPEC}),
         }
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from types import SimpleNamespace, TracebackType
@@ -17,7 +18,15 @@ from pachybox.client import AsyncClient
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.log_values import LogEntry, LogPart
 from pachybox.client.pipeline_values import BoxStatus, JobInfo, PipelineInfo
-from pachybox.client.values import BranchInfo, CommitInfo, FileChange, FileInfo, RepoInfo
+from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
+from pachybox.client.values import (
+    BranchInfo,
+    CommitInfo,
+    CommitSetInfo,
+    FileChange,
+    FileInfo,
+    RepoInfo,
+)
 from pachybox.client.view_values import (
     CommitPage,
     DatumPage,
@@ -34,6 +43,7 @@ from tests.tui.canned import NOW
 from tui.places import split
 
 T = TypeVar("T")
+READS = ("inspect_", "find_", "diff_", "extract_", "resolve_")
 
 
 class FakeStream(Generic[T]):
@@ -86,12 +96,17 @@ class FakeBox:
         return self
 
     def __getattr__(self, name: str) -> Any:
-        if not inspect.isfunction(getattr(AsyncClient, name, None)):
+        """All else of the client: what reads finds nothing, what changes is written down."""
+        method = getattr(AsyncClient, name, None)
+        if not inspect.isfunction(method):
             raise AttributeError(name)
+        if not inspect.iscoroutinefunction(method):
+            return lambda *args, **kwargs: self._list(())
 
         async def record(*args: Any, **kwargs: Any) -> None:
             self._answering()
-            self.calls.append((name, args, kwargs))
+            if not name.startswith(READS):
+                self.calls.append((name, args, kwargs))
 
         return record
 
@@ -204,6 +219,12 @@ class FakeBox:
         found = canned.commits(repo)
         return next((c for c in found if c.id.startswith(ref)), found[0])
 
+    def list_commit_set(self) -> FakeStream[CommitSetInfo]:
+        ids = (canned.RUN, canned.BEFORE)
+        names = ("raw", "clean", "resize")
+        sets = [(id, tuple(canned.commit(n, id, "", 60) for n in names)) for id in ids]
+        return self._list(CommitSetInfo(id, commits, {}) for id, commits in sets)
+
     def inspect_commit_set(self, id: str, *, wait: bool = False) -> FakeStream[CommitInfo]:
         return self._list(canned.commit(n, id, "", 60) for n in ("raw", "clean", "resize"))
 
@@ -249,8 +270,9 @@ class FakeBox:
 
     # Work
 
-    def list_pipeline(self, *args: Any, **how: Any) -> FakeStream[PipelineInfo]:
-        return self._list(canned.pipeline_info(p.name) for p in self.now.pipelines)
+    def list_pipeline(self, pipeline: str | None = None, **how: Any) -> FakeStream[PipelineInfo]:
+        names = [p.name for p in self.now.pipelines]
+        return self._list(canned.pipeline_info(n) for n in names if pipeline in (None, n))
 
     async def inspect_pipeline(self, pipeline: str, **how: Any) -> PipelineInfo:
         self._known(pipeline, (p.name for p in self.now.pipelines), "pipeline")
@@ -317,6 +339,30 @@ class FakeBox:
             ],
         }
         return JobTiming.from_json(raw)
+
+    # Specs
+
+    async def check_spec(self, text: str, **how: Any) -> SpecCheck:
+        self._answering()
+        return SpecCheck((), ())
+
+    async def describe_spec(self, kind: str = "pipeline") -> tuple[SpecField, ...]:
+        self._answering()
+        return canned.spec_fields()
+
+    async def preview_input(self, spec: object, **how: Any) -> InputPreview:
+        self._answering()
+        rows = [
+            {"id": d.id, "inputs": list(d.inputs), "bytes": "98000000"} for d in canned.datums()
+        ]
+        raw = {"total": "120", "bytes": str(17 << 30), "largest": "412000000", "tookUs": "80000",
+               "median": "96000000", "rows": rows[:50], "commits": [f"clean@{canned.RUN}"],
+               "globs": [{"glob": "/", "datums": "1"}, {"glob": "/*", "datums": "20"}]}  # fmt: skip
+        return InputPreview.from_json(raw)
+
+    async def extract_pipeline(self, pipeline: str, **how: Any) -> str:
+        self._answering()
+        return json.dumps({"pipeline": {"name": pipeline}, **canned.SPEC}, indent=2)
 
     # Ingest
 

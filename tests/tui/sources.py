@@ -26,6 +26,7 @@ class MemoryLog:
         self.lines = [line(number, (texts or {}).get(number, "")) for number in range(count)]
         self.asked: list[str] = []
         self.lost = False
+        self.dropped = 0
         self._more = asyncio.Event()
         self._closed = False
 

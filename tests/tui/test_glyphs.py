@@ -65,3 +65,21 @@ def test_a_stopped_pipeline_is_paused_and_a_cron_that_is_well_shows_a_clock() ->
 )
 def test_ascii_is_for_terminals_that_know_no_utf8(encoding: str, term: str, ascii: bool) -> None:
     assert glyphs.wants_ascii(encoding, {"TERM": term}) is ascii
+
+
+@pytest.mark.parametrize(
+    ("said", "ascii"),
+    [
+        ({"LC_ALL": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),  # as Python leaves LANG=C
+        ({"LANG": "de_DE.ISO-8859-1"}, True),
+        ({"LANG": "de_DE.UTF-8@euro"}, False),
+        ({"LANG": "C.utf8"}, False),
+        ({"LANG": "C", "LC_ALL": "en_GB.UTF-8"}, False),
+        ({}, False),
+    ],
+)
+def test_the_locale_that_was_asked_for_says_which_signs_there_are(
+    said: dict[str, str], ascii: bool
+) -> None:
+    assert glyphs.wants_ascii("utf-8", {"TERM": "xterm", **said}) is ascii

@@ -141,7 +141,7 @@ async def test_a_finished_job_is_run_again_on_its_commits(failed: tuple[RealBox,
     async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
         await terminal.sees("1 ✗")
         await terminal.press("r")
-        await terminal.sees("Run ocr again?", "1 failed datums on the same commits; 4 done")
+        await terminal.sees("Run ocr again?", "failed: 1 datum, on the same commits; 4 done")
         await terminal.pilot.pause(0.35)
         await terminal.press("enter")
         await terminal.until(
@@ -177,7 +177,7 @@ async def test_a_datum_at_work_is_tried_again(slow: tuple[RealBox, str]) -> None
     async with opened(box, start=Place(JOB, "slow", job)) as terminal:
         await terminal.sees("running", "tick")
         await terminal.press("r")
-        await terminal.sees("1 datums are tried again")
+        await terminal.sees("tried again: 1 datum")
         await terminal.until(
             lambda: (
                 [e.text for e in box.client.read_log(job=f"slow@{job}").lines].count("tick 1") > 1
@@ -193,6 +193,10 @@ async def test_nothing_is_changed_in_read_only(slow: tuple[RealBox, str]) -> Non
         for key in ("x", "r", "D"):
             await terminal.press(key)
         await terminal.sees("read-only")
+        await terminal.press("space", "b")
+        await terminal.sees("What to do with 1 datum?", "copy their ids")
+        assert "try them again" not in terminal.text
+        await terminal.press("escape")
         assert not box.client.inspect_job(f"slow@{job}").done
 
 
@@ -236,9 +240,109 @@ async def test_the_jobs_of_a_pipeline_and_their_verbs(failed: tuple[RealBox, str
         await terminal.sees("Jobs of ocr", "failure")
         await terminal.press("o")
         await terminal.sees("pipelineVersion")
-        await terminal.press("escape", "l")
+        await terminal.press("escape")
+        await terminal.until(lambda: isinstance(terminal.app.screen, Jobs), "the text is left")
+        await terminal.press("l")
         view = await terminal.until(
             lambda: v if isinstance(v := terminal.app.view, JobDetail) else None, "its view"
         )
         assert terminal.app.focused is view.log_view
         await terminal.sees("Logs  all", "open bad.png")
+        await terminal.press("escape", "escape")
+        await terminal.until(lambda: isinstance(terminal.app.screen, Jobs), "the list")
+        await terminal.press("escape")
+        await terminal.until(lambda: "Jobs of ocr" not in terminal.text, "jobs of all")
+
+
+async def test_a_narrow_screen_shows_a_pane_at_a_time(failed: tuple[RealBox, str]) -> None:
+    box, job = failed
+    async with opened(box, start=Place(JOB, "ocr", job), size=(80, 24)) as terminal:
+        await terminal.sees("Datums  Logs  Timing", "bad.png", "exit status 7")
+        await terminal.press("tab")
+        await terminal.sees("cannot allocate")
+        assert "exit status 7" not in terminal.text
+        await terminal.press("tab")
+        await terminal.sees("waterfall", "ocr-0")
+        await terminal.press("right_square_bracket")
+        await terminal.sees("P50")
+        await terminal.press("escape")
+        await terminal.sees("exit status 7")
+
+
+async def test_progress_is_seen_without_a_key(box: RealBox) -> None:
+    c = box.client
+    c.create_repo("said")
+    with c.put("said@master") as put:
+        for number in range(30):
+            put.data(f"/{number}", b"x")
+    c.create_pipelines(SLOW.replace("3000", "4"))
+    job = c.inspect_commit("slow@master").id
+    async with opened(box, start=Place(JOB)) as terminal:
+        await terminal.sees("running", "/30")
+        await terminal.press("enter")
+        await terminal.sees("of 30", "left  in said@")
+        seen = set()
+
+        def counted() -> bool:
+            summary = detail(terminal).summary
+            if summary is not None:
+                seen.add(summary.processed)
+            return summary is not None and summary.done
+
+        await terminal.until(counted, "the end of the job", timeout_s=60)
+        assert len(seen) > 3
+        await terminal.sees("30 ✓", "success")
+        assert "left" not in terminal.lines()[1]
+        assert box.client.inspect_job(f"slow@{job}").state == "JOB_SUCCESS"
+
+
+async def test_marked_datums_and_jobs_are_acted_on_together(slow: tuple[RealBox, str]) -> None:
+    box, job = slow
+    with box.client.put("said@master") as put:
+        put.data("/b", b"beta")
+    other = box.client.inspect_commit("slow@master").id
+    async with opened(box, start=Place(JOB)) as terminal:
+        await terminal.sees(other[:8], job[:8])
+        await terminal.press("a", "x")
+        await terminal.sees("Stop 2 jobs?", job[:8], other[:8])
+        await terminal.pilot.pause(0.35)
+        await terminal.press("y")
+        await terminal.until(
+            lambda: all(
+                box.client.inspect_job(f"slow@{one}").state == "JOB_KILLED" for one in (job, other)
+            ),
+            "both are stopped",
+        )
+
+
+LATER = """
+pipeline: {name: later}
+input: {pfs: {repo: said, glob: "/*"}}
+transform:
+  cmd: [sh]
+  stdin:
+    - "f=$(echo /pfs/said/*); echo at $f; sleep 0.4; case $f in */7) exit 3;; esac"
+datum_tries: 2
+"""
+
+
+async def test_a_datum_that_fails_meanwhile_comes_first_with_its_tries(box: RealBox) -> None:
+    c = box.client
+    c.create_repo("said")
+    with c.put("said@master") as put:
+        for number in range(10):
+            put.data(f"/{number}", b"x")
+    c.create_pipelines(LATER)
+    job = c.inspect_commit("later@master").id
+    async with opened(box, start=Place(JOB, "later", job)) as terminal:
+        await terminal.sees("at /pfs/said/")
+        view = detail(terminal)
+
+        def failed_first() -> bool:
+            row = view.table.cursor_row
+            return row is not None and row.cells[3] == "failed" and view.table.cursor == 0
+
+        await terminal.until(failed_first, "the failed datum under the cursor", timeout_s=60)
+        await terminal.until(lambda: "at /pfs/said/7" in _log(view), "its log")
+        await terminal.sees("failure", "2 tries")
+        await terminal.until(lambda: "try 1" in _log(view) and "try 2" in _log(view), "the tries")

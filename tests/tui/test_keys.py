@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
 
 from tests.tui.fake import FakeBox
 from tests.tui.pilot import opened
+from tests.tui.plain import PlainApp
+from tui import docs, screens
 from tui.app import PachyApp
 from tui.choices import folder
-from tui.keymap import APP, KEYS, OF, VIEW, Key, clashes
+from tui.keymap import APP, KEYS, LIST, OF, TEXT, VIEW, Key, clashes
 from tui.keys_file import read
-from tui.places import HOME, MODES, Place
-from tui.shell import in_shell
+from tui.places import MODES, Place
+from tui.screens.view import View
+from tui.shell import in_shell, program
+from tui.widgets.log import LogView
+from tui.widgets.table import VirtualTable
 
 
 def write(text: str) -> Path:
@@ -39,6 +46,25 @@ def test_names_are_given_once_and_every_key_has_help() -> None:
 def test_the_app_acts_on_each_of_its_keys() -> None:
     for id in OF[APP]:
         assert callable(getattr(PachyApp, f"action_{id}")), id
+
+
+def test_every_key_of_the_table_is_acted_on_somewhere() -> None:
+    for module in pkgutil.iter_modules(screens.__path__):
+        importlib.import_module(f"tui.screens.{module.name}")
+    views = [View]
+    for view in views:
+        views += view.__subclasses__()
+    for id in OF[VIEW]:
+        assert any(hasattr(view, f"do_{id}") for view in views), id
+    for id in OF[LIST]:
+        assert hasattr(VirtualTable, f"action_{id}"), id
+    for id in OF[TEXT]:
+        assert hasattr(LogView, f"action_{id}"), id
+
+
+def test_a_program_gets_the_environment_and_its_status_comes_back() -> None:
+    assert program(["/bin/sh", "-c", "exit $STATUS"], {"STATUS": "7"}) == 7
+    assert program(["/no/such/shell"], {}) == 127
 
 
 def test_without_a_file_the_keys_are_those_of_the_table() -> None:
@@ -79,7 +105,7 @@ def test_what_is_wrong_with_the_file_is_said_and_none_of_it_counts(text: str, sa
 async def test_a_changed_key_acts_and_is_shown_and_the_old_one_does_nothing(fake: FakeBox) -> None:
     write('[keys]\n"app.help" = "f9"\n')
     async with opened(fake) as t:
-        await t.sees("lab-01", "F9 the keys of this view")
+        await t.sees("lab-01", "F9 keys")
         await t.press("question_mark")
         assert t.app.screen is t.app.view
         await t.press("f9")
@@ -95,11 +121,11 @@ async def test_the_app_opens_with_a_broken_file_and_says_what_is_wrong(fake: Fak
 
 
 async def test_a_line_of_the_users_own_wants_what_it_names(fake: FakeBox) -> None:
-    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {path}"\n')
-    async with opened(fake, start=Place(HOME)) as t:
+    write('[[lines]]\nkey = "f6"\nhelp = "note it"\nrun = "echo {ingest}"\n')
+    async with opened(fake, kind=PlainApp) as t:
         await t.sees("lab-01")
         await t.press("f6")
-        await t.sees("note it: there is no path here")
+        await t.sees("note it: there is no ingest here")
 
 
 def test_a_line_of_the_users_own_is_run_in_the_shell_and_waits_to_be_read(
@@ -139,3 +165,10 @@ async def test_read_only_mode_refuses_every_verb_that_changes_something(
         await t.pilot.pause()
         assert t.app.screen is view
         assert fake.changed() == []
+
+
+def test_the_page_of_the_terminal_has_the_keys_of_the_table() -> None:
+    page = docs.PAGE.read_text()
+    assert docs.filled(page) == page, "run: python -m tui.docs"
+    assert all(f"`{key.name}`" in page for key in KEYS)
+    assert r"`\|`" in page

@@ -181,7 +181,7 @@ async def test_colours_are_kept_and_other_codes_are_not() -> None:
         assert lines(view)[2] == "[bold]no markup[/]?"
         assert lines(view)[4] == "日本?evil"
         await pilot.press("w")
-        await until(pilot, lambda: "995,904 more" in text(view))
+        await until(pilot, lambda: "995,904 m" in text(view))
 
 
 async def test_a_minute_back_and_on() -> None:
@@ -299,3 +299,39 @@ async def test_a_drag_of_the_mouse_selects() -> None:
         await pilot.mouse_up(view, offset=(4, 1))
         await pilot.pause()
         assert pilot.app.screen.get_selected_text() in ("0\nline", "0\nline ")
+
+
+async def test_any_size_and_any_bytes_are_shown() -> None:
+    texts = {
+        number: bytes((number * 7 + step) % 256 for step in range(400)).decode("latin-1")
+        for number in range(100)
+    }
+    texts[50] = "\ud800\udfff lone" + "مرحبا" * 50 + "日本" * 500
+    log = MemoryLog(100, texts)
+    view = LogView(log)
+    async with Bare(view).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: view.shown_lines == 100)
+        for keys in ("", "w", "p", "t", "L"):
+            await pilot.press(*keys)
+            for size in ((40, 10), (1, 1), (200, 60), (3, 2), (80, 24)):
+                await pilot.resize_terminal(*size)
+                for y in range(view.size.height):
+                    shown = view.render_line(y).text
+                    assert not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in shown)
+        await pilot.press("g", "slash", *"lone", "enter")
+        assert "/lone 1 of 1" in lines(view)[-1]
+
+
+async def test_keys_are_heard_while_a_long_log_is_laid_out() -> None:
+    log = MemoryLog(50_000, {49_999: '{"a": {"b": 1}}'})
+    view = LogView(log)
+    async with Bare(view).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "line 49998" in text(view))
+        view.show_window("all")
+        await until(pilot, lambda: view.shown_lines == 50_000)
+        await pilot.press("p", "w")
+        await until(pilot, lambda: lines(view)[-2] == "}")
+        log.write("and on")
+        await until(pilot, lambda: lines(view)[-2] == "and on")
+        await pilot.press("p", "w")
+        await until(pilot, lambda: lines(view)[-3] == '{"a": {"b": 1}}')

@@ -52,14 +52,20 @@ def fresh(box: RealBox, name: str) -> Client:
     return box.client
 
 
+def view_of(terminal: Terminal) -> RepoView:
+    """The view of a repo in front."""
+    view = terminal.app.view
+    assert isinstance(view, RepoView)
+    return view
+
+
 async def on(terminal: Terminal, path: str) -> None:
     """Move down the tree until the pane shows ``path``."""
     name = path.rstrip("/").rpartition("/")[2]
     await terminal.sees(name)
-    view = terminal.app.view
-    assert isinstance(view, RepoView)
+    view = view_of(terminal)
     for _ in range(60):
-        if view.path == path:
+        if view.file_tree.cursor_id == path:
             await terminal.until(lambda: path in str(view.preview.border_title), path)
             return
         await terminal.press("j")
@@ -79,7 +85,11 @@ async def test_repos_lead_to_branches_files_and_a_preview(box: RealBox) -> None:
         await terminal.sees("+2 ~2 -0", "~ /notes.txt", "14B -> 12B")
         await terminal.press("enter")
         await terminal.sees("v 2024/", "07/")
-        await terminal.press("l", "right")  # into 07 and open it
+        await terminal.press("l")  # into 2024
+        await terminal.until(
+            lambda: view_of(terminal).file_tree.cursor_id == "/2024/07/", "the cursor is on 07"
+        )
+        await terminal.press("right")
         await terminal.sees("v 07/", "+ cam3.png", "~ index.json", "  cam3.csv")
         await on(terminal, "/2024/07/cam3.csv")
         await terminal.sees("[preview]", "lux", "integer", "first 500 of 1,200 rows", "null")
@@ -263,6 +273,37 @@ async def test_a_folder_is_saved_with_all_below_it(box: RealBox, tmp_path: Path)
         await terminal.until(lambda: file.exists() and file.read_bytes() == made.CSV, "saved")
 
 
+async def test_all_that_is_marked_is_saved_into_a_folder(box: RealBox, tmp_path: Path) -> None:
+    async with opened(box, start=place("raw", "/2024/07/cam3.csv")) as terminal:
+        await terminal.sees("lux")
+        await terminal.press("space", "j", "space")
+        await terminal.press("ctrl+s")
+        await terminal.sees("Save 2 files into which folder?")
+        await terminal.press("ctrl+u")
+        await terminal.type(str(tmp_path))
+        await terminal.press("enter")
+        await terminal.until(lambda: len(list(tmp_path.glob("*.*"))) == 2, "both are saved")
+
+
+async def test_an_editor_is_given_a_copy(
+    box: RealBox,
+) -> None:
+    async with opened(box, start=place("raw", "/notes.txt")) as terminal:
+        await terminal.sees("three")
+        await terminal.press("E")  # no terminal to suspend under a test: the copy is named
+        await terminal.sees("no terminal for an editor here")
+        told = terminal.app.notices.all[0].text
+        copy = Path(told.rpartition(" is in ")[2])
+        assert copy.read_bytes() == b"one\n2\nthree\n"
+
+
+async def test_what_the_box_knows_of_a_file_is_shown_as_yaml(box: RealBox) -> None:
+    async with opened(box, start=place("raw", "/notes.txt")) as terminal:
+        await terminal.sees("three")
+        await terminal.press("o")
+        await terminal.sees("raw@master:/notes.txt", "fileType: FILE")
+
+
 async def test_a_branch_is_made_and_deleted_once_its_name_is_typed(box: RealBox) -> None:
     client = fresh(box, "branched")
     async with opened(box, start=place("branched"), size=(140, 40)) as terminal:
@@ -303,6 +344,24 @@ async def test_a_repo_is_made_and_deleted_once_its_name_is_typed(box: RealBox) -
         await terminal.until(lambda: "\u25a4 zz" not in terminal.text, "gone")
 
 
+async def test_a_name_of_any_letters_is_shown_as_it_is(box: RealBox) -> None:
+    name = "/[bold]x[red] \\[y.txt"
+    box.client.create_repo("odd")
+    box.client.put_file(f"odd@master:{name}", b"[red]z")
+    async with opened(box, start=place("odd")) as terminal:
+        await terminal.sees(name[1:], f" {name}", "[red]z")
+
+
+async def test_a_commit_made_elsewhere_comes_into_sight(box: RealBox) -> None:
+    client = fresh(box, "grown")
+    async with opened(box, start=place("grown")) as terminal:
+        await terminal.sees("a.txt", "b.txt")
+        for number in range(8):
+            client.put_file(f"grown@master:/more{number}", b"x")
+        head = client.inspect_branch("grown@master").head
+        await terminal.sees("more0", "more7", f"grown > master > {head[:8]}")
+
+
 async def test_in_read_only_mode_nothing_is_changed(box: RealBox) -> None:
     async with opened(box, start=place("raw", "/notes.txt"), read_only=True) as terminal:
         await terminal.sees("three")
@@ -319,8 +378,7 @@ async def test_a_folder_of_many_entries_is_read_by_pages(box: RealBox) -> None:
         await terminal.sees("v all/", "00000.txt", "00010.txt")
         await terminal.press("G")
         await terminal.sees(f"{MANY - 1:05d}.txt")
-        view = terminal.app.view
-        assert isinstance(view, RepoView)
+        view = view_of(terminal)
         assert view.file_tree.files is not None
         assert view.file_tree.files.known <= 4_000
         await terminal.press("slash")

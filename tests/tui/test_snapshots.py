@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.tui import canned
 from tests.tui.canned import NOW
 from tests.tui.fake import FakeBox
 from tests.tui.pilot import Terminal, opened
 from tests.tui.plain import PlainApp
 from tests.tui.snapshots import SURFACES, Surface, compare, rests, unfollowed
+from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.store import LOST, Link
 from tui.widgets.chrome import Footer
 from tui.widgets.confirm import Ask
@@ -128,3 +130,34 @@ async def test_a_lost_box_is_drawn_as_before(
         await t.sees("box lost")
         await rests(t)
         compare("frame-lost", surface, t)
+
+
+VIEWS: dict[str, tuple[Place, str]] = {
+    "home": (Place(HOME), "Needs attention"),
+    "repos": (Place(REPO), "raw"),
+    "repo": (Place(REPO, "raw", "master"), "README.md"),
+    "pipelines": (Place(PIPELINE), "windows"),
+    "pipeline": (Place(PIPELINE, "resize"), "reads clean@master"),
+    "new": (Place(PIPELINE, pane="new"), "glob"),
+    "jobs": (Place(JOB), "resize@4f2a9c01"),
+    "job": (Place(JOB, "resize", canned.RUN), "/a/000.png"),
+    "ingest": (Place(INGEST), "nightly"),
+    "lineage": (Place(LINEAGE, "resize", canned.RUN), "resize"),
+}
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=[s.name for s in SURFACES])
+@pytest.mark.parametrize("name", VIEWS)
+async def test_every_view_is_drawn_as_before(
+    fake: FakeBox, name: str, surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surface.prepare(monkeypatch)
+    place, word = VIEWS[name]
+    async with opened(
+        fake, start=place, size=surface.size, ascii_only=surface.ascii, clock=lambda: NOW
+    ) as t:
+        await t.sees("lab-01", word)
+        await rests(t)
+        compare(name, surface, t)
+        if surface.ascii:
+            assert t.text.isascii()

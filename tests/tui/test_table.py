@@ -244,6 +244,18 @@ async def test_local_rows_sort_by_numbers_in_texts_or_by_their_keys(reverse: boo
     assert [row.id for row in by_size.rows] == wanted
 
 
+async def test_any_size_is_shown() -> None:
+    table = VirtualTable(COLUMNS, Endless(1000))
+    async with Bare(table).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: table.total == 1000)
+        for size in ((40, 10), (1, 1), (200, 60), (3, 2), (80, 24), (12, 12)) * 3:
+            await pilot.resize_terminal(*size)
+            await pilot.press("G", "L", "k", "H", "g")
+            for y in range(table.size.height):
+                assert table.render_line(y).cell_length == table.body_width
+        assert table.cursor_id == "r0"
+
+
 async def test_scrolling_fast_fetches_only_where_it_comes_to_rest() -> None:
     rows = Endless(1_000_000)
     table = VirtualTable(COLUMNS, rows)

@@ -157,6 +157,12 @@ class HomeVerbs(View):
             await box.start_pipeline(thing.name)
             self._told(f"start pipeline {thing.name}", f"{thing.name} goes on")
         else:
+            job = self._job(Thing("pipeline", thing.name))
+            if job is not None and job.state not in _DONE:
+                text = "Its running job is killed; new commits make none until it is resumed."
+                command = f"stop pipeline {thing.name}"
+                if not await self.ask(Ask(f"Pause {thing.name}?", text, command=command)):
+                    return
             await box.stop_pipeline(thing.name)
             self._told(f"stop pipeline {thing.name}", f"{thing.name} is paused")
 

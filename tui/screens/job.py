@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.events import Key as KeyPress
 
 from tui.keymap import Key
 from tui.places import JOB, Place
@@ -15,6 +17,8 @@ from tui.screens.job_verbs import JobVerbs
 from tui.store import LIVE
 from tui.widgets.table import VirtualTable
 
+WHOLE = 32
+"""Letters of an id."""
 _AGES_S = 20  # ticks after which ages are drawn anew where nothing runs
 
 
@@ -84,29 +88,49 @@ class Jobs(JobVerbs):
 
     def show(self, place: Place) -> None:
         """A job's view over the list, or the jobs of a pipeline."""
+        if place.pane == "logs" and not place.ref:
+            place = replace(place, ref=self._newest(place.name))
         if place.ref:
-            self._open(f"{place.name}@{place.ref}", place.pane)
+            self.load(self._find(place), "find")
         elif place.name != self.rows.pipeline:
             self.table.set_rows(self._rows(place.name))
             self.table.border_title = f"Jobs of {place.name}" if place.name else "Jobs"
             self.renew()
 
-    def _open(self, job: str, pane: str = "") -> None:
+    def _newest(self, pipeline: str) -> str:
+        summary = self.frame.store.summary
+        jobs = [job for job in (summary.jobs if summary else ()) if job.pipeline == pipeline]
+        return max(jobs, key=lambda job: str(job.created)).id if jobs else ""
+
+    async def _find(self, place: Place) -> None:
+        """Open the job that the place names, by its whole id or the begin of it."""
+        job = f"{place.name}@{place.ref}"
+        if len(place.ref) < WHOLE:
+            found = await self.frame.feed.box.page_job(pipeline=place.name, search=f"@{place.ref}")
+            if len(found.rows) != 1:
+                many = f"{found.total} jobs begin so" if found.total else "there is no such job"
+                self.frame.notice(f"{job}: {many}", error=True)
+                return
+            job = str(found.rows[0])
+        self._open(job, place.pane, place.option("since"))
+
+    def _open(self, job: str, pane: str = "", since: str = "") -> None:
         from tui.screens.job_detail import JobDetail
 
         self.frame.told(f"inspect job {job}")
-        self.app.push_screen(JobDetail(job, pane))
+        self.app.push_screen(JobDetail(job, pane, since))
 
     def changed(self, topics: frozenset[str]) -> None:
         """A job's state is another, or the box is back."""
-        if any(topic.startswith(("job", "reset", "link")) for topic in topics):
+        back = "link" in topics and self.is_back()
+        if back or topics & {"job", "reset"}:
             self.table.refresh_rows()
 
     def reload(self) -> None:
         """Fetch again what is in sight."""
         self.table.refresh_rows()
 
-    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
+    def filter_of(self) -> tuple[str, Callable[[str], None]]:
         """The filter of the list."""
         table = self.table
 
@@ -116,7 +140,23 @@ class Jobs(JobVerbs):
 
         return table.request.filter, change
 
+    def on_key(self, event: KeyPress) -> None:
+        """Esc takes the filter off, then shows the jobs of all pipelines again."""
+        if event.key != "escape" or self.focused is not self.table:
+            return
+        if self.table.request.filter:
+            self.filter_of()[1]("")
+        elif self.rows.pipeline:
+            self.show(Place(JOB))
+        else:
+            return
+        event.stop()
+
     # ---- verbs
+
+    def targets(self) -> list[str]:
+        """The marked jobs, else the one under the cursor."""
+        return self.table.targets()
 
     def selected_job(self) -> str:
         """The one under the cursor."""

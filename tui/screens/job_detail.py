@@ -18,10 +18,10 @@ from tui import glyphs, shown
 from tui.keymap import Key
 from tui.places import JOB, Place
 from tui.screens.job_retry import DatumVerbs
-from tui.screens.job_rows import DATUMS, DatumRows, by_glyph, short, took
+from tui.screens.job_rows import DATUMS, DatumRows, by_glyph, short, short_ids, took
 from tui.store import LIVE
 from tui.widgets.box_log import BoxLog
-from tui.widgets.log import LogView
+from tui.widgets.log import WINDOWS, LogView
 from tui.widgets.table import VirtualTable
 from tui.widgets.waterfall import Waterfall
 
@@ -47,7 +47,7 @@ class JobDetail(DatumVerbs):
     """See the module. Where it is narrow one pane is in sight; Tab shows the next."""
 
     DEFAULT_CSS = """
-    JobDetail #headline { height: 1; padding: 0 1; }
+    JobDetail #headline { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     JobDetail #tabs { height: 1; padding: 0 1; display: none; color: $text-muted; }
     JobDetail #left { width: 1fr; height: 1fr; }
     JobDetail #logs { width: 1fr; height: 1fr; }
@@ -71,15 +71,19 @@ class JobDetail(DatumVerbs):
         "view.downstream",
     )
 
-    def __init__(self, job: str, pane: str = "") -> None:
+    def __init__(self, job: str, pane: str = "", since: str = "") -> None:
         super().__init__()
+        self._since = since if since in WINDOWS else ""
         self.job = job
         self.scope = "all" if pane == "logs" else "datum"
         self.summary: JobSummary | None = None
+        self.gone = False
+        """The box knows no such job."""
         self._pane = pane if pane in PANES else PANES[0]
         self._inputs: tuple[str, ...] = ()
         self._rest: Timer | None = None
         self._ticks = 0
+        self._moved = False
         self._logged: tuple[str, str] | None = None
         self._due = 0  # what is to be fetched: nothing, the job, the job and its timing
         self._fetcher: Worker[object] | None = None
@@ -167,10 +171,20 @@ class JobDetail(DatumVerbs):
             self.see(focused.id)
 
     def on_key(self, event: KeyPress) -> None:
-        """Esc leads from the other panes back to the datums, then out."""
-        if event.key == "escape" and self.focused is not self.table and self.focused is not None:
+        """Esc leads from the other panes back to the datums, then to all of them, then out."""
+        self._moved = True
+        if event.key != "escape" or self.focused is None:
+            return
+        if self.focused is not self.table:
             event.stop()
             self.see("datums")
+        elif (found := self.filter_of()) and found[0]:
+            event.stop()
+            found[1]("")
+
+    def on_click(self) -> None:
+        """The mouse moves, too."""
+        self._moved = True
 
     # ---- what is known
 
@@ -193,7 +207,8 @@ class JobDetail(DatumVerbs):
 
     def changed(self, topics: frozenset[str]) -> None:
         """The job is in another state, or the box is back."""
-        if topics & {f"job:{self.job}", "reset", "link"}:
+        back = "link" in topics and self.is_back()
+        if back or topics & {f"job:{self.job}", "reset"}:
             self.reload()
 
     def reload(self) -> None:
@@ -219,42 +234,46 @@ class JobDetail(DatumVerbs):
         box = self.frame.feed.box
         while self._due:
             timing, self._due = self._due == 2, 0
-            found = await box.page_job(search=self.job, limit=1)
-            if found.rows:
-                self.summary = found.rows[0]
-            if not self._inputs:
+            pipeline, _, id = self.job.rpartition("@")
+            found = await box.page_job(pipeline=pipeline, search=id, limit=1)
+            self.gone = not found.rows
+            self.summary = found.rows[0] if found.rows else self.summary
+            if not self._inputs and not self.gone:
                 self._inputs = await self.inputs_of(self.job)
             self.table.refresh_rows()
             self._headline()
             self.renew()
-            if timing and self.timing.display:
+            if timing:
                 self.timing.set_timing(await box.timing(self.job))
 
     def on_virtual_table_loaded(self) -> None:
-        """The counts may be others."""
+        """The counts may be others; until one moves, the cursor is on the worst datum."""
         self._headline()
+        if not self._moved and self.table.cursor:
+            self.table.action_top()
 
     def _headline(self) -> None:
         frame, job = self.frame, self.summary
         if job is None:
-            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  loading ..."))
+            said = "there is no such job" if self.gone else "loading ..."
+            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  {said}"))
             return
         mark, ascii = glyphs.job(job.state), frame.ascii_only
         parts: list[tuple[str, str]] = [(mark.text(ascii), f"bold {glyphs.STYLES[mark.style]}")]
         for text, style in by_glyph(self.rows.counts, ascii):
             parts += [("  ", ""), (text, glyphs.STYLES[style])]
-        said = [f"of {shown.count(job.total)}", shown.span(took(job, frame.store.now))]
+        words = [f"of {shown.count(job.total)}", shown.span(took(job, frame.store.now))]
         if not job.done:
-            said += [shown.bar(job.done_share, 10, ascii=ascii), f"{shown.left(job.left_s)} left"]
+            words += [shown.bar(job.done_share, 10, ascii=ascii), f"{shown.left(job.left_s)} left"]
         if job.restarts:
-            said.append(f"{job.restarts} restarts")
+            words.append(f"{job.restarts} restarts")
         if self._inputs:
             more = f" +{len(self._inputs) - 1}" if len(self._inputs) > 1 else ""
-            said.append(f"in {short(self._inputs[0])}{more}")
-        said.append(f"out {short(job.output_commit or self.job)}")
+            words.append(f"in {short(self._inputs[0])}{more}")
+        words.append(f"out {short(job.output_commit or self.job)}")
         if job.reason:
-            said.append(job.reason)
-        parts.append(("  " + "  ".join(said), ""))
+            words.append(short_ids(job.reason))
+        parts.append(("  " + "  ".join(words), ""))
         self.query_one("#headline", Static).update(
             Content.assemble(*((text, style.strip()) for text, style in parts))
         )
@@ -298,6 +317,9 @@ class JobDetail(DatumVerbs):
         kind = TriesLog if again else BoxLog
         self.log_view.sources = again or not wanted[1]
         self.log_view.set_source(kind(self.frame.feed, **scope))
+        if self._since:  # what was asked for, of the first log that is shown
+            self.log_view.show_window(self._since)
+            self._since = ""
         self._titles()
 
     # ---- tabs, filter, opening

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pachybox.errors import NotFound
 from tui.keymap import Key
 from tui.screens.job_rows import DatumRows
+from tui.screens.job_rows import datums as counted
 from tui.screens.job_verbs import JobVerbs
 from tui.widgets.confirm import Ask
 from tui.widgets.table import VirtualTable
@@ -74,19 +75,16 @@ class DatumVerbs(JobVerbs):
                 continue
             self.frame.told(f"restart datum {self.job} {datum.id}")
         ended = f"; {missed} ended meanwhile" if missed else ""
-        self.frame.notice(f"{len(datums) - missed} datums are tried again{ended}")
+        self.frame.notice(f"tried again: {counted(len(datums) - missed)}{ended}")
         self.table.unmark()
         self.reload()
 
     async def do_bulk(self) -> None:
         """b: what to do with the marked."""
         marked = sorted(self.table.marked)
-        choices = (
-            ("retry", "try them again"),
-            ("copy", "copy their ids"),
-            ("unmark", "unmark them"),
-        )
-        chosen = await self.ask(Ask(f"{len(marked):,} datums are marked?", choices=choices))
+        again = () if self.frame.read_only else (("retry", "try them again"),)
+        choices = (*again, ("copy", "copy their ids"), ("unmark", "unmark them"))
+        chosen = await self.ask(Ask(f"What to do with {counted(len(marked))}?", choices=choices))
         if chosen == "retry":
             await self.do_retry()
         elif chosen == "copy":

@@ -142,7 +142,7 @@ def job_row(job: JobSummary, now: datetime, ascii: bool) -> Row:
             shown.span(took(job, now)),
             shown.NONE if job.done else shown.left(job.left_s),
             shown.size(job.download_bytes + job.upload_bytes),
-            job.reason,
+            short_ids(job.reason),
         ),
         mark.style if mark.style in ("bad", "busy") else "",
     )
@@ -159,6 +159,16 @@ def short(job: str) -> str:
     """``pipeline@4f2a9c01``."""
     pipeline, _, id = job.partition("@")
     return f"{pipeline}@{id[:8]}"
+
+
+def datums(count: int) -> str:
+    """``1 datum``, ``3 datums``."""
+    return f"{shown.count(count)} datum{'' if count == 1 else 's'}"
+
+
+def short_ids(text: str) -> str:
+    """The text with eight letters of each id, as all views show them."""
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1", text)
 
 
 class DatumRows:

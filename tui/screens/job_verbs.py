@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pachybox.errors import InvalidArgument
 from tui.keymap import Key
 from tui.places import JOB, LINEAGE, PIPELINE, REPO, Place
-from tui.screens.job_rows import short
+from tui.screens.job_rows import datums, short
 from tui.screens.view import View
+from tui.store import LIVE
 from tui.widgets.confirm import Ask
 
 LINES = 5000
@@ -21,9 +24,22 @@ class JobVerbs(View):
 
     mode: ClassVar[str] = JOB
 
+    _was_live = True
+
+    def is_back(self) -> bool:
+        """Whether the box has come back since the last call."""
+        live = self.frame.store.link.state == LIVE
+        back = live and not self._was_live
+        self._was_live = live
+        return back
+
     def selected_job(self) -> str:
         """``pipeline@id``, "" where none is."""
         return ""
+
+    def targets(self) -> list[str]:
+        """The jobs that a verb is about: that one, or all that are marked."""
+        return [self.selected_job()]
 
     def is_done(self) -> bool | None:
         """Whether that job can never change again; None when it is not known."""
@@ -38,37 +54,40 @@ class JobVerbs(View):
         needs = ("logs", "retry", "stop", "upstream", "downstream", "yaml", "save", "delete")
         if key.at == "view" and key.id in needs and not self.selected_job():
             return "no job is selected"
-        if key.id == "stop" and self.is_done():
+        if key.id == "stop" and self.is_done() and len(self.targets()) == 1:
             return "this job has ended"
         return ""
 
     # ---- changing
 
     async def do_stop(self) -> None:
-        """x: kill the job, when asked again."""
-        job = self.selected_job()
-        command = f"stop job {job}"
-        text = "What it did so far is kept for a later run; its output commit is closed empty."
-        if await self.ask(Ask(f"Stop job {short(job)}?", text, command=command)):
-            await self.frame.feed.box.stop_job(job)
-            self.frame.told(command)
-            self.frame.notice(f"{short(job)} is stopped")
-            self.reload()
+        """x: kill the job, or all that are marked, when asked again."""
+        kept = "What it did so far is kept for a later run; its output commit is closed empty."
+        await self._each("Stop", "stop job", kept, self.frame.feed.box.stop_job)
 
     async def do_delete(self) -> None:
         """D: stop it and forget its record."""
-        job = self.selected_job()
-        command = f"delete job {job}"
-        text = "It is stopped and its record is removed; its output commit stays."
-        if await self.ask(Ask(f"Delete job {short(job)}?", text, command=command)):
-            await self.frame.feed.box.delete_job(job)
-            self.frame.told(command)
-            self.reload()
+        kept = "It is stopped and its record is removed; its output commit stays."
+        await self._each("Delete", "delete job", kept, self.frame.feed.box.delete_job)
+
+    async def _each(
+        self, verb: str, command: str, text: str, act: Callable[[str], Awaitable[None]]
+    ) -> None:
+        jobs = self.targets()
+        named = f"job {short(jobs[0])}" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        text = text if len(jobs) == 1 else f"{text}\n{', '.join(map(short, jobs[:12]))}"
+        if not await self.ask(Ask(f"{verb} {named}?", text, command=f"{command} {jobs[0]}")):
+            return
+        for job in jobs:
+            await act(job)
+            self.frame.told(f"{command} {job}")
+        self.frame.notice(f"{command}: {named.removeprefix('job ')}")
+        self.reload()
 
     async def run_again(self, job: str, failed: int, done: int) -> None:
         """Of a finished job: ask on what it runs again, and go to the new job."""
         pipeline, _, id = job.rpartition("@")
-        trouble = f"{failed:,} failed datums" if failed else "datums that did not succeed"
+        trouble = f"failed: {datums(failed)}," if failed else "datums that did not succeed"
         choices = (
             ("same", f"{trouble} on the same commits; {done:,} done ones are skipped"),
             ("heads", "on the present heads; datums done before are skipped"),
@@ -128,13 +147,12 @@ class JobVerbs(View):
 
     async def do_yaml(self) -> None:
         """o: the job with the spec it ran, as YAML."""
-        from tui.screens.output import Output
+        from tui.screens.job_text import JobText
 
         job = self.selected_job()
         info = await self.frame.feed.box.inspect_job(job)
-        self.frame.told(f"inspect job {job} -o yaml")
         text = await asyncio.to_thread(as_yaml, info.raw)
-        self.app.push_screen(Output(f"{short(job)}", text))
+        self.app.push_screen(JobText(job, text))
 
     # ---- keeping
 
@@ -163,7 +181,10 @@ class JobVerbs(View):
         if not given:
             return
         path = Path(given).expanduser()
-        lines = await self._save(path, scope)
+        try:
+            lines = await self._save(path, scope)
+        except OSError as e:
+            raise InvalidArgument(f"{path}: {e.strerror}", "choose another name") from e
         self.frame.told(f"{command} > {path}")
         self.frame.notice(f"{lines:,} lines are in {path}")
 

@@ -9,9 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Label
+
+from tui.widgets.dialog import Dialog
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
@@ -22,7 +24,7 @@ def panes(screen: Screen[object]) -> list[Widget]:
     return sorted(found, key=lambda w: (w.region.y, w.region.x))[: len(LETTERS)]
 
 
-class Jump(ModalScreen[Widget | None]):
+class Jump(Dialog[Widget | None]):
     """Comes back with the pane, None when another key was pressed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]

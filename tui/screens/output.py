@@ -8,13 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from tui.widgets.dialog import Dialog
 
 _MOST = 200_000
 
 
-class Output(ModalScreen[None]):
+class Output(Dialog[None]):
     """A text to read; Esc, q and Enter leave it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

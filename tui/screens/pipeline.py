@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -92,6 +92,10 @@ class Pipelines(PipelineVerbs):
         """What is known already."""
         self.table.focus()
         self._fill()
+
+    def crumbs(self) -> Sequence[str]:
+        """The list is the first of its mode."""
+        return ["Pipelines"]
 
     @property
     def table(self) -> VirtualTable:

@@ -17,6 +17,8 @@ from tui.screens.pipeline_stats import stats_text
 from tui.screens.pipeline_verbs import PipelineVerbs, given, spec_text, versions_of
 from tui.spec_edits import path_text
 from tui.spec_merge import differences, unified
+from tui.widgets.box_log import BoxLog
+from tui.widgets.log import LogView
 from tui.widgets.rows import Column, LocalRows, Page, Query, Row
 from tui.widgets.table import VirtualTable
 from tui.widgets.text_pane import DIFF, PLAIN, YAML, TextPane
@@ -38,7 +40,6 @@ VERSIONS = (
     Column("version", "V", 5, keep=9),
     Column("changed", "CHANGED", 12, grow=1, keep=8),
 )
-_LOG_LINES = 2000
 
 
 class JobRows:
@@ -115,7 +116,7 @@ class PipelineDetail(PipelineVerbs):
                 yield VirtualTable(VERSIONS, self._versions, empty="none", id="versions")
             with Vertical(classes="pane", id="right"), ContentSwitcher(initial="spec"):
                 yield TextPane(kind=YAML, numbers=True, id="spec")
-                yield TextPane(kind=PLAIN, id="logs")
+                yield LogView(id="logs", empty="nothing was written to this log")
                 yield TextPane(kind=PLAIN, id="stats")
 
     def on_mount(self) -> None:
@@ -155,7 +156,7 @@ class PipelineDetail(PipelineVerbs):
         self.query_one(f"#{name}").focus()
         self._titles()
         if name == "logs":
-            self.load(self._follow(), group="logs")
+            self._log()
         elif name == "stats":
             self.load(self._stats(), group="stats")
 
@@ -293,20 +294,12 @@ class PipelineDetail(PipelineVerbs):
         """l: its log, here."""
         self.open_tab("logs")
 
-    async def _follow(self) -> None:
-        """The end of the log, and what is added."""
-        box, pane = self.frame.feed.box, self.query_one("#logs", TextPane)
-        self.frame.told(f"logs --pipeline {self.name_of} -f")
-        part = await box.read_log(pipeline=self.name_of, lines=500)
-        lines = [f"{shown.clock(one.time)} {one.text}" for one in part.lines]
-        pane.show("\n".join(lines) or "no lines yet")
-        pane.scroll_end(animate=False)
-        async for one in box.follow_log(pipeline=self.name_of, after=part.end):
-            lines = [*lines[-_LOG_LINES:], f"{shown.clock(one.time)} {one.text}"]
-            bottom = pane.scroll_offset.y >= pane.max_scroll_y - 1
-            pane.show("\n".join(lines))
-            if bottom:
-                pane.scroll_end(animate=False)
+    def _log(self) -> None:
+        """The end of the log, and what is added; it stays where it is read once it is there."""
+        view = self.query_one("#logs", LogView)
+        if view.feed is None:
+            view.set_source(BoxLog(self.frame.feed, pipeline=self.name_of))
+        self.call_after_refresh(self.renew, f"logs --pipeline {self.name_of} -f")
 
     async def _stats(self) -> None:
         box = self.frame.feed.box

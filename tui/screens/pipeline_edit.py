@@ -131,7 +131,7 @@ class SpecScreen(Submitting, View):
 
     def _footer(self) -> list[tuple[Key, str]]:
         why = self.frame.read_only
-        ids = ("submit", "attempt", "compare", "other_side", "next_step", "external", "leave")
+        ids = ("submit", "other_side", "next_step", "attempt", "compare", "external", "leave")
         return [(OF[FORM][id], why if OF[FORM][id].changes else "") for id in ids]
 
     def action_leave(self) -> None:
@@ -290,7 +290,8 @@ class SpecScreen(Submitting, View):
     async def _preview(self) -> None:
         spec = self.spec
         whole = spec.get(("input",)) if spec else None
-        asked = json.dumps(whole)
+        limits = spec.get(("resource_limits",)) if spec else None
+        asked = json.dumps([whole, limits])
         if asked == self._previewed or spec is None:
             return
         if not isinstance(whole, dict):
@@ -298,7 +299,8 @@ class SpecScreen(Submitting, View):
             return
         await asyncio.sleep(_DEBOUNCE_S)
         try:
-            found = await self.frame.feed.box.preview_input(whole)
+            draft = {"input": whole} | ({"resource_limits": limits} if limits else {})
+            found = await self.frame.feed.box.preview_input(draft)
         except Unreachable:
             self.preview.clear("not counted: the box is away")
             return
@@ -407,7 +409,7 @@ class SpecScreen(Submitting, View):
                 if repo.name == name:
                     yield from ((branch, "") for branch in repo.branches if branch.startswith(text))
         elif kind == "glob":
-            yield from ((glob, f"{n} datums") for glob, n in self.preview.globs)
+            yield from ((glob, f"{n} datum{'s' * (n != 1)}") for glob, n in self.preview.globs)
         elif kind == "image":
             yield from ((image, "") for image in self.images if text in image)
 

@@ -264,19 +264,16 @@ class _Shown(TextScreen):
 
     async def action_back(self) -> None:
         """Esc: back to the question."""
-        self.dismiss(None)
+        if self.is_current:
+            self.dismiss(None)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """As for all texts."""
-        return super().check_action(action, parameters)
-
-    def key_escape(self) -> None:
+    async def key_escape(self) -> None:
         """Before the app's own Esc."""
-        self.dismiss(None)
+        await self.action_back()
 
-    def key_q(self) -> None:
+    async def key_q(self) -> None:
         """The same."""
-        self.dismiss(None)
+        await self.action_back()
 
 
 async def _arrive(form: View, name: str, said: str) -> None:

@@ -39,6 +39,7 @@ class TryScreen(View):
     TryScreen.-one Horizontal.body { layout: vertical; }
     TryScreen #log-pane { width: 3fr; height: 1fr; }
     TryScreen .outputs { width: 2fr; height: 1fr; }
+    TryScreen.-one #log-pane, TryScreen.-one .outputs { width: 100%; }
     """
 
     def __init__(self, text: str, source: str) -> None:

@@ -10,16 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from tui.choices import Choices
 from tui.commands import USAGE, Names, complete
 from tui.feed import Feed
-from tui.held import Held
+from tui.held import work_beside
 from tui.lookup import from_box
 from tui.shown import cut
+from tui.widgets.dialog import Dialog
 
 _KEPT = 100
 _SHOWN = 6
@@ -38,7 +38,7 @@ class _Ghost(Suggester):
         return next((line for line in found if line.startswith(value)), None)
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Dialog[str | None]):
     """Comes back with the line, None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,9 +82,7 @@ class Prompt(ModalScreen[str | None]):
         """Show how it may go on, and ask the box for more names that begin so."""
         event.stop()
         self._show(event.value)
-        self.run_worker(
-            Held(self._ask(event.value)), group="more", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._ask(event.value), group="more", exclusive=True)
 
     async def _ask(self, line: str) -> None:
         more = await from_box(self._feed.box, line)

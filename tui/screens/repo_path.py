@@ -11,9 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
+
+from tui.widgets.dialog import Dialog
 
 _LOOKED_AT = 20_000  # names of one folder
 
@@ -47,7 +48,7 @@ def complete(text: str) -> str | None:
     return text[: len(text) - len(begun)] + min(names) if names else None
 
 
-class PathPrompt(ModalScreen[str | None]):
+class PathPrompt(Dialog[str | None]):
     """One line for a path. Tab or the right arrow takes what is suggested, Esc leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

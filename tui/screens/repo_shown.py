@@ -6,6 +6,8 @@ import asyncio
 import shlex
 from typing import TYPE_CHECKING
 
+from textual.content import Content
+
 from pachybox.errors import NotFound
 from tui import preview
 from tui.screens.repo_draw import lines_of
@@ -106,7 +108,8 @@ class Shown(View):
         facts = ", ".join(found.facts)
         self._put_title(path, f"{size(info.size_bytes)}  {found.kind}  {info.hash[:8]}")
         self.more = found.more
-        self.preview.border_subtitle = f"{'Enter shows more; ' if found.more else ''}{facts}"
+        said = [part for part in ("Enter shows more" if found.more else "", facts) if part]
+        self.preview.border_subtitle = Content("; ".join(said))
         self.preview.put_tabs((*found.tabs, *_OF_FILE), found.tab)
         body, ascii_only = found.body, self.frame.ascii_only
         shown = (at, path, found.tab)
@@ -146,7 +149,7 @@ class Shown(View):
             return None
 
     def _put_title(self, path: str, facts: str) -> None:
-        self.preview.border_title = f"{path}  {facts}".replace("[", "\\[").rstrip()
+        self.preview.border_title = Content(f"{path}  {facts}".rstrip())
         self.preview.border_subtitle = ""
 
     # What the pane asks

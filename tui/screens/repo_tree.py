@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from pachybox.errors import NotFound
-from tui.held import Held
+from tui.held import work_beside
 from tui.shown import size
 from tui.widgets.rows import Column, Page, Query, Row
 from tui.widgets.table import VirtualTable
@@ -258,15 +258,18 @@ def _stretches(
 
 
 class Seeking(VirtualTable):
-    """A list that puts its cursor on row ``wanted``, if it is among the first that come."""
+    """A list that puts its cursor on row ``wanted`` once that comes, unless a key comes first."""
 
     wanted = ""
 
     def on_virtual_table_loaded(self) -> None:
         """Rows came."""
-        wanted, self.wanted = self.wanted, ""
-        if wanted:
-            self.show_row(wanted)
+        if self.wanted and self.show_row(self.wanted):
+            self.wanted = ""
+
+    def on_key(self) -> None:
+        """The user goes elsewhere."""
+        self.wanted = ""
 
 
 class FileTree(Seeking):
@@ -292,9 +295,7 @@ class FileTree(Seeking):
             self.refresh_rows()
 
     def _unfolding(self, path: str) -> None:
-        self.run_worker(
-            Held(self._unfold(path)), group="unfold", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._unfold(path), group="unfold", exclusive=True)
 
     async def _unfold(self, path: str) -> None:
         files = self.files

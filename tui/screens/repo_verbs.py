@@ -38,6 +38,7 @@ class RepoVerbs(View):
     repo = ""
     branch = ""
     commit: CommitInfo | None = None
+    wish = ""  # the branch to show as soon as it is listed
     _did = 0.0
 
     # What the view says
@@ -93,6 +94,24 @@ class RepoVerbs(View):
             return "there is no commit"
         return ""
 
+    async def do_yaml(self) -> None:
+        """o: the branch, commit or file as the box knows it."""
+        from tui.screens.job_verbs import as_yaml
+        from tui.screens.output import Output
+
+        box, front = self.frame.feed.box, self.pane_in_front()
+        if front == "branches":
+            name, noun = f"{self.repo}@{self.branch}", "branch"
+            raw = (await box.inspect_branch(name)).raw
+        elif front == "commits" and self.commit is not None:
+            name, noun = f"{self.repo}@{self.commit.id}", "commit"
+            raw = (await box.inspect_commit(name)).raw
+        else:
+            name, noun = self.name_of(next(iter(self.selected()), "/")), "file"
+            raw = (await box.inspect_file(name)).raw
+        self.looked(f"inspect {noun} {shlex.quote(name)} -o yaml")
+        self.app.push_screen(Output(name, await asyncio.to_thread(as_yaml, raw)))
+
     # New and delete
 
     async def do_new(self) -> None:
@@ -112,7 +131,7 @@ class RepoVerbs(View):
         head = self.commit.id if self.commit else None
         await self.frame.feed.box.create_branch(f"{self.repo}@{name}", head=head)
         self.did(f"create branch {self.repo}@{name}" + (f" --head {head}" if head else ""))
-        self.branch = name
+        self.wish = name
 
     async def _start(self) -> None:
         name = await self.ask(Ask("Start a commit on which branch?", line=self.branch or "master"))
@@ -120,7 +139,7 @@ class RepoVerbs(View):
             return
         await self.frame.feed.box.start_commit(f"{self.repo}@{name}")
         self.did(f"start commit {self.repo}@{name}")
-        self.branch = name
+        self.wish = name
 
     async def _finish(self) -> None:
         assert self.commit is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.timer import Timer
 
 from pachybox.errors import NotFound
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pachybox.client import BranchInfo, CommitInfo
 
 _OPEN_S = 2.0  # how often the files of an open commit are looked at: puts into it are no events
+_RENEW_S = 0.5  # the least time between two looks at a repo that changes
 _HEADS = 256  # heads that are looked up at once
 _LISTS = ("branches", "commits", "files", "changes")
 
@@ -58,6 +60,9 @@ class RepoView(RepoVerbs, Shown):
     RepoView #preview { height: 3fr; }
     RepoView #changes { height: 1fr; min-height: 5; }
     RepoView.-branches #commits, RepoView.-commits #branches { display: none; }
+    RepoView.-three #left { layout: horizontal; width: 1fr; }
+    RepoView.-three #branches, RepoView.-three #commits, RepoView.-three #files { height: 1fr; }
+    RepoView.-three #right { width: 1fr; }
     RepoView.-one #right { display: none; }
     RepoView.-one #left, RepoView.-one #right { width: 1fr; }
     RepoView.-one.-reading #left { display: none; }
@@ -71,7 +76,7 @@ class RepoView(RepoVerbs, Shown):
         self._branch_rows = LocalRows()
         self._commit_rows: CommitRows | None = None
         self._timer: Timer | None = None
-        self._warm = False
+        self._warm = self._stale = self._renewing = False
         self._chosen = ""  # the branch whose commits are listed
 
     def body(self) -> ComposeResult:
@@ -178,6 +183,8 @@ class RepoView(RepoVerbs, Shown):
             for branch in sorted(branches, key=lambda b: (b.name != "master", b.name))
         )
         self.heads = {name: self.heads[name] for name in sorted(self.heads, key=_master_first)}
+        if self.wish in self.heads:
+            self.branch, self.wish = self.wish, ""
         if self.branch not in self.heads:
             self.branch = next(iter(self.heads), "")
         self._title()
@@ -201,7 +208,7 @@ class RepoView(RepoVerbs, Shown):
     def _title(self) -> None:
         for name in ("branches", "commits"):
             front = "Branches - [Commits]" if name == "commits" else "[Branches] - Commits"
-            self.table(name).border_title = front.replace("[", "\\[")
+            self.table(name).border_title = Content(front)
 
     async def _choose(self, branch: str, commit: CommitInfo | None = None) -> None:
         """Show a branch: its commits in the list, its head's files (or those of ``commit``)."""
@@ -279,12 +286,28 @@ class RepoView(RepoVerbs, Shown):
     # What comes from outside
 
     def changed(self, topics: frozenset[str]) -> None:
-        if topics & {f"repo:{self.repo}", "reset"}:
-            self.load(self.refresh_all(), "refresh")
+        if self.is_mounted and topics & {f"repo:{self.repo}", "reset"}:
+            self._renew_soon()
 
     def reload(self) -> None:
-        if self.heads:
-            self.load(self.refresh_all(), "refresh")
+        if self.is_mounted and self.heads:
+            self._renew_soon()
+
+    def _renew_soon(self) -> None:
+        """Load again, twice a second at most: a newer wish does not break off the one before."""
+        self._stale = True
+        if not self._renewing:
+            self._renewing = True
+            self.load(self._renew(), "refresh")
+
+    async def _renew(self) -> None:
+        try:
+            while self._stale:
+                self._stale = False
+                await self.refresh_all()
+                await asyncio.sleep(_RENEW_S)
+        finally:
+            self._renewing = False
 
     async def refresh_all(self) -> None:
         followed, before = self._follows_head(), self._chosen
@@ -304,7 +327,7 @@ class RepoView(RepoVerbs, Shown):
     def _poll(self) -> None:
         """An open commit may have got files."""
         if self.is_current and is_open(self.commit):
-            self.load(self._poll_open(), "refresh")
+            self.load(self._poll_open(), "poll")
 
     async def _poll_open(self) -> None:
         before = self.commit

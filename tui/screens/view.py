@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
@@ -20,10 +20,10 @@ from textual.worker import Worker
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
-from tui.guard import Guarded
-from tui.held import Held
+from tui.guard import Guarded, is_late
+from tui.held import Held, work_beside
 from tui.keymap import OF, VIEW, Key, types
-from tui.places import Place
+from tui.places import JOB, PIPELINE, REPO, Place
 from tui.store import LOST
 from tui.widgets.chrome import Banner, Footer, Header
 from tui.widgets.confirm import Ask
@@ -66,7 +66,8 @@ class View(Guarded, Screen[None]):
 
     def crumbs(self) -> Sequence[str]:
         """Where one is, from the mode on."""
-        return [self.mode.capitalize()]
+        plural = "s" if self.mode in (REPO, PIPELINE, JOB) else ""
+        return [self.mode.capitalize() + plural]
 
     def place(self) -> Place:
         """Where one is, to come back to."""
@@ -129,9 +130,7 @@ class View(Guarded, Screen[None]):
 
         An error becomes a notice: a lost box is told by the header alone.
         """
-        return self.run_worker(
-            Held(self._guarded(Held(work))), group=group, exclusive=True, exit_on_error=False
-        )
+        return work_beside(self, self._guarded(Held(work)), group=group, exclusive=True)
 
     async def _guarded(self, work: Held[object]) -> object:
         try:
@@ -141,7 +140,8 @@ class View(Guarded, Screen[None]):
         except PachyboxError as e:
             self.frame.notice(str(e), error=True, detail=str(e))
         except Exception as e:
-            self.frame.defect(e)
+            if not is_late(self, e):
+                self.frame.defect(e)
         return None
 
     async def ask(self, question: Ask) -> str | None:
@@ -200,6 +200,18 @@ class View(Guarded, Screen[None]):
             what, text = found[int(chosen)]
             await self.frame.copy(text, text if len(text) < 60 else f"the {what}")
 
+    def do_shell(self) -> None:
+        """The user's shell, in which ``pachybox`` is the same box; its end leads back."""
+        from tui.shell import program
+
+        environment = self.frame.shell_environment()
+        try:
+            with self.app.suspend():
+                program([environment.get("SHELL") or "/bin/sh"], environment)
+        except SuspendNotSupported:
+            self.frame.notice("there is no shell here: the terminal is not a terminal's")
+        self.frame.feed.hurry()
+
     def do_filter(self) -> None:
         """Open the bar in which the focused list is filtered as one types."""
         found = self.filter_of()
@@ -233,11 +245,11 @@ class View(Guarded, Screen[None]):
         return " ".join(filter(None, notes))
 
     def _footer(self) -> list[tuple[Key, str]]:
-        ids = [*self.footer_ids, "app.prompt", "app.help"]
+        ids: Sequence[str] = self.footer_ids[:5]
         if self.in_text:
-            ids = ["text.find", "text.follow", "text.only", "app.back", "app.help"]
-        keys = [self.frame.key(name) for name in ids]
-        return [(key, self.refused(key)) for key in keys if self.has(key)][:5]
+            ids = ("text.find", "text.follow", "text.only", "app.back")
+        keys = [self.frame.key(name) for name in (*ids, "app.prompt", "app.help")]
+        return [(key, self.refused(key)) for key in keys if self.has(key)]
 
     def renew(self, command: str | None = None) -> None:
         """Draw header and footer again."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BATCH_S = 0.1
 _AHEAD = 20_000  # lines that wait to be taken; beyond them the box waits
 _AGAIN_S = 1.0
+_DROPPED = re.compile(r"(\d+) bytes of output were dropped")
 
 
 class BoxLog:
@@ -26,6 +27,7 @@ class BoxLog:
         self, feed: Feed, *, pipeline: str = "", job: str = "", datum: str = "", ingest: str = ""
     ) -> None:
         self._feed = feed
+        self._lost: dict[int, int] = {}
         self._name: dict[str, Any] = {
             "pipeline": pipeline,
             "job": job,
@@ -33,12 +35,19 @@ class BoxLog:
             "ingest": ingest,
         }
 
+    @property
+    def dropped(self) -> int:
+        """Bytes that the box says it did not keep."""
+        return sum(self._lost.values())
+
     def source(self, entry: LogEntry) -> str:
         """What a line says that it is from."""
         return entry.datum[:8] or entry.worker
 
     def line(self, entry: LogEntry) -> LogLine:
         """As the view takes it."""
+        if not entry.user and (found := _DROPPED.match(entry.text)):
+            self._lost[entry.at] = int(found[1])
         return LogLine(entry.time, entry.text, entry.level, self.source(entry), entry.at)
 
     def _window(self, part: LogPart) -> LogWindow:

@@ -3,6 +3,7 @@ text changes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from textual.content import Content
@@ -14,6 +15,8 @@ from tui import glyphs
 from tui.keymap import Key
 from tui.shown import bar, cut, share, spark, used, visible
 from tui.store import LIVE, LOST, Store
+
+_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 
 
 def clickable(text: str, style: str, action: str) -> Content:
@@ -70,7 +73,7 @@ class Header(Widget):
         for number, crumb in enumerate(self._crumbs()):
             if number:
                 parts.append(Content.styled(" > ", "$text-muted"))
-            parts.append(clickable(visible(crumb), "bold", f"app.crumb({number})"))
+            parts.append(clickable(_short(crumb), "bold", f"app.crumb({number})"))
         return Content.assemble(*parts)
 
     def _right(self) -> Content:
@@ -98,6 +101,10 @@ class Header(Widget):
             disk = f"  disk {full} {used(machine.disk_used, machine.disk_total)} "
             parts.append(Content.styled(disk, "bold $text-warning" if summary.disk.mark else ""))
         return Content.assemble(*parts)
+
+
+def _short(crumb: str) -> str:
+    return _ID.sub(r"\1", visible(crumb))
 
 
 class Banner(Widget):
@@ -156,17 +163,15 @@ class Footer(Widget):
 
     def render(self) -> Content:
         """Keys to the left, the command line to the right, which is cut first."""
+        keys = list(self._keys())
+        while len(keys) > 2 and _wide(keys) > self.size.width:
+            del keys[-3]  # the last two are the way to all others
         parts = [Content(" ")]
-        used = 1
-        for key, why in self._keys():
-            words = key.help.split(":")[0].split(",")[0].split(" (")[0]
-            text = f"{key.shown} {words}"
-            if used + len(text) + 2 > self.size.width:
-                continue
-            used += len(text) + 2
+        used = _wide(keys)
+        for key, why in keys:
             act = f"screen.press({key.name!r})"
             parts.append(clickable(key.shown, "$text-muted" if why else "bold $text-primary", act))
-            parts.append(clickable(f" {words}", "$text-muted" if why else "", act))
+            parts.append(clickable(f" {key.brief}", "$text-muted" if why else "", act))
             parts.append(Content("  "))
         room = self.size.width - used
         if self.command and room > 12:
@@ -178,3 +183,7 @@ class Footer(Widget):
     def on_click(self, event: Click) -> None:
         """Clicks on keys are carried by the text itself."""
         event.stop()
+
+
+def _wide(keys: Sequence[tuple[Key, str]]) -> int:
+    return 1 + sum(len(key.shown) + len(key.brief) + 3 for key, _ in keys)

@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from tui.widgets.dialog import Dialog
 
 _GUARD_S = 0.3  # keys that come sooner after each other, or the opening, may be a key's repeat
 
@@ -37,7 +38,7 @@ class Ask:
     hint: str = ""
 
 
-class Question(ModalScreen[str | None]):
+class Question(Dialog[str | None]):
     """Shows an ``Ask``. Esc, Enter on an empty answer, and a click outside keep all as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "keep", "keep", show=False)]

@@ -114,7 +114,8 @@ class Row(Horizontal):
         if text != self._set:
             self._set = text
             self.post_message(self.Typed(self, text))
-            if self._completions.is_open or (self.item.names and self.field.has_focus):
+            typed = self.item.names in ("repo", "branch", "image") and self.field.has_focus
+            if self._completions.is_open or typed:
                 self.offer(typing=True)
 
     def on_input_changed(self, event: Input.Changed) -> None:

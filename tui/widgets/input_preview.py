@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pachybox.client.spec_values import InputPreview
 
 _ROWS = 8
+_PLACE = re.compile(r"^the (text|input)(:\d+)*: ")
 
 
 class PreviewPane(Static):
@@ -49,7 +51,7 @@ class PreviewPane(Static):
             self.globs = found.globs
             self._globs(lines, found)
         if found.problem:
-            lines.append(found.problem, "yellow")
+            lines.append(_PLACE.sub("", found.problem), "yellow")
             self.update(lines)
             return
         datums = "datum" if found.total == 1 and not more else "datums"

@@ -84,7 +84,7 @@ class LogView(LogPane):
         self.note = ""
         if self.feed is None:
             return
-        if self.feed.start <= 0:
+        if self.feed.at_begin:
             self.follow = False
             self.place(to=0)
         else:
@@ -352,7 +352,7 @@ class LogView(LogPane):
         feed = self.feed
         assert feed is not None
         line = None
-        if back and feed.start > 0:
+        if back and not feed.at_begin:
             line = await feed.source.find(found.text, feed.start, True)
         elif not back and not feed.attached:
             line = await feed.source.find(found.text, feed.last + 1, False)

@@ -28,8 +28,9 @@ class LogFeed:
         """Lines that came since the reader paused."""
         self.start = 0
         """The byte at which the ring begins."""
+        self.begin = 0
+        """The byte at which the log begins: what lay before was removed."""
         self.size = 0
-        self.dropped = 0
         self.state = "loading"
         self.problem = ""
         self._arrived = arrived
@@ -39,7 +40,12 @@ class LogFeed:
     @property
     def whole(self) -> bool:
         """The ring holds all of the log."""
-        return self.start <= 0 and self.attached
+        return self.at_begin and self.attached
+
+    @property
+    def at_begin(self) -> bool:
+        """There is nothing before the ring."""
+        return self.start <= self.begin
 
     @property
     def last(self) -> int:
@@ -60,7 +66,9 @@ class LogFeed:
 
     async def load_top(self, lines: int = FIRST) -> None:
         """Its begin."""
-        self._fill(await self.source.top(lines))
+        window = await self.source.top(lines)
+        self.begin = window.start
+        self._fill(window)
 
     async def load_around(self, at: int, lines: int = FIRST) -> None:
         """The lines on both sides of offset ``at``."""
@@ -76,7 +84,7 @@ class LogFeed:
         self._attach(window)
 
     def _note(self, window: LogWindow) -> None:
-        self.size, self.dropped = max(self.size, window.size), max(self.dropped, window.dropped)
+        self.size = max(self.size, window.size)
 
     def _attach(self, window: LogWindow) -> None:
         """The ring ends with the window: is that the log's end, with all that was told since?"""
@@ -86,11 +94,11 @@ class LogFeed:
 
     async def extend_up(self, lines: int = MORE) -> int:
         """Lines before the ring join it; how many."""
-        if self.start <= 0:
+        if self.at_begin:
             return 0
         window = await self.source.before(self.start, lines)
-        if window.start >= self.start:
-            self.start = 0  # there is nothing more, whatever the offsets say
+        if not window.lines:
+            self.begin = self.start
             return 0
         if self.ring.prepend(window.lines):
             self.attached = False

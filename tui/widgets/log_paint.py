@@ -97,8 +97,9 @@ def _counts(pane: LogPane) -> list[str]:
         parts.append(f"&{pane.only.text} {pane.shown_lines:,} of {total}")
     else:
         parts.append(total)
-    parts.append(f"{feed.dropped:,} dropped")
-    parts.append(f"saved {shown.size(feed.size)}")
+    gone = feed.source.dropped
+    parts.append(f"{shown.size(gone) if gone else 0} dropped")
+    parts.append(f"saved {shown.size(feed.size - feed.begin)}")
     return parts
 
 

@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.worker import Worker
 
 from tui import glyphs
-from tui.held import Held
+from tui.held import Held, work_beside
 from tui.widgets import log_paint, log_text
 from tui.widgets.log_feed import LogFeed
 from tui.widgets.log_find import Found
@@ -37,7 +37,7 @@ class LogPane(ScrollView, can_focus=True):
     ALLOW_SELECT = True
     DEFAULT_CSS = """
     LogPane {
-        background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
+        background: $surface; color: $foreground; overflow-x: hidden; overflow-y: scroll;
         height: 1fr; scrollbar-size-vertical: 1;
         & > .log-view--mark { color: $text-accent; text-style: bold; }
         & > .log-view--found { background: $warning; color: $background; }
@@ -103,7 +103,7 @@ class LogPane(ScrollView, can_focus=True):
         self.follow = True
         self.rebuild()
         if self.feed and self.is_attached:
-            self.run_worker(Held(self.feed.run()), exit_on_error=False)
+            work_beside(self, self.feed.run())
 
     def on_mount(self) -> None:
         self.set_source(self._source)
@@ -182,7 +182,9 @@ class LogPane(ScrollView, can_focus=True):
             self._swap(shown)
         else:
             self._laid = None
-            self.run_worker(Held(self._rebuild_in_parts()), group="layout", exclusive=True)
+            work_beside(
+                self, self._guarded(Held(self._rebuild_in_parts())), group="layout", exclusive=True
+            )
 
     async def _rebuild_in_parts(self) -> None:
         feed = self.feed
@@ -306,7 +308,7 @@ class LogPane(ScrollView, can_focus=True):
                 work.close()
                 return
             self._loader.cancel()
-        self._loader = self.run_worker(Held(self._guarded(Held(work))), exit_on_error=False)
+        self._loader = work_beside(self, self._guarded(Held(work)))
 
     async def _guarded(self, work: Held[object]) -> None:
         try:

@@ -18,20 +18,21 @@ class LogLine(NamedTuple):
 
 
 class LogWindow(NamedTuple):
-    """Lines that lie beside each other: bytes [start, end) of a log of ``size`` bytes.
-
-    ``dropped`` lines were never kept, since the log was over its bound.
-    """
+    """Lines that lie beside each other: bytes [start, end) of a log of ``size`` bytes."""
 
     lines: list[LogLine]
     start: int
     end: int
     size: int
-    dropped: int = 0
 
 
 class LogSource(Protocol):
     """A log. The file at the box is the truth; what is raised is shown in the view."""
+
+    @property
+    def dropped(self) -> int:
+        """Bytes that were never kept, since the log was over its bound, as far as it is known."""
+        ...
 
     async def tail(self, lines: int) -> LogWindow:
         """The last lines."""

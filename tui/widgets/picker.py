@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.held import Held
+from tui.held import work_beside
+from tui.widgets.dialog import Dialog
 
 MOST = 200
 
@@ -56,7 +56,7 @@ def best(query: str, hits: Sequence[Hit]) -> list[Hit]:
     return [hit for _, _, hit in sorted(found, key=lambda one: one[:2])[:MOST]]
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Dialog[str | None]):
     """Comes back with the id of what was picked, None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -114,9 +114,7 @@ class Picker(ModalScreen[str | None]):
         """What fits, at once; what the box knows, as soon as it says so."""
         event.stop()
         self._show(best(event.value, self.hits()))
-        self.run_worker(
-            Held(self._add(event.value)), group="more", exclusive=True, exit_on_error=False
-        )
+        work_beside(self, self._add(event.value), group="more", exclusive=True)
 
     async def _add(self, query: str) -> None:
         more = await self.more(query)

@@ -94,7 +94,7 @@ class LocalRows:
             match = matcher(query.filter, [column.key for column in self.columns])
             rows = [row for row in rows if match([plain(cell) for cell in row.cells])]
         words = [column.sort for column in self.columns]
-        if query.sort in words:
+        if query.sort and query.sort in words:
             at = words.index(query.sort)
             rows = sorted(rows, key=lambda row: _sort_key(row, at), reverse=query.reverse)
         return rows

@@ -9,6 +9,8 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
+from textual.document._document_navigator import DocumentNavigator
+from textual.document._wrapped_document import WrappedDocument
 from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
@@ -28,6 +30,15 @@ class Mark(NamedTuple):
     row: int
     column: int
     level: str
+
+
+class _Wrapped(WrappedDocument):
+    """Knows its height: the one it is of adds up all lines whenever it is asked."""
+
+    @property
+    def height(self) -> int:
+        """Rows in all."""
+        return len(self._offset_to_line_info)
 
 
 Complete = Callable[[Spot, Sequence[str]], Iterable[tuple[str, str]]]
@@ -93,6 +104,12 @@ class SpecEditor(TextArea):
     @text.setter
     def text(self, value: str) -> None:
         self.load_text(value)
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        super()._set_document(text, language)
+        self.wrapped_document = _Wrapped(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
+        self._rewrap_and_refresh_virtual_size()
 
     def _build_highlight_map(self) -> None:
         self._whole = None  # called after each change of the document

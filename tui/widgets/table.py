@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from tui import glyphs
-from tui.held import Held
+from tui.held import work_beside
 from tui.keymap import LIST, OF
 from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
@@ -89,6 +89,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._loader: Worker[None] | None = None
         self._strips: dict[int, Strip] = {}
         self._columns_placed: list[Placed] | None = None
+        self._placed_width = 0
         self._restart = False
         self._take(rows)
 
@@ -211,7 +212,7 @@ class VirtualTable(ScrollView, can_focus=True):
         if self._loader is not None and not self._loader.is_finished:
             return
         if self._restart or self._pages.missing(self._wanted()) is not None:
-            self._loader = self.run_worker(Held(self._fetch()), exit_on_error=False)
+            self._loader = work_beside(self, self._fetch())
 
     async def _fetch(self) -> None:
         while self.rows is not None and not self.problem:
@@ -338,7 +339,7 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_sideways_right(self) -> None:
         """Sideways to the right, over all columns at their whole width."""
-        whole = sum(placed.width + gap(self.body_width) for placed in self._spread())
+        whole = sum(placed.width + gap(self.body_width - GUTTER) for placed in self._spread())
         if whole - self.shift > self.body_width - GUTTER:
             self.shift += SIDEWAYS
             self._repaint()
@@ -418,7 +419,7 @@ class VirtualTable(ScrollView, can_focus=True):
                 self.request = self.request._replace(
                     sort=placed.column.sort, reverse=same and not self.request.reverse
                 )
-            at += placed.width + gap(self.body_width)
+            at += placed.width + gap(self.body_width - GUTTER)
 
     # ---- drawing
 
@@ -441,9 +442,13 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def placed(self) -> list[Placed]:
         """The columns that are drawn."""
-        if self._columns_placed is None:
-            width = self.body_width - GUTTER
-            self._columns_placed = self._spread() if self.shift else fitted(self.columns, width)
+        width = self.body_width
+        if self._columns_placed is None or self._placed_width != width:
+            self._placed_width = width
+            self._strips.clear()  # a scroll bar came or went
+            self._columns_placed = (
+                self._spread() if self.shift else fitted(self.columns, width - GUTTER)
+            )
         return self._columns_placed
 
     def _spread(self) -> list[Placed]:

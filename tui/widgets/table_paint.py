@@ -10,7 +10,6 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui import glyphs
-from tui.shown import plain as plain_signs
 from tui.widgets import cells
 from tui.widgets.columns import Placed, gap
 from tui.widgets.rows import Cell, plain
@@ -89,13 +88,12 @@ def _state(table: VirtualTable, name: str) -> Style:
 def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
     width, console = table.body_width, table.app.console
     style = table.rich_style + style
-    between = Segment(" " * gap(width), style)
+    between = Segment(" " * gap(width - GUTTER), style)
     parts: list[Segment] = []
     for placed in table.placed():
         column = placed.column
         parts += cells.segments(cell(placed), placed.width, column.right, style, console)
         parts.append(between)
-    if getattr(table.app, "ascii_only", False):
-        parts = [Segment(plain_signs(part.text), part.style) for part in parts]
     body = Strip(parts).crop_extend(table.shift, table.shift + width - GUTTER, style)
-    return Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])
+    line = Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])
+    return line.crop_extend(0, width, style)

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets.text_area import Selection
 
+from tui.held import work_beside
 from tui.keymap import OF, TEXT
 from tui.widgets.spec_editor import SpecEditor
 
@@ -115,7 +116,7 @@ class TextPane(SpecEditor):
 
     def action_pane_find(self) -> None:
         """Ask for what to find."""
-        self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
+        work_beside(self, self._find(), group="find", exclusive=True)
 
     async def _find(self) -> None:
         from tui.widgets.confirm import Ask, Question

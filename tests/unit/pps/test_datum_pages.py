@@ -74,7 +74,7 @@ def a_job(pfs: Pfs, number: int, total: int, ran: dict[int, DatumState]) -> JobR
             tx.add(
                 DATUMS,
                 DatumRecord(
-                    job, an_id(n), f"h{n}", state, "", shared, now, stats, (f"/f{n}",), 1, now,
+                    job, an_id(n), f"{n:064x}", state, "", shared, now, stats, (f"/f{n}",), 1, now,
                     n % 2, 1,
                 ),
             )  # fmt: skip
@@ -183,7 +183,7 @@ def test_rows_of_a_job_that_runs(tmp_path: Path) -> None:
             one = DatumInput(
                 "in", "default", "in", "master", CommitId("c"), f"/f{n}", EMPTY, 1, False
             )
-            return Datum(an_id(n), f"h{n}", (one,))
+            return Datum(an_id(n), f"{n:064x}", (one,))
 
         now = utc_now().timestamp()
         live = Live(

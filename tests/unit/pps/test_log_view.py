@@ -361,3 +361,13 @@ def test_following_goes_from_job_to_job(tmp_path: Path) -> None:
     for line in store.pipeline(JOB.pipeline).follow(0, begin, lambda: None):
         said += [line.text] if line is not None else []
     assert said == [f"n{n}" for n in range(5)]
+
+
+def test_a_search_that_takes_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_view, "_SLOW_S", -1000.0)
+    made = Logs(tmp_path)
+    made.add(0, 1, "a")
+    with pytest.raises(InvalidArgument, match="too long"):
+        made.log().find(Pattern("b", regex=False), 0, back=False, cancelled=never)

@@ -26,8 +26,10 @@ def test_no_result_is_written_of_a_job_whose_beginning_was_not(tmp_path: Path) -
     with opened(tmp_path) as pfs, pfs.blobs.session() as session:
         record = JobRecord(job, 1, JobState.CREATED, "", utc_now(), None, None)
         pfs.meta.write(lambda tx: tx.put(JOBS, record))
-        results = Results(pfs, session, job, kept=0, again=False, begun=begun, broken=broken.append)
-        results.put(Outcome("d", "h", DatumState.SUCCESS, "", EMPTY, Stats()))
+        results = Results(
+            pfs, session, job, seq=1, kept=0, again=False, begun=begun, broken=broken.append
+        )
+        results.put(Outcome("d", "ab", DatumState.SUCCESS, "", EMPTY, Stats()))
         results.close()
         pfs.meta.write(lambda tx: None)  # whatever waits is written in front of this
         assert pfs.meta.select(DATUMS, "") == []

@@ -88,6 +88,7 @@ class Database:
 
     def _connect(self, **also: Any) -> duckdb.DuckDBPyConnection:
         config = {**_CONFIG, "temp_directory": f"{self.path}.tmp", **also}
+        self._limit = config["memory_limit"]
         try:
             return duckdb.connect(str(self.path), config=config)
         except duckdb.Error as e:
@@ -236,8 +237,7 @@ class Database:
                     except duckdb.OutOfMemoryException:
                         pass  # there is more it cannot free, and has not: the limit is as it was
                     finally:
-                        limit = _CONFIG["memory_limit"]
-                        self.writer.execute(f"SET memory_limit = '{limit}'")
+                        self.writer.execute(f"SET memory_limit = '{self._limit}'")
             finally:
                 self._alone = False
                 self._lock.notify_all()

@@ -307,9 +307,8 @@ def _runner(parser: Parser) -> None:
 def _updated(parser: Parser) -> None:
     _spec_file(parser)
     flag(parser, "--reprocess", help="run all datums again")
-    parser.add_argument(
-        "--if-version", type=whole, default=0, metavar="N", help="only if it is at version N"
-    )
+    at = "only if it is at version N"
+    parser.add_argument("--if-version", type=whole, default=0, metavar="N", help=at)
 
 
 def _validated(parser: Parser) -> None:

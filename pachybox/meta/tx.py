@@ -59,8 +59,11 @@ class Tx:
     def add(self, table: Table[K, V], record: V) -> None:
         """Insert a record whose key is known to be new (cheaper than put)."""
         key = table.key(record)
-        self.fresh.add((table.name, key))
-        self.staged.setdefault(table, {})[key] = record
+        staged = self.staged.setdefault(table, {})
+        # what this change or one before it in the group removes is still in the database
+        if staged.get(key) is not GONE and self._under.get(table, {}).get(key) is not GONE:
+            self.fresh.add((table.name, key))
+        staged[key] = record
 
     def remove(self, table: Table[K, V], key: K) -> None:
         """Delete the record of ``key``, if any."""

@@ -65,7 +65,7 @@ async def on(terminal: Terminal, path: str) -> None:
     await terminal.sees(name)
     view = view_of(terminal)
     for _ in range(60):
-        if view.path == path:
+        if view.file_tree.cursor_id == path:
             await terminal.until(lambda: path in str(view.preview.border_title), path)
             return
         await terminal.press("j")
@@ -86,7 +86,9 @@ async def test_repos_lead_to_branches_files_and_a_preview(box: RealBox) -> None:
         await terminal.press("enter")
         await terminal.sees("v 2024/", "07/")
         await terminal.press("l")  # into 2024
-        await terminal.until(lambda: view_of(terminal).path == "/2024/07/", "the cursor is on 07")
+        await terminal.until(
+            lambda: view_of(terminal).file_tree.cursor_id == "/2024/07/", "the cursor is on 07"
+        )
         await terminal.press("right")
         await terminal.sees("v 07/", "+ cam3.png", "~ index.json", "  cam3.csv")
         await on(terminal, "/2024/07/cam3.csv")

@@ -116,7 +116,7 @@ class PipelineDetail(PipelineVerbs):
                 yield VirtualTable(VERSIONS, self._versions, empty="none", id="versions")
             with Vertical(classes="pane", id="right"), ContentSwitcher(initial="spec"):
                 yield TextPane(kind=YAML, numbers=True, id="spec")
-                yield TextPane(kind=PLAIN, id="logs")
+                yield LogView(id="logs", empty="nothing was written to this log")
                 yield TextPane(kind=PLAIN, id="stats")
 
     def on_mount(self) -> None:

@@ -13,14 +13,13 @@ from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings as bindings
 from tui.frame import Frame
-from tui.guard import Guarded, is_late
+from tui.guard import GuardedScreen, is_late
 from tui.held import Held, work_beside
 from tui.keymap import OF, VIEW, Key, types
 from tui.places import JOB, PIPELINE, REPO, Place
@@ -31,7 +30,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_panel import KeyPanel
 
 
-class View(Guarded, Screen[None]):
+class View(GuardedScreen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")

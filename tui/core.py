@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 from textual.app import App
 from textual.events import DescendantFocus
-from textual.widgets import Input, TextArea
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
@@ -141,8 +140,8 @@ class Core(Guarded, App[int]):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Nothing blinks: a cursor that stands still is seen as well, and costs nothing."""
-        if isinstance(event.widget, Input | TextArea):
-            event.widget.cursor_blink = False
+        if getattr(event.widget, "cursor_blink", False):
+            event.widget.cursor_blink = False  # type: ignore[attr-defined]
 
     # Places
 

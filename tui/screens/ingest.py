@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
@@ -13,13 +14,15 @@ from textual.widgets import Static
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.view_values import PipelineSummary
 from tui import glyphs
+from tui.drafts import Draft, Drafts
 from tui.keymap import Key
 from tui.places import INGEST, JOB, PIPELINE, REPO, Place
-from tui.screens.ingest_facts import LATE_S, facts, last_run, source_of, trend
-from tui.screens.ingest_spec import TEMPLATES, change_spec
+from tui.screens.ingest_facts import ended, facts, late_s, source_of, spec_text, took_s, trend
+from tui.screens.ingest_spec import TEMPLATES, SourceScreen, draft_name
+from tui.screens.pipeline_verbs import box_name
 from tui.screens.view import View
-from tui.shown import rate, size, span
-from tui.store import SUMMARY
+from tui.shown import age, ago, rate, size, span
+from tui.store import LIVE, SUMMARY
 from tui.widgets.box_log import BoxLog
 from tui.widgets.confirm import Ask
 from tui.widgets.log import LogView
@@ -29,15 +32,18 @@ from tui.widgets.table import VirtualTable
 COLUMNS = (
     Column("state", "", 1, keep=9),
     Column("name", "NAME", 14, 2, sort="name", keep=9),
-    Column("kind", "KIND", 8, sort="kind", keep=7),
-    Column("source", "SOURCE", 16, 3, keep=4),
+    Column("kind", "KIND", 7, sort="kind", keep=4),
+    Column("source", "SOURCE", 16, 3, keep=2),
     Column("next", "NEXT", 9, right=True, sort="next", keep=6),
-    Column("last", "LAST", 9, right=True, sort="last", keep=5),
-    Column("rate", "RATE", 8, right=True, sort="rate", keep=8),
-    Column("trend", "TREND", 12, keep=2),
-    Column("lag", "LAG", 6, right=True, sort="lag", keep=3),
+    Column("last", "LAST", 5, right=True, sort="last", keep=6),
+    Column("took", "TOOK", 6, right=True, sort="took", keep=6),
+    Column("exit", "EXIT", 6, sort="exit", keep=6),
+    Column("rate", "RATE", 7, right=True, sort="rate", keep=6),
+    Column("trend", "TREND", 12, keep=1),
+    Column("lag", "LAG", 6, right=True, sort="lag", keep=5),
 )
 _PIPELINES = ("cron", "spout")
+_FRESH_S = 2.0
 
 
 class Ingests(View):
@@ -48,9 +54,12 @@ class Ingests(View):
     DEFAULT_CSS = """
     Ingests #sources { height: 2fr; min-height: 6; }
     Ingests #beside { height: 3fr; }
-    Ingests #facts { width: 48; height: 1fr; padding: 0 1; overflow-y: auto; }
+    Ingests #facts { width: 1fr; height: 1fr; padding: 0 1; overflow-y: auto; }
     Ingests #log { width: 1fr; }
+    Ingests.-three #facts { width: 76; }
     Ingests.-one #facts { display: none; }
+    Ingests.-one.-facts #facts { display: block; width: 1fr; }
+    Ingests.-one.-facts #log { display: none; }
     """
 
     def __init__(self) -> None:
@@ -79,6 +88,7 @@ class Ingests(View):
         self.query_one("#facts").border_title = "Source"
         self._log.border_title = "Log"
         self.set_interval(1.0, self._draw)
+        self.set_interval(_FRESH_S, self._ask_again)
         self._table.focus()
 
     # What the view is
@@ -142,6 +152,12 @@ class Ingests(View):
 
     # Drawing
 
+    def _ask_again(self) -> None:
+        """What a source does (its rate, its lag, what waits) is no event of the box."""
+        store = self.frame.store
+        if self.app.screen is self and store.link.state == LIVE and self._table.total:
+            self.frame.feed.hurry()
+
     def _draw(self) -> None:
         summary = self.frame.store.summary
         if summary is None or not self.is_mounted or self.app.screen is not self:
@@ -155,10 +171,10 @@ class Ingests(View):
 
     def _row(self, info: IngestInfo) -> Row:
         plain = self.frame.ascii_only
-        now = self.frame.store.now
-        late = self._late_s(info)
-        mark = glyphs.ingest("late" if late else info.state, info.kind)
-        pipeline = self._pipeline(info)
+        now, pipeline = self.frame.store.now, self._pipeline(info)
+        late, took = late_s(info, now), took_s(info, pipeline, now)
+        overdue = late and info.state == "running"
+        mark = glyphs.ingest("late" if overdue else info.state, info.kind)
         left = (info.next_time - now).total_seconds() if info.next_time else None
         due = f"late {span(late)}" if late else span(max(0.0, left)) if left is not None else "-"
         each = sum(info.rates) / len(info.rates) if info.rates else 0.0
@@ -168,7 +184,9 @@ class Ingests(View):
             info.kind,
             source_of(info),
             due,
-            last_run(info, pipeline, now, plain),
+            age(info.last_time, now) if info.last_time else "-",
+            "-" if took is None else span(took),
+            ended(info, pipeline, plain),
             rate(each),
             trend(info.rates, 12, plain),
             span(info.lag_s) if info.lag_s >= 0.1 else "-",
@@ -180,19 +198,14 @@ class Ingests(View):
             source_of(info),
             left if left is not None else 1e18,
             info.last_time.timestamp() if info.last_time else 0.0,
+            took or 0.0,
+            cells[7],
             each,
             each,
             info.lag_s,
         )
         style = {"bad": "failed", "warn": "warning", "ok": "", "quiet": "dim"}.get(mark.style, "")
         return Row(info.name, cells, style, keys)
-
-    def _late_s(self, info: IngestInfo) -> float:
-        """How long a tick is overdue, from five seconds on."""
-        if info.next_time is None or info.paused:
-            return 0.0
-        late = (self.frame.store.now - info.next_time).total_seconds()
-        return late if late >= LATE_S else 0.0
 
     def _draw_facts(self) -> None:
         info = self.info
@@ -201,7 +214,8 @@ class Ingests(View):
             view.update("")
             return
         view.border_title = info.name
-        text = facts(info, self._pipeline(info), self.frame.store.now, self.frame.ascii_only)
+        now, plain = self.frame.store.now, self.frame.ascii_only
+        text = facts(info, self._pipeline(info), now, plain, view.content_size.width or 80)
         view.update(text)
 
     def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
@@ -281,12 +295,23 @@ class Ingests(View):
             self.frame.told(command)
             self.frame.feed.hurry()
 
+    def do_tab_left(self) -> None:
+        """[: the facts, or the log, where there is room for one of them."""
+        self.toggle_class("-facts")
+        if self.focused is self._log and self.has_class("-one"):
+            self._table.focus()
+
+    def do_tab_right(self) -> None:
+        """]: the same."""
+        self.do_tab_left()
+
     def do_logs(self) -> None:
         """l: to the log."""
+        self.remove_class("-facts")
         self._log.focus()
 
     async def do_new(self) -> None:
-        """n: a kind, its template in the editor, and it runs."""
+        """n: a kind, and its template to be filled in."""
         choices = tuple((kind, words) for kind, words, _ in TEMPLATES)
         kind = await self.ask(Ask("What brings the data in?", choices=choices))
         if kind is None:
@@ -295,17 +320,33 @@ class Ingests(View):
             self.frame.visit(Place(PIPELINE, pane="new"))
             return
         text = next(template for one, _, template in TEMPLATES if one == kind)
-        await change_spec(self.app, self.frame, text, f"new {kind}", update=False)
+        await self._write(Draft(box_name(self), draft_name(""), 0, text, text), "")
+
+    async def _write(self, draft: Draft, name: str) -> None:
+        """Write a spec, from a draft where one was kept."""
+        drafts = Drafts()
+        kept = await asyncio.to_thread(drafts.get, draft.box, draft.pipeline)
+        if kept is not None:
+            when = ago(kept.time, self.frame.store.now)
+            choices = (("draft", f"go on with the draft of {when}"), ("new", "begin anew"))
+            asked = await self.ask(Ask("A draft was kept?", kept.text[:400], choices=choices))
+            if asked is None:
+                return
+            draft = kept if asked == "draft" else draft
+        self.app.push_screen(SourceScreen(draft, drafts, name))
 
     def do_new_soon(self) -> None:
         """Ask what to make, beside the interface."""
         self.load(self.do_new(), group="verb new")
 
     async def do_edit(self) -> None:
-        """e: its spec in the editor."""
-        info = self.info
-        if info is not None:
-            await change_spec(self.app, self.frame, info.spec, info.name, update=True)
+        """e: its spec, with what is wrong in it."""
+        if self.info is None:
+            return
+        info = await self.frame.feed.box.inspect_ingest(self.info.name)
+        text = spec_text(info)
+        draft = Draft(box_name(self), draft_name(info.name), info.version, text, text)
+        await self._write(draft, info.name)
 
     def copies(self) -> list[tuple[str, str]]:
         """y: the source's name, and the branch it writes."""

@@ -42,9 +42,9 @@ class TryScreen(View):
     TryScreen.-one #log-pane, TryScreen.-one .outputs { width: 100%; }
     """
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, file: str) -> None:
         super().__init__()
-        self.spec, self.source = text, source
+        self.spec, self.source, self.file = text, source, file
         self.ended: TrialEnd | None = None
         self._lines: list[str] = []
         self._drawn = 0
@@ -89,7 +89,7 @@ class TryScreen(View):
 
     async def _run(self) -> None:
         box = self.frame.feed.box
-        self.call_after_refresh(self.renew, "run datum -f - --sample 1")
+        self.call_after_refresh(self.renew, f"run datum -f {self.file} --sample 1")
         events = box.open_trial()
         trial = ""
         try:

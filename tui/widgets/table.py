@@ -10,7 +10,6 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker
 
@@ -22,12 +21,13 @@ from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
+from tui.widgets.selecting import Selecting
 from tui.widgets.table_paint import GUTTER
 
 SIDEWAYS = 8
 
 
-class VirtualTable(ScrollView, can_focus=True):
+class VirtualTable(Selecting, can_focus=True):
     """Rows of ``rows`` in ``columns``, by windows of a page; see the messages it posts.
 
     Loading, an error and an empty list are told in the table itself. What is asked of the rows
@@ -35,7 +35,7 @@ class VirtualTable(ScrollView, can_focus=True):
     """
 
     pane_kind = "list"
-    ALLOW_SELECT = False
+    margin = GUTTER
     DEFAULT_CSS = """
     VirtualTable {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
@@ -463,7 +463,7 @@ class VirtualTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """A line of the widget: the header, a row, or what there is to say instead."""
         if y == 0:
-            return table_paint.header(self)
+            return self.selectable(table_paint.header(self), 0)
         index = self.scroll_offset.y + y - 1
         if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
             return table_paint.message(self, y - 2)
@@ -472,4 +472,10 @@ class VirtualTable(ScrollView, can_focus=True):
         strip = self._strips.get(index)
         if strip is None:
             strip = self._strips[index] = table_paint.row(self, index)
-        return strip
+        return self.selectable(strip, index + 1)
+
+    def row_text(self, row: int) -> str | None:
+        """The header is row 0."""
+        if row == 0:
+            return table_paint.header(self).text
+        return table_paint.row(self, row - 1).text if self.row(row - 1) is not None else None

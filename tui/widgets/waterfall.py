@@ -35,7 +35,7 @@ _KEYS = (
 class Waterfall(PieceView):
     """See the module. The first line has the tabs; ``tab`` is the name of the one in front."""
 
-    DEFAULT_CSS = "Waterfall { overflow: hidden auto; }"
+    DEFAULT_CSS = "Waterfall { overflow: hidden auto; scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
         for id in _KEYS
@@ -91,8 +91,8 @@ class Waterfall(PieceView):
         self.refresh()
 
     def on_resize(self) -> None:
-        """The axis of time is as wide as the pane."""
-        self._make()
+        """The axis of time is as wide as the pane, once that has its new size."""
+        self.call_after_refresh(self._make)
 
     # painting
 

@@ -146,12 +146,14 @@ async def test_trying_runs_one_datum_and_commits_nothing(box: RealBox) -> None:
         await t.press("n")
         screen = await the_form(t)
         text = SPEC.format(name="x", repo="raw").replace(
-            "cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*"
+            "cp /pfs/*/*",
+            "echo hello; mkdir '/pfs/out/['; echo 1 > '/pfs/out/[/b].txt'; cp -r /pfs/raw/*",
         )
         screen.editor.load_text(text)
         await t.until(lambda: screen.spec is not None and screen.spec.text == text, "understood")
         await t.press("ctrl+t")
-        await t.sees("hello", "3 files", "/a/0.txt", "not committed")
+        await t.sees("hello", "4 files", "/a/0.txt", "not committed")
+        await t.sees("─ /[/b].txt ─")  # the first of them, its name as it is
         await t.sees("$ pachybox run datum -f")
         await t.press("escape")
         await t.sees("Pipelines > new")

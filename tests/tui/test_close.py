@@ -83,6 +83,15 @@ async def test_keys_typed_while_another_mode_opens_act_there(fake: FakeBox) -> N
         assert t.app.current_mode == PIPELINE
 
 
+async def test_keys_typed_while_a_view_opens_act_in_it(fake: FakeBox) -> None:
+    async with opened(lambda: fake, start=Place(PIPELINE), kind=Pressed) as t:
+        await t.sees("live", "resize")
+        for key in ("enter", "right_square_bracket", "left_square_bracket", "tab", "n"):
+            t.app.post_message(key_event(t.app, key))
+        await t.until(lambda: "Detail" in type(t.app.screen_stack[1]).__name__, "it is open")
+        assert not t.app.defects
+
+
 async def test_a_click_on_what_has_just_gone_does_nothing(fake: FakeBox) -> None:
     async with opened(lambda: fake, kind=Pressed) as t:
         words = Static("words")

@@ -192,6 +192,8 @@ class View(GuardedScreen[None]):
 
     def action_verb(self, id: str) -> None:
         """Do what the key says, beside the interface, or say why not."""
+        if not self.is_mounted:
+            return  # it has no panes yet
         key = self.frame.key(f"{VIEW}.{id}")
         if why := self.refused(key):
             self.frame.notice(f"{key.shown}: {why}")

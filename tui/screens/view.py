@@ -104,7 +104,7 @@ class View(GuardedScreen[None]):
     def leave(self) -> None:
         """To the view below; nothing where this one is not in front: left before, or with a box
         over it, it would take another along."""
-        if self.is_current and len(self.app.screen_stack) > 1:
+        if self.in_front and len(self.app.screen_stack) > 1:
             self.app.pop_screen()
 
     def subject(self) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.css.query import NoMatches
+from textual.dom import NoScreen
+from textual.events import Event
 from textual.geometry import Offset
 from textual.message_pump import MessagePump
 from textual.screen import Screen
@@ -32,6 +35,10 @@ class Guarded(MessagePump):
 class GuardedScreen(Guarded, Screen[T]):
     """A screen that is clicked on while parts of it go: what has gone from it, and is still to
     be seen, has no place any more."""
+
+    def _forward_event(self, event: Event) -> None:
+        with suppress(NoScreen):
+            super()._forward_event(event)
 
     @property
     def in_front(self) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 from textual.app import App
 from textual.events import DescendantFocus
-from textual.widgets import Input, TextArea
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
@@ -141,8 +140,8 @@ class Core(Guarded, App[int]):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Nothing blinks: a cursor that stands still is seen as well, and costs nothing."""
-        if isinstance(event.widget, Input | TextArea):
-            event.widget.cursor_blink = False
+        if getattr(event.widget, "cursor_blink", False):
+            event.widget.cursor_blink = False  # type: ignore[attr-defined]
 
     # Places
 
@@ -168,10 +167,10 @@ class Core(Guarded, App[int]):
             view.show(place)
         self.remember("view", json.dumps([place.mode, place.name, place.ref, place.path]))
 
-    def told(self, command: str) -> None:
-        """Show the command line that does the same."""
-        if (view := self.view) is not None:
-            view.renew(command)
+    def told(self, *commands: str) -> None:
+        """Show the command line that does the same, or the lines."""
+        if (view := self.view) is not None and commands:
+            view.renew("; pachybox ".join(commands))
 
     # Words to the user
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from tui.keymap import LIST, OF
+from tui.bindings import bindings
+from tui.keymap import LIST
 from tui.widgets.filters import matcher
 from tui.widgets.picture import Piece
-from tui.widgets.piece_view import PieceView
-
-_KEYS = (
-    "cursor_down", "cursor_up", "top", "bottom", "half_down", "half_up", "page_down", "page_up",
-    "open",
-)  # fmt: skip
+from tui.widgets.piece_view import PIECE_KEYS, PieceView
 
 
 class Entry(NamedTuple):
@@ -39,10 +35,7 @@ class Lines(PieceView):
     """See the module. ``cursor`` stays on its entry when others come or go."""
 
     DEFAULT_CSS = "Lines { overflow: hidden auto; scrollbar-gutter: stable; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
-        for id in _KEYS
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, PIECE_KEYS)
 
     cursor: reactive[int] = reactive(0, repaint=False)
 

@@ -7,7 +7,8 @@ from typing import ClassVar, TypeAlias
 
 from rich.cells import cell_len
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -15,11 +16,13 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from tui import glyphs
+from tui.bindings import bindings
 from tui.held import work_beside
-from tui.keymap import LIST, OF
+from tui.keymap import LIST
 from tui.widgets import table_messages, table_paint
 from tui.widgets.columns import Placed, fitted, gap, spread
 from tui.widgets.pages import Pages
+from tui.widgets.panes import pane_of
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
 from tui.widgets.rows import Cell as Cell
 from tui.widgets.table_paint import GUTTER
@@ -54,9 +57,7 @@ class VirtualTable(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message")
     } | glyphs.CLASSES
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.id, key.help, show=False, id=key.name) for key in OF[LIST].values()
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST)
 
     request: reactive[Query] = reactive(Query(), repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)
@@ -72,10 +73,12 @@ class VirtualTable(ScrollView, can_focus=True):
         rows: Rows | None = None,
         *,
         empty: str = "",
+        marks: bool = True,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self.can_mark = marks
         self.columns = tuple(columns)
         self.empty = empty
         self.rows: Rows | None = None
@@ -352,7 +355,17 @@ class VirtualTable(ScrollView, can_focus=True):
         """The same as sideways."""
         self.action_sideways_right()
 
-    # ---- marks, sort, open
+    # ---- marks, filter, sort, open
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where no verb takes many rows, none is marked."""
+        return self.can_mark or action not in ("mark", "mark_all")
+
+    def sift(self, text: str) -> None:
+        """Show the rows that a filter lets through; its pane says which."""
+        self.request = self.request._replace(filter=text)
+        if (pane := pane_of(self)) is not None:
+            pane.border_subtitle = Content(f"/{text}") if text else ""
 
     def _set_marks(self, marks: set[str]) -> None:
         if marks != self._marked:

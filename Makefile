@@ -11,10 +11,10 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clients test fuzz check format bench lock clean
+.PHONY: help setup demo clients test fuzz check format bench pictures lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 	@echo "ARGS='...' goes to pytest, and names the benchmarks to run; PYTHON=python3.12 picks an interpreter"
 
 setup: $(STAMP) ## .venv with the locked dependencies and pachybox itself
@@ -32,6 +32,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard pachybox/wo
 	@echo "Setting up $(VENV) (once; a minute or two) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	@$(PY) -m compileall -q pachybox tui spouts # else, where Python may not write, each start does it
 	@touch $@
 
 demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
@@ -61,6 +62,9 @@ format: $(STAMP) ## let ruff mend format and imports
 
 bench: $(STAMP) ## measure, and renew the table of docs/performance.md; ARGS='start list' for some
 	@$(PY) benchmarks/run.py $(ARGS)
+
+pictures: $(STAMP) ## take the pictures of the terminal anew, docs/pictures/
+	@$(PY) -m tui.pictures $(ARGS)
 
 # Universal: one file for Python 3.11 to 3.14, x86-64 and arm64. No index address is written.
 lock: | $(PY) ## renew requirements.lock, and those of the clients; ARGS=--upgrade for new versions

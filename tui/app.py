@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -14,6 +15,7 @@ from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO
 from tui.store import LINK, SUMMARY
 
 _TICK_S = 0.1
+_SETTLED_S = 2.0
 
 
 def _home() -> Screen[None]:
@@ -69,7 +71,14 @@ class PachyApp(Actions):
         """Open the first view, then connect beside it."""
         self.beside(self._open(), "visit")
         self.set_interval(_TICK_S, self._draw)
+        self.set_timer(_SETTLED_S, self._settled)
         self.follow()
+
+    def _settled(self) -> None:
+        """The opening, for which ``tui.run`` holds off the collection of garbage, is over."""
+        if not gc.isenabled():
+            gc.freeze()  # what was loaded stays for good, and need not be looked through
+            gc.enable()
 
     async def _open(self) -> None:
         await self._go(self._start)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +52,16 @@ class UserKeys:
 def read(path: Path) -> UserKeys:
     """The user's keys; without a file, those of the table."""
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return UserKeys()
     except (OSError, ValueError) as e:
+        return UserKeys(problems=(f"cannot read {path}: {e}",))
+    import tomllib
+
+    try:
+        said = tomllib.loads(text)
+    except ValueError as e:
         return UserKeys(problems=(f"cannot read {path}: {e}",))
     problems = [
         f"{name!r} is not known: use keys, lines" for name in said.keys() - {"keys", "lines"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import locale
 import os
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def main(place: str = "", *, read_only: bool = False, ascii_only: bool = False) -> int:
     """Open the terminal on the box the command line would talk to; returns the exit status.
     Raises InvalidArgument when ``place`` is not understood."""
+    gc.disable()  # perf: a sixth of the opening; ``PachyApp`` enables it again soon after
     target = boxes.here()
     start = place_of(place, _names(target)) if place else None
     encoding = locale.getencoding() if sys.stdout.encoding is None else sys.stdout.encoding

@@ -31,6 +31,7 @@ INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 
 _READS = 16  # at once; a scan takes some 0.5 MiB of the memory limit, and clients wait in hundreds
 _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the database afresh
+_ALONE_S = 0.05  # what is not urgent waits so long for readers to be done, and new ones with it
 
 _CONFIG: dict[str, Any] = {
     "threads": 2,
@@ -71,7 +72,7 @@ class Database:
         self._lent = 0
         self._reads = threading.Semaphore(_READS)
         self._generation = 0
-        self._reopening = False
+        self._alone = False  # the writer has the database to itself
         self._closed = False
         self.before_read: Callable[[], None] = lambda: None  # has what waits brought in
         self.writer = self._connect()
@@ -128,7 +129,7 @@ class Database:
         """A cursor for reading; sees what was committed when a statement begins."""
         self.before_read()
         with self._lock:
-            self._lock.wait_for(lambda: not self._reopening)
+            self._lock.wait_for(lambda: not self._alone)
             generation = self._generation
             con = self._pool.pop() if self._pool else self.writer.cursor()
             self._lent += 1
@@ -137,7 +138,7 @@ class Database:
         finally:
             with self._lock:
                 self._lent -= 1
-                if generation == self._generation and not self._reopening and len(self._pool) < 8:
+                if generation == self._generation and not self._alone and len(self._pool) < 8:
                     self._pool.append(con)
                 else:
                     con.close()
@@ -191,7 +192,7 @@ class Database:
     def reopen(self) -> None:
         """Start afresh from what is on disk. Readers wait meanwhile."""
         with self._lock:
-            self._reopening = True
+            self._alone = True
             # DuckDB keeps the old instance, invalid as it is, while any cursor on it is open
             self._lock.wait_for(lambda: self._lent == 0)
             try:
@@ -202,7 +203,30 @@ class Database:
                 self.writer = self._connect()
             finally:
                 self._generation += 1
-                self._reopening = False
+                self._alone = False
+                self._lock.notify_all()
+
+    def let_go(self) -> None:
+        """Have DuckDB free what it keeps in case it is read again: blocks, and the list of those it
+        could free. In that each use of a block is an entry that outlives the block, 32,768 of them
+        in each of eight lists before it looks at them: 1 to 3 KB a transaction, up to 60 MB.
+
+        For the writer, at a checkpoint, when no block must be written to be freed. 5 to 20 ms, in
+        which readers wait; nothing is done when some are not ready in time.
+        """
+        with self._lock:
+            self._alone = True
+            try:
+                if self._lock.wait_for(lambda: self._lent == 0, _ALONE_S):
+                    try:
+                        self.writer.execute("SET memory_limit = '1KB'")
+                    except duckdb.OutOfMemoryException:
+                        pass  # there is more it cannot free, and has not: the limit is as it was
+                    finally:
+                        limit = _CONFIG["memory_limit"]
+                        self.writer.execute(f"SET memory_limit = '{limit}'")
+            finally:
+                self._alone = False
                 self._lock.notify_all()
 
     def close(self) -> None:

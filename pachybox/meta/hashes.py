@@ -26,7 +26,7 @@ from pachybox.meta.tables import HASH_NUMBER, Row, hash_number
 
 log = logging.getLogger("pachybox.meta")
 
-_TOGETHER = 10_000  # pairs moved in one go
+_TOGETHER = 2000  # pairs moved in one go, for which searches wait
 _ALL = 50_000  # pairs held at once when the index is made anew
 _SCHEMA = """
 CREATE TABLE pairs (hash INTEGER, seq INTEGER, PRIMARY KEY (hash, seq)) WITHOUT ROWID;
@@ -47,9 +47,8 @@ class Hashes:
         self._number = int(db.read("SELECT max(number) FROM hashes_moved")[0][0])
         if not self._fits():
             self._make()
-        self._finding, self._adding = self._open(self.path), self._open(self.path)
+        self._con = self._open(self.path)
         self._lock = threading.Lock()
-        self._changing = threading.Lock()
 
     def find(self, hashes: Sequence[str]) -> set[int]:
         """``seq`` of every job that ran a datum with one of the hashes, and maybe of others."""
@@ -60,7 +59,7 @@ class Hashes:
         )
         found = {int(row[0]) for row in rows}
         with self._lock:
-            run = self._finding.execute
+            run = self._con.execute
             try:
                 for number in numbers:
                     found.update(
@@ -102,8 +101,8 @@ class Hashes:
             log.warning("hashes of datums not forgotten: %s", e)
 
     def _change(self, sql: str, pairs: Sequence[Row], number: int | None = None) -> None:
-        con = self._adding
-        with self._changing:
+        con = self._con
+        with self._lock:
             try:
                 con.execute("BEGIN IMMEDIATE")
                 con.executemany(sql, pairs)
@@ -124,15 +123,20 @@ class Hashes:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._finding.close()
-        self._adding.close()
+        self._con.close()
 
     # ---- opening
 
     def _open(self, path: Path) -> sqlite3.Connection:
         con = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        con.execute("PRAGMA journal_mode = WAL")
-        con.execute("PRAGMA synchronous = FULL")  # what is taken from the table must be here
+        try:
+            # no shared memory then, for which a full disk has no room
+            con.execute("PRAGMA locking_mode = EXCLUSIVE")
+            con.execute("PRAGMA journal_mode = WAL")
+            con.execute("PRAGMA synchronous = FULL")  # what is taken from the table must be here
+        except sqlite3.Error as e:
+            con.close()
+            raise self._damaged(e) from e
         return con
 
     def _fits(self) -> bool:
@@ -145,7 +149,9 @@ class Hashes:
                 number = con.execute("SELECT number FROM moved").fetchone()[0]
             finally:
                 con.close()
-        except (sqlite3.Error, TypeError) as e:
+        except Exhausted:
+            raise
+        except (sqlite3.Error, PachyboxError, TypeError) as e:
             log.warning("%s cannot be read: %s", self.path, e)
             return False
         # crash: the index may have what the table still holds

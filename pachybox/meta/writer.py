@@ -207,13 +207,15 @@ class Meta:
 
     def checkpoint(self) -> None:
         """Have DuckDB move its latest changes from the log and memory to its file, when they are
-        many. By itself it does so after 16 MiB of log, which a steady load takes an hour for,
-        and 35 MB of memory; and a lower bound would cost those who write much in no time."""
+        many, and let go of what it keeps. By itself it does so after 16 MiB of log, which a steady
+        load takes an hour for, and 35 MB of memory; and a lower bound would cost those who write
+        much in no time."""
         log_file = Path(f"{self.db.path}.wal")
 
         def run(tx: Tx) -> None:
             try:
                 self.db.writer.execute("CHECKPOINT")
+                self.db.let_go()
             except duckdb.Error as e:
                 self._checkpoints = False  # on a full disk it gives the database up each time
                 log.warning("not moved to the database's file: %s", first_line(e))
@@ -221,7 +223,8 @@ class Meta:
 
         try:
             if self._checkpoints and log_file.stat().st_size >= _LOG_BYTES:
-                self.write(run, quick=True)
+                # race: solo, so that nothing waits that a reader brings in on the same connection
+                self.write(run, solo=True)
         except FileNotFoundError:
             pass  # there is no change yet
         except PachyboxError as e:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from tests.tui import canned
 from tests.tui.fake import FakeBox
@@ -262,3 +263,12 @@ def test_the_names_are_those_of_the_summary() -> None:
     assert "staging" in names.branches["raw"]
     assert f"ocr@{canned.BAD}" in names.jobs
     assert set(names.things) >= {"raw", "clean", "mqtt", "nightly"}
+
+
+async def test_what_is_typed_before_the_prompt_is_drawn_is_not_lost(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("lab-01")
+        t.app.action_prompt()
+        for key in (*"jobs", "enter"):
+            t.app.post_message(Key(key, key if len(key) == 1 else "\r"))
+        await t.until(lambda: t.app.current_mode == "job", "it went there")

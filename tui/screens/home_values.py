@@ -31,7 +31,7 @@ _ID = 8  # characters of an id; as many as the command line accepts as a prefix
 _RUNNING = ("running", "egressing", "finishing")
 _BAR = 10
 _NO_WORDS = " "  # the sign says it all, where there is no room
-_LATE_S = 5.0
+_LATE_S = 2.0  # as the box itself has it
 
 JOB_COLUMNS = (
     Column("job", "JOB", 18, 1, keep=9),

@@ -16,9 +16,9 @@ from tui import glyphs
 from tui.keymap import Key
 from tui.places import INGEST, JOB, PIPELINE, REPO, Place
 from tui.screens.bulk import Bulk
-from tui.screens.ingest_facts import LATE_S, facts, last_run, source_of, trend
+from tui.screens.ingest_facts import ended, facts, late_s, source_of, took_s, trend
 from tui.screens.ingest_spec import TEMPLATES, change_spec
-from tui.shown import rate, size, span
+from tui.shown import age, rate, size, span
 from tui.store import SUMMARY
 from tui.widgets.box_log import BoxLog
 from tui.widgets.confirm import Ask
@@ -29,13 +29,15 @@ from tui.widgets.table import VirtualTable
 COLUMNS = (
     Column("state", "", 1, keep=9),
     Column("name", "NAME", 14, 2, sort="name", keep=9),
-    Column("kind", "KIND", 8, sort="kind", keep=7),
-    Column("source", "SOURCE", 16, 3, keep=4),
+    Column("kind", "KIND", 7, sort="kind", keep=4),
+    Column("source", "SOURCE", 16, 3, keep=2),
     Column("next", "NEXT", 9, right=True, sort="next", keep=6),
-    Column("last", "LAST", 9, right=True, sort="last", keep=5),
-    Column("rate", "RATE", 8, right=True, sort="rate", keep=8),
-    Column("trend", "TREND", 12, keep=2),
-    Column("lag", "LAG", 6, right=True, sort="lag", keep=3),
+    Column("last", "LAST", 5, right=True, sort="last", keep=6),
+    Column("took", "TOOK", 6, right=True, sort="took", keep=6),
+    Column("exit", "EXIT", 6, sort="exit", keep=6),
+    Column("rate", "RATE", 7, right=True, sort="rate", keep=6),
+    Column("trend", "TREND", 12, keep=1),
+    Column("lag", "LAG", 6, right=True, sort="lag", keep=5),
 )
 _PIPELINES = ("cron", "spout")
 
@@ -52,6 +54,8 @@ class Ingests(Bulk):
     Ingests #facts { width: 48; height: 1fr; padding: 0 1; overflow-y: auto; }
     Ingests #log { width: 1fr; }
     Ingests.-one #facts { display: none; }
+    Ingests.-one.-facts #facts { display: block; width: 1fr; }
+    Ingests.-one.-facts #log { display: none; }
     """
 
     def __init__(self) -> None:
@@ -148,10 +152,10 @@ class Ingests(Bulk):
 
     def _row(self, info: IngestInfo) -> Row:
         plain = self.frame.ascii_only
-        now = self.frame.store.now
-        late = self._late_s(info)
-        mark = glyphs.ingest("late" if late else info.state, info.kind)
-        pipeline = self._pipeline(info)
+        now, pipeline = self.frame.store.now, self._pipeline(info)
+        late, took = late_s(info, now), took_s(info, pipeline, now)
+        overdue = late and info.state == "running"
+        mark = glyphs.ingest("late" if overdue else info.state, info.kind)
         left = (info.next_time - now).total_seconds() if info.next_time else None
         due = f"late {span(late)}" if late else span(max(0.0, left)) if left is not None else "-"
         each = sum(info.rates) / len(info.rates) if info.rates else 0.0
@@ -161,7 +165,9 @@ class Ingests(Bulk):
             info.kind,
             source_of(info),
             due,
-            last_run(info, pipeline, now, plain),
+            age(info.last_time, now) if info.last_time else "-",
+            "-" if took is None else span(took),
+            ended(info, pipeline, plain),
             rate(each),
             trend(info.rates, 12, plain),
             span(info.lag_s) if info.lag_s >= 0.1 else "-",
@@ -173,19 +179,14 @@ class Ingests(Bulk):
             source_of(info),
             left if left is not None else 1e18,
             info.last_time.timestamp() if info.last_time else 0.0,
+            took or 0.0,
+            cells[7],
             each,
             each,
             info.lag_s,
         )
         style = {"bad": "failed", "warn": "warning", "ok": "", "quiet": "dim"}.get(mark.style, "")
         return Row(info.name, cells, style, keys)
-
-    def _late_s(self, info: IngestInfo) -> float:
-        """How long a tick is overdue, from five seconds on."""
-        if info.next_time is None or info.paused:
-            return 0.0
-        late = (self.frame.store.now - info.next_time).total_seconds()
-        return late if late >= LATE_S else 0.0
 
     def _draw_facts(self) -> None:
         info = self.info
@@ -275,8 +276,19 @@ class Ingests(Bulk):
             self.frame.told(command)
             self.frame.feed.hurry()
 
+    def do_tab_left(self) -> None:
+        """[: the facts, or the log, where there is room for one of them."""
+        self.toggle_class("-facts")
+        if self.focused is self._log and self.has_class("-one"):
+            self._table.focus()
+
+    def do_tab_right(self) -> None:
+        """]: the same."""
+        self.do_tab_left()
+
     def do_logs(self) -> None:
         """l: to the log."""
+        self.remove_class("-facts")
         self._log.focus()
 
     async def do_new(self) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
 from rich.text import Text
 
 from pachybox.client.ingest_values import IngestInfo
-from pachybox.client.view_values import PipelineSummary
+from pachybox.client.view_values import JobSummary, PipelineSummary
 from tui import glyphs
-from tui.shown import age, ago, count, rate, size, span, spark, stamp
+from tui.shown import ago, count, rate, size, span, spark, stamp
 
-LATE_S = 5.0
-"""A tick that is this much overdue is late."""
+LATE_S = 2.0
+"""A tick that is this much overdue is late, as the box itself has it."""
+_EXIT = re.compile(r"\b(?:exit status|exit code|status) (-?\d+)")
 
 
 def source_of(info: IngestInfo) -> str:
@@ -33,23 +35,45 @@ def source_of(info: IngestInfo) -> str:
     return "-"
 
 
-def last_run(
-    info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, plain: bool
-) -> Text:
-    """How it went last: the job of the last tick with its time, else the age of the last commit."""
-    job = pipeline.job if pipeline and info.kind == "cron" else None
+def late_s(info: IngestInfo, now: datetime) -> float:
+    """How long a tick is overdue, from ``LATE_S`` on; 0 when it is not, or nothing is due."""
+    if info.next_time is None or info.paused or info.state not in ("running", "held"):
+        return 0.0
+    late = (now - info.next_time).total_seconds()
+    return late if late > LATE_S else 0.0
+
+
+def took_s(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime) -> float | None:
+    """How long the job of the last tick took, or has been at work; None where there is none."""
+    job = _job(info, pipeline)
+    begun = (job.started or job.created) if job else None
+    if job is None or begun is None:
+        return None
+    return max(0.0, ((job.finished or now) - begun).total_seconds())
+
+
+def ended(info: IngestInfo, pipeline: PipelineSummary | None, plain: bool) -> str:
+    """How it ended last: the sign, and the exit status of what was run. "-" before that."""
+    job = _job(info, pipeline)
     if job is not None:
         mark = glyphs.job(job.state)
-        begun = job.started or job.created
-        took = (job.finished or now) - begun if begun else None
-        return Text(f"{mark.sign(plain)} {span(took.total_seconds()) if took else '-'}")
-    mark = glyphs.job("JOB_FAILURE" if info.error else "JOB_SUCCESS")
-    if info.last_time is None and not info.error:
-        return Text("-")
-    then = info.error_time if info.error and _later(info) else info.last_time
-    return Text(
-        f"{mark.sign(plain) if info.error and _later(info) else ''} {age(then, now)}".strip()
-    )
+        if not job.done:
+            return mark.sign(plain)
+        status = "0" if mark.style == "ok" else _status(job.reason) or mark.word
+        return f"{mark.sign(plain)} {status}"
+    if _later(info):
+        status = _status(info.error) or _status(info.reason)
+        return f"{glyphs.job('failure').sign(plain)} {status}".rstrip()
+    return glyphs.job("success").sign(plain) if info.last_time is not None else "-"
+
+
+def _job(info: IngestInfo, pipeline: PipelineSummary | None) -> JobSummary | None:
+    return pipeline.job if pipeline is not None and info.kind == "cron" else None
+
+
+def _status(text: str) -> str:
+    found = _EXIT.search(text)
+    return found[1] if found else ""
 
 
 def _later(info: IngestInfo) -> bool:
@@ -68,6 +92,7 @@ def facts(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, pla
     """All that is known of a source, a fact a line."""
     mark = glyphs.ingest(info.state, info.kind)
     each = sum(info.rates) / len(info.rates) if info.rates else 0.0
+    took = took_s(info, pipeline, now)
     lines = [
         ("kind", info.kind),
         ("state", mark.text(plain)),
@@ -76,9 +101,12 @@ def facts(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, pla
         ("to", info.to),
         ("pipeline", info.pipeline),
         ("next", stamp(info.next_time) if info.next_time else ""),
-        ("last", _last(info, pipeline, now, plain)),
+        ("late", span(late_s(info, now)) if late_s(info, now) else ""),
+        ("last", ago(info.last_time, now) if info.last_time else "nothing yet"),
+        ("took", "" if took is None else span(took)),
+        ("ended", _how(info, pipeline, plain)),
         ("rate", f"{rate(each)}, at most {rate(max(info.rates))}" if any(info.rates) else ""),
-        ("trend", trend(info.rates, 30, plain)),
+        ("trend", trend(info.rates, 60, plain)),
         ("lag", span(info.lag_s) if info.lag_s >= 0.1 else ""),
         ("pending", count(info.pending) if info.pending else ""),
         ("came in", _came(info)),
@@ -96,11 +124,16 @@ def facts(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, pla
     return text
 
 
-def _last(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, plain: bool) -> str:
-    if info.last_time is None:
-        return "nothing yet"
-    ran = last_run(info, pipeline, now, plain).plain if info.kind == "cron" else ""
-    return f"{ago(info.last_time, now)}{f', job {ran}' if ran else ''}"
+def _how(info: IngestInfo, pipeline: PipelineSummary | None, plain: bool) -> str:
+    """The end of the last job in words, with why it failed."""
+    job = _job(info, pipeline)
+    if job is None:
+        status = _status(info.error) if _later(info) else ""
+        return f"exit status {status}" if status else ""
+    mark = glyphs.job(job.state)
+    status = "0" if job.done and mark.style == "ok" else _status(job.reason)
+    said = f"{mark.text(plain)}{f', exit status {status}' if status else ''}"
+    return f"{said}: {job.reason}" if job.reason else said
 
 
 def _came(info: IngestInfo) -> str:

@@ -12,12 +12,15 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from pachybox.client.values import CommitSetInfo
+from pachybox.client.values import CommitInfo, CommitSetInfo
 from pachybox.errors import NotFound, PachyboxError
 from tui import glyphs
 from tui.bindings import bindings
 from tui.keymap import LIST, Key
 from tui.places import JOB, LINEAGE, REPO, Place
+from tui.screens import home_values
+from tui.screens.home_values import Thing
+from tui.screens.lineage_graph import looks, nodes_of
 from tui.screens.lineage_tree import (
     DOWN,
     MOST,
@@ -30,6 +33,8 @@ from tui.screens.lineage_tree import (
 )
 from tui.screens.view import View
 from tui.shown import age
+from tui.store import SUMMARY
+from tui.widgets.dag import Dag
 from tui.widgets.rows import Column, LocalRows, Row
 from tui.widgets.table import VirtualTable
 
@@ -69,24 +74,31 @@ class KinTree(Tree[Kin]):
 
 
 class Lineage(View):
-    """Runs to the left; to the right what the chosen commit came from, or what came from it."""
+    """Runs to the left; to the right what the chosen commit came from, or what came from it, and
+    below that its run in the graph of pipelines."""
 
     mode: ClassVar[str] = LINEAGE
     footer_ids: ClassVar[tuple[str, ...]] = ("list.open", "view.upstream", "view.downstream")
     DEFAULT_CSS = """
     Lineage #runs { width: 44; }
-    Lineage #kin { width: 1fr; }
+    Lineage #right { width: 1fr; }
+    Lineage #kin { height: 3fr; }
+    Lineage #graph { height: 2fr; }
+    Lineage.-one #graph { display: none; }
     Lineage.-one .body { layout: vertical; }
     Lineage.-one #runs { width: 1fr; height: 1fr; }
-    Lineage.-one #kin { height: 2fr; }
+    Lineage.-one #right { height: 2fr; }
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._rows = LocalRows()
         self._sets: dict[str, CommitSetInfo] = {}
+        self._run: list[CommitInfo] = []
+        self._in_run: dict[str, CommitInfo] = {}  # nodes of the graph
         self._of = Place(LINEAGE)
         self._way = UP
+        self._stale = self._reading = False
         self._fixed = False  # a place was named: the cursor in the list does not change it
 
     def body(self) -> ComposeResult:
@@ -99,17 +111,22 @@ class Lineage(View):
                 id="runs",
                 classes="pane",
             )
-            with Vertical(id="kin", classes="pane"):
-                tree = KinTree("", id="tree")
-                tree.show_root = True
-                tree.guide_depth = 3
-                yield tree
+            with Vertical(id="right"):
+                with Vertical(id="kin", classes="pane"):
+                    tree = KinTree("", id="tree")
+                    tree.show_root = True
+                    tree.guide_depth = 3
+                    yield tree
+                ascii = self.frame.ascii_only
+                yield Dag(id="graph", classes="pane", empty="loading ...", ascii=ascii)
 
     def on_mount(self) -> None:
         """Read the runs."""
         self._runs.border_title = "Runs"
         self._pane_title()
+        self._graph.border_title = "Run"
         self._runs.focus()
+        self._draw_graph()
         self.reload()
 
     @property
@@ -119,6 +136,10 @@ class Lineage(View):
     @property
     def _tree(self) -> KinTree:
         return self.query_one("#tree", KinTree)
+
+    @property
+    def _graph(self) -> Dag:
+        return self.query_one("#graph", Dag)
 
     def crumbs(self) -> Sequence[str]:
         """The commit whose lineage is shown."""
@@ -139,12 +160,26 @@ class Lineage(View):
         """New commits are new runs."""
         if topics & {"commit", "job", "reset"}:
             self.reload()
+        if topics & {SUMMARY, "reset"}:
+            self._draw_graph()
 
     def reload(self) -> None:
-        """Read the runs again; the tree stays."""
-        self.load(self._read_runs(), group="runs")
+        """Read the runs again; the tree stays. While they are read, once more after that: a box
+        that commits all the time would otherwise never get to the end."""
+        self._stale = True
+        if not self._reading:
+            self.load(self._read_all(), group="runs")
 
     # The list of runs
+
+    async def _read_all(self) -> None:
+        self._reading = True
+        try:
+            while self._stale:
+                self._stale = False
+                await self._read_runs()
+        finally:
+            self._reading = False
 
     async def _read_runs(self) -> None:
         found: dict[str, CommitSetInfo] = {}
@@ -232,7 +267,26 @@ class Lineage(View):
         tree.root.expand_all()
         if walked > MOST:
             tree.root.add_leaf(Text(f"and more: {MOST} commits were walked", "dim"))
+        async with self.frame.feed.box.inspect_commit_set(root.commit.id) as run:
+            self._run = [info async for info in run if not of_spec(info.repo)]
+        self._draw_graph()
         self.renew()
+
+    def _draw_graph(self) -> None:
+        """The commits that share the id stand out among all that pipelines read and make."""
+        summary = self.frame.store.summary
+        if summary is None or not self.is_mounted:
+            return
+        graph = self._graph
+        items = home_values.graph(summary)
+        self._in_run = nodes_of(items, self._run)
+        graph.empty = "no pipelines yet: 3, then n makes one"
+        graph.set_graph(items)
+        graph.set_looks(looks(summary, items, self._in_run))
+        graph.highlight(self._in_run if self._run else None)
+        if self._run:
+            many = f"{len(self._run)} commit{'s' * (len(self._run) != 1)}"
+            graph.border_title = f"Run {self._run[0].id[:12]}: {many}"
 
     def _grow(self, node: TreeNode[Kin], kin: Kin) -> None:
         for one in kin.kin:
@@ -244,9 +298,36 @@ class Lineage(View):
 
     @property
     def kin(self) -> Kin | None:
-        """The commit under the cursor."""
+        """The commit under the cursor of the tree."""
         node = self._tree.cursor_node
         return node.data if node is not None else None
+
+    @property
+    def chosen(self) -> CommitInfo | None:
+        """The commit under the cursor of the focused pane: the graph's, else the tree's."""
+        if self.focused is self._graph:
+            return self._in_run.get(self._graph.cursor)
+        return self.kin.commit if self.kin is not None else None
+
+    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Kin]) -> None:
+        """The same commit in the graph."""
+        if event.node.data is not None:
+            repo = event.node.data.commit.repo
+            for node in self._graph.nodes:
+                if Thing.of(node).name == repo:
+                    self._graph.select(node)
+
+    def on_dag_highlighted(self) -> None:
+        """Verbs act on another commit."""
+        self.renew()
+
+    def on_dag_opened(self, event: Dag.Opened) -> None:
+        """Enter: the files of the run's commit there; without one, what the node is."""
+        info = self._in_run.get(event.node)
+        if info is not None:
+            self.frame.visit(Place(REPO, info.repo, info.id))
+        elif place := Thing.of(event.node).place:
+            self.frame.visit(place)
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[Kin]) -> None:
         """Enter: the job that made it, else its files."""
@@ -264,7 +345,7 @@ class Lineage(View):
 
     def why_not(self, key: Key) -> str:
         """Verbs act on the commit under the cursor."""
-        if key.id in ("copy", "save", "yaml") and self.kin is None:
+        if key.id in ("copy", "save", "yaml") and self.chosen is None:
             return "no commit is selected"
         return ""
 
@@ -278,10 +359,12 @@ class Lineage(View):
 
     def _turn(self, way: str) -> None:
         self._way = way
-        kin = self.kin if self.focused is self._tree else None
-        if kin is not None:
+        info = self.chosen if self.focused in (self._tree, self._graph) else None
+        if info is not None:
             self._fixed = True
-            self._turn_to(Place(LINEAGE, kin.commit.repo, kin.commit.id))
+            root = self._tree.root.data
+            path = self._of.path if root is not None and info == root.commit else ""
+            self._turn_to(Place(LINEAGE, info.repo, info.id, path))
         elif self._fixed:
             self._turn_to(self._of)
         elif self._runs.cursor_id:
@@ -289,5 +372,5 @@ class Lineage(View):
 
     def copies(self) -> list[tuple[str, str]]:
         """y: the commit, and its id alone."""
-        kin = self.kin
-        return [("commit", kin.name), ("id", kin.commit.id)] if kin else []
+        info = self.chosen
+        return [("commit", str(info)), ("id", info.id)] if info else []

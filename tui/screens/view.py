@@ -62,6 +62,12 @@ class View(Guarded, Screen[None]):
     """A form takes the letters itself: of the keys everywhere only ctrl and F keys act."""
     footer_ids: ClassVar[tuple[str, ...]] = ("view.logs", "view.new", "view.filter")
 
+    def __init__(self) -> None:
+        super().__init__()
+        # perf: a class that comes with the first size has all styles made twice
+        width = self.app.size.width
+        self.add_class(max(one for one in self.HORIZONTAL_BREAKPOINTS if one[0] <= width)[1])
+
     # What subclasses say
 
     def body(self) -> ComposeResult:

@@ -200,6 +200,19 @@ def test_a_box_of_the_former_schema_keeps_its_datums(tmp_path: Path) -> None:
     meta.close()
 
 
+def test_datums_of_an_older_extract_are_found(tmp_path: Path) -> None:
+    """They come without ``seq``, whose commits are there, and into no index."""
+    rows = [datum(seq, n) for seq in (1, 2) for n in range(30)]
+    filling = [
+        ("commits", COMMITS.columns, [COMMITS.to_row(output(seq)) for seq in (1, 2)]),
+        ("datums", DATUMS.columns[1:], [DATUMS.to_row(row)[1:] for row in rows]),
+    ]
+    meta = Meta(tmp_path / "m.duckdb")
+    meta.fill(lambda: None, filling, dict)
+    check(meta, {DATUMS.key(row): row for row in rows})
+    meta.close()
+
+
 # ---- memory
 
 

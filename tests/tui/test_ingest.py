@@ -78,7 +78,7 @@ async def test_deleting_asks_and_escape_keeps(sources: RealBox) -> None:
         assert sources.client.inspect_ingest("gone").name == "gone"
         await t.press("D")
         await t.sees("Delete source gone?")
-        await t.answer("y")
+        await t.confirm("y")
         await t.until(
             lambda: "gone" not in [i.name for i in sources.client.list_ingest()], "deleted"
         )
@@ -103,7 +103,7 @@ async def test_a_new_source_is_written_in_the_editor(
         await t.press("n")
         await t.sees("What brings the data in?")
         await t.press("down")  # past watch
-        await t.answer("enter")
+        await t.confirm("enter")
         await t.sees("made")
     assert sources.client.inspect_ingest("made").kind == "push"
     sources.client.delete_ingest("made")

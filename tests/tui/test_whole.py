@@ -52,8 +52,7 @@ async def test_a_file_becomes_a_job_a_log_and_a_result_that_is_seen(
         await t.sees("Put which file or folder?")
         await t.type(f"{tmp_path}/new.md\n")
         await t.sees("Put it where?")
-        await asyncio.sleep(0.31)  # a question takes no Enter sooner after it opened
-        await t.press("enter")
+        await t.confirm("enter")
         await t.sees("put file raw@master:/new.md")
         await t.press("colon")
         await t.type("jobs\n")

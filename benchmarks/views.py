@@ -23,10 +23,11 @@ from benchmarks.large_repo import flat
 from pachybox.box import Box as Inner
 from pachybox.client import Client
 from pachybox.config import load
-from pachybox.meta.tables import JOBS
+from pachybox.meta.tables import COMMITS, JOBS
 from pachybox.meta.tx import Tx
 from pachybox.model.files import Edit, Entry, Kind, Put
-from pachybox.model.ids import CommitId, Hash, Job, Pipeline
+from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline
+from pachybox.model.pfs import CommitRecord, Origin
 from pachybox.model.pps import Datum, DatumState, JobRecord, JobState, Stats
 from pachybox.pps import meta_file
 from pachybox.store.trees import EMPTY
@@ -38,7 +39,7 @@ FAILED = 10
 
 # what a job that ran N datums leaves
 _DATUMS = """
-INSERT INTO datums SELECT 0, 'default', 'large', '{job}', sha256('d' || i), sha256('h' || i),
+INSERT INTO datums SELECT {seq}, 'default', 'large', '{job}', sha256('d' || i), sha256('h' || i),
     CASE WHEN i < {failed} THEN 'FAILED' ELSE 'SUCCESS' END, '', unhex('{dir}'),
     1700000000000000 + i * 1000, '{{"download_s":0.001,"process_s":0.5,"upload_s":0.0005,'
     || '"download_bytes":100,"upload_bytes":200,"cpu_s":0.5,"peak_rss_bytes":100000}}',
@@ -70,10 +71,10 @@ def past(box: Box, datums: int, jobs: int) -> None:
             entry = Entry("meta", Kind.FILE, session.put(written), len(written))
             directory = pfs.trees.edit(EMPTY, [Put("/meta", entry)], session.put)
             values = {"failed": FAILED, "dir": bytes(directory).hex()}
-            for job, count in ((RAN, datums), (SKIPPED, datums // 1000)):
+            for seq, (job, count) in enumerate(((RAN, datums), (SKIPPED, datums // 1000))):
                 for first in range(0, count, 50_000):
                     last = min(first + 50_000, count)
-                    text = _DATUMS.format(job=job, first=first, last=last, **values)
+                    text = _DATUMS.format(job=job, seq=seq, first=first, last=last, **values)
                     meta.write(partial(sql, text=text), solo=True)
             root = EMPTY
             for edits in _entries(meta.db.read, directory, datums):
@@ -99,8 +100,15 @@ def _entries(
 
 def _jobs(tx: Tx, root: Hash, datums: int) -> None:
     few = datums // 1000
-    for id_, ran in ((RAN, datums), (SKIPPED, few)):
+    for seq, (id_, ran) in enumerate(((RAN, datums), (SKIPPED, few))):
         job = Job(Pipeline("default", "large"), CommitId(id_))
+        output = Commit(job.pipeline.repo, job.id)
+        tx.put(
+            COMMITS,
+            CommitRecord(
+                output, "master", None, Origin.AUTO, "", seq, tx.now, tx.now, "", EMPTY, 0, 0, ()
+            ),
+        )
         record = JobRecord(job, 1, JobState.SUCCESS, "", tx.now, tx.now, tx.now)
         tx.put(
             JOBS,

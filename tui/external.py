@@ -1,4 +1,4 @@
-"""The user's own programs: the editor and the pager, with the terminal given to them."""
+"""The user's own programs, with the terminal given to them."""
 
 from __future__ import annotations
 
@@ -18,32 +18,40 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
+def program(*names: str, default: str) -> list[str]:
+    """The words of the first of these variables that says something. Raises InvalidArgument."""
+    found = next((name for name in names if os.environ.get(name, "").strip()), "")
+    try:
+        return shlex.split(os.environ.get(found, "")) or [default]
+    except ValueError as e:
+        raise InvalidArgument(f"{found} cannot be read as a command: {e}", f"set {found}") from e
+
+
 async def edited(app: App[Any], text: str, suffix: str) -> str:
-    """``text`` after the user changed it. Raises InvalidArgument when the editor cannot be run."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    """``text`` after the user changed it. Raises InvalidArgument when the editor cannot be run, or
+    did not end well."""
+    words = program("VISUAL", "EDITOR", default="vi")
     with tempfile.TemporaryDirectory(prefix="pachybox-") as folder:
         path = Path(folder) / f"edit{suffix}"
         path.write_text(text, encoding="utf-8")
-        await _run(app, editor, path)
-        return path.read_text(encoding="utf-8", errors="replace")
+        await _run(app, words, path)
+        return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
 
 
-async def paged(app: App[Any], path: Path) -> None:
-    """Show a file in $PAGER. Raises InvalidArgument when that cannot be run."""
-    await _run(app, os.environ.get("PAGER") or "less", path)
-
-
-async def _run(app: App[Any], program: str, path: Path) -> None:
+async def _run(app: App[Any], words: list[str], path: Path) -> None:
     def run() -> int:
         try:
-            return subprocess.run([*shlex.split(program), str(path)], check=False).returncode
+            return subprocess.run([*words, str(path)], check=False).returncode
         except (OSError, ValueError) as e:
-            raise InvalidArgument(f"cannot start {program!r}: {e}", "set EDITOR or PAGER") from e
+            raise InvalidArgument(f"cannot start {words[0]!r}: {e}", "set EDITOR") from e
 
     try:
         with app.suspend():
-            status = await asyncio.to_thread(run)
+            # This holds all else. Nothing may be painted meanwhile: what writes to the terminal
+            # is stopped, and a full queue before it would never be taken from again.
+            status = run()
     except SuspendNotSupported:  # a browser, or a test: the program may still need no terminal
         status = await asyncio.to_thread(run)
+    app.refresh()
     if status:
-        raise InvalidArgument(f"{program!r} ended with status {status}", "nothing was changed")
+        raise InvalidArgument(f"{words[0]!r} ended with status {status}", "nothing was changed")

@@ -23,6 +23,7 @@ T = TypeVar("T")
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0)
 _BEAT_S = 1.5  # an answer is missed after this and the time-out below: the loss shows within 3 s
 _ANSWER_S = 1.0
+_SILENT_S = 0.5  # of a first answer that does not come: said on the screen
 _FIRST_S = 10.0  # a summary of a large box that wakes up
 _SUMMARY_S = 0.5  # the least time between two summaries while things change
 _IDLE_SUMMARY_S = 10.0
@@ -83,14 +84,22 @@ class Feed:
 
     async def _greet(self) -> None:
         """The first answers: that it is there, and what there is."""
-        begun = time.monotonic()
-        await self._knock()
+        box, begun = self.box, time.monotonic()
+        silent = asyncio.get_running_loop().call_later(_SILENT_S, self._silent)
+        try:
+            await self._knock()
+        finally:
+            silent.cancel()
         ping = (time.monotonic() - begun) * 1000
-        summary = _checked(await _soon(self.box.summary(), _FIRST_S))
+        summary = _checked(await _soon(box.summary(), _FIRST_S))
         self.store.seq = 0  # another box, or one restored, counts from where it is
         self.store.set_summary(summary)
         self.store.set_link(Link(LIVE, ping))
         self.store.touch("reset")
+
+    def _silent(self) -> None:
+        if self.store.summary is None and self.store.link == Link():
+            self.store.set_link(Link(CONNECTING, why="no answer yet"))
 
     async def _knock(self) -> None:
         if not await _soon(self.box.healthy(), _ANSWER_S):

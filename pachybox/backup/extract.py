@@ -130,7 +130,9 @@ def _snapshot(pfs: Pfs, spool: IO[bytes], figures: Figures) -> _Snapshot:
                 for table in ALL:
                     _spool(con, table, found, figures)
                 for sql in care.ROOTS:
-                    found.roots.update(Hash(row[0]) for row in con.execute(sql).fetchall())
+                    rows = con.execute(sql)
+                    while some := rows.fetchmany(_ROWS):
+                        found.roots.update(Hash(row[0]) for row in some)
             finally:
                 con.execute("ROLLBACK")
     except duckdb.Error as e:

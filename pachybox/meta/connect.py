@@ -30,6 +30,7 @@ INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
 
 _READS = 16  # at once; a scan takes some 0.5 MiB of the memory limit, and clients wait in hundreds
+_PIECE = 20_000  # rows
 _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the database afresh
 _ALONE_S = 0.05  # what is not urgent waits so long for readers to be done, and new ones with it
 
@@ -87,6 +88,7 @@ class Database:
 
     def _connect(self, **also: Any) -> duckdb.DuckDBPyConnection:
         config = {**_CONFIG, "temp_directory": f"{self.path}.tmp", **also}
+        self._limit = config["memory_limit"]
         try:
             return duckdb.connect(str(self.path), config=config)
         except duckdb.Error as e:
@@ -168,6 +170,18 @@ class Database:
         with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
 
+    def pieces(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of one query, of one state, some at a time. Until the last is taken the database
+        cannot be opened afresh, for which the writer may wait: take them and do nothing else.
+        Raises what ``read`` does."""
+        try:
+            with self.cursor() as con:
+                con.execute(sql)
+                while rows := con.fetchmany(_PIECE):
+                    yield rows
+        except duckdb.Error as e:
+            raise told(self.path, e) from e
+
     def recover(self, e: BaseException) -> None:
         """After a transaction failed with ``e``: none is open, and the database can be used.
 
@@ -223,8 +237,7 @@ class Database:
                     except duckdb.OutOfMemoryException:
                         pass  # there is more it cannot free, and has not: the limit is as it was
                     finally:
-                        limit = _CONFIG["memory_limit"]
-                        self.writer.execute(f"SET memory_limit = '{limit}'")
+                        self.writer.execute(f"SET memory_limit = '{self._limit}'")
             finally:
                 self._alone = False
                 self._lock.notify_all()

@@ -18,16 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-import duckdb
-
 from pachybox.errors import Corrupt, Exhausted, PachyboxError
-from pachybox.meta.connect import FREE_SPACE, Database, first_line
+from pachybox.meta.connect import FREE_SPACE, Database
 from pachybox.meta.tables import HASH_NUMBER, Row, hash_number
 
 log = logging.getLogger("pachybox.meta")
 
 _TOGETHER = 2000  # pairs moved in one go, for which searches wait
-_ALL = 50_000  # pairs held at once when the index is made anew
 _SCHEMA = """
 CREATE TABLE pairs (hash INTEGER, seq INTEGER, PRIMARY KEY (hash, seq)) WITHOUT ROWID;
 CREATE TABLE moved (number INTEGER NOT NULL);
@@ -176,16 +173,11 @@ class Hashes:
         try:
             con.execute("PRAGMA journal_mode = OFF")
             con.executescript(_SCHEMA)
-            with self._db.cursor() as rows:
-                rows.execute(f"SELECT {HASH_NUMBER} AS h, seq FROM datums ORDER BY h")
-                con.execute("BEGIN")
-                while some := rows.fetchmany(_ALL):
-                    con.executemany(_ADD, some)
+            con.execute("BEGIN")
+            for some in self._db.pieces(f"SELECT {HASH_NUMBER} AS h, seq FROM datums ORDER BY h"):
+                con.executemany(_ADD, some)
             con.execute("UPDATE moved SET number = ?", (number,))
             con.execute("COMMIT")
-        except duckdb.Error as e:
-            log.error("%s not made: %s", self.path, first_line(e))
-            raise
         finally:
             con.close()
         # what SQLite wrote in this mode it has synced when it committed

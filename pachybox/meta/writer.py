@@ -234,7 +234,8 @@ class Meta:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
         try:
-            self.hashes.move(lambda run: self.write(lambda tx: run(), quick=True))
+            # race: solo, as in ``checkpoint``
+            self.hashes.move(lambda run: self.write(lambda tx: run(), solo=True))
         except PachyboxError as e:
             log.warning("hashes of datums wait: %s", e)
 

@@ -40,9 +40,9 @@ ROOT_COLUMNS = (
 )
 """(table, a column by which its records name a tree)."""
 ROOTS = tuple(
-    f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
-    for table, column in ROOT_COLUMNS
+    f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL" for table, column in ROOT_COLUMNS
 )
+"""Not DISTINCT: for that DuckDB would want memory for all of them, without end."""
 
 
 def named_roots(pfs: Pfs) -> set[Hash]:
@@ -55,7 +55,8 @@ def named_roots(pfs: Pfs) -> set[Hash]:
             row = table.to_row(record)
             found.update(Hash(row[i]) for i in columns if row[i] is not None)
     # In one statement, so of one state: what goes over from an upload to a commit is in one.
-    found.update(Hash(row[0]) for row in pfs.meta.db.read(" UNION ".join(ROOTS)))
+    for rows in pfs.meta.db.pieces(" UNION ALL ".join(ROOTS)):
+        found.update(Hash(row[0]) for row in rows)
     found |= pfs.being_read()
     found.discard(EMPTY)
     return found

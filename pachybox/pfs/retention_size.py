@@ -25,7 +25,7 @@ def held_alone(pfs: Pfs, old: Hash, new: Hash) -> int:
     """Bytes of content in the tree ``old`` that ``new`` has not, as far as the two differ."""
     mine: dict[Hash, int] = {}
     theirs: set[Hash] = set()
-    for change in pfs.trees.diff(old, new):
+    for change in pfs.trees.diff(old, new, once=True):
         if change.old is not None and not change.old.is_dir:
             for piece, size in _pieces(pfs, change.old):
                 mine[piece] = mine.get(piece, 0) + size

@@ -14,6 +14,8 @@ from pachybox.store.node import EMPTY, Node, Nodes, Row, entry_of
 _Item = tuple[int, Row]
 """(level, row): level 0 is an entry, above it a chunk of level - 1."""
 
+_Load = Callable[[Hash], Node]
+
 
 def diff_trees(
     nodes: Nodes,
@@ -21,13 +23,16 @@ def diff_trees(
     new: Hash,
     prefix: str,
     descend: Callable[[str], bool] | None = None,
+    *,
+    once: bool = False,
 ) -> Iterator[Change]:
     """The changes between two directories, in path order; ``prefix`` begins the paths.
 
     A directory whose content differs comes before what differs in it; where ``descend``
-    says no to its path, only it comes.
+    says no to its path, only it comes. ``once`` leaves the cache alone.
     """
-    stack = [(prefix, _diff_rows(nodes, old, new))]
+    load = nodes.peek if once else nodes.load
+    stack = [(prefix, _diff_rows(load, old, new))]
     while stack:
         prefix, pairs = stack[-1]
         pair = next(pairs, None)
@@ -41,19 +46,19 @@ def diff_trees(
         path = prefix + entry.name
         yield Change(path, was, now)
         if entry.is_dir and (descend is None or descend(path)):
-            stack.append((path + "/", _diff_rows(nodes, _hash(was), _hash(now))))
+            stack.append((path + "/", _diff_rows(load, _hash(was), _hash(now))))
 
 
 def _hash(entry: Entry | None) -> Hash:
     return EMPTY if entry is None else entry.hash
 
 
-def _diff_rows(nodes: Nodes, old: Hash, new: Hash) -> Iterator[tuple[Row | None, Row | None]]:
+def _diff_rows(load: _Load, old: Hash, new: Hash) -> Iterator[tuple[Row | None, Row | None]]:
     """The rows that differ between two directories, in key order."""
     if old == new:
         return
     # each side is a stack of what is still to be compared, the next on top
-    left, right = _strip(_items(nodes.load(old)), _items(nodes.load(new)))
+    left, right = _strip(_items(load(old)), _items(load(new)))
     while left and right:
         (x_level, x), (y_level, y) = left[-1], right[-1]
         if x_level or y_level:
@@ -62,15 +67,15 @@ def _diff_rows(nodes: Nodes, old: Hash, new: Hash) -> Iterator[tuple[Row | None,
                 right.pop()
                 if x[1] == y[1]:
                     continue  # all in front is compared, so equal chunks stand for the same keys
-                more, other = _strip(_open(nodes, x_level, x), _open(nodes, y_level, y))
+                more, other = _strip(_open(load, x_level, x), _open(load, y_level, y))
                 left += more
                 right += other
             elif x_level > y_level:
                 left.pop()
-                left += _open(nodes, x_level, x)
+                left += _open(load, x_level, x)
             else:
                 right.pop()
-                right += _open(nodes, y_level, y)
+                right += _open(load, y_level, y)
         elif x[0] == y[0]:
             left.pop()
             right.pop()
@@ -82,8 +87,8 @@ def _diff_rows(nodes: Nodes, old: Hash, new: Hash) -> Iterator[tuple[Row | None,
         else:
             right.pop()
             yield None, y
-    yield from ((row, None) for row in _drain(nodes, left))
-    yield from ((None, row) for row in _drain(nodes, right))
+    yield from ((row, None) for row in _drain(load, left))
+    yield from ((None, row) for row in _drain(load, right))
 
 
 def _items(node: Node) -> list[_Item]:
@@ -92,9 +97,9 @@ def _items(node: Node) -> list[_Item]:
     return [(level, row) for row in reversed(node.rows())]
 
 
-def _open(nodes: Nodes, level: int, chunk: Row) -> list[_Item]:
-    node = nodes.load(Hash(chunk[1]))
-    nodes.check(node, level - 1, chunk[0], Hash(chunk[1]))
+def _open(load: _Load, level: int, chunk: Row) -> list[_Item]:
+    node = load(Hash(chunk[1]))
+    Nodes.check(node, level - 1, chunk[0], Hash(chunk[1]))
     return _items(node)
 
 
@@ -114,11 +119,11 @@ def _strip(left: list[_Item], right: list[_Item]) -> tuple[list[_Item], list[_It
     return left[back:], right[back:]
 
 
-def _drain(nodes: Nodes, stack: list[_Item]) -> Iterator[Row]:
+def _drain(load: _Load, stack: list[_Item]) -> Iterator[Row]:
     """All rows that a side has left."""
     while stack:
         level, row = stack.pop()
         if level:
-            stack += _open(nodes, level, row)
+            stack += _open(load, level, row)
         else:
             yield row

@@ -448,7 +448,8 @@ class Nodes:
         self.check(node, parent.level - 1, parent.keys[i], name)
         return node
 
-    def check(self, node: Node, level: int, last: str, name: Hash) -> None:
+    @staticmethod
+    def check(node: Node, level: int, last: str, name: Hash) -> None:
         """Raise Corrupt unless ``node`` is a chunk of ``level`` that ends at the key ``last``."""
         if node.level != level or not node.keys or node.keys[-1] != last:
             raise Corrupt(

@@ -288,6 +288,7 @@ class Trees:
         path: str = "/",
         *,
         descend: Callable[[str], bool] | None = None,
+        once: bool = False,
     ) -> Iterator[Change]:
         """What differs at and below ``path``, in order; cost follows the difference.
 
@@ -295,17 +296,18 @@ class Trees:
         added or removed whole is given down to its files. The directory ``path`` itself is
         left out when both trees have it. A file that became a directory is a removal and an
         addition. Nothing when neither tree has ``path``. A directory below ``path`` to whose
-        path ``descend`` says no is given without what is in it.
+        path ``descend`` says no is given without what is in it. ``once`` is for trees that
+        nobody is likely to read soon: what is read of them is not kept.
         """
         if path.strip("/") == "":
-            yield from diff_trees(self._nodes, old, new, "/", descend)
+            yield from diff_trees(self._nodes, old, new, "/", descend, once=once)
             return
         path = path.rstrip("/")
         was, now = self.get(old, path), self.get(new, path)
         if was is None or now is None or was.is_dir is not now.is_dir:
             pairs = [(was, None), (None, now)]
         elif was.is_dir:
-            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/", descend)
+            yield from diff_trees(self._nodes, was.hash, now.hash, path + "/", descend, once=once)
             return
         else:
             pairs = [(was, now)] if was != now else []
@@ -316,7 +318,7 @@ class Trees:
             yield Change(path, *one)
             if entry.is_dir:
                 a, b = (EMPTY if e is None else e.hash for e in one)
-                yield from diff_trees(self._nodes, a, b, path + "/", descend)
+                yield from diff_trees(self._nodes, a, b, path + "/", descend, once=once)
 
     def union(
         self,

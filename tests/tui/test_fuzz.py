@@ -21,7 +21,7 @@ from tui.app import PachyApp
 from tui.keymap import KEYS
 from tui.widgets.confirm import Ask, Question
 
-KEY_COUNT = int(os.environ.get("PACHYBOX_TEST_KEYS", "700"))
+KEY_COUNT = int(os.environ.get("PACHYBOX_TEST_KEYS", "200"))
 SEED = int(os.environ.get("PACHYBOX_TEST_SEED", "7"))
 SIZES = ((120, 40), (80, 24), (200, 60), (40, 10))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -390,3 +391,36 @@ async def test_what_is_marked_is_done_to_at_once(fake: FakeBox) -> None:
         await t.sees("marked: what to do?", "stop the 1 that run")
         await t.confirm("down", "enter")
         await t.until(lambda: fake.changed() == ["stop_job"], "the running job is stopped")
+
+
+async def test_the_commit_set_of_the_selected_job_stands_out_in_the_graph(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("Running and recent jobs")
+        dag = home(t).query_one("#dag", Dag)
+        home(t).query_one("#jobs VirtualTable").focus()
+        lit = {"repo:raw", "pipeline:clean", "pipeline:resize"}
+        await t.until(lambda: dag.view.lit == lit, "the set of the first job stands out")
+        await t.press("slash", *"ocr", "enter")
+        await t.press("tab")
+        await t.until(lambda: dag.view.lit is None, "it does no more when another pane is used")
+
+
+async def test_ages_in_seconds_go_on_though_nothing_happens() -> None:
+    moment = [canned.NOW]
+    async with opened(FakeBox, clock=lambda: moment[0]) as t:
+        await t.until(lambda: any(" 12s" in line for line in lines(t, "ingest")), "tick: 12s ago")
+        moment[0] += timedelta(seconds=7)
+        await t.until(lambda: any(" 19s" in line for line in lines(t, "ingest")), "its age goes on")
+
+
+async def test_what_a_short_list_shows_is_selected_by_dragging(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("Repos 9")
+        repos = home(t).query_one("#repos", Lines)
+        await t.pilot.mouse_down(repos, offset=(3, 1))
+        await t.pilot.hover(repos, offset=(6, 2))
+        await t.pilot.mouse_up(repos, offset=(6, 2))
+        await t.until(lambda: t.app.screen.get_selected_text(), "text is selected")
+        selected = t.app.screen.get_selected_text() or ""
+        assert selected.startswith("raw")
+        assert selected.splitlines()[1].strip() == "▤ tick"

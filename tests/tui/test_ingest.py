@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
+from pachybox.client.view_values import Summary
 from tests.boxes import RealBox
+from tests.tui import canned
+from tests.tui.fake import FakeBox
 from tests.tui.pilot import opened
 from tui.places import INGEST, Place
+from tui.widgets.spec_editor import SpecEditor
 
 PIPELINE = {
     "pipeline": {"name": "hourly"},
@@ -91,22 +94,97 @@ async def test_a_cron_cannot_be_deleted_here_and_says_whose_it_is(sources: RealB
         await t.sees("belongs to pipeline hourly")
 
 
-async def test_a_new_source_is_written_in_the_editor(
-    sources: RealBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/name: posts/name: made/' \"$1\"\n")
-    editor.chmod(0o755)
-    monkeypatch.setenv("VISUAL", str(editor))
-    async with opened(sources, start=Place(INGEST), size=(160, 40)) as t:
-        await t.sees("Ingest")
+async def test_a_new_source_is_written_and_what_is_wrong_is_marked(sources: RealBox) -> None:
+    async with opened(sources, start=Place(INGEST), size=(80, 24)) as t:
+        await t.sees("Ingest 3")
         await t.press("n")
         await t.sees("What brings the data in?")
         await t.press("down")  # past watch
         await t.confirm("enter")
-        await t.sees("made")
+        await t.sees("push:", "No problems", "ctrl+s")
+        editor = t.app.screen.query_one("#spec", SpecEditor)
+        editor.become(editor.text.replace("push:", "psuh:").replace("name: posts", "name: made"))
+        await t.sees("3:1", "unknown field", 'did you mean "push"')
+        await t.press("ctrl+s")
+        await t.sees("1 to correct")
+        assert editor.cursor_location == (2, 0)
+        editor.become(editor.text.replace("psuh:", "push:"))
+        await t.sees("No problems")
+        await t.press("ctrl+s")
+        await t.sees("$ pachybox create ingest")
     assert sources.client.inspect_ingest("made").kind == "push"
     sources.client.delete_ingest("made")
+
+
+async def test_a_change_is_shown_and_a_stale_one_is_refused(sources: RealBox) -> None:
+    spec = {"name": "old", "to": "raw@old", "push": {}}
+    sources.client.create_ingest(spec)
+    async with opened(sources, start=Place(INGEST, "old"), size=(160, 40)) as t:
+        await t.sees("to       raw@old")
+        await t.press("e")
+        await t.sees("Spec (yaml)", "name: old")
+        editor = t.app.screen.query_one("#spec", SpecEditor)
+        editor.become(editor.text + "description: mine\n")
+        sources.client.create_ingest({**spec, "description": "theirs"}, update=True)
+        await t.sees("No problems")
+        await t.press("ctrl+s")
+        await t.sees("old was changed meanwhile", "-description: theirs", "+description: mine")
+        await t.confirm("escape")
+        assert sources.client.inspect_ingest("old").spec["description"] == "theirs"
+        await t.press("escape")
+        await t.sees("draft kept")
+        await t.press("e")
+        await t.sees("A draft was kept?")
+        await t.press("down")
+        await t.confirm("enter")
+        await t.sees("description: theirs")
+        editor = t.app.screen.query_one("#spec", SpecEditor)
+        editor.become(editor.text.replace("theirs", "both"))
+        await t.press("ctrl+s")
+        await t.sees("Update old?", "-description: theirs", "+description: both")
+        await t.confirm("y")
+        await t.sees("$ pachybox update ingest -f -")
+    assert sources.client.inspect_ingest("old").spec["description"] == "both"
+    sources.client.delete_ingest("old")
+
+
+async def test_how_a_tick_ended_and_how_long_it_took(sources: RealBox) -> None:
+    spec = {
+        "pipeline": {"name": "sevens"},
+        "input": {"cron": {"name": "tick", "spec": "@every 1h"}},
+        "transform": {"cmd": ["sh", "-c", "exit 7"]},
+        "datum_tries": 1,
+    }
+    sources.client.create_pipelines(json.dumps(spec))
+    async with opened(sources, start=Place(INGEST, "sevens_tick"), size=(160, 40)) as t:
+        await t.sees("from     @every 1h")
+        await t.press("t")
+        await t.sees("exit status 7", "took", "✗ 7")
+    sources.client.delete_pipeline("sevens", force=True)
+
+
+async def test_a_command_that_ended_shows_its_status(sources: RealBox) -> None:
+    spec = {"name": "ends", "to": "raw@ends", "command": {"cmd": ["sh", "-c", "exit 9"]}}
+    sources.client.create_ingest(spec)
+    async with opened(sources, start=Place(INGEST, "ends"), size=(80, 24)) as t:
+        await t.sees("ends", "✗ 9")
+        await t.press("right_square_bracket")
+        await t.sees("from     sh -c exit 9")
+    sources.client.delete_ingest("ends")
+
+
+async def test_a_tick_that_does_not_come_is_late_within_seconds() -> None:
+    def after(seconds: float) -> Summary:
+        ingests = [one | {"nextTime": canned.at(-38)} for one in canned.INGESTS[:1]]
+        return canned.summary(time=canned.at(-seconds), ingests=ingests)
+
+    fake = FakeBox(after(37))
+    async with opened(fake, start=Place(INGEST, "tick"), size=(120, 40)) as t:
+        await t.sees("tick", "Ingest 1")
+        assert "late" not in t.text
+        fake.now = after(38 + 3)
+        t.app.feed.hurry()
+        await t.sees("late 3", timeout_s=2.0)
 
 
 async def test_without_sources_it_says_how_to_make_one(box: RealBox) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.boxes import RealBox
 from tests.tui.pilot import opened
 from tui.places import LINEAGE, Place
+from tui.widgets.dag import Dag
 
 
 def _pipeline(name: str, repo: str) -> str:
@@ -61,6 +62,28 @@ async def test_runs_are_listed_and_filtered(chain: RealBox) -> None:
         await t.sees("nothing matches nothing-like-it")
         await t.press("escape")
         await t.until(lambda: "nothing matches" not in t.text, "all runs again")
+
+
+async def test_the_run_stands_out_in_the_graph_and_enter_goes_to_its_commit(chain: RealBox) -> None:
+    chain.client.create_repo("apart")
+    chain.client.create_pipelines(_pipeline("other", "apart"))
+    head = chain.client.inspect_commit("clean@master").id
+    async with opened(chain, start=Place(LINEAGE, "clean", "master"), size=(120, 40)) as t:
+        await t.sees(f"Run {head[:12]}: ", "apart", "other")
+        graph = t.app.screen.query_one(Dag)
+        await t.until(lambda: graph.view.lit, "a set stands out")
+        assert graph.view.lit == {"repo:raw", "pipeline:clean", "pipeline:report"}
+        assert graph.cursor == "pipeline:clean"
+        graph.focus()
+        await t.press("right", "enter")
+        await t.until(lambda: t.app.current_mode == "repo", "the files of that commit")
+        await t.sees("report", head[:4])
+
+
+async def test_a_narrow_screen_has_no_graph(chain: RealBox) -> None:
+    async with opened(chain, start=Place(LINEAGE, "clean", "master"), size=(80, 24)) as t:
+        await t.sees("clean@")
+        assert not t.app.screen.query_one(Dag).display
 
 
 async def test_a_commit_that_is_not_there_is_said_to_be(chain: RealBox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ from tests.tui import canned
 from tests.tui.fake import FakeBox
 from tests.tui.hostile import Hostile, garbage, http
 from tests.tui.pilot import opened
+from tui.app import PachyApp
 from tui.places import JOB, REPO, Place
 from tui.sound import unsound
 from tui.store import LIVE, LOST
+from tui.widgets.chrome import Banner
 
 
 async def test_a_killed_box_is_told_within_three_seconds_and_found_again_within_two(
@@ -82,6 +85,23 @@ async def test_a_wrong_address_shows_what_can_be_done(tmp_path: Path, kind: str)
         assert t.app.view is not None
         await t.press("4")
         await t.sees("No box answers.")
+
+
+async def test_an_address_that_says_nothing_shows_so_before_it_is_given_up() -> None:
+    said: list[str] = []
+
+    class Hearing(PachyApp):
+        def _draw(self) -> None:
+            super()._draw()
+            view = self.view
+            if view is not None and view.has_class("-never"):
+                said.append(view.query_one(Banner).render().plain)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        nowhere = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with opened(lambda: AsyncClient(nowhere), kind=Hearing) as t:
+            await t.sees("No box answers.", "again in")
+    assert said[0].startswith(f"No box answers.\n\n{nowhere}\nno answer yet\n\ntrying now")
 
 
 async def test_a_box_that_comes_up_later_is_seen(tmp_path: Path) -> None:

@@ -335,3 +335,23 @@ async def test_keys_are_heard_while_a_long_log_is_laid_out() -> None:
         await until(pilot, lambda: lines(view)[-2] == "and on")
         await pilot.press("p", "w")
         await until(pilot, lambda: lines(view)[-3] == '{"a": {"b": 1}}')
+
+
+async def test_a_filter_looks_at_what_lies_before_until_it_fills_the_view() -> None:
+    log = MemoryLog(9_000, {10: "needle one", 8_900: "needle two"})
+    view = LogView(log)
+    async with Bare(view).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "line 8999" in text(view))
+        await pilot.press("ampersand", *"needle", "enter")
+        await until(pilot, lambda: "needle one" in text(view))
+        assert "&needle 2 of 9,000 lines" in text(view)
+
+
+async def test_a_filter_says_what_it_has_looked_at() -> None:
+    log = MemoryLog(60_000)
+    view = LogView(log)
+    async with Bare(view).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "line 59999" in text(view))
+        await pilot.press("ampersand", *"line 7$", "enter")
+        await until(pilot, lambda: "&line 7$ 0 of the last 50,000 lines" in text(view))
+        await until(pilot, lambda: "/ looks through the whole log" in text(view))

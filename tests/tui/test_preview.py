@@ -228,7 +228,7 @@ async def test_json_lines_are_rows_with_a_column_a_key() -> None:
     assert len(body.rows) == 500
     odd = await seen("a.jsonl", b'{"n": 1, "l": [1]}\nno json\n{"n": null}')
     assert table(odd).rows == [(None, "1", "[1]"), ("no json", None, None), (None, None, None)]
-    assert odd.notes == ("1 of these lines are not JSON",)
+    assert odd.notes == ("1 of these lines is not JSON",)
 
 
 @pytest.mark.parametrize("kind_", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from tests.tui.screens import Bare, lines, text, until
 from tests.tui.sources import COLUMNS, Endless
-from tui.widgets.rows import LocalRows, Query, Row
+from tui.widgets.rows import LocalRows, Page, Query, Row
 from tui.widgets.table import VirtualTable
 
 SIZE = (60, 12)
@@ -273,3 +273,35 @@ async def scroll(pilot: Pilot[None], table: VirtualTable, places: range) -> None
         table.scroll_to(y=y, animate=False)
         await asyncio.sleep(0)
     await pilot.pause()
+
+
+async def test_a_drag_of_the_mouse_selects_cells_without_borders_and_marks() -> None:
+    table = VirtualTable(COLUMNS, Endless(100))
+    async with Bare(table).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "r5" in text(table))
+        await pilot.mouse_down(table, offset=(0, 1))
+        await pilot.hover(table, offset=(4, 3))
+        await pilot.mouse_up(table, offset=(4, 3))
+        await pilot.pause()
+        first, second, third = (pilot.app.screen.get_selected_text() or "").splitlines()
+        assert first.split() == text(table).splitlines()[1].split()[1:]
+        assert second.split()[0] == "r1"
+        assert third[:2] == "r2"
+        await pilot.click(table, offset=(5, 5))
+        assert not pilot.app.screen.get_selected_text()
+        assert table.cursor_id == "r4"
+
+
+async def test_a_filter_of_the_first_rows_says_so_where_it_finds_nothing() -> None:
+    class First(Endless):
+        async def page(self, query: Query, offset: int, limit: int) -> Page:
+            if query.filter:
+                return Page(0, (), at_least=True)
+            return await super().page(query, offset, limit)
+
+    table = VirtualTable(COLUMNS, First(100))
+    async with Bare(table).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "r5" in text(table))
+        table.request = Query(filter="!r")
+        await until(pilot, lambda: "nothing matches !r\n" in text(table))
+        assert "in the first rows; a plain word is looked for in all" in text(table)

@@ -148,3 +148,14 @@ async def test_new_times_keep_the_cursor_where_it_is() -> None:
         app.pane.set_timing(job(12))
         await pilot.pause()
         assert app.pane.datum == before
+
+
+async def test_the_axis_of_time_is_as_wide_as_the_pane_after_each_resize() -> None:
+    app = Shown()
+    async with app.run_test(size=(150, 8)) as pilot:
+        app.pane.set_timing(job(30))
+        for size in ((50, 30), (140, 6), (90, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            width = app.pane.scrollable_size.width
+            assert len(lines(app.pane)[1]) == width

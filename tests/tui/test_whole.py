@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -114,7 +116,7 @@ async def test_nothing_holds_the_loop_for_long_on_a_walk_through_all_modes(
             late.append(time.perf_counter() - begun - 0.005)
 
     async with opened(busy, size=size) as t:
-        await t.sees("live", "raw")
+        await t.sees("live", "Pipelines 5")
         task = asyncio.create_task(probe())
         for number, mode in enumerate(MODES, 1):
             await t.press(str(number))
@@ -125,55 +127,50 @@ async def test_nothing_holds_the_loop_for_long_on_a_walk_through_all_modes(
     assert late[len(late) * 95 // 100] < 0.5, late[-10:]  # strict figures: benchmarks/tui_walk.py
 
 
-@asynccontextmanager
-async def at_a_distance(box: RealBox, folder: Path, way_s: float) -> AsyncIterator[Path]:
-    """A socket at which the box answers, each byte ``way_s`` later in either direction."""
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-
-        async def hand_over() -> None:
-            while True:
-                at, data = await due.get()
-                await asyncio.sleep(max(0.0, at - loop.time()))
-                if not data:
-                    break
-                writer.write(data)
-                await writer.drain()
-            writer.close()
-
-        sender = asyncio.create_task(hand_over())
-        try:
-            while data := await reader.read(65536):
-                due.put_nowait((loop.time() + way_s, data))
-        except OSError:
-            pass
-        due.put_nowait((loop.time() + way_s, b""))
-        await asyncio.gather(sender, return_exceptions=True)
-
-    under_way: set[asyncio.Task[None]] = set()
-
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(str(box.socket))
-        for task in (carry(reader, back), carry(there, writer)):
-            running = asyncio.create_task(task)
-            under_way.add(running)
-            running.add_done_callback(under_way.discard)
-
+@contextmanager
+def at_a_distance(box: RealBox, folder: Path, way_s: float) -> Iterator[Path]:
+    """A socket at which the box answers, each part ``way_s`` later in either direction."""
     path = folder / "far.sock"
-    server = await asyncio.start_unix_server(meet, str(path))
+    sockets: list[socket.socket] = []
+
+    def carry(here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while data := here.recv(1 << 20):
+                time.sleep(way_s)  # the way itself
+                there.sendall(data)
+        with suppress(OSError):
+            there.shutdown(socket.SHUT_RDWR)
+
+    def meet() -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = server.accept()
+                there = socket.socket(socket.AF_UNIX)
+                there.connect(str(box.socket))
+                sockets.extend((here, there))
+                for pair in ((here, there), (there, here)):
+                    threads.append(threading.Thread(target=carry, args=pair))
+                    threads[-1].start()
+
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen(64)
+    threads = [threading.Thread(target=meet)]
+    threads[0].start()
     try:
         yield path
     finally:
-        server.close()
-        for task in list(under_way):
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        for one in (server, *sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        for one in (server, *sockets):
+            one.close()
 
 
 async def test_keys_answer_at_once_though_the_box_is_far(busy: RealBox, tmp_path: Path) -> None:
-    async with at_a_distance(busy, tmp_path, 0.1) as path:
+    with at_a_distance(busy, tmp_path, 0.1) as path:
         connect: Callable[[], AsyncClient] = lambda: AsyncClient(str(path))  # noqa: E731
         async with opened(connect, start=Place(JOB)) as t:
             await t.sees("live", "ocr@", "failure")
@@ -232,12 +229,18 @@ def _jobs(box: RealBox) -> int:
 
 
 ACTS = [
-    pytest.param(Place(INGEST, "posts"), "posts", "s", "pause ingest", _paused, id="pause"),
-    pytest.param(Place(INGEST, "posts"), "posts", "s", "resume ingest", _paused, id="resume"),
+    pytest.param(
+        Place(INGEST, "posts"), "to       raw@posts", "s", "pause ingest", _paused, id="pause"
+    ),
+    pytest.param(
+        Place(INGEST, "posts"), "to       raw@posts", "s", "resume ingest", _paused, id="resume"
+    ),
     pytest.param(Place(PIPELINE, "joined"), "joined", "s", "stop pipeline", _stopped, id="stop"),
     pytest.param(Place(PIPELINE, "joined"), "joined", "s", "start pipeline", _stopped, id="start"),
     pytest.param(Place(PIPELINE, "hourly"), "hourly", "t", "run cron", _jobs, id="tick"),
-    pytest.param(Place(INGEST, "hourly_tick"), "hourly_tick", "t", "run ingest", _jobs, id="run"),
+    pytest.param(
+        Place(INGEST, "hourly_tick"), "from     @every 1h", "t", "run ingest", _jobs, id="run"
+    ),
 ]
 _BACK = {
     "pause ingest": "resume ingest posts",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -310,21 +309,6 @@ async def test_several_inputs_are_chosen_added_and_taken_away(box: RealBox) -> N
         screen.form.query_one("#inputs").focus()
         await t.press("delete")
         assert len(screen.spec.value["input"]["cross"]) == 1
-
-
-def test_an_editor_of_the_users_own_gives_its_text_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tui.screens.pipeline_submit import edited
-
-    program = tmp_path / "edit"
-    program.write_text("#!/bin/sh\necho 'more: 1' >> \"$1\"\n")
-    program.chmod(0o755)
-    monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setenv("EDITOR", str(program))
-    assert edited("a: 1\n", "x") == "a: 1\nmore: 1\n"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    assert edited("a: 1\n", "x") is None
 
 
 def test_the_same_text_is_put_together_once() -> None:

@@ -58,7 +58,7 @@ def _made(data: bytes, whole: bool, most: int, total: int, deadline: Deadline) -
     facts = (count if more else f"{len(rows):,} lines", f"{len(columns)} keys")
     notes = [note] if note else []
     if bad:
-        notes.append(f"{bad:,} of these lines are not JSON")
+        notes.append(f"{bad:,} of these lines {'is' if bad == 1 else 'are'} not JSON")
     return Preview("jsonl", Table(columns, rows), facts, tuple(notes), more, _TABS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -19,6 +20,7 @@ from tui.screens import home_sizes
 from tui.screens import home_values as values
 from tui.screens.home_values import Thing
 from tui.screens.home_verbs import HomeVerbs
+from tui.store import LIVE
 from tui.widgets import table_messages
 from tui.widgets.dag import Dag
 from tui.widgets.filters import matcher
@@ -38,6 +40,7 @@ _FIRST = (
 )
 _LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _LOADING = "loading ..."
+_REST_S = 0.1  # the cursor rests on a job before its commit set is asked for
 
 
 class Home(HomeVerbs):
@@ -66,6 +69,7 @@ class Home(HomeVerbs):
         self._list_rows: list[Row] = []
         self._seen: Summary | None = None
         self._graph_filter = ""
+        self._set = ("", frozenset[str]())  # the selected job's commit set: its id, its repos
         self._was_first = False
         self._heights: dict[str, int | None] = {}
 
@@ -108,6 +112,7 @@ class Home(HomeVerbs):
         self._turn()
         self.watch(self, "maximized", self._zoomed, init=False)
         self._dag.focus()
+        self.set_interval(1.0, self._tick)
         self._show()
 
     @property
@@ -133,6 +138,14 @@ class Home(HomeVerbs):
         if self.frame.store.summary is not self._seen:
             self._show()
 
+    def _tick(self) -> None:
+        """Ages told in seconds go on, every second while there are any."""
+        frame, summary = self.frame, self._seen
+        if summary is None or not self.is_current or frame.frozen:
+            return
+        if frame.store.link.state == LIVE and values.is_young(summary, frame.store.now):
+            self._show_rows(summary)
+
     def reload(self) -> None:
         """Draw again; a new summary is on its way."""
         self._show()
@@ -143,22 +156,26 @@ class Home(HomeVerbs):
             return
         begun = self._seen is None
         self._seen = summary
-        now, ascii = self.frame.store.now, self.frame.ascii_only
         dag = self._dag
         dag.empty = "no pipelines yet\nn makes one"
         items = values.graph(summary)
         dag.set_graph(items)
         dag.set_looks(values.looks(summary, items))
-        self._job_rows = self._set_rows("jobs", self._job_rows, values.job_rows(
-            summary, now, ascii=ascii))  # fmt: skip
-        self._list_rows = self._set_rows("pipelines", self._list_rows, values.pipeline_rows(
-            summary, now, ascii=ascii))  # fmt: skip
-        self._show_lines(summary)
+        self._show_rows(summary)
         self._titles(summary)
         self._first_run(not summary.pipelines and not summary.repos)
         self._fit()
         if begun:
             self._begin(summary)
+
+    def _show_rows(self, summary: Summary) -> None:
+        """All but the graph: what tells an age."""
+        now, ascii = self.frame.store.now, self.frame.ascii_only
+        self._job_rows = self._set_rows("jobs", self._job_rows, values.job_rows(
+            summary, now, ascii=ascii))  # fmt: skip
+        self._list_rows = self._set_rows("pipelines", self._list_rows, values.pipeline_rows(
+            summary, now, ascii=ascii))  # fmt: skip
+        self._show_lines(summary)
 
     def _set_rows(self, id: str, before: list[Row], rows: list[Row]) -> list[Row]:
         """Give a table its rows when they are others."""
@@ -259,8 +276,9 @@ class Home(HomeVerbs):
 
     @on(DescendantFocus)
     def _focused_another(self) -> None:
-        """In one column the focused pane is the large one."""
+        """In one column the focused pane is the large one; a job is selected, or not."""
         self._fit()
+        self._choose_set()
 
     def flip(self) -> None:
         """All panes below each other, the focused one large; and back."""
@@ -330,9 +348,42 @@ class Home(HomeVerbs):
     def _filter_graph(self, text: str) -> None:
         """What matches stands out in the graph, or is what its list shows."""
         self._graph_filter = text
-        match = matcher(text, ["name"]) if text.strip() else None
+        self._light()
+
+    def _light(self) -> None:
+        """What the filter asks for stands out, else the commit set of the selected job."""
+        text, repos = self._graph_filter, self._set[1]
+        if not text.strip():
+            self._dag.highlight([n for n in self._dag.nodes if self._repo_of(n) in repos] or None)
+            return
+        match = matcher(text, ["name"])
         names = ((node, node.partition(":")[2]) for node in self._dag.nodes)
-        self._dag.highlight(None if match is None else [n for n, name in names if match([name])])
+        self._dag.highlight([node for node, name in names if match([name])])
+
+    def _repo_of(self, node: str) -> str:
+        """The repo that a node of the graph stands for."""
+        kind, name, _ = Thing.of(node)
+        found = self._seen.pipelines if self._seen and kind == "pipeline" else ()
+        made = next((p.output for p in found if p.name == name), "")
+        return made.partition("@")[0] or name
+
+    def _choose_set(self) -> None:
+        """The job under the cursor is another, or none any more."""
+        thing = self.selected
+        id = thing.ref if thing is not None and thing.kind == "job" and self._pane == "jobs" else ""
+        if id != self._set[0]:
+            self._set = (id, frozenset())
+            self.load(self._find_set(id), "set")
+
+    async def _find_set(self, id: str) -> None:
+        repos: set[str] = set()
+        if id:
+            await asyncio.sleep(_REST_S)
+            async with self.frame.feed.box.inspect_commit_set(id) as commits:
+                async for commit in commits:
+                    repos.add(commit.repo)
+        self._set = (id, frozenset(repos))
+        self._light()
 
     def on_dag_opened(self, event: Dag.Opened) -> None:
         """Enter on a node."""
@@ -383,5 +434,6 @@ class Home(HomeVerbs):
     @on(Dag.Highlighted)
     @on(table_messages.Highlighted)
     def _chose_another(self) -> None:
-        """The footer's keys depend on what is selected."""
+        """The footer's keys depend on what is selected, and so does what stands out."""
+        self._choose_set()
         self.renew()

@@ -32,6 +32,7 @@ _RUNNING = ("running", "egressing", "finishing")
 _BAR = 10
 _NO_WORDS = " "  # the sign says it all, where there is no room
 _LATE_S = 2.0  # as the box itself has it
+_YOUNG_S = 62.0  # an age in seconds goes on until it is one in minutes
 
 JOB_COLUMNS = (
     Column("job", "JOB", 18, 1, keep=9),
@@ -80,6 +81,16 @@ class Thing(NamedTuple):
         """Where it is shown; None where it has no view."""
         mode = {"pipeline": PIPELINE, "repo": REPO, "ingest": INGEST, "job": JOB}.get(self.kind)
         return Place(mode, self.name, self.ref) if mode else None
+
+
+def is_young(summary: Summary, now: datetime) -> bool:
+    """Whether an age is told in seconds, or was a moment ago."""
+    begun = [job.started or job.created for job in summary.jobs]
+    ended = [p.job.finished for p in summary.pipelines if p.job is not None]
+    other = [one.since for one in summary.attention]
+    other += [one.last_time for one in summary.ingests] + [one.head_time for one in summary.repos]
+    times = (time for time in (*begun, *ended, *other) if time is not None)
+    return any((now - time).total_seconds() < _YOUNG_S for time in times)
 
 
 # the graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -13,13 +14,15 @@ from textual.widgets import Static
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.view_values import PipelineSummary
 from tui import glyphs
+from tui.drafts import Draft, Drafts
 from tui.keymap import Key
 from tui.places import INGEST, JOB, PIPELINE, REPO, Place
 from tui.screens.bulk import Bulk
-from tui.screens.ingest_facts import ended, facts, late_s, source_of, took_s, trend
-from tui.screens.ingest_spec import TEMPLATES, change_spec
-from tui.shown import age, rate, size, span
-from tui.store import SUMMARY
+from tui.screens.ingest_facts import ended, facts, late_s, source_of, spec_text, took_s, trend
+from tui.screens.ingest_spec import TEMPLATES, SourceScreen, draft_name
+from tui.screens.pipeline_verbs import box_name
+from tui.shown import age, ago, rate, size, span
+from tui.store import LIVE, SUMMARY
 from tui.widgets.box_log import BoxLog
 from tui.widgets.confirm import Ask
 from tui.widgets.log import LogView
@@ -40,6 +43,7 @@ COLUMNS = (
     Column("lag", "LAG", 6, right=True, sort="lag", keep=5),
 )
 _PIPELINES = ("cron", "spout")
+_FRESH_S = 2.0
 
 
 class Ingests(Bulk):
@@ -51,8 +55,9 @@ class Ingests(Bulk):
     DEFAULT_CSS = """
     Ingests #sources { height: 2fr; min-height: 6; }
     Ingests #beside { height: 3fr; }
-    Ingests #facts { width: 48; height: 1fr; padding: 0 1; overflow-y: auto; }
+    Ingests #facts { width: 1fr; height: 1fr; padding: 0 1; overflow-y: auto; }
     Ingests #log { width: 1fr; }
+    Ingests.-three #facts { width: 76; }
     Ingests.-one #facts { display: none; }
     Ingests.-one.-facts #facts { display: block; width: 1fr; }
     Ingests.-one.-facts #log { display: none; }
@@ -84,6 +89,7 @@ class Ingests(Bulk):
         self.query_one("#facts").border_title = "Source"
         self._log.border_title = "Log"
         self.set_interval(1.0, self._draw)
+        self.set_interval(_FRESH_S, self._ask_again)
         self._table.focus()
 
     # What the view is
@@ -138,6 +144,12 @@ class Ingests(Bulk):
         self._draw()
 
     # Drawing
+
+    def _ask_again(self) -> None:
+        """What a source does (its rate, its lag, what waits) is no event of the box."""
+        store = self.frame.store
+        if self.app.screen is self and store.link.state == LIVE and self._table.total:
+            self.frame.feed.hurry()
 
     def _draw(self) -> None:
         summary = self.frame.store.summary
@@ -195,7 +207,8 @@ class Ingests(Bulk):
             view.update("")
             return
         view.border_title = info.name
-        text = facts(info, self._pipeline(info), self.frame.store.now, self.frame.ascii_only)
+        now, plain = self.frame.store.now, self.frame.ascii_only
+        text = facts(info, self._pipeline(info), now, plain, view.content_size.width or 80)
         view.update(text)
 
     def on_virtual_table_highlighted(self, event: VirtualTable.Highlighted) -> None:
@@ -292,7 +305,7 @@ class Ingests(Bulk):
         self._log.focus()
 
     async def do_new(self) -> None:
-        """n: a kind, its template in the editor, and it runs."""
+        """n: a kind, and its template to be filled in."""
         choices = tuple((kind, words) for kind, words, _ in TEMPLATES)
         kind = await self.ask(Ask("What brings the data in?", choices=choices))
         if kind is None:
@@ -301,17 +314,33 @@ class Ingests(Bulk):
             self.frame.visit(Place(PIPELINE, pane="new"))
             return
         text = next(template for one, _, template in TEMPLATES if one == kind)
-        await change_spec(self.app, self.frame, text, f"new {kind}", update=False)
+        await self._write(Draft(box_name(self), draft_name(""), 0, text, text), "")
+
+    async def _write(self, draft: Draft, name: str) -> None:
+        """Write a spec, from a draft where one was kept."""
+        drafts = Drafts()
+        kept = await asyncio.to_thread(drafts.get, draft.box, draft.pipeline)
+        if kept is not None:
+            when = ago(kept.time, self.frame.store.now)
+            choices = (("draft", f"go on with the draft of {when}"), ("new", "begin anew"))
+            asked = await self.ask(Ask("A draft was kept?", kept.text[:400], choices=choices))
+            if asked is None:
+                return
+            draft = kept if asked == "draft" else draft
+        self.app.push_screen(SourceScreen(draft, drafts, name))
 
     def do_new_soon(self) -> None:
         """Ask what to make, beside the interface."""
         self.load(self.do_new(), group="verb new")
 
     async def do_edit(self) -> None:
-        """e: its spec in the editor."""
-        info = self.info
-        if info is not None:
-            await change_spec(self.app, self.frame, info.spec, info.name, update=True)
+        """e: its spec, with what is wrong in it."""
+        if self.info is None:
+            return
+        info = await self.frame.feed.box.inspect_ingest(self.info.name)
+        text = spec_text(info)
+        draft = Draft(box_name(self), draft_name(info.name), info.version, text, text)
+        await self._write(draft, info.name)
 
     def named(self) -> list[tuple[str, str]]:
         """The source's name, and the branch it writes."""

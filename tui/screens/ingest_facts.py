@@ -29,7 +29,7 @@ def source_of(info: IngestInfo) -> str:
         return info.pipeline or "-"
     if info.kind == "push":
         return f"POST /ingest/{info.name}"
-    for key in ("path", "command", "cmd"):
+    for key in ("path",) if info.kind == "watch" else ("cmd", "command"):
         if value := part.get(key):
             return " ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "-"
@@ -88,8 +88,11 @@ def trend(rates: Sequence[float], width: int, plain: bool) -> str:
     return spark(rates, width, ascii=plain) if any(rates) else ""
 
 
-def facts(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, plain: bool) -> Text:
-    """All that is known of a source, a fact a line."""
+def facts(
+    info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, plain: bool, room: int = 80
+) -> Text:
+    """All that is known of a source, a fact a line; ``room`` is how many columns one has."""
+    width = max(10, min(60, room - 9))
     mark = glyphs.ingest(info.state, info.kind)
     each = sum(info.rates) / len(info.rates) if info.rates else 0.0
     took = took_s(info, pipeline, now)
@@ -106,7 +109,7 @@ def facts(info: IngestInfo, pipeline: PipelineSummary | None, now: datetime, pla
         ("took", "" if took is None else span(took)),
         ("ended", _how(info, pipeline, plain)),
         ("rate", f"{rate(each)}, at most {rate(max(info.rates))}" if any(info.rates) else ""),
-        ("trend", trend(info.rates, 60, plain)),
+        ("trend", trend(info.rates, width, plain)),
         ("lag", span(info.lag_s) if info.lag_s >= 0.1 else ""),
         ("pending", count(info.pending) if info.pending else ""),
         ("came in", _came(info)),
@@ -143,3 +146,15 @@ def _came(info: IngestInfo) -> str:
         if n
     ]
     return ", ".join([*parts, size(info.bytes)] if info.bytes else parts)
+
+
+def spec_text(info: IngestInfo) -> str:
+    """Its spec as it is written: the box's own fields and what is empty are left out."""
+    import yaml
+
+    spec = {key: value for key, value in info.spec.items() if value not in ("", None, {}, [])}
+    spec.pop("ingest", None)
+    part = spec.get(info.kind)
+    if isinstance(part, dict):
+        spec[info.kind] = {k: v for k, v in part.items() if v not in ("", None, {}, [])}
+    return yaml.safe_dump({"name": info.name} | spec, sort_keys=False, allow_unicode=True)

@@ -49,6 +49,8 @@ DATUM_STATES = ("FAILED", "RUNNING", "RECOVERED", "WAITING", "SUCCESS", "SKIPPED
 MOST = 20
 """Pages that are fetched to filter here what the box cannot filter."""
 
+_YOUNG_S = 62.0
+
 T = TypeVar("T")
 
 
@@ -84,6 +86,8 @@ async def filtered(
         found = await fetch("", kept, number * PAGE, PAGE)
         total = found.total
         keys += [row for row in found.rows if match([str(cell) for cell in row.cells])]
+        if total > MOST * PAGE and len(keys) >= offset + limit:
+            break  # more than is looked through at all: what is in sight is enough
     return Page(len(keys), keys[offset : offset + limit], total > MOST * PAGE)
 
 
@@ -98,7 +102,7 @@ class JobRows:
         self.jobs: dict[str, JobSummary] = {}
         """Those that were seen, by name."""
         self.live = False
-        """Whether one of the first page is still at work."""
+        """Whether one of the first page is still at work, or its age is told in seconds."""
 
     async def page(self, query: Query, offset: int, limit: int) -> Page:
         """See ``Rows``."""
@@ -114,7 +118,8 @@ class JobRows:
                 reverse=query.reverse,
             )
             if offset == 0:
-                self.live = any(not job.done for job in page.rows)
+                now = self._now()
+                self.live = any(not job.done or is_young(job, now) for job in page.rows)
             return Fetched(page.total, [self._row(job) for job in page.rows])
 
         return await filtered(query, offset, limit, JOBS, JOB_STATES, fetch)
@@ -146,6 +151,11 @@ def job_row(job: JobSummary, now: datetime, ascii: bool) -> Row:
         ),
         mark.style if mark.style in ("bad", "busy") else "",
     )
+
+
+def is_young(job: JobSummary, now: datetime) -> bool:
+    """Whether its age is told in seconds, or was a moment ago."""
+    return job.created is not None and (now - job.created).total_seconds() < _YOUNG_S
 
 
 def took(job: JobSummary, now: datetime) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pachybox.errors import InvalidArgument
+from pachybox.errors import InvalidArgument, NotFound
 from tui.keymap import Key
 from tui.places import JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.screens.job_rows import datums, short
@@ -113,8 +113,12 @@ class JobVerbs(View):
     # ---- going elsewhere
 
     async def inputs_of(self, job: str) -> tuple[str, ...]:
-        """The commits that a job read, as ``repo@commit``; that of its spec is not among them."""
-        commit = await self.frame.feed.box.inspect_commit(job)
+        """The commits that a job read, as ``repo@commit``; that of its spec is not among them.
+        Empty where its output was deleted since."""
+        try:
+            commit = await self.frame.feed.box.inspect_commit(job)
+        except NotFound:
+            return ()
         return tuple(name for name in commit.direct_provenance if ".spec@" not in name)
 
     async def do_upstream(self) -> None:

@@ -270,6 +270,7 @@ class Lineage(View):
         async with self.frame.feed.box.inspect_commit_set(root.commit.id) as run:
             self._run = [info async for info in run if not of_spec(info.repo)]
         self._draw_graph()
+        self._point((self.kin or root).commit.repo)
         self.renew()
 
     def _draw_graph(self) -> None:
@@ -312,10 +313,12 @@ class Lineage(View):
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Kin]) -> None:
         """The same commit in the graph."""
         if event.node.data is not None:
-            repo = event.node.data.commit.repo
-            for node in self._graph.nodes:
-                if Thing.of(node).name == repo:
-                    self._graph.select(node)
+            self._point(event.node.data.commit.repo)
+
+    def _point(self, repo: str) -> None:
+        for node in self._graph.nodes:
+            if Thing.of(node).name == repo:
+                self._graph.select(node)
 
     def on_dag_highlighted(self) -> None:
         """Verbs act on another commit."""

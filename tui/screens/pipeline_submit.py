@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from textual.app import SuspendNotSupported
 
 from pachybox.errors import Refused
 from tui.drafts import Draft, Drafts
+from tui.external import edited
 from tui.screens.pipeline_text import TextScreen
 from tui.screens.pipeline_verbs import spec_text
 from tui.screens.view import View
@@ -233,18 +227,10 @@ class Submitting(View):
 
     def action_external(self) -> None:
         """F4: the user's own editor; its text comes back here."""
-        try:
-            with self.app.suspend():
-                text = edited(self.editor.text, self.draft.pipeline or "new")
-        except SuspendNotSupported:
-            self.frame.notice("this terminal cannot be given to another program", error=True)
-            return
-        except OSError as e:
-            self.frame.notice(f"the editor cannot be started: {e}; set EDITOR", error=True)
-            return
-        self.app.refresh()
-        if text is not None:
-            self.editor.become(text)
+        self.load(self._external(), group="external")
+
+    async def _external(self) -> None:
+        self.editor.become(await edited(self.app, self.editor.text, ".yaml"))
 
     async def _about_image(self, problem: Problem) -> None:
         """An image that is not here: the box pulls it, or the user does now."""
@@ -356,16 +342,3 @@ def _image(text: str) -> str:
         return str(Spec(text).get(("transform", "image"), ""))
     except NotUnderstood:
         return ""
-
-
-def edited(text: str, name: str) -> str | None:
-    """``text`` after the user's editor; None when that did not end well. Raises OSError."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    mark = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
-    with tempfile.TemporaryDirectory(prefix="pachybox-") as place:
-        path = Path(place) / f"{mark}.yaml"
-        path.write_text(text, encoding="utf-8")
-        done = subprocess.run([*shlex.split(editor), str(path)], check=False)
-        if done.returncode:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")

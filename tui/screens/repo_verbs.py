@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shlex
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from pachybox.errors import InvalidArgument
+from tui.external import program
 from tui.keymap import Key
 from tui.screens.repo_path import PathPrompt
 from tui.screens.repo_rows import SHORT, is_open
@@ -284,6 +284,7 @@ class RepoVerbs(View):
         if path.endswith("/") or self.size_of(path) > EDITED:
             self.frame.notice("an editor is given files of at most 256 MiB; ctrl+s saves others")
             return
+        words = program("VISUAL", "EDITOR", "PAGER", default="less")
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="pachybox-"))
         copy = folder / path.rpartition("/")[2]
         await self.frame.feed.box.save_file(self.name_of(path), copy)
@@ -291,12 +292,12 @@ class RepoVerbs(View):
         before = (await asyncio.to_thread(copy.stat)).st_mtime_ns
         try:
             with self.app.suspend():
-                subprocess.run([*_program(), str(copy)], check=False)
+                subprocess.run([*words, str(copy)], check=False)
         except SuspendNotSupported:
             self.frame.notice(f"no terminal for an editor here; the file is in {copy}")
             return
         except OSError as e:
-            self.frame.notice(f"{_program()[0]}: {e.strerror}; the file is in {copy}", error=True)
+            self.frame.notice(f"{words[0]}: {e.strerror}; the file is in {copy}", error=True)
             return
         if (await asyncio.to_thread(copy.stat)).st_mtime_ns != before and not await self._put_back(
             copy, path
@@ -324,11 +325,3 @@ class RepoVerbs(View):
 
 def _taken(target: Path, folder: bool) -> bool:
     return target.exists() and (not folder or not target.is_dir() or any(target.iterdir()))
-
-
-def _program() -> list[str]:
-    """What opens a file: $VISUAL, $EDITOR, $PAGER, less."""
-    for name in ("VISUAL", "EDITOR", "PAGER"):
-        if words := os.environ.get(name, "").strip():
-            return shlex.split(words)
-    return ["less"]

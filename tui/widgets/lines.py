@@ -17,6 +17,7 @@ from tui.keymap import LIST
 from tui.widgets.filters import matcher
 from tui.widgets.picture import Piece
 from tui.widgets.piece_view import PIECE_KEYS, PieceView
+from tui.widgets.selecting import Selecting
 
 
 class Entry(NamedTuple):
@@ -31,9 +32,10 @@ class Entry(NamedTuple):
         return "".join(piece.text for piece in self.pieces)
 
 
-class Lines(PieceView):
+class Lines(PieceView, Selecting):
     """See the module. ``cursor`` stays on its entry when others come or go."""
 
+    ALLOW_SELECT = True
     DEFAULT_CSS = "Lines { overflow: hidden auto; scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, PIECE_KEYS)
 
@@ -138,7 +140,11 @@ class Lines(PieceView):
         row = self.scroll_offset.y + y
         if row >= len(self._shown):
             return self.strip([])
-        return self.strip(self._shown[row].pieces, here=row == self.cursor)
+        return self.selectable(self.strip(self._shown[row].pieces, here=row == self.cursor), row)
+
+    def row_text(self, row: int) -> str | None:
+        """An entry's line."""
+        return self.strip(self._shown[row].pieces).text if row < len(self._shown) else None
 
     def _repaint(self, row: int) -> None:
         y = row - self.scroll_offset.y

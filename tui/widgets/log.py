@@ -18,6 +18,7 @@ from tui.widgets.log_source import LogSource as LogSource
 from tui.widgets.log_source import LogWindow as LogWindow
 
 SIDEWAYS = 8
+_MORE_ONLY = 10_000
 MINUTE = timedelta(minutes=1)
 WINDOWS: dict[str, timedelta | None] = {
     "tail": None,
@@ -34,7 +35,8 @@ class LogView(LogPane):
     """The lines of a ``LogSource``, of which the last or those looked at are in memory.
 
     It follows the end until one scrolls up, and again once one is back there. ``/`` finds in the
-    whole log, ``&`` shows matching lines of those in memory.
+    whole log, ``&`` shows matching lines of those in memory; where these are few, of as many lines
+    before them as there is room for.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(TEXT)
@@ -301,6 +303,18 @@ class LogView(LogPane):
         """Only lines that the pattern is found in; all where it is empty."""
         self.only = Found(text) if text else None
         self.rebuild()
+        if self.only is not None:
+            self.load(self._gather(self.only), anyway=True)
+
+    async def _gather(self, only: Found) -> None:
+        """Fetch what lies before, until matching lines fill the view."""
+        feed = self.feed
+        assert feed is not None
+        while only is self.only and self._shown.rows < self.body_height:
+            room = feed.ring.capacity - len(feed.ring)
+            if room <= 0 or not await feed.extend_up(min(_MORE_ONLY, room)):
+                return
+            self.reloaded()
 
     def seek(self, text: str) -> None:
         """Find the pattern, from the top of the view on; nothing is marked where it is empty."""

@@ -58,7 +58,9 @@ def message(pane: LogPane, width: int, base: Style) -> Strip:
     elif pane.feed.state == "loading":
         text = "loading ..."
     elif pane.only and len(pane.feed.ring):
-        text = f"no line here matches {pane.only.text}"
+        text = f"no match of {pane.only.text} in {_looked_at(pane)}"
+        if not pane.feed.whole:
+            text += "; / looks through the whole log"
     else:
         text = "" if len(pane.feed.ring) else pane.empty
     style = base + _state(pane, "quiet")
@@ -92,15 +94,24 @@ def _counts(pane: LogPane) -> list[str]:
         parts.append(f"{feed.new:,} new (G)")
     if pane.found:
         parts.append(f"/{pane.found.text} {pane.found.count(feed.whole)}")
-    total = f"{len(feed.ring):,}{'' if feed.whole else '+'} lines"
     if pane.only:
-        parts.append(f"&{pane.only.text} {pane.shown_lines:,} of {total}")
+        parts.append(f"&{pane.only.text} {pane.shown_lines:,} of {_looked_at(pane)}")
     else:
-        parts.append(total)
+        parts.append(f"{len(feed.ring):,}{'' if feed.whole else '+'} lines")
     gone = feed.source.dropped
     parts.append(f"{shown.size(gone) if gone else 0} dropped")
     parts.append(f"saved {shown.size(feed.size - feed.begin)}")
     return parts
+
+
+def _looked_at(pane: LogPane) -> str:
+    """The lines that ``&`` chooses from: all there are, or those in memory."""
+    feed = pane.feed
+    assert feed is not None
+    count = f"{len(feed.ring):,}"
+    if feed.whole:
+        return f"{count} lines"
+    return f"the last {count} lines" if feed.attached else f"{count} lines around"
 
 
 def _modes(pane: LogPane) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual.geometry import Size
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker
 
@@ -16,12 +15,13 @@ from tui.widgets import table_paint
 from tui.widgets.columns import Placed, fitted, spread
 from tui.widgets.pages import Pages
 from tui.widgets.rows import PAGE, Column, LocalRows, Page, Query, Row, Rows, plain
+from tui.widgets.selecting import Selecting
 from tui.widgets.table_paint import GUTTER
 
 SIDEWAYS = 8
 
 
-class RowPane(ScrollView, can_focus=True):
+class RowPane(Selecting, can_focus=True):
     """Rows of ``rows`` in ``columns``; ``VirtualTable`` gives it keys and messages.
 
     Loading, an error and an empty list are told in the pane itself. What is asked of the rows
@@ -327,7 +327,7 @@ class RowPane(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """A line of the widget: the header, a row, or what there is to say instead."""
         if y == 0:
-            return table_paint.header(self)
+            return self.selectable(table_paint.header(self), 0)
         index = self.scroll_offset.y + y - 1
         if self.total == 0 or (self.problem and self.row(self.scroll_offset.y) is None):
             return table_paint.message(self, y - 2)
@@ -336,4 +336,10 @@ class RowPane(ScrollView, can_focus=True):
         strip = self._strips.get(index)
         if strip is None:
             strip = self._strips[index] = table_paint.row(self, index)
-        return strip
+        return self.selectable(strip, index + 1)
+
+    def row_text(self, row: int) -> str | None:
+        """The header is row 0."""
+        if row == 0:
+            return table_paint.header(self).text
+        return table_paint.row(self, row - 1).text if self.row(row - 1) is not None else None

@@ -24,7 +24,7 @@ class VirtualTable(RowPane):
     """Rows in columns, by windows of a page; see the messages it posts."""
 
     pane_kind = "list"
-    ALLOW_SELECT = False
+    margin = GUTTER
     DEFAULT_CSS = """
     VirtualTable {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;

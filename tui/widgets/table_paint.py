@@ -73,7 +73,8 @@ def _told(table: RowPane) -> str:
     if table.loading_rows:
         return "loading ..."
     if table.request.filter:
-        return f"nothing matches {table.request.filter}"
+        where = "\nin the first rows; a plain word is looked for in all" if table.at_least else ""
+        return f"nothing matches {table.request.filter}{where}"
     return table.empty or "nothing here yet"
 
 

@@ -32,7 +32,7 @@ _MAKERS = {
 class Waterfall(PieceView):
     """See the module. The first line has the tabs; ``tab`` is the name of the one in front."""
 
-    DEFAULT_CSS = "Waterfall { overflow: hidden auto; }"
+    DEFAULT_CSS = "Waterfall { overflow: hidden auto; scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, PIECE_KEYS)
 
     tab: reactive[str] = reactive(TABS[0], repaint=False)
@@ -85,8 +85,8 @@ class Waterfall(PieceView):
         self.refresh()
 
     def on_resize(self) -> None:
-        """The axis of time is as wide as the pane."""
-        self._make()
+        """The axis of time is as wide as the pane, once that has its new size."""
+        self.call_after_refresh(self._make)
 
     # painting
 

@@ -306,9 +306,11 @@ def test_a_box_of_the_first_version_opens_with_all_it_holds(tmp_path: Path) -> N
     meta.close()
 
 
+@pytest.mark.parametrize("quick", [False, True])
 def test_a_long_log_goes_into_the_file_and_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool
 ) -> None:
+    """Also beside readers who bring in what waits in the journal, by the same connection."""
     meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
     log = tmp_path / "m.duckdb.wal"
     meta.write(lambda tx: tx.put(REPOS, repo("r")))
@@ -319,7 +321,7 @@ def test_a_long_log_goes_into_the_file_and_nothing_is_lost(
 
     def add(some: list[CommitRecord]) -> None:
         for one in some:
-            meta.write(lambda tx, one=one: tx.add(COMMITS, one))  # type: ignore[misc]
+            meta.write(lambda tx, one=one: tx.add(COMMITS, one), quick=quick)  # type: ignore[misc]
 
     with ThreadPoolExecutor(5) as pool:  # beside writers and readers
         parts = [pool.submit(add, made[n::4]) for n in range(4)]
@@ -329,6 +331,7 @@ def test_a_long_log_goes_into_the_file_and_nothing_is_lost(
         for part in parts:
             part.result()
         reads.result()
+    meta.fold()
     meta.checkpoint()
     assert not log.exists() or log.stat().st_size == 0
     assert all(meta.get(COMMITS, one.commit) == one for one in made)

@@ -202,3 +202,18 @@ def test_all_of_a_tree_differs_from_the_empty_one_and_nothing_from_itself() -> N
     assert [c.path for c in trees.diff(EMPTY, root)] == ["/a", "/a/b"]
     assert [c.path for c in trees.diff(root, EMPTY)] == ["/a", "/a/b"]
     assert list(trees.diff(root, root)) == []
+
+
+def test_a_diff_once_keeps_nothing_that_it_read() -> None:
+    trees, memory = fresh()
+    old = write(trees, memory, {f"/d/{n:03}": file(n) for n in range(100)})
+    new = trees.edit(old, [Put("/d/050", file("x"))], memory.put)
+    cold = Trees(memory.get, shape=TINY)
+    expected = list(trees.diff(old, new))
+    reads = []
+    for once in (True, True, False, False):
+        memory.gets = 0
+        assert list(cold.diff(old, new, once=once)) == expected
+        reads.append(memory.gets)
+    assert reads[0] == reads[1] == reads[2] > 0
+    assert reads[3] == 0

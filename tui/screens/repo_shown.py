@@ -209,7 +209,9 @@ class Shown(View):
         """Of a file: what changed in it. Of a commit: mark it, or compare it with the mark."""
         assert self.commit is not None
         here = f"{self.repo}@{self.commit.id}"
-        if self.pane_in_front() in ("files", "changes"):
+        if self.pane_in_front() == "files" and self.path.endswith("/"):
+            self.frame.notice("a folder has no difference of its own: all that changed is listed")
+        elif self.pane_in_front() in ("files", "changes"):
             self.tab = "diff"
             self.show_file()
             self.read()

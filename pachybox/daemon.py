@@ -214,6 +214,7 @@ def run(config: Config) -> None:
         while not box.wait_stop(memory.TRIM_S):
             box.meta.index_hashes()
             box.meta.checkpoint()
+            box.blobs.let_go()
             memory.trim()
     finally:
         log.info("stopping")

@@ -87,6 +87,7 @@ class Actions(Core):
     def action_freeze(self) -> None:
         """F: hold the picture still."""
         self.frozen = not self.frozen
+        self.store.wake()
         if (view := self.view) is not None:
             view.renew()
         self.notice("frozen: F thaws" if self.frozen else "live")

@@ -67,10 +67,13 @@ class PachyApp(Actions):
         LINEAGE: _lineage,
     }
 
+    _waking = False
+
     def on_mount(self) -> None:
         """Open the first view, then connect beside it."""
         self.beside(self._open(), "visit")
-        self.set_interval(_TICK_S, self._draw)
+        self.store.wake = self.wake
+        self.wake()
         self.set_timer(_SETTLED_S, self._settled)
         self.follow()
 
@@ -85,10 +88,21 @@ class PachyApp(Actions):
         for problem in self.user_keys.problems:
             self.notice(problem, error=True)
 
+    def wake(self) -> None:
+        """Something is to be drawn: within a tenth of a second, with what else comes by then.
+        While nothing is, nothing runs."""
+        if not self._waking:
+            self._waking = True
+            self.set_timer(_TICK_S, self._draw)
+
     def _draw(self) -> None:
-        """What changed since the last tenth of a second, to the view in front."""
+        """What changed since the last time, to the view in front."""
+        self._waking = False
         view = self.view
-        if view is None or self.frozen:
+        if self.frozen:
+            return
+        if view is None:
+            self.wake()
             return
         topics = self.store.take()
         if not topics:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +68,19 @@ class Drafts:
     def drop(self, box: str, pipeline: str = "") -> None:
         """It is not needed any more."""
         self.path(box, pipeline).unlink(missing_ok=True)
+
+    # ---- what was sent
+
+    def sent(self, box: str, name: str, text: str) -> str:
+        """Keep a text that goes to the box, for the shell to send it as well; the file as a shell
+        takes it. Raises OSError."""
+        path = self.path(box, name).with_suffix(".yaml")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        try:
+            return f"~/{shlex.quote(str(path.relative_to(Path.home())))}"
+        except (ValueError, RuntimeError):  # it is elsewhere, or there is no home
+            return shlex.quote(str(path))
 
     # ---- what became a pipeline
 

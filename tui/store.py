@@ -49,6 +49,8 @@ class Store:
         self.loads: deque[float] = deque(maxlen=_LOADS)  # of the machine's processors, 0 to 1
         self._ahead = timedelta(0)
         self._dirty: set[str] = set()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something to ``take``."""
 
     @property
     def read_only(self) -> bool:
@@ -65,13 +67,13 @@ class Store:
         self.link, self.summary, self.seq = Link(), None, 0
         self.loads.clear()
         self._ahead = timedelta(0)
-        self._dirty = {LINK, SUMMARY, "reset"}
+        self.touch(LINK, SUMMARY, "reset")
 
     def set_link(self, link: Link) -> None:
         """The connection's new state."""
         if link != self.link:
             self.link = link
-            self._dirty.add(LINK)
+            self.touch(LINK)
 
     def set_summary(self, summary: Summary) -> None:
         """What the box answered to the one call of Home."""
@@ -80,18 +82,18 @@ class Store:
         self.summary = summary
         self.loads.append(summary.machine.cpu)
         self.seq = max(self.seq, summary.event_seq)
-        self._dirty.add(SUMMARY)
+        self.touch(SUMMARY)
 
     def apply(self, event: Event) -> None:
         """An event of the box's log; one seen before (after a reconnect) changes nothing."""
         if event.kind == "reset":  # the log no longer has what we missed: all may have changed
-            self._dirty.update((SUMMARY, "reset"))
             self.seq = event.seq
+            self.touch(SUMMARY, "reset")
             return
         if event.seq < self.seq:
             return
         self.seq = event.seq
-        self._dirty |= topics(event)
+        self.touch(*topics(event))
 
     def take(self) -> frozenset[str]:
         """The topics that changed since the last call."""
@@ -101,6 +103,7 @@ class Store:
     def touch(self, *topics: str) -> None:
         """Have views draw these again, without an event."""
         self._dirty.update(topics)
+        self.wake()
 
 
 def topics(event: Event) -> frozenset[str]:

@@ -143,7 +143,7 @@ async def test_a_change_is_shown_and_a_stale_one_is_refused(sources: RealBox) ->
         await t.press("ctrl+s")
         await t.sees("Update old?", "-description: theirs", "+description: both")
         await t.confirm("y")
-        await t.sees("$ pachybox update ingest -f -")
+        await t.sees("$ pachybox update ingest -f")
     assert sources.client.inspect_ingest("old").spec["description"] == "both"
     sources.client.delete_ingest("old")
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from pachybox.client.values import CommitInfo
+from pachybox.errors import NotFound
 from tests.boxes import RealBox, eventually
+from tests.tui import canned
+from tests.tui.fake import FakeBox
 from tests.tui.pilot import Terminal, opened
 from tui.places import HOME, JOB, Place
 from tui.screens.job import Jobs
 from tui.screens.job_detail import JobDetail
+from tui.screens.job_rows import Fetched, filtered
+from tui.widgets.rows import Column, Query, Row
 
 OCR = """
 pipeline: {name: ocr}
@@ -141,7 +148,7 @@ async def test_a_finished_job_is_run_again_on_its_commits(failed: tuple[RealBox,
     async with opened(box, start=Place(JOB, "ocr", job)) as terminal:
         await terminal.sees("1 ✗")
         await terminal.press("r")
-        await terminal.sees("Run ocr again?", "failed: 1 datum, on the same commits; 4 done")
+        await terminal.sees("Run ocr again?", "the 1 datum that failed", "commits; 4 done")
         await terminal.confirm("enter")
         await terminal.until(
             lambda: isinstance(terminal.app.view, JobDetail) and detail(terminal).job[4:] != job,
@@ -342,3 +349,28 @@ async def test_a_datum_that_fails_meanwhile_comes_first_with_its_tries(box: Real
         await terminal.until(lambda: "at /pfs/said/7" in _log(view), "its log")
         await terminal.sees("failure", "2 tries")
         await terminal.until(lambda: "try 1" in _log(view) and "try 2" in _log(view), "the tries")
+
+
+async def test_a_job_whose_output_was_deleted_still_shows_its_timing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def gone(self: FakeBox, commit: str) -> CommitInfo:
+        raise NotFound(f"commit {commit} not found")
+
+    monkeypatch.setattr(FakeBox, "inspect_commit", gone)
+    async with opened(FakeBox, start=Place(JOB, "ocr", canned.BAD)) as terminal:
+        await terminal.sees("[waterfall]", "busy")
+        assert not terminal.app.notices.all
+
+
+async def test_a_filter_of_a_very_long_list_reads_no_more_than_is_in_sight() -> None:
+    asked: list[int] = []
+
+    async def fetch(search: str, states: Sequence[str], offset: int, limit: int) -> Fetched:
+        asked.append(offset)
+        rows = [Row(str(n), (f"x{n}",)) for n in range(offset, offset + limit)]
+        return Fetched(1_000_000, rows)
+
+    page = await filtered(Query("~x"), 256, 256, (Column("id", "ID"),), (), fetch)
+    assert asked == [0, 256]
+    assert (page.rows[0].id, len(page.rows), page.at_least) == ("256", 256, True)

@@ -89,3 +89,9 @@ async def test_a_narrow_screen_has_no_graph(chain: RealBox) -> None:
 async def test_a_commit_that_is_not_there_is_said_to_be(chain: RealBox) -> None:
     async with opened(chain, start=Place(LINEAGE, "raw", "nosuch"), size=(120, 40)) as t:
         await t.sees("not found")
+
+
+async def test_a_path_is_shown_as_it_is(chain: RealBox) -> None:
+    path = "/[/red] [bold]x\ny"
+    async with opened(chain, start=Place(LINEAGE, "raw", "master", path), size=(120, 40)) as t:
+        await t.sees("raw@master:/[/red] [bold]x", "came from", ":/[/red] [bold]x")

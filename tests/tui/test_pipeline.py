@@ -84,7 +84,8 @@ async def test_a_pipeline_shows_spec_versions_jobs_logs_and_figures(box: RealBox
         await t.sees("[versions]", "v1", "the first", "input.pfs.glob")
         await t.press("g", "d")
         await t.sees("v1 -> v2", "-    glob: /*", "+    glob: /")
-        said = "extract pipeline copy.1 | pachybox diff pipeline"  # the footer cuts it
+        other = "<(pachybox extract pipeline copy.2)"
+        said = f"extract pipeline copy.1 | diff -u - {other}"  # the footer cuts it
         await t.until(lambda: t.app.screen.query_one(Footer).command == said, "the command line")
         await t.press("right_square_bracket")
         await t.sees("seen /pfs/raw")

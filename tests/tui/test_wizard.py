@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from tests.tui.pilot import Terminal, opened
 from tui.drafts import Drafts
 from tui.places import HOME, PIPELINE, Place
 from tui.screens.pipeline_edit import SpecScreen
+from tui.widgets.chrome import Footer
 from tui.widgets.spec_editor import SpecEditor
 
 COPY = "sh -c 'cp -r /pfs/raw/* /pfs/out'"
@@ -68,7 +70,7 @@ async def test_from_home_to_a_running_pipeline_by_keys_alone(box: RealBox) -> No
         await t.confirm("y")
         keys += ["enter", "f3", *COPY, "ctrl+s", "y"]
         await t.sees("Pipelines > copy", "running")
-        await t.sees("$ pachybox create pipeline -f -")
+        await t.sees("$ pachybox create pipeline -f")
     assert len(keys) < 60
     assert time.monotonic() - begun < 60
     assert box.client.inspect_pipeline("copy").state == "PIPELINE_RUNNING"
@@ -143,13 +145,15 @@ async def test_trying_runs_one_datum_and_commits_nothing(box: RealBox) -> None:
         await t.press("n")
         screen = await the_form(t)
         text = SPEC.format(name="x", repo="raw").replace(
-            "cp /pfs/*/*", "echo hello; cp -r /pfs/raw/*"
+            "cp /pfs/*/*",
+            "echo hello; mkdir '/pfs/out/['; echo 1 > '/pfs/out/[/b].txt'; cp -r /pfs/raw/*",
         )
         screen.editor.load_text(text)
         await t.until(lambda: screen.spec is not None and screen.spec.text == text, "understood")
         await t.press("ctrl+t")
-        await t.sees("hello", "3 files", "/a/0.txt", "not committed")
-        await t.sees("$ pachybox run datum -f - --sample 1")
+        await t.sees("hello", "4 files", "/a/0.txt", "not committed")
+        await t.sees("─ /[/b].txt ─")  # the first of them, its name as it is
+        await t.sees("$ pachybox run datum -f")
         await t.press("escape")
         await t.sees("Pipelines > new")
     assert client.status().commits == before
@@ -173,7 +177,10 @@ async def test_an_edit_shows_what_changes_and_which_datums_run(box: RealBox) -> 
         await t.sees("Update copy?", "reprocess: all 5 datums", "5 datums run, 0 datums kept")
         await t.confirm("down", "enter")
         await t.sees("Pipelines > copy", "v2")
-        await t.sees("$ pachybox update pipeline -f -")
+        said = t.app.screen.query_one(Footer).command
+        verb, _, file = said.partition(" -f ")
+        assert verb == "update pipeline"
+        assert Path(file).expanduser().read_text() == text  # what the shell would send
     assert client.inspect_pipeline("copy").version == 2
 
 

@@ -155,7 +155,9 @@ class Ingests(Bulk):
         summary = self.frame.store.summary
         if summary is None or not self.is_mounted or self.app.screen is not self:
             return
-        self._rows.set([self._row(info) for info in summary.ingests])
+        rows = [self._row(info) for info in summary.ingests]
+        rows.sort(key=lambda row: row.style not in ("failed", "warning"))  # trouble first
+        self._rows.set(rows)
         self._table.border_title = f"Ingest {len(summary.ingests)}"
         self._table.refresh_rows()
         if self._wanted and self._table.show_row(self._wanted):

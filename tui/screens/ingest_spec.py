@@ -242,7 +242,9 @@ class SourceScreen(View):
             self.frame.notice(f"{len(found.errors)} to correct: {found.errors[0]}", error=True)
             self._go(found.errors[0])
             return
-        if name and not await self._sure():
+        file = await asyncio.to_thread(self.drafts.sent, self.draft.box, self.draft.pipeline, text)
+        command = f"{'update' if name else 'create'} ingest -f {file}"
+        if name and not await self._sure(command):
             return
         made = await box.create_ingest(text, source=self._source, update=bool(name))
         self._done = True
@@ -251,10 +253,10 @@ class SourceScreen(View):
             self.frame.notice(warning)
         self.frame.notice(f"{'updated' if name else 'made'} {', '.join(map(str, made))}")
         self.app.pop_screen()
-        self.frame.told(f"{'update' if name else 'create'} ingest -f -")
+        self.frame.told(command)
         self.frame.feed.hurry()
 
-    async def _sure(self) -> bool:
+    async def _sure(self, command: str) -> bool:
         """Whether the change is wanted, also when somebody else was faster."""
         from tui.screens.ingest_facts import spec_text
 
@@ -285,7 +287,7 @@ class SourceScreen(View):
         first = lines.split("\n")
         more = [f"... {len(first) - _MOST} more lines"] if len(first) > _MOST else []
         said = "\n".join([*first[:_MOST], *more])
-        return await self.ask(Ask(f"Update {name}?", said, command="update ingest -f -")) == "y"
+        return await self.ask(Ask(f"Update {name}?", said, command=command)) == "y"
 
     def action_external(self) -> None:
         """F4: the user's own editor; its text comes back here."""

@@ -87,9 +87,9 @@ class JobVerbs(View):
     async def run_again(self, job: str, failed: int, done: int) -> None:
         """Of a finished job: ask on what it runs again, and go to the new job."""
         pipeline, _, id = job.rpartition("@")
-        trouble = f"failed: {datums(failed)}," if failed else "datums that did not succeed"
+        trouble = f"the {datums(failed)} that failed," if failed else "what did not succeed,"
         choices = (
-            ("same", f"{trouble} on the same commits; {done:,} done ones are skipped"),
+            ("same", f"{trouble} on the same commits; {done:,} done are skipped"),
             ("heads", "on the present heads; datums done before are skipped"),
             ("all", "all datums on the present heads, done or not (--reprocess)"),
         )

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
@@ -32,7 +33,7 @@ from tui.screens.lineage_tree import (
     shown_runs,
 )
 from tui.screens.view import View
-from tui.shown import age
+from tui.shown import age, visible
 from tui.store import SUMMARY
 from tui.widgets.dag import Dag
 from tui.widgets.rows import Column, LocalRows, Row
@@ -113,7 +114,7 @@ class Lineage(View):
             )
             with Vertical(id="right"):
                 with Vertical(id="kin", classes="pane"):
-                    tree = KinTree("", id="tree")
+                    tree = KinTree("no run is chosen", id="tree")
                     tree.show_root = True
                     tree.guide_depth = 3
                     yield tree
@@ -247,7 +248,8 @@ class Lineage(View):
 
     def _pane_title(self) -> None:
         words = "came from" if self._way == UP else "became"
-        self.query_one("#kin").border_title = f"{self._of if self._of.name else 'What'} {words}"
+        of = visible(str(self._of)) if self._of.name else "What a run"
+        self.query_one("#kin").border_title = Content(f"{of} {words}").markup
 
     async def _read_kin(self) -> None:
         of = self._of

@@ -288,7 +288,9 @@ class PipelineDetail(PipelineVerbs):
         self.open_tab("spec")
         self.query_one("#spec", TextPane).show(lines or "no difference", DIFF)
         self.query_one("#right").border_title = f"v{old} -> v{new}"
-        self.frame.told(f"extract pipeline {self.name_of}.{old} | pachybox diff pipeline")
+        name = self.name_of
+        other = f"<(pachybox extract pipeline {name}.{new})"
+        self.frame.told(f"extract pipeline {name}.{old} | diff -u - {other}")
 
     def do_logs(self) -> None:
         """l: its log, here."""

@@ -387,7 +387,7 @@ class SpecScreen(Submitting, View):
             f"datums now: {total if total is not None else '-'}",
             f"{errors} errors, {len(self.problems) - errors} warnings",
             "",
-            f"$ pachybox {'update' if self.draft.version else 'create'} pipeline -f -",
+            f"$ pachybox {'update' if self.draft.version else 'create'} pipeline -f FILE",
             "",
             "ctrl+s shows what will change and asks; ctrl+t tries it on one datum first",
         ]

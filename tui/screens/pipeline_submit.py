@@ -73,7 +73,8 @@ class Submitting(View):
             return
         text, box = self.editor.text, self.frame.feed.box
         found = [one async for one in box.diff_pipelines(text, source=self.source)]
-        asked = await self._ask(found)
+        file = await self._sent()
+        asked = await self._ask(found, file)
         if asked is None or self.editor.text != text:
             return
         update, reprocess = any(one.version for one in found), asked == "reprocess"
@@ -99,7 +100,7 @@ class Submitting(View):
             return
         name = first.name if first.project == "default" else f"{first.project}/{first.name}"
         verb = "update" if update else "create"
-        said = f"{verb} pipeline -f -{' --reprocess' * reprocess}"
+        said = f"{verb} pipeline -f {file}{' --reprocess' * reprocess}"
         self.frame.notice(f"{'made' if first.created else 'updated'} {name}, v{first.version}")
         self.app.run_worker(_arrive(self, name, said), exit_on_error=False)
 
@@ -113,13 +114,13 @@ class Submitting(View):
             except OSError:
                 pass  # its comments are lost, its fields are at the box
 
-    async def _ask(self, found: list[PipelineDifference]) -> str | None:
+    async def _ask(self, found: list[PipelineDifference], file: str) -> str | None:
         """What the user wants done: ``y``, ``update``, ``reprocess``; None for nothing."""
         text = "\n\n".join("\n".join(_told(one)) for one in found)
         if not any(one.version for one in found):
             names = ", ".join(one.pipeline for one in found)
             return await self.ask(
-                Ask(f"Create pipeline {names}?", text, command="create pipeline -f -")
+                Ask(f"Create pipeline {names}?", text, command=f"create pipeline -f {file}")
             )
         run = sum(one.datums_run for one in found)
         total = sum(one.datums_total for one in found)
@@ -131,7 +132,12 @@ class Submitting(View):
         ]
         names = ", ".join(one.pipeline for one in found)
         asked = await self.ask(
-            Ask(f"Update {names}?", text, choices=tuple(choices), command="update pipeline -f -")
+            Ask(
+                f"Update {names}?",
+                text,
+                choices=tuple(choices),
+                command=f"update pipeline -f {file}",
+            )
         )
         return asked or None
 
@@ -193,6 +199,11 @@ class Submitting(View):
         """The pipeline's spec as it is at the box now, and its version."""
         return await spec_text(self, self.draft.pipeline)
 
+    async def _sent(self) -> str:
+        """The file in which the text is kept as it is now, for the command line that is shown."""
+        sent = self.drafts.sent
+        return await asyncio.to_thread(sent, self.draft.box, self.draft.pipeline, self.editor.text)
+
     # ---- F5, ctrl+t, F4, images
 
     def action_compare(self) -> None:
@@ -209,7 +220,8 @@ class Submitting(View):
             theirs, version = await self.latest()
             lines = unified(theirs, self.editor.text, (f"v{version}", "draft"))
             text += f"\n\n{lines}" if lines else "\n\nthe texts are the same"
-        screen = TextScreen("difference from what runs", text, DIFF, "diff pipeline -f -")
+        file = await self._sent()
+        screen = TextScreen("difference from what runs", text, DIFF, f"diff pipeline -f {file}")
         self.app.push_screen(screen)
 
     def action_attempt(self) -> None:
@@ -223,7 +235,7 @@ class Submitting(View):
         from tui.screens.pipeline_try import TryScreen
 
         if await self._checked():
-            self.app.push_screen(TryScreen(self.editor.text, self.source))
+            self.app.push_screen(TryScreen(self.editor.text, self.source, await self._sent()))
 
     def action_external(self) -> None:
         """F4: the user's own editor; its text comes back here."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Static
 
 from tui.places import PIPELINE, Place
 from tui.screens.view import View
-from tui.shown import clock, size, span
+from tui.shown import clock, size, span, visible
 from tui.widgets.rows import Column, LocalRows, Row
 from tui.widgets.table import VirtualTable
 from tui.widgets.text_pane import PLAIN, TextPane
@@ -42,9 +43,9 @@ class TryScreen(View):
     TryScreen.-one #log-pane, TryScreen.-one .outputs { width: 100%; }
     """
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, file: str) -> None:
         super().__init__()
-        self.spec, self.source = text, source
+        self.spec, self.source, self.file = text, source, file
         self.ended: TrialEnd | None = None
         self._lines: list[str] = []
         self._drawn = 0
@@ -91,7 +92,7 @@ class TryScreen(View):
 
     async def _run(self) -> None:
         box = self.frame.feed.box
-        self.call_after_refresh(self.renew, "run datum -f - --sample 1")
+        self.call_after_refresh(self.renew, f"run datum -f {self.file} --sample 1")
         events = box.open_trial()
         trial = ""
         try:
@@ -172,7 +173,7 @@ class TryScreen(View):
         data = await self.frame.feed.box.get_file(
             f"__filesets__@{self._fileset}:{path}", limit=_PREVIEW
         )
-        self.query_one("#content-pane").border_title = path
+        self.query_one("#content-pane").border_title = Content(visible(path))
         self.query_one("#content", TextPane).show(_text(data))
 
     def _state(self, text: str, style: str) -> None:

@@ -318,7 +318,9 @@ class RepoVerbs(View):
         if await self.ask(Ask(f"Put {path} back to {ref}?", text)) != "y":
             return False
         await self.frame.feed.box.put_file(target, str(copy))
-        self.did(f"put file {shlex.quote(target)} -f {shlex.quote(str(copy))}")
+        there, here = shlex.quote(target), shlex.quote("./" + copy.name)
+        edit = f"get file {there} -o {here} && ${{EDITOR:-vi}} {here}"
+        self.did(f"{edit} && pachybox put file {there} -f {here}")
         await self.refresh_all()
         return True
 

@@ -354,3 +354,26 @@ def test_the_segments_of_the_index_stay_few(
     assert all(store.get(address(b)) == b for b in blobs)
     assert list(check(store)) == []
     store.close()
+
+
+def resident(name: str) -> int:
+    """Bytes in memory of the files mapped by this process whose path ends in ``name``."""
+    total, here = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, _, rest = line.partition(" ")
+        if not first.endswith(":"):
+            here = rest.endswith(name)
+        elif here and first == "Rss:":
+            total += 1024 * int(rest.split()[0])
+    return total
+
+
+def test_pages_of_the_index_go_and_come_back(store: BlobStore) -> None:
+    with store.session() as s:
+        names = [s.put(b"%d" % n) for n in range(20_000)]
+    store.packs.seal()
+    assert all(store.packs.find(name) for name in names)
+    assert resident(".idx") > 20_000 * 40
+    store.let_go()
+    assert resident(".idx") == 0
+    assert store.get(names[7]) == b"7"

@@ -119,24 +119,29 @@ async def opened(
 
 
 def refused(line: str) -> str:
-    """Why a line that was shown after ``pachybox`` is none of the command line's; "" if it is."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    """Why a line that was shown after ``pachybox`` is none of the command line's; "" if it is.
+    What other programs do with what it prints is not looked at."""
+    lexer = shlex.shlex(f"pachybox {line}", posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
     for word in [*lexer, ";"]:
-        if word not in (";", "|", ">"):
+        if set(word) - set("();<>|&"):
             words.append(word)
-            continue
-        name, rest = find(words[1:] if words[:1] == ["pachybox"] else words, commands())
-        words = []
-        if not name:
-            return f"{line}: no such command"
-        module, summary = commands()[name]
-        command = import_module(f"pachybox.cli.{module}").COMMANDS[name]
-        try:
-            build(name, summary, command).parse_args(rest)
-        except SystemExit:
-            return f"{line}: {name} does not take {rest}"
-        if word == ">":  # what follows is a file
-            break
+        elif words[:1] == ["pachybox"] and (why := _refused(words[1:])):
+            return f"{line}: {why}"
+        else:
+            words = []
+    return ""
+
+
+def _refused(words: list[str]) -> str:
+    name, rest = find(words, commands())
+    if not name:
+        return "no such command"
+    module, summary = commands()[name]
+    command = import_module(f"pachybox.cli.{module}").COMMANDS[name]
+    try:
+        build(name, summary, command).parse_args(rest)
+    except SystemExit:
+        return f"{name} does not take {rest}"
     return ""

@@ -262,8 +262,7 @@ async def test_an_empty_box_offers_three_things_to_do(box: RealBox) -> None:
         await t.sees("create a repo", "load the demo", "read the keys")
         await t.press("enter")
         await t.sees("Create a repo")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.type("images\n")
+        await t.confirm(*"images", "enter")
         await t.sees("▤ images", "$ pachybox create repo images")
         assert [r.name for r in box.client.list_repo()] == ["images"]
         await t.press("n")

@@ -91,8 +91,7 @@ async def test_two_terminals_and_the_command_line_see_the_same(busy: RealBox) ->
         await other.sees("shared")
         await one.press("n")
         await one.sees("New repo?")
-        await asyncio.sleep(0.31)  # a question takes no Enter sooner after it opened
-        await one.type("second\n")
+        await one.confirm(*"second", "enter")
         await other.sees("second")
         listed = await asyncio.to_thread(busy.cli, "list", "repo")
         assert "second" in listed

@@ -8,12 +8,12 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from textual import work
-from textual.app import App
 from textual.events import DescendantFocus
 from textual.worker import Worker
 
@@ -32,16 +32,18 @@ from tui.places import HOME, MODES, Place
 from tui.screens.view import View
 from tui.store import Store
 from tui.theme import THEMES, begin
+from tui.whole import Whole
 from tui.widgets.confirm import Ask, Question
 
 if TYPE_CHECKING:
     from pachybox.client import AsyncClient
 
 _VIEWS_KEPT = 50
+_ARRIVES_S = 0.5  # so long at most do keys wait for a view that is gone to
 _ERRORS, _WITHIN_S = 8, 2.0  # so many errors so soon after each other: the screen is not drawn
 
 
-class Core(Guarded, App[int]):
+class Core(Guarded, Whole):
     """``connect`` makes the client of the box to open; ``start`` is the place shown first, None
     the one that was shown last. ``environment`` is what a ``pachybox`` of a shell needs to talk
     to the same box."""
@@ -80,6 +82,7 @@ class Core(Guarded, App[int]):
         self._choices = choices or Choices()
         self._start = start or self._last_place()
         self._trail: list[Place] = []
+        self._under_way: tuple[Worker[object] | None, float] = (None, 0.0)
         self._errors: list[float] = []
         self.user_keys = read_keys(folder() / "keys.toml")
         self.set_keymap(dict(self.user_keys.changed))
@@ -153,8 +156,21 @@ class Core(Guarded, App[int]):
         self.go(place)
 
     def go(self, place: Place) -> None:
-        """Go there, and leave no trail."""
-        self.beside(self._go(place), "visit")
+        """Go there, and leave no trail. Keys that are typed meanwhile act on what is there."""
+        self._under_way = self.beside(self._go(place), "visit"), time.monotonic() + _ARRIVES_S
+
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        visit, until = self._under_way
+        if visit is not None and visit._task is not None and not visit.is_finished:
+            await asyncio.wait([visit._task], timeout=max(0.0, until - time.monotonic()))
+        return await super()._check_bindings(key, priority)
+
+    async def _in_front(self) -> None:
+        """Until the screen has handled that it is in front, and something has the focus."""
+        handled = asyncio.Event()
+        self.screen.call_later(handled.set)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(handled.wait(), _ARRIVES_S)
 
     async def _go(self, place: Place) -> None:
         there = bool(place.name or place.pane)
@@ -162,7 +178,8 @@ class Core(Guarded, App[int]):
         if not same:
             await self.switch_mode(place.mode)
         while len(self.screen_stack) > 1 and (there or same):
-            await self.pop_screen()
+            self.pop_screen()
+        await self._in_front()
         if isinstance(view := self.screen, View) and there:
             view.show(place)
         self.remember("view", json.dumps([place.mode, place.name, place.ref, place.path]))
@@ -221,7 +238,8 @@ class Core(Guarded, App[int]):
 
     async def ask(self, question: Ask) -> str | None:
         """Confirm or prompt; None when it was left."""
-        return await self.push_screen_wait(Question(question))
+        answer: str | None = await self.push_screen_wait(Question(question))
+        return answer
 
     async def copy(self, text: str, what: str = "") -> None:
         """To the clipboard by the terminal's own way, or to a file when that is too small."""

@@ -252,7 +252,7 @@ class SourceScreen(View):
         for warning in (warning for one in made for warning in one.warnings):
             self.frame.notice(warning)
         self.frame.notice(f"{'updated' if name else 'made'} {', '.join(map(str, made))}")
-        self.app.pop_screen()
+        self.leave()
         self.frame.told(command)
         self.frame.feed.hurry()
 
@@ -304,7 +304,7 @@ class SourceScreen(View):
         if self._keep():
             again = f"e on {self.source_name}" if self.source_name else "n"
             self.frame.notice(f"draft kept: {again} goes on with it")
-        self.app.pop_screen()
+        self.leave()
 
     def _keep(self) -> bool:
         d, text = self.draft, self.editor.text

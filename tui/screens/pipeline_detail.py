@@ -315,5 +315,4 @@ class PipelineDetail(PipelineVerbs):
 
     async def deleted(self, name: str) -> None:
         """Back to the list."""
-        if self.is_current:
-            self.app.pop_screen()
+        self.leave()

@@ -146,7 +146,7 @@ class SpecScreen(Submitting, View):
         if self.editor.text != self.draft.base:
             again = f"e on {self.draft.pipeline}" if self.draft.pipeline else "n"
             self.frame.notice(f"draft kept: {again} goes on with it")
-        self.app.pop_screen()
+        self.leave()
 
     @on(Row.Left)
     @on(SpecEditor.Left)

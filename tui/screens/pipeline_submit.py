@@ -279,7 +279,9 @@ async def _arrive(form: View, name: str, said: str) -> None:
     from tui.screens.pipeline_detail import PipelineDetail
 
     app = form.app
-    await app.pop_screen()
+    if not form.is_current:
+        return
+    form.leave()
     below = app.screen
     same = isinstance(below, PipelineDetail) and below.name_of == name
     there = below if isinstance(below, PipelineDetail) and same else PipelineDetail(name)

@@ -111,6 +111,12 @@ class View(Guarded, Screen[None]):
         self.set_class(flipped, "-flip")
         self.frame.remember(f"flip {self.mode}", "1" if flipped else "")
 
+    def leave(self) -> None:
+        """To the view below; nothing where this one is not in front: left before, or with a box
+        over it, it would take another along."""
+        if self.is_current and len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+
     def subject(self) -> dict[str, str]:
         """What a line of the user's own is about: ``repo``, ``ref``, ``path``, ``job``,
         ``pipeline``, ``ingest`` and ``name``, as far as there are."""

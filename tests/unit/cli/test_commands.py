@@ -401,6 +401,7 @@ def test_a_cron_is_run_by_hand(run: Any, box: Any) -> None:
 
 def test_editing_updates_when_the_text_changed(run: Any, box: Any, tmp_path: Path) -> None:
     box.answers["ExtractPipeline"] = {"specJson": '{"description": "old"}'}
+    box.answers["InspectPipeline"] = {"pipeline": {"name": "edges"}, "version": "3"}
     box.answers["CreatePipelines"] = {}
     assert "unchanged" in run("edit", "pipeline", "edges", "--editor", "true").err
     assert not [a for a in box.asked if a.method == "CreatePipelines"]

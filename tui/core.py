@@ -157,6 +157,8 @@ class Core(Guarded, Whole):
 
     def go(self, place: Place) -> None:
         """Go there, and leave no trail. Keys that are typed meanwhile act on what is there."""
+        if self.leaving:
+            return
         self._under_way = self.beside(self._go(place), "visit"), time.monotonic() + _ARRIVES_S
 
     async def _check_bindings(self, key: str, priority: bool = False) -> bool:

@@ -19,6 +19,8 @@ class Whole(App[int]):
     one's own task with it: half of it would stay, and the app, which waits for that task too,
     would end its loop or never close. Here a waiter that is cancelled only stops to wait."""
 
+    leaving = False
+
     def pop_screen(self) -> AwaitComplete:
         """As the app's own."""
         return AwaitComplete(asyncio.shield(super().pop_screen()._future))
@@ -26,6 +28,13 @@ class Whole(App[int]):
     def _prune(self, *nodes: Widget, parent: DOMNode | None = None) -> AwaitRemove:
         gone = super()._prune(*nodes, parent=parent)
         return _Going(gone._tasks, gone._post_remove)
+
+    async def _close_all(self) -> None:
+        """Nothing opens any more while all is closed."""
+        self.leaving = True
+        self.workers.cancel_all()
+        await asyncio.sleep(0)  # in which they end
+        await super()._close_all()
 
     async def push_screen_wait(self, screen: Any, *, mode: str | None = None) -> Any:
         """The screen's answer. The app's own would do first, in the worker that asks, what the

@@ -190,3 +190,25 @@ async def test_a_tick_that_does_not_come_is_late_within_seconds() -> None:
 async def test_without_sources_it_says_how_to_make_one(box: RealBox) -> None:
     async with opened(box, start=Place(INGEST), size=(80, 24)) as t:
         await t.sees("n makes a source")
+
+
+async def test_a_paused_cron_lets_the_job_that_runs_go_on(box: RealBox) -> None:
+    spec = {
+        "pipeline": {"name": "long"},
+        "input": {"cron": {"name": "tick", "spec": "@every 1h"}},
+        "transform": {"cmd": ["sh", "-c", "sleep 600"]},
+    }
+    box.client.create_pipelines(json.dumps(spec))
+    box.client.run_cron("long")
+    async with opened(box, start=Place(INGEST, "long_tick"), size=(160, 40)) as t:
+        await t.until(lambda: _states(box) == ["JOB_RUNNING"], "its job runs")
+        await t.sees("long_tick", "from     @every 1h")
+        await t.press("s")
+        await t.sees("$ pachybox pause ingest long_tick", "paused")
+        await t.press("s")
+        await t.sees("$ pachybox resume ingest long_tick")
+        assert _states(box) == ["JOB_RUNNING"]
+
+
+def _states(box: RealBox) -> list[str]:
+    return [job.state for job in box.client.list_job("long")]

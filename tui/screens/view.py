@@ -13,13 +13,12 @@ from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
 from tui.bindings import bindings
 from tui.frame import Frame
-from tui.guard import Guarded, is_late
+from tui.guard import GuardedScreen, is_late
 from tui.held import Held, work_beside
 from tui.keymap import OF, VIEW, Key, types
 from tui.places import JOB, PIPELINE, REPO, Place
@@ -35,7 +34,7 @@ _READING = ("text.find", "text.follow", "text.only", "app.back")
 """The footer of a text pane, as far as the pane has them."""
 
 
-class View(Guarded, Screen[None]):
+class View(GuardedScreen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, action="verb('{}')")

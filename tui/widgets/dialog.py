@@ -8,12 +8,12 @@ from textual.await_complete import AwaitComplete
 from textual.events import Event, Key
 from textual.screen import ModalScreen
 
-from tui.guard import Guarded
+from tui.guard import GuardedScreen
 
 T = TypeVar("T")
 
 
-class Dialog(Guarded, ModalScreen[T]):
+class Dialog(GuardedScreen[T], ModalScreen[T]):
     """Keys come faster than a box opens and goes away: those that are typed before it is there
     go into its field, and a second Esc does not take the view below."""
 

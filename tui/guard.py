@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from textual.css.query import NoMatches
 from textual.geometry import Offset
 from textual.message_pump import MessagePump
-from textual.screen import Screen
 from textual.widget import Widget
 
 if TYPE_CHECKING:
     from textual.message import Message
-
-T = TypeVar("T")
 
 
 class Guarded(MessagePump):
@@ -29,13 +26,13 @@ class Guarded(MessagePump):
                 app.defect(e)
 
 
-class GuardedScreen(Guarded, Screen[T]):
-    """A screen that is clicked on while parts of it go: what has gone from it, and is still to
-    be seen, has no place any more."""
+class GuardedScreen(Guarded):
+    """Beside ``Screen`` or ``ModalScreen``, whose styles it must not hide: a screen that is
+    clicked on while parts of it go. What has gone, and is still to be seen, has no place."""
 
     def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
         """As the screen's own; nothing where what is drawn has gone."""
-        widget, offset = super().get_widget_and_offset_at(x, y)
+        widget, offset = super().get_widget_and_offset_at(x, y)  # type: ignore[misc]
         if widget is not None and widget is not self and widget.parent is None:
             return None, None
         return widget, offset

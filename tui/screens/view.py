@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
+from textual.screen import Screen
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
@@ -34,7 +35,7 @@ _READING = ("text.find", "text.follow", "text.only", "app.back")
 """The footer of a text pane, as far as the pane has them."""
 
 
-class View(GuardedScreen[None]):
+class View(GuardedScreen, Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, action="verb('{}')")

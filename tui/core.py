@@ -109,9 +109,9 @@ class Core(Guarded, Whole):
 
     @property
     def view(self) -> View | None:
-        """The view in front, also while a box is over it."""
+        """The view in front, also while a box is over it; one that is still being made is not."""
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, View):
+            if isinstance(screen, View) and screen.is_mounted:
                 return screen
         return None
 
@@ -162,10 +162,17 @@ class Core(Guarded, Whole):
         self._under_way = self.beside(self._go(place), "visit"), time.monotonic() + _ARRIVES_S
 
     async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        await self._arrived()
+        return await super()._check_bindings(key, priority)
+
+    async def _arrived(self) -> None:
+        """Until what was gone to is there, if that is soon."""
         visit, until = self._under_way
         if visit is not None and visit._task is not None and not visit.is_finished:
             await asyncio.wait([visit._task], timeout=max(0.0, until - time.monotonic()))
-        return await super()._check_bindings(key, priority)
+        if not self.screen.is_mounted:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.screen._mounted_event.wait(), _ARRIVES_S)
 
     async def _in_front(self) -> None:
         """Until the screen has handled that it is in front, and something has the focus."""

@@ -30,6 +30,11 @@ class GuardedScreen(Guarded):
     """Beside ``Screen`` or ``ModalScreen``, whose styles it must not hide: a screen that is
     clicked on while parts of it go. What has gone, and is still to be seen, has no place."""
 
+    @property
+    def in_front(self) -> bool:
+        """Whether keys come here: ``is_current`` is so also below a box that one sees through."""
+        return self.app.screen is self
+
     def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
         """As the screen's own; nothing where what is drawn has gone."""
         widget, offset = super().get_widget_and_offset_at(x, y)  # type: ignore[misc]

@@ -14,6 +14,8 @@ from tests.tui.fake import FakeBox
 from tests.tui.keys_at_random import Pressed, answered, closing, key_event
 from tests.tui.pilot import opened
 from tui.places import HOME, INGEST, JOB, LINEAGE, MODES, PIPELINE, REPO, Place
+from tui.screens.help import Help
+from tui.widgets.confirm import Ask, Question
 
 OPENS = [
     *((Place(mode), ()) for mode in MODES),
@@ -81,6 +83,31 @@ async def test_keys_typed_while_another_mode_opens_act_there(fake: FakeBox) -> N
             t.app.post_message(key_event(t.app, key))
         await t.until(lambda: type(t.app.screen).__name__ == "Help", "the keys are shown")
         assert t.app.current_mode == PIPELINE
+
+
+async def test_keys_typed_while_a_view_opens_act_in_it(fake: FakeBox) -> None:
+    async with opened(lambda: fake, start=Place(PIPELINE), kind=Pressed) as t:
+        await t.sees("live", "resize")
+        for key in ("enter", "right_square_bracket", "left_square_bracket", "tab", "n"):
+            t.app.post_message(key_event(t.app, key))
+        await t.until(lambda: "Detail" in type(t.app.screen_stack[1]).__name__, "it is open")
+        assert not t.app.defects
+
+
+async def test_a_box_below_another_takes_that_one_not_along(fake: FakeBox) -> None:
+    async with opened(lambda: fake, kind=Pressed) as t:
+        t.app.post_message(key_event(t.app, "question_mark"))
+        below = await t.until(lambda: isinstance(t.app.screen, Help) and t.app.screen, "keys")
+        asking = t.app.beside(t.app.ask(Ask("Sure?")), "ask")
+        above = await t.until(lambda: isinstance(t.app.screen, Question) and t.app.screen, "it")
+        below.dismiss(None)  # as when an Enter was on its way
+        await answered(t)
+        assert t.app.screen is above
+        t.app.post_message(key_event(t.app, "escape"))
+        await t.until(lambda: t.app.screen is below, "the box below is in front again")
+        t.app.post_message(key_event(t.app, "escape"))
+        await t.until(lambda: len(t.app.screen_stack) == 1, "both are left")
+        assert asking.result is None
 
 
 async def test_a_click_on_what_has_just_gone_does_nothing(fake: FakeBox) -> None:

@@ -262,7 +262,7 @@ class _Shown(TextScreen):
 
     async def action_back(self) -> None:
         """Esc: back to the question."""
-        if self.is_current:
+        if self.in_front:
             self.dismiss(None)
 
     async def key_escape(self) -> None:
@@ -279,7 +279,7 @@ async def _arrive(form: View, name: str, said: str) -> None:
     from tui.screens.pipeline_detail import PipelineDetail
 
     app = form.app
-    if not form.is_current:
+    if not form.in_front:
         return
     form.leave()
     below = app.screen

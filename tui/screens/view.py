@@ -114,7 +114,7 @@ class View(GuardedScreen, Screen[None]):
     def leave(self) -> None:
         """To the view below; nothing where this one is not in front: left before, or with a box
         over it, it would take another along."""
-        if self.is_current and len(self.app.screen_stack) > 1:
+        if self.in_front and len(self.app.screen_stack) > 1:
             self.app.pop_screen()
 
     def subject(self) -> dict[str, str]:
@@ -218,6 +218,8 @@ class View(GuardedScreen, Screen[None]):
 
     def action_verb(self, id: str) -> None:
         """Do what the key says, beside the interface, or say why not."""
+        if not self.is_mounted:
+            return  # it has no panes yet
         key = self.frame.key(f"{VIEW}.{id}")
         if why := self.refused(key):
             self.frame.notice(f"{key.shown}: {why}")

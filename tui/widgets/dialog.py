@@ -37,6 +37,6 @@ class Dialog(GuardedScreen, ModalScreen[T]):
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Leave with an answer; nothing when it was left before, or is not in front."""
-        if not self.is_current:
+        if not self.in_front:
             return AwaitComplete()
         return super().dismiss(result)

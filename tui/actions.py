@@ -7,8 +7,6 @@ import shlex
 import sys
 
 from textual.app import SuspendNotSupported
-from textual.screen import Screen
-from textual.widget import Widget
 
 from tui.commands import Act, Colours, Go, Order, Run, ToBox, Unclear, read
 from tui.core import Core
@@ -17,6 +15,7 @@ from tui.keys_file import Line
 from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.screens.view import View
 from tui.widgets.confirm import Ask
+from tui.widgets.panes import pane_of
 
 
 class Actions(Core):
@@ -75,7 +74,7 @@ class Actions(Core):
         screen = self.screen
         if screen.maximized is not None:
             screen.minimize()
-        elif (pane := _pane(screen.focused)) is not None:
+        elif (pane := pane_of(screen.focused)) is not None:
             screen.maximized = pane
         else:
             self.notice("no pane has the focus: Tab goes to one")
@@ -195,16 +194,9 @@ class Actions(Core):
 
     def keys_here(self, view: View) -> list[Key]:
         """All keys that act in a view now, by who acts: the view, the pane, the app."""
-        pane = TEXT if view.in_text else LIST
-        at = (FORM, VIEW, APP) if view.is_form else (VIEW, pane, APP)
-        keys = [self.key(key.name) for one in at for key in OF[one].values()]
-        return [
-            key
-            for key in keys
-            if view.has(key)
-            and not (key.list_only and view.in_text)
-            and (key.at != APP or self.check_action(key.id, ()))
-        ]
+        acting = view.acting()
+        at = (FORM, VIEW, LIST, TEXT, APP)
+        return [self.key(k.name) for one in at for k in OF[one].values() if k.name in acting]
 
     # Orders
 
@@ -312,13 +304,3 @@ class Actions(Core):
             self.notice("there is no shell here: the terminal is not a terminal's")
         self.refresh()
         self.feed.hurry()
-
-
-def _pane(widget: Widget | None) -> Widget | None:
-    """The pane in which a widget is."""
-    node = widget
-    while node is not None and not isinstance(node, Screen):
-        if node.has_class("pane"):
-            return node
-        node = node.parent if isinstance(node.parent, Widget) else None
-    return None

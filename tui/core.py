@@ -193,10 +193,10 @@ class Core(Guarded, Whole):
             view.show(place)
         self.remember("view", json.dumps([place.mode, place.name, place.ref, place.path]))
 
-    def told(self, command: str) -> None:
-        """Show the command line that does the same."""
-        if (view := self.view) is not None:
-            view.renew(command)
+    def told(self, *commands: str) -> None:
+        """Show the command line that does the same, or the lines."""
+        if (view := self.view) is not None and commands:
+            view.renew("; pachybox ".join(commands))
 
     # Words to the user
 

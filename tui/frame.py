@@ -39,8 +39,8 @@ class Frame(Protocol):
         """Go to a place, in whichever mode it is; Esc and ``-`` lead back."""
         ...
 
-    def told(self, command: str) -> None:
-        """Show the command line (after ``pachybox``) that does what was just done."""
+    def told(self, *commands: str) -> None:
+        """Show the command lines (what stands after ``pachybox``) that do what was just done."""
         ...
 
     def notice(self, text: str, *, error: bool = False, detail: str = "") -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from textual.css.query import NoMatches
 from textual.dom import NoScreen
 from textual.events import Event
 from textual.geometry import Offset
 from textual.message_pump import MessagePump
-from textual.screen import Screen
 from textual.widget import Widget
 
 if TYPE_CHECKING:
     from textual.message import Message
-
-T = TypeVar("T")
 
 
 class Guarded(MessagePump):
@@ -32,22 +29,23 @@ class Guarded(MessagePump):
                 app.defect(e)
 
 
-class GuardedScreen(Guarded, Screen[T]):
-    """A screen that is clicked on while parts of it go: what has gone from it, and is still to
-    be seen, has no place any more."""
+class GuardedScreen(Guarded):
+    """Beside ``Screen`` or ``ModalScreen``, whose styles it must not hide: a screen that is
+    clicked on while parts of it go. What has gone, and is still to be seen, has no place."""
 
     def _forward_event(self, event: Event) -> None:
         with suppress(NoScreen):
-            super()._forward_event(event)
+            super()._forward_event(event)  # type: ignore[misc]
 
     @property
     def in_front(self) -> bool:
         """Whether keys come here: ``is_current`` is so also below a box that one sees through."""
-        return self.app.screen is self
+        screen: Any = self.app.screen
+        return screen is self
 
     def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
         """As the screen's own; nothing where what is drawn has gone."""
-        widget, offset = super().get_widget_and_offset_at(x, y)
+        widget, offset = super().get_widget_and_offset_at(x, y)  # type: ignore[misc]
         if widget is not None and widget is not self and widget.parent is None:
             return None, None
         return widget, offset

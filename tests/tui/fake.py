@@ -254,7 +254,10 @@ class FakeBox:
 
     async def get_file(self, file: str, *, offset: int = 0, limit: int | None = None) -> bytes:
         self._answering()
-        data = canned.CONTENT.get(split(file)[2], b"")
+        _, ref, path = split(file)
+        data = canned.CONTENT.get(path, b"")
+        if ref == canned.BEFORE:
+            data = data.replace(b'"cameras": 3', b'"cameras": 2')
         return data[offset : None if limit is None else offset + limit]
 
     async def page_diff(

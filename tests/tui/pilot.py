@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from textual.pilot import Pilot
 
+from pachybox.cli.app import find
+from pachybox.cli.command import build
+from pachybox.cli.table import commands
 from pachybox.client import AsyncClient
 from tests.boxes import RealBox
 from tui.app import PachyApp
 from tui.choices import Choices
 from tui.places import HOME, Place
+from tui.screens.view import View
 from tui.widgets.confirm import Question
 
 T = TypeVar("T")
@@ -35,12 +42,6 @@ class Terminal:
     async def type(self, text: str) -> None:
         """The characters of a text as keys."""
         await self.pilot.press(*(_NAMES.get(c, c) for c in text))
-
-    async def answer(self, key: str) -> None:
-        """Press ``key`` until the question is gone: one pressed too soon counts as a repeat."""
-        question = self.app.screen
-        while self.app.screen is question:
-            await self.pilot.press(key)
 
     async def confirm(self, *keys: str) -> None:
         """Answer a question, later than a repeated key would."""
@@ -98,10 +99,49 @@ async def opened(
     connect = (lambda: AsyncClient(str(box.socket))) if isinstance(box, RealBox) else box
     kept = Choices(choices or Path("/dev/null/tui.json"))
     app = kind(connect, start=start, choices=kept, **options)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        terminal = Terminal(app, pilot)
-        await terminal.until(lambda: app.view is not None, "a view is in front")
-        yield terminal
-        assert not app.crash, app.crash
-        told = [n.whole for n in app.notices.all if n.text.startswith("internal error")]
-        assert errors or not told, "\n".join(told)
+    shown: set[str] = set()
+    renew = View.renew
+
+    def noted(view: View, command: str | None = None) -> None:
+        shown.update([command] if command else [])
+        renew(view, command)
+
+    with patch.object(View, "renew", noted):
+        async with app.run_test(size=size, notifications=True) as pilot:
+            terminal = Terminal(app, pilot)
+            await terminal.until(lambda: app.view is not None, "a view is in front")
+            yield terminal
+            assert not app.crash, app.crash
+            told = [n.whole for n in app.notices.all if n.text.startswith("internal error")]
+            assert errors or not told, "\n".join(told)
+    wrong = [why for line in sorted(shown) if (why := refused(line))]
+    assert not wrong, "\n".join(wrong)
+
+
+def refused(line: str) -> str:
+    """Why a line that was shown after ``pachybox`` is none of the command line's; "" if it is.
+    What other programs do with what it prints is not looked at."""
+    lexer = shlex.shlex(f"pachybox {line}", posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) - set("();<>|&"):
+            words.append(word)
+        elif words[:1] == ["pachybox"] and (why := _refused(words[1:])):
+            return f"{line}: {why}"
+        else:
+            words = []
+    return ""
+
+
+def _refused(words: list[str]) -> str:
+    name, rest = find(words, commands())
+    if not name:
+        return "no such command"
+    module, summary = commands()[name]
+    command = import_module(f"pachybox.cli.{module}").COMMANDS[name]
+    try:
+        build(name, summary, command).parse_args(rest)
+    except SystemExit:
+        return f"{name} does not take {rest}"
+    return ""

@@ -67,6 +67,10 @@ async def rests(t: Terminal) -> None:
     await unfollowed(t)
     if app.store.link.state == LIVE:
         app.store.set_link(Link(LIVE, 4.0))
+    while len(app.store.loads) > 1:  # how many there are is of the moment
+        app.store.loads.pop()
+    if app.view is not None:
+        app.view.renew()
     seen: list[str] = []
 
     def same() -> bool:

@@ -158,8 +158,7 @@ async def test_a_key_does_what_the_shown_command_line_does(
         await t.press(keys[0])
         if len(keys) > 1:
             await t.sees("? ")
-            await asyncio.sleep(0.35)  # the guard against keys that repeat
-            await t.press(keys[1])
+            await t.confirm(keys[1])
         await t.until(lambda: call in fake.changed(), f"{call} is called")
         await t.sees(f"$ pachybox {command}")
 
@@ -173,8 +172,7 @@ async def test_deleting_a_pipeline_that_others_read_names_them_and_wants_its_nam
         home(t).query_one(Dag).select("pipeline:clean")
         await t.press("D")
         await t.sees("Delete pipeline clean?", "2 pipelines read that", "resize, ocr")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.press("y", "enter")
+        await t.confirm("y", "enter")
         await t.sees("is not clean")
         assert not fake.changed()
         await t.press("backspace")
@@ -264,8 +262,7 @@ async def test_an_empty_box_offers_three_things_to_do(box: RealBox) -> None:
         await t.sees("create a repo", "load the demo", "read the keys")
         await t.press("enter")
         await t.sees("Create a repo")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.type("images\n")
+        await t.confirm(*"images", "enter")
         await t.sees("▤ images", "$ pachybox create repo images")
         assert [r.name for r in box.client.list_repo()] == ["images"]
         await t.press("n")
@@ -339,8 +336,7 @@ async def test_a_job_is_stopped_and_a_pipeline_is_paused_by_keys(box: RealBox) -
         home(t).query_one(Dag).select("pipeline:slow")
         await t.press("x")
         await t.sees("Stop job slow@")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.press("y")
+        await t.confirm("y")
         await t.until(lambda: any("■ slow" in line for line in graph(t)), "its job is killed")
         await t.press("s")
         await t.until(lambda: any("‖ slow" in line for line in graph(t)), "it is paused")
@@ -348,8 +344,7 @@ async def test_a_job_is_stopped_and_a_pipeline_is_paused_by_keys(box: RealBox) -
         await t.until(lambda: any("● slow" in line for line in graph(t)), "it runs again")
         await t.press("D")
         await t.sees("Delete pipeline slow?")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.press("y")
+        await t.confirm("y")
         await t.until(lambda: not list(client.list_pipeline()), "it is gone")
 
 
@@ -393,8 +388,7 @@ async def test_what_is_marked_is_done_to_at_once(fake: FakeBox) -> None:
         await t.sees("nothing is marked")
         await t.press("a", "b")
         await t.sees("marked: what to do?", "stop the 1 that run")
-        await asyncio.sleep(0.35)  # the guard against keys that repeat
-        await t.press("down", "enter")
+        await t.confirm("down", "enter")
         await t.until(lambda: fake.changed() == ["stop_job"], "the running job is stopped")
 
 

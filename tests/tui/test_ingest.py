@@ -81,7 +81,7 @@ async def test_deleting_asks_and_escape_keeps(sources: RealBox) -> None:
         assert sources.client.inspect_ingest("gone").name == "gone"
         await t.press("D")
         await t.sees("Delete source gone?")
-        await t.answer("y")
+        await t.confirm("y")
         await t.until(
             lambda: "gone" not in [i.name for i in sources.client.list_ingest()], "deleted"
         )
@@ -100,7 +100,7 @@ async def test_a_new_source_is_written_and_what_is_wrong_is_marked(sources: Real
         await t.press("n")
         await t.sees("What brings the data in?")
         await t.press("down")  # past watch
-        await t.answer("enter")
+        await t.confirm("enter")
         await t.sees("push:", "No problems", "ctrl+s")
         editor = t.app.screen.query_one("#spec", SpecEditor)
         editor.become(editor.text.replace("push:", "psuh:").replace("name: posts", "name: made"))
@@ -129,20 +129,20 @@ async def test_a_change_is_shown_and_a_stale_one_is_refused(sources: RealBox) ->
         await t.sees("No problems")
         await t.press("ctrl+s")
         await t.sees("old was changed meanwhile", "-description: theirs", "+description: mine")
-        await t.answer("escape")
+        await t.confirm("escape")
         assert sources.client.inspect_ingest("old").spec["description"] == "theirs"
         await t.press("escape")
         await t.sees("draft kept")
         await t.press("e")
         await t.sees("A draft was kept?")
         await t.press("down")
-        await t.answer("enter")
+        await t.confirm("enter")
         await t.sees("description: theirs")
         editor = t.app.screen.query_one("#spec", SpecEditor)
         editor.become(editor.text.replace("theirs", "both"))
         await t.press("ctrl+s")
         await t.sees("Update old?", "-description: theirs", "+description: both")
-        await t.answer("y")
+        await t.confirm("y")
         await t.sees("$ pachybox update ingest -f")
     assert sources.client.inspect_ingest("old").spec["description"] == "both"
     sources.client.delete_ingest("old")

@@ -149,8 +149,7 @@ async def test_a_finished_job_is_run_again_on_its_commits(failed: tuple[RealBox,
         await terminal.sees("1 ✗")
         await terminal.press("r")
         await terminal.sees("Run ocr again?", "the 1 datum that failed", "commits; 4 done")
-        await terminal.pilot.pause(0.35)
-        await terminal.press("enter")
+        await terminal.confirm("enter")
         await terminal.until(
             lambda: isinstance(terminal.app.view, JobDetail) and detail(terminal).job[4:] != job,
             "the new job",
@@ -173,8 +172,7 @@ async def test_stopping_asks_first(slow: tuple[RealBox, str]) -> None:
         assert not box.client.inspect_job(f"slow@{job}").done
         await terminal.press("x")
         await terminal.sees("Stop job slow@")
-        await terminal.pilot.pause(0.35)
-        await terminal.press("y")
+        await terminal.confirm("y")
         await terminal.sees("killed", f"$ pachybox stop job slow@{job}"[:24])
         assert box.client.inspect_job(f"slow@{job}").state == "JOB_KILLED"
 
@@ -232,8 +230,7 @@ async def test_a_log_is_saved_whole(failed: tuple[RealBox, str], tmp_path: Path)
         await terminal.sees("open bad.png")
         await terminal.press("ctrl+s")
         await terminal.sees("Save this log where?")
-        await terminal.pilot.pause(0.35)
-        await terminal.press(*["backspace"] * 200)
+        await terminal.confirm(*["backspace"] * 200)
         target = tmp_path / "bad.log"
         await terminal.type(str(target))
         await terminal.press("enter")
@@ -312,8 +309,7 @@ async def test_marked_datums_and_jobs_are_acted_on_together(slow: tuple[RealBox,
         await terminal.sees(other[:8], job[:8])
         await terminal.press("a", "x")
         await terminal.sees("Stop 2 jobs?", job[:8], other[:8])
-        await terminal.pilot.pause(0.35)
-        await terminal.press("y")
+        await terminal.confirm("y")
         await terminal.until(
             lambda: all(
                 box.client.inspect_job(f"slow@{one}").state == "JOB_KILLED" for one in (job, other)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from pachybox.client import Client
 from tests.boxes import RealBox, eventually
-from tests.tui.pilot import Terminal, opened
+from tests.tui.pilot import opened
 from tui.places import PIPELINE, Place
 from tui.screens.pipeline import Pipelines
 from tui.screens.pipeline_detail import PipelineDetail
@@ -45,12 +44,6 @@ def filled(client: Client, repo: str = "raw") -> None:
 def ran(client: Client, name: str) -> None:
     """Wait for its first job."""
     eventually(lambda: client.inspect_pipeline(name).last_job_state == "JOB_SUCCESS", "it ran")
-
-
-async def confirmed(t: Terminal, *keys: str) -> None:
-    """Answer a question; keys sooner than that are repeats of the one that opened it."""
-    await asyncio.sleep(0.3)
-    await t.press(*keys)
 
 
 async def test_the_list_is_live_and_trouble_is_first(box: RealBox) -> None:
@@ -124,7 +117,7 @@ async def test_it_is_paused_resumed_run_again_and_shown_whole(box: RealBox) -> N
         await t.sees("$ pachybox start pipeline copy", "running")
         await t.press("r")
         await t.sees("Run copy again?", "reprocess every datum")
-        await confirmed(t, "down", "down", "enter")
+        await t.confirm("down", "down", "enter")
         await t.sees("$ pachybox rerun pipeline copy --re")
         eventually(lambda: len(list(client.list_job("copy"))) >= 2, "a job more")
         await t.press("t")
@@ -159,8 +152,8 @@ async def test_a_running_job_is_stopped_after_a_question(box: RealBox) -> None:
         )
         await t.press("x")
         await t.sees("Stop job slow@")
-        await confirmed(t, "x")  # the key that asks does not confirm
-        await confirmed(t, "s")
+        await t.confirm("x")  # the key that asks does not confirm
+        await t.confirm("s")
         await t.sees("$ pachybox stop job slow@", "killed")
 
 
@@ -173,11 +166,11 @@ async def test_deleting_names_the_readers_and_wants_the_name(box: RealBox) -> No
         await t.sees("Pipelines > copy", "6B")
         await t.press("D")
         await t.sees("Delete pipeline copy?", "Nothing reads its output", "Type copy")
-        await confirmed(t, "y", "enter")
+        await t.confirm("y", "enter")
         assert client.inspect_pipeline("copy").name == "copy"
         await t.press("backspace")
         await t.type("copy")
-        await confirmed(t, "enter")
+        await t.confirm("enter")
         await t.sees("no pipelines yet")
     assert not list(client.list_pipeline())
 

@@ -146,6 +146,40 @@ VIEWS: dict[str, tuple[Place, str]] = {
 }
 
 
+SCENES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "home-prompt": ("home", ("colon", *"repo"), "repo [NAME"),
+    "repos-new": ("repos", ("n",), "New repo?"),
+    "repos-copy": ("repos", ("y",), "Copy what?"),
+    "repos-marked": ("repos", ("a", "b"), "9 marked"),
+    "repo-diff": ("repo", ("j", "j", "d"), "diff from 3b90aa17"),
+    "pipelines-delete": ("pipelines", ("D",), "Delete pipeline ocr?"),
+    "new-resources": ("new", ("f3", "f3", "f3"), "memory"),
+    "job-log": ("job", ("l",), "palette mode"),
+    "ingest-new": ("ingest", ("n",), "What brings the data in?"),
+}
+"""A view, keys, and what is seen then."""
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=[s.name for s in SURFACES])
+@pytest.mark.parametrize("name", SCENES)
+async def test_what_comes_over_a_view_is_drawn_as_before(
+    fake: FakeBox, name: str, surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surface.prepare(monkeypatch)
+    view, keys, seen = SCENES[name]
+    place, word = VIEWS[view]
+    async with opened(
+        fake, start=place, size=surface.size, ascii_only=surface.ascii, clock=lambda: NOW
+    ) as t:
+        await t.sees("lab-01", word)
+        await t.press(*keys)
+        await t.sees(seen)
+        await rests(t)
+        compare(name, surface, t)
+        if surface.ascii:
+            assert t.text.isascii()
+
+
 @pytest.mark.parametrize("surface", SURFACES, ids=[s.name for s in SURFACES])
 @pytest.mark.parametrize("name", VIEWS)
 async def test_every_view_is_drawn_as_before(

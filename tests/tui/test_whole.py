@@ -54,8 +54,7 @@ async def test_a_file_becomes_a_job_a_log_and_a_result_that_is_seen(
         await t.sees("Put which file or folder?")
         await t.type(f"{tmp_path}/new.md\n")
         await t.sees("Put it where?")
-        await asyncio.sleep(0.31)  # a question takes no Enter sooner after it opened
-        await t.press("enter")
+        await t.confirm("enter")
         await t.sees("put file raw@master:/new.md")
         await t.press("colon")
         await t.type("jobs\n")
@@ -92,8 +91,7 @@ async def test_two_terminals_and_the_command_line_see_the_same(busy: RealBox) ->
         await other.sees("shared")
         await one.press("n")
         await one.sees("New repo?")
-        await asyncio.sleep(0.31)  # a question takes no Enter sooner after it opened
-        await one.type("second\n")
+        await one.confirm(*"second", "enter")
         await other.sees("second")
         listed = await asyncio.to_thread(busy.cli, "list", "repo")
         assert "second" in listed

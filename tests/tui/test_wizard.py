@@ -67,8 +67,7 @@ async def test_from_home_to_a_running_pipeline_by_keys_alone(box: RealBox) -> No
         await t.type(COPY)
         await t.press("ctrl+s")
         await t.sees("Create pipeline copy?", "datums to run: 2 of 2")
-        await asyncio.sleep(0.3)  # keys sooner than that are repeats
-        await t.press("y")
+        await t.confirm("y")
         keys += ["enter", "f3", *COPY, "ctrl+s", "y"]
         await t.sees("Pipelines > copy", "running")
         await t.sees("$ pachybox create pipeline -f")
@@ -176,8 +175,7 @@ async def test_an_edit_shows_what_changes_and_which_datums_run(box: RealBox) -> 
         await t.press("escape")
         await t.press("ctrl+s")
         await t.sees("Update copy?", "reprocess: all 5 datums", "5 datums run, 0 datums kept")
-        await asyncio.sleep(0.3)  # keys sooner than that are repeats
-        await t.press("down", "enter")
+        await t.confirm("down", "enter")
         await t.sees("Pipelines > copy", "v2")
         said = t.app.screen.query_one(Footer).command
         verb, _, file = said.partition(" -f ")
@@ -197,17 +195,14 @@ async def test_a_stale_edit_is_refused_shows_both_and_is_merged(box: RealBox) ->
         screen.editor.become(screen.editor.text + "description: mine\n")
         await t.press("ctrl+s")
         await t.sees("Update copy?")
-        await asyncio.sleep(0.3)  # keys sooner than that are repeats
-        await t.press("down", "enter")
+        await t.confirm("down", "enter")
         await t.sees("it is at v2, yours is of v1", "datum_tries: null -> 7", "description")
-        await asyncio.sleep(0.3)
-        await t.press("down", "down", "enter")  # merge
+        await t.confirm("down", "down", "enter")  # merge
         await t.until(lambda: "datum_tries: 7" in screen.editor.text, "merged")
         assert "description: mine" in screen.editor.text
         await t.press("ctrl+s")
         await t.sees("Update copy?")
-        await asyncio.sleep(0.3)
-        await t.press("down", "enter")
+        await t.confirm("down", "enter")
         await t.sees("Pipelines > copy", "v3")
     made = client.inspect_pipeline("copy")
     assert (made.version, made.description, made.raw["details"]["datumTries"]) == (3, "mine", "7")
@@ -233,8 +228,7 @@ async def test_a_draft_survives_the_box_and_the_terminal(box: RealBox) -> None:
         await t.until(lambda: t.app.store.summary, "the box is known")
         await t.press("n")
         await t.sees("A draft was kept?")
-        await asyncio.sleep(0.3)  # keys sooner than that are repeats
-        await t.press("enter")
+        await t.confirm("enter")
         screen = await the_form(t)
         assert "halfwaythere" in screen.editor.text
 

@@ -25,6 +25,7 @@ from tui.widgets import table_messages
 from tui.widgets.dag import Dag
 from tui.widgets.filters import matcher
 from tui.widgets.lines import Entry, Lines
+from tui.widgets.panes import pane_of
 from tui.widgets.picture import Piece
 from tui.widgets.rows import LocalRows, Row
 from tui.widgets.table import VirtualTable
@@ -127,10 +128,8 @@ class Home(HomeVerbs):
     @property
     def _pane(self) -> str:
         """The pane that has the focus."""
-        node = self.focused
-        while node is not None and not node.has_class("pane"):
-            node = node.parent if isinstance(node.parent, Widget) else None
-        return node.id or "" if node is not None else ""
+        pane = pane_of(self.focused)
+        return pane.id or "" if pane is not None else ""
 
     # what the box tells
 
@@ -333,9 +332,7 @@ class Home(HomeVerbs):
     @property
     def marked(self) -> list[Thing]:
         """What is marked in the focused table."""
-        focused = self.focused
-        found = focused.marked if isinstance(focused, VirtualTable) else ()
-        return [Thing.of(id) for id in sorted(found)]
+        return [Thing.of(id) for id in sorted(self.marks)]
 
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The filter of the focused pane."""
@@ -343,12 +340,7 @@ class Home(HomeVerbs):
         if isinstance(focused, Dag):
             return self._graph_filter, self._filter_graph
         if isinstance(focused, VirtualTable):
-            table = focused
-
-            def change(text: str) -> None:
-                table.request = table.request._replace(filter=text)
-
-            return table.request.filter, change
+            return super().filter_of()
         if isinstance(focused, Lines):
             return focused.filter, focused.set_filter
         return None

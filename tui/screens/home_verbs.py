@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pachybox.client.view_values import JobSummary, PipelineSummary
 
 _DONE = ("JOB_SUCCESS", "JOB_FAILURE", "JOB_KILLED", "JOB_UNRUNNABLE")
-_COPIED = ("row", "command line")
 _KINDS: dict[str, tuple[str, ...]] = {
     "logs": ("pipeline", "job", "ingest"),
     "retry": ("pipeline", "job"),
@@ -75,8 +74,6 @@ class HomeVerbs(View):
 
     def why_not(self, key: Key) -> str:
         """Why a verb cannot be done on what is selected; "" when it can."""
-        if key.id == "bulk" and not self.marked:
-            return "nothing is marked: Space marks a job or, in the list, a pipeline"
         kinds = _KINDS.get(key.id)
         if kinds is None:
             return ""
@@ -220,13 +217,14 @@ class HomeVerbs(View):
             does = getattr(box, chosen.replace(" ", "_"))
             for target in targets:
                 await does(target)
-            self._told(f"{chosen} {targets[-1]}", f"{chosen}: {', '.join(targets)}"[:200])
+            self.frame.told(*(f"{chosen} {target}" for target in targets))
+            self.frame.notice(f"{chosen}: {', '.join(targets)}"[:200])
+            self.frame.feed.hurry()
 
-    def copies(self) -> list[tuple[str, str]]:
-        """What ``y`` offers: the selected thing's name before all else."""
+    def named(self) -> list[tuple[str, str]]:
+        """The selected thing's name."""
         thing = self.selected
-        offered = [("name", thing.full)] if thing is not None and thing.name else []
-        return offered + [(what, text) for what, text in super().copies() if what in _COPIED]
+        return [("name", thing.full)] if thing is not None and thing.name else []
 
     def subject(self) -> dict[str, str]:
         """What a line of the user's own is about."""

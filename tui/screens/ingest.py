@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,10 +17,10 @@ from tui import glyphs
 from tui.drafts import Draft, Drafts
 from tui.keymap import Key
 from tui.places import INGEST, JOB, PIPELINE, REPO, Place
+from tui.screens.bulk import Bulk
 from tui.screens.ingest_facts import ended, facts, late_s, source_of, spec_text, took_s, trend
 from tui.screens.ingest_spec import TEMPLATES, SourceScreen, draft_name
 from tui.screens.pipeline_verbs import box_name
-from tui.screens.view import View
 from tui.shown import age, ago, rate, size, span
 from tui.store import LIVE, SUMMARY
 from tui.widgets.box_log import BoxLog
@@ -46,10 +46,11 @@ _PIPELINES = ("cron", "spout")
 _FRESH_S = 2.0
 
 
-class Ingests(View):
+class Ingests(Bulk):
     """All sources, with the facts and the log of the one under the cursor."""
 
     mode: ClassVar[str] = INGEST
+    bulk_ids: ClassVar[tuple[str, ...]] = ("tick", "pause")
     footer_ids: ClassVar[tuple[str, ...]] = ("view.tick", "view.pause", "view.logs", "view.new")
     DEFAULT_CSS = """
     Ingests #sources { height: 2fr; min-height: 6; }
@@ -141,14 +142,6 @@ class Ingests(View):
     def reload(self) -> None:
         """Draw what is known, and ask for what is new."""
         self._draw()
-
-    def filter_of(self) -> tuple[str, Callable[[str], None]]:
-        """The list of sources is what is filtered."""
-
-        def change(text: str) -> None:
-            self._table.request = self._table.request._replace(filter=text)
-
-        return self._table.request.filter, change
 
     # Drawing
 
@@ -258,15 +251,13 @@ class Ingests(View):
             return "" if info.pipeline else "nothing in the box feeds it"
         return ""
 
-    async def _do(self, verb: str, call: Callable[[str], Awaitable[None]]) -> None:
-        for name in self._table.targets():
-            await call(name)
-            self.frame.told(f"{verb} ingest {name}")
-        self.frame.feed.hurry()
-
     async def do_tick(self) -> None:
         """t: bring in now what is due later."""
-        await self._do("run", self.frame.feed.box.run_ingest)
+        names = self._table.targets()
+        for name in names:
+            await self.frame.feed.box.run_ingest(name)
+        self.frame.told(*(f"run ingest {name}" for name in names))
+        self.frame.feed.hurry()
 
     async def do_retry(self) -> None:
         """r: the same, for a source that failed."""
@@ -274,11 +265,14 @@ class Ingests(View):
 
     async def do_pause(self) -> None:
         """s: pause, or resume what is paused."""
-        info = self.info
-        if info is not None and info.paused:
-            await self._do("resume", self.frame.feed.box.resume_ingest)
-        else:
-            await self._do("pause", self.frame.feed.box.pause_ingest)
+        box, said = self.frame.feed.box, []
+        for name in self._table.targets():
+            info = self._named(name)
+            paused = info is not None and info.paused
+            await (box.resume_ingest(name) if paused else box.pause_ingest(name))
+            said.append(f"{'resume' if paused else 'pause'} ingest {name}")
+        self.frame.told(*said)
+        self.frame.feed.hurry()
 
     async def do_delete(self) -> None:
         """D: asks; what came in stays."""
@@ -350,8 +344,8 @@ class Ingests(View):
         draft = Draft(box_name(self), draft_name(info.name), info.version, text, text)
         await self._write(draft, info.name)
 
-    def copies(self) -> list[tuple[str, str]]:
-        """y: the source's name, and the branch it writes."""
+    def named(self) -> list[tuple[str, str]]:
+        """The source's name, and the branch it writes."""
         info = self.info
         return [("name", info.name), ("branch", info.to)] if info else []
 

@@ -16,10 +16,11 @@ from textual.widgets.option_list import Option
 
 from pachybox.errors import Unreachable
 from tui import glyphs
+from tui.bindings import bindings
 from tui.drafts import Draft, Drafts
 from tui.keymap import FORM, OF, VIEW, Key
 from tui.places import INGEST, Place
-from tui.screens.view import View, bindings
+from tui.screens.view import View
 from tui.spec_fields import Fields, Spot
 from tui.spec_merge import unified
 from tui.widgets.completions import Completions

@@ -12,6 +12,7 @@ from textual.events import Key as KeyPress
 
 from tui.keymap import Key
 from tui.places import JOB, Place
+from tui.screens.bulk import Bulk
 from tui.screens.job_rows import JOBS, JobRows
 from tui.screens.job_verbs import JobVerbs
 from tui.store import LIVE
@@ -22,9 +23,10 @@ WHOLE = 32
 _AGES_S = 20  # ticks after which ages are drawn anew where nothing runs
 
 
-class Jobs(JobVerbs):
+class Jobs(JobVerbs, Bulk):
     """The list. A place with a pipeline only shows the jobs of that one."""
 
+    bulk_ids: ClassVar[tuple[str, ...]] = ("stop", "delete")
     footer_ids: ClassVar[tuple[str, ...]] = (
         "list.open",
         "view.logs",
@@ -132,13 +134,7 @@ class Jobs(JobVerbs):
 
     def filter_of(self) -> tuple[str, Callable[[str], None]]:
         """The filter of the list."""
-        table = self.table
-
-        def change(text: str) -> None:
-            table.request = table.request._replace(filter=text)
-            table.border_subtitle = f"/{text}" if text else ""
-
-        return table.request.filter, change
+        return self.table.request.filter, self.table.sift
 
     def on_key(self, event: KeyPress) -> None:
         """Esc takes the filter off, then shows the jobs of all pipelines again."""

@@ -348,13 +348,7 @@ class JobDetail(DatumVerbs):
 
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The filter of the datums."""
-        table = self.table
-
-        def change(text: str) -> None:
-            table.request = table.request._replace(filter=text)
-            table.border_subtitle = Content(f"/{text}") if text else ""
-
-        return table.request.filter, change
+        return self.table.request.filter, self.table.sift
 
     def on_virtual_table_opened(self) -> None:
         """Enter: into the datum's log."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pachybox.errors import NotFound
 from tui.keymap import Key
+from tui.screens.bulk import Bulk
 from tui.screens.job_rows import DatumRows
 from tui.screens.job_rows import datums as counted
 from tui.screens.job_verbs import JobVerbs
-from tui.widgets.confirm import Ask
 from tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _BACK = ("SUCCESS", "RECOVERED", "SKIPPED")
 
 
-class DatumVerbs(JobVerbs):
+class DatumVerbs(JobVerbs, Bulk):
     """Verbs on the datums that are marked, else on the one under the cursor."""
 
+    bulk_ids: ClassVar[tuple[str, ...]] = ("retry",)
     job: str
     summary: JobSummary | None
 
@@ -42,10 +43,8 @@ class DatumVerbs(JobVerbs):
 
     def why_not_datum(self, key: Key) -> str:
         """In a job at work only a datum that runs can be tried again."""
-        if not self.is_mounted or key.id not in ("retry", "bulk"):
+        if not self.is_mounted or key.id != "retry":
             return ""
-        if key.id == "bulk":
-            return "" if self.table.marked else "no datum is marked (Space marks, a marks all)"
         if self.is_done() is None:
             return "the job is not known yet"
         if self.is_done():
@@ -66,34 +65,22 @@ class DatumVerbs(JobVerbs):
         await self._restart([datum for datum in self.chosen() if datum.state == "RUNNING"])
 
     async def _restart(self, datums: Sequence[DatumRow]) -> None:
-        missed = 0
+        missed, said = 0, []
         for datum in datums:
             try:
                 await self.frame.feed.box.restart_datum(self.job, [datum.id])
             except NotFound:  # it ended meanwhile
                 missed += 1
                 continue
-            self.frame.told(f"restart datum {self.job} {datum.id}")
+            said.append(f"restart datum {self.job} {datum.id}")
+        self.frame.told(*said)
         ended = f"; {missed} ended meanwhile" if missed else ""
         self.frame.notice(f"tried again: {counted(len(datums) - missed)}{ended}")
         self.table.unmark()
         self.reload()
 
-    async def do_bulk(self) -> None:
-        """b: what to do with the marked."""
-        marked = sorted(self.table.marked)
-        again = () if self.frame.read_only else (("retry", "try them again"),)
-        choices = (*again, ("copy", "copy their ids"), ("unmark", "unmark them"))
-        chosen = await self.ask(Ask(f"What to do with {counted(len(marked))}?", choices=choices))
-        if chosen == "retry":
-            await self.do_retry()
-        elif chosen == "copy":
-            await self.frame.copy("\n".join(marked), f"{len(marked)} ids")
-        elif chosen == "unmark":
-            self.table.unmark()
-
-    def copies(self) -> list[tuple[str, str]]:
-        """What ``y`` offers: the datum's names first."""
+    def named(self) -> list[tuple[str, str]]:
+        """The datum's names before the job's."""
         found = []
         for datum in self.chosen()[:1]:
             found = [
@@ -103,4 +90,4 @@ class DatumVerbs(JobVerbs):
             ]
             if datum.reason:
                 found.append(("why it failed", datum.reason))
-        return found + super().copies()
+        return found + super().named()

@@ -80,7 +80,7 @@ class JobVerbs(View):
             return
         for job in jobs:
             await act(job)
-            self.frame.told(f"{command} {job}")
+        self.frame.told(*(f"{command} {job}" for job in jobs))
         self.frame.notice(f"{command}: {named.removeprefix('job ')}")
         self.reload()
 
@@ -160,15 +160,13 @@ class JobVerbs(View):
 
     # ---- keeping
 
-    def copies(self) -> list[tuple[str, str]]:
-        """What ``y`` offers: the job's names first."""
+    def named(self) -> list[tuple[str, str]]:
+        """The job's names."""
         job = self.selected_job()
-        named = [
-            ("job", job),
-            ("job id", job.rpartition("@")[2]),
-            ("logs", f"pachybox logs --job {job}"),
-        ]
-        return [*(named if job else []), *super().copies()]
+        if not job:
+            return []
+        id = job.rpartition("@")[2]
+        return [("job", job), ("job id", id), ("logs", f"pachybox logs --job {job}")]
 
     async def do_save(self) -> None:
         """ctrl+s: the log in sight, to a file here."""

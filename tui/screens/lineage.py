@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Tree
@@ -16,7 +16,8 @@ from textual.widgets.tree import TreeNode
 from pachybox.client.values import CommitInfo, CommitSetInfo
 from pachybox.errors import NotFound, PachyboxError
 from tui import glyphs
-from tui.keymap import LIST, OF, Key
+from tui.bindings import bindings
+from tui.keymap import LIST, Key
 from tui.places import JOB, LINEAGE, REPO, Place
 from tui.screens import home_values
 from tui.screens.home_values import Thing
@@ -53,23 +54,24 @@ _TREE = {
     "bottom": "scroll_end",
     "page_down": "page_down",
     "page_up": "page_up",
-    "mark": "toggle_node",
+    "half_down": "half(1)",
+    "half_up": "half(-1)",
     "open": "select_cursor",
+    "cursor_left": "cursor_parent",
+    "cursor_right": "toggle_node",
 }
 
 
 class KinTree(Tree[Kin]):
     """The tree, with the keys of lists."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(OF[LIST][id].keys, action, show=False, id=OF[LIST][id].name)
-            for id, action in _TREE.items()
-        ),
-        Binding(OF[LIST]["cursor_left"].keys, "cursor_parent", show=False, id="list.cursor_left"),
-        Binding(OF[LIST]["cursor_right"].keys, "toggle_node", show=False, id="list.cursor_right"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, _TREE)
     DEFAULT_CSS = "KinTree { background: $surface; height: 1fr; }"
+
+    def action_half(self, way: int) -> None:
+        """Half a page down, or up."""
+        lines = max(self.last_line, 0)
+        self.cursor_line = min(max(self.cursor_line + way * self.size.height // 2, 0), lines)
 
 
 class Lineage(View):
@@ -106,6 +108,7 @@ class Lineage(View):
                 COLUMNS,
                 self._rows,
                 empty="nothing was committed yet: 2, then n makes a repo, p puts a file",
+                marks=False,
                 id="runs",
                 classes="pane",
             )
@@ -167,14 +170,6 @@ class Lineage(View):
         self._stale = True
         if not self._reading:
             self.load(self._read_all(), group="runs")
-
-    def filter_of(self) -> tuple[str, Callable[[str], None]]:
-        """Runs are what is filtered."""
-
-        def change(text: str) -> None:
-            self._runs.request = self._runs.request._replace(filter=text)
-
-        return self._runs.request.filter, change
 
     # The list of runs
 

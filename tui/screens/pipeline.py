@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -10,8 +10,8 @@ from textual.containers import Vertical
 
 from tui import glyphs, shown
 from tui.places import PIPELINE, Place
+from tui.screens.bulk import Bulk
 from tui.screens.pipeline_verbs import PipelineVerbs
-from tui.widgets.confirm import Ask
 from tui.widgets.rows import Column, LocalRows, Row
 from tui.widgets.table import VirtualTable
 
@@ -71,9 +71,10 @@ def troubled_first(one: PipelineSummary) -> tuple[int, str]:
     return (0 if bad else _ORDER.get(word, 3), one.name)
 
 
-class Pipelines(PipelineVerbs):
+class Pipelines(PipelineVerbs, Bulk):
     """The list."""
 
+    bulk_ids: ClassVar[tuple[str, ...]] = ("pause", "delete")
     footer_ids: ClassVar[tuple[str, ...]] = ("list.open", "view.new", "view.edit", "view.logs")
     DEFAULT_CSS = "Pipelines .body { height: 1fr; }"
 
@@ -129,14 +130,6 @@ class Pipelines(PipelineVerbs):
         self.query_one("#list-pane").border_title = f"Pipelines {len(rows)}"
         self.table.refresh_rows()
 
-    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
-        """Filter as one types."""
-
-        def change(text: str) -> None:
-            self.table.request = self.table.request._replace(filter=text)
-
-        return self.table.request.filter, change
-
     def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
         """Enter: the pipeline."""
         event.stop()
@@ -151,19 +144,3 @@ class Pipelines(PipelineVerbs):
         elif place.name:
             self.table.show_row(place.name)
             self.app.push_screen(PipelineDetail(place.name, place.pane, place.ref))
-
-    async def do_bulk(self) -> None:
-        """b: what to do with all that is marked."""
-        names = self.targets()
-        if not names:
-            return
-        choices = (
-            ("", "nothing"),
-            ("pause", "pause, or resume"),
-            ("delete", "delete (asks for each)"),
-        )
-        asked = await self.ask(Ask(f"{len(names)} pipelines: what?", choices=choices))
-        if asked == "pause":
-            await self.do_pause()
-        elif asked == "delete":
-            await self.do_delete()

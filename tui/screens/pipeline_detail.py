@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -112,7 +112,7 @@ class PipelineDetail(PipelineVerbs):
         with Horizontal(classes="body"):
             with Vertical(classes="pane", id="left"), ContentSwitcher(initial="jobs"):
                 empty = "no jobs yet: a commit to its input starts one"
-                yield VirtualTable(JOBS, self._jobs, empty=empty, id="jobs")
+                yield VirtualTable(JOBS, self._jobs, empty=empty, marks=False, id="jobs")
                 yield VirtualTable(VERSIONS, self._versions, empty="none", id="versions")
             with Vertical(classes="pane", id="right"), ContentSwitcher(initial="spec"):
                 yield TextPane(kind=YAML, numbers=True, id="spec")
@@ -312,17 +312,6 @@ class PipelineDetail(PipelineVerbs):
             timing = await box.timing(f"{self.name_of}@{last.id}")
         text = stats_text(found.rows, found.total, timing, ascii=self.frame.ascii_only)
         self.query_one("#stats", TextPane).show(text)
-
-    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
-        """Filter the table that has the focus."""
-        table = self.focused
-        if not isinstance(table, VirtualTable):
-            return None
-
-        def change(text: str) -> None:
-            table.request = table.request._replace(filter=text)
-
-        return table.request.filter, change
 
     async def deleted(self, name: str) -> None:
         """Back to the list."""

@@ -18,11 +18,12 @@ from textual.widgets.option_list import Option
 
 from pachybox.errors import PachyboxError, Unreachable
 from tui import glyphs
+from tui.bindings import bindings
 from tui.drafts import Draft, Drafts
 from tui.keymap import FORM, OF, VIEW, Key
 from tui.places import PIPELINE, Place
 from tui.screens.pipeline_submit import Submitting
-from tui.screens.view import View, bindings
+from tui.screens.view import View
 from tui.shown import span
 from tui.spec_fields import Fields, Names, Spot, known
 from tui.spec_form import STEPS, Item

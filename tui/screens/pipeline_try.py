@@ -62,7 +62,9 @@ class TryScreen(View):
             with Vertical(classes="outputs"):
                 with Vertical(classes="pane") as outputs:
                     outputs.border_title = "Output (not committed)"
-                    yield VirtualTable(_COLUMNS, self._files, empty="nothing yet", id="files")
+                    yield VirtualTable(
+                        _COLUMNS, self._files, empty="nothing yet", marks=False, id="files"
+                    )
                 with Vertical(classes="pane", id="content-pane"):
                     yield TextPane(kind=PLAIN, id="content")
 

@@ -111,10 +111,11 @@ class PipelineVerbs(View):
         said = f"extract pipeline {name} -o yaml"
         self.app.push_screen(TextScreen(f"{name}, spec", text, YAML, said))
 
-    async def do_copy(self) -> None:
-        """y: its name."""
-        if name := self.selected():
-            await self.frame.copy(name)
+    def named(self) -> list[tuple[str, str]]:
+        """The pipeline's name, and the branch it writes."""
+        name = self.selected()
+        one = self.summary_of(name)
+        return [("name", name), ("output", one.output if one else "")]
 
     async def do_new(self) -> None:
         """n: the wizard, from a draft where one was kept."""
@@ -174,7 +175,7 @@ class PipelineVerbs(View):
 
     async def do_pause(self) -> None:
         """s: pause what runs, resume what is paused."""
-        box = self.frame.feed.box
+        box, said = self.frame.feed.box, []
         for name in self.targets():
             one = self.summary_of(name)
             stopped = one.stopped if one else (await box.inspect_pipeline(name)).stopped
@@ -183,7 +184,8 @@ class PipelineVerbs(View):
                 if not await self.ask(Ask(f"Pause {name}?", text, command=f"stop pipeline {name}")):
                     continue
             await (box.start_pipeline(name) if stopped else box.stop_pipeline(name))
-            self.frame.told(f"{'start' if stopped else 'stop'} pipeline {name}")
+            said.append(f"{'start' if stopped else 'stop'} pipeline {name}")
+        self.frame.told(*said)
         self.frame.feed.hurry()
 
     async def do_tick(self) -> None:
@@ -208,7 +210,7 @@ class PipelineVerbs(View):
 
     async def do_delete(self) -> None:
         """D: delete it and its output; the name is typed where data would go."""
-        box = self.frame.feed.box
+        box, done = self.frame.feed.box, []
         for name in self.targets():
             readers = await box.repo_users(name)
             one = self.summary_of(name)
@@ -227,8 +229,9 @@ class PipelineVerbs(View):
             if await self.ask(ask) is None:
                 continue
             await box.delete_pipeline(name)
-            self.frame.told(said)
+            done.append(said)
             await self.deleted(name)
+        self.frame.told(*done)
         self.frame.feed.hurry()
 
     async def deleted(self, name: str) -> None:

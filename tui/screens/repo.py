@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,19 +9,20 @@ from textual.containers import Vertical
 
 from tui.keymap import Key
 from tui.places import REPO, Place
+from tui.screens.bulk import Bulk
 from tui.screens.repo_rows import REPOS, repo_row
 from tui.screens.repo_tree import Seeking
-from tui.screens.view import View
 from tui.shown import count, size
 from tui.widgets.confirm import Ask
-from tui.widgets.rows import LocalRows, Query
+from tui.widgets.rows import LocalRows
 from tui.widgets.table_messages import Opened
 
 
-class Repos(View):
+class Repos(Bulk):
     """All repos, one a row."""
 
     mode: ClassVar[str] = REPO
+    bulk_ids: ClassVar[tuple[str, ...]] = ("delete",)
     footer_ids: ClassVar[tuple[str, ...]] = ("list.open", "view.new", "view.delete", "view.filter")
 
     def __init__(self) -> None:
@@ -77,14 +77,6 @@ class Repos(View):
         self._table.border_title = f"Repos {count(len(rows))}"
         self._table.refresh_rows()
 
-    def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
-        table = self._table
-
-        def change(text: str) -> None:
-            table.request = Query(text, table.request.sort, table.request.reverse)
-
-        return table.request.filter, change
-
     def on_virtual_table_opened(self, event: Opened) -> None:
         """Into the repo."""
         self.frame.told(f"list branch {event.row_id}")
@@ -105,8 +97,13 @@ class Repos(View):
             await self._load()
 
     async def do_delete(self) -> None:
-        """Delete a repo, once its name was typed."""
-        name, box = self._table.cursor_id or "", self.frame.feed.box
+        """Delete the marked repos, or the one under the cursor, each once its name was typed."""
+        for name in self._table.targets():
+            await self._delete(name)
+        await self._load()
+
+    async def _delete(self, name: str) -> None:
+        box = self.frame.feed.box
         info, users = await box.inspect_repo(name), await box.repo_users(name)
         commits = await box.page_commit(name, limit=1)
         text = f"{count(commits.total)} commits, {size(info.size_bytes)}"
@@ -118,11 +115,10 @@ class Repos(View):
             await box.delete_repo(name, force=bool(users))
             self.frame.told(command)
             self.frame.notice(f"deleted repo {name}")
-            await self._load()
 
-    async def do_copy(self) -> None:
-        """Copy its name."""
-        await self.frame.copy(self._table.cursor_id or "")
+    def named(self) -> list[tuple[str, str]]:
+        """The repo's name."""
+        return [("name", self._table.cursor_id or "")]
 
     async def do_downstream(self) -> None:
         """Its branches, with who uses it in front."""

@@ -15,19 +15,16 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
-from tui.keymap import OF, TEXT
+from tui.bindings import bindings
+from tui.keymap import LIST, TEXT
 from tui.places import Place
 from tui.preview import Line, Text
 from tui.screens.repo_draw import Lines, TextLines, TreeLines
 from tui.screens.repo_entries import EntryLines
 from tui.widgets.cells import safe
 from tui.widgets.filter_bar import FilterBar
+from tui.widgets.text_pane import READING
 
-_KEYS = (
-    *("scroll_down", "scroll_up", "scroll_home", "scroll_end", "half_down", "half_up"),
-    *("page_down", "page_up", "scroll_left", "scroll_right"),
-    *("find", "find_next", "find_previous", "only", "wrap"),
-)
 _ACTIONS = {"scroll_down": "down", "scroll_up": "up", "scroll_home": "top", "scroll_end": "bottom"}
 _ACTIONS |= {"scroll_left": "sideways(-8)", "scroll_right": "sideways(8)"}
 
@@ -41,17 +38,8 @@ class Pane(ScrollView, can_focus=True):
 
     pane_kind = "text"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                OF[TEXT][id].keys,
-                _ACTIONS.get(id, id),
-                OF[TEXT][id].help,
-                show=False,
-                id=f"text.{id}",
-            )
-            for id in _KEYS
-        ),
-        Binding("enter", "open", "open, or show more", show=False),
+        *bindings(TEXT, {id: _ACTIONS.get(id, id) for id in (*READING, "only")}),
+        *bindings(LIST, ("open",)),
         Binding("right", "unfold", "unfold, or to the right", show=False),
         Binding("left", "fold", "fold, or to the left", show=False),
     ]

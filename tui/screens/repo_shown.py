@@ -209,7 +209,9 @@ class Shown(View):
         """Of a file: what changed in it. Of a commit: mark it, or compare it with the mark."""
         assert self.commit is not None
         here = f"{self.repo}@{self.commit.id}"
-        if self.pane_in_front() in ("files", "changes"):
+        if self.pane_in_front() == "files" and self.path.endswith("/"):
+            self.frame.notice("a folder has no difference of its own: all that changed is listed")
+        elif self.pane_in_front() in ("files", "changes"):
             self.tab = "diff"
             self.show_file()
             self.read()
@@ -225,12 +227,15 @@ class Shown(View):
             self.looked(f"diff file {here}:/ {self.mark}:/")
             self.query_one("#changes").focus()
 
-    async def do_copy(self) -> None:
-        """The name of what is selected, as the command line takes it."""
+    def named(self) -> list[tuple[str, str]]:
+        """The names of what is selected, as the command line takes them."""
         front = self.pane_in_front()
+        commit = self.commit.id if self.commit is not None else ""
+        whole = ("commit", f"{self.repo}@{commit}" if commit else "")
         if front == "branches":
-            await self.frame.copy(f"{self.repo}@{self.branch}")
-        elif front == "commits" and self.commit is not None:
-            await self.frame.copy(f"{self.repo}@{self.commit.id}")
-        else:
-            await self.frame.copy(self.name_of(self.path))
+            return [("branch", f"{self.repo}@{self.branch}"), whole]
+        if front == "commits":
+            return [whole, ("commit id", commit)]
+        at = f"{self.repo}@{commit}:{self.path}" if commit else ""
+        names = [("file", self.name_of(self.path)), ("file of this commit", at)]
+        return [*dict((text, (what, text)) for what, text in names).values(), ("path", self.path)]

@@ -15,6 +15,7 @@ from textual.timer import Timer
 from pachybox.errors import NotFound
 from tui import preview
 from tui.places import REPO, Place
+from tui.screens.bulk import Bulk
 from tui.screens.repo_pane import Pane
 from tui.screens.repo_rows import (
     BRANCHES,
@@ -44,13 +45,14 @@ _HEADS = 256  # heads that are looked up at once
 _LISTS = ("branches", "commits", "files", "changes")
 
 
-class RepoView(RepoVerbs, Shown):
+class RepoView(RepoVerbs, Shown, Bulk):
     """See the module. ``place`` says which repo, and what of it comes first."""
 
     mode: ClassVar[str] = REPO
+    bulk_ids: ClassVar[tuple[str, ...]] = ("save", "delete")
     footer_ids: ClassVar[tuple[str, ...]] = ("list.open", "view.diff", "view.put", "view.save")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave_pane", "back to the files", show=False)
+        Binding("escape", "leave_pane", "back to the files", show=False, id="app.back")
     ]
     DEFAULT_CSS = """
     RepoView #left { width: 5fr; }
@@ -86,14 +88,19 @@ class RepoView(RepoVerbs, Shown):
                     BRANCHES,
                     self._branch_rows,
                     empty="no branches yet; p puts a file",
+                    marks=False,
                     id="branches",
                     classes="pane",
                 )
-                yield Seeking(COMMITS, empty="no commits", id="commits", classes="pane")
+                yield Seeking(
+                    COMMITS, empty="no commits", marks=False, id="commits", classes="pane"
+                )
                 yield FileTree(COLUMNS, empty="no files", id="files", classes="pane")
             with Vertical(id="right"):
                 yield Pane(id="preview", classes="pane")
-                yield VirtualTable(CHANGES, empty="no change", id="changes", classes="pane")
+                yield VirtualTable(
+                    CHANGES, empty="no change", marks=False, id="changes", classes="pane"
+                )
 
     def table(self, name: str) -> VirtualTable:
         """One of the lists."""
@@ -409,10 +416,7 @@ class RepoView(RepoVerbs, Shown):
         if table.id == "changes":
             return None
 
-        def change(text: str) -> None:
-            table.request = Query(text, table.request.sort, table.request.reverse)
-
-        return table.request.filter, change
+        return table.request.filter, table.sift
 
 
 class _Head:

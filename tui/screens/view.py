@@ -13,11 +13,11 @@ from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
-from textual.widget import Widget
+from textual.screen import Screen
 from textual.worker import Worker
 
 from pachybox.errors import PachyboxError, Unreachable
-from tui.bindings import bindings as bindings
+from tui.bindings import bindings
 from tui.frame import Frame
 from tui.guard import GuardedScreen, is_late
 from tui.held import Held, work_beside
@@ -28,12 +28,17 @@ from tui.widgets.chrome import Banner, Footer, Header
 from tui.widgets.confirm import Ask
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_panel import KeyPanel
+from tui.widgets.panes import is_text
+from tui.widgets.table import VirtualTable
+
+_READING = ("text.find", "text.follow", "text.only", "app.back")
+"""The footer of a text pane, as far as the pane has them."""
 
 
-class View(GuardedScreen[None]):
+class View(GuardedScreen, Screen[None]):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, lambda key: f"verb('{key.id}')")
+    BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, action="verb('{}')")
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Screen declares it
         (0, "-one"),
         (100, "-two"),
@@ -93,7 +98,12 @@ class View(GuardedScreen[None]):
 
     def filter_of(self) -> tuple[str, Callable[[str], None]] | None:
         """The focused list's filter and how to set it; None where nothing can be filtered."""
-        return None
+        table = self.list_in_front()
+        return (table.request.filter, table.sift) if table is not None else None
+
+    def list_in_front(self) -> VirtualTable | None:
+        """The list with the focus."""
+        return self.focused if isinstance(self.focused, VirtualTable) else None
 
     def flip(self) -> None:
         """Panes below each other instead of beside, and back; remembered for the mode."""
@@ -119,15 +129,26 @@ class View(GuardedScreen[None]):
             }
         return {key: value for key, value in named.items() if value}
 
+    def named(self) -> list[tuple[str, str]]:
+        """The names of what is selected, the likeliest to be copied first: what each is, and the
+        text."""
+        place = self.place()
+        return [("name", str(place))] if place.name else []
+
     def copies(self) -> list[tuple[str, str]]:
-        """What ``y`` offers to copy: what it is, and the text."""
-        said = self.query_one(Footer).command
-        found = [("name", str(self.place())), ("command line", f"pachybox {said}" if said else "")]
-        row = getattr(self.focused, "cursor_row", None)
-        if row is not None:
-            cells = "\t".join(str(cell).strip() for cell in row.cells)
-            found = [("what the cursor is on", row.id), *found, ("row", cells)]
+        """What ``y`` offers: the names, the row, the command line that was shown last."""
+        table, said = self.list_in_front(), self.query_one(Footer).command
+        row = table.cursor_row if table is not None else None
+        cells = "\t".join(str(cell).strip() for cell in row.cells).strip() if row else ""
+        line = f"pachybox {said}" if said else ""
+        found = [*self.named(), ("row", cells), ("command line", line)]
         return [(what, text) for what, text in found if text]
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """What is marked in the focused list."""
+        table = self.list_in_front()
+        return table.marked if table is not None else frozenset()
 
     # What they use
 
@@ -162,13 +183,23 @@ class View(GuardedScreen[None]):
     # Verbs
 
     def has(self, key: Key) -> bool:
-        """Whether this view has the verb at all."""
+        """Whether this view has the verb at all; that of all marked rows only lists that mark."""
+        if key.at == VIEW and key.id == "bulk" and not getattr(self.focused, "can_mark", False):
+            return False
         return key.at != VIEW or hasattr(self, f"do_{key.id}")
+
+    def acting(self) -> frozenset[str]:
+        """The names of the verbs whose keys do something, or say why not, where the focus is."""
+        return frozenset(
+            active.binding.id for active in self.active_bindings.values() if active.binding.id
+        )
 
     def refused(self, key: Key) -> str:
         """Why the verb does nothing now; "" when it acts."""
         if key.changes and (why := self.frame.read_only):
             return why
+        if key.name == "view.bulk" and not self.marks:
+            return "nothing is marked: Space marks, a marks all shown"
         return self.why_not(key)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -183,12 +214,7 @@ class View(GuardedScreen[None]):
     @property
     def in_text(self) -> bool:
         """Whether the focus is in a text pane."""
-        node: Any = self.focused
-        while isinstance(node, Widget):
-            if getattr(node, "pane_kind", "") == "text":
-                return True
-            node = node.parent
-        return False
+        return is_text(self.focused)
 
     def action_verb(self, id: str) -> None:
         """Do what the key says, beside the interface, or say why not."""
@@ -258,11 +284,10 @@ class View(GuardedScreen[None]):
         return " ".join(filter(None, notes))
 
     def _footer(self) -> list[tuple[Key, str]]:
-        ids: Sequence[str] = self.footer_ids[:5]
-        if self.in_text:
-            ids = ("text.find", "text.follow", "text.only", "app.back")
+        ids = _READING if self.in_text else self.footer_ids[:5]
+        acting = self.acting()
         keys = [self.frame.key(name) for name in (*ids, "app.prompt", "app.help")]
-        return [(key, self.refused(key)) for key in keys if self.has(key)]
+        return [(key, self.refused(key)) for key in keys if key.name in acting]
 
     def renew(self, command: str | None = None) -> None:
         """Draw header and footer again."""

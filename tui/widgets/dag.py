@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -18,7 +18,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui import shown
-from tui.keymap import LIST, OF
+from tui.bindings import bindings
+from tui.keymap import LIST
 from tui.widgets.picture import (
     Item,
     Look,
@@ -59,10 +60,7 @@ class Dag(PieceView):
     """See the module. ``cursor`` is the id of the selected node, "" before there is one."""
 
     DEFAULT_CSS = "Dag { overflow: auto auto; scrollbar-size-horizontal: 0; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(OF[LIST][id].keys, action, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
-        for id, action in _KEYS.items()
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, _KEYS)
 
     cursor: reactive[str] = reactive("", repaint=False)
 

@@ -13,7 +13,7 @@ from tui.guard import GuardedScreen
 T = TypeVar("T")
 
 
-class Dialog(GuardedScreen[T], ModalScreen[T]):
+class Dialog(GuardedScreen, ModalScreen[T]):
     """Keys come faster than a box opens and goes away: those that are typed before it is there
     go into its field, and a second Esc does not take the view below."""
 

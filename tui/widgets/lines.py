@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from tui.keymap import LIST, OF
+from tui.bindings import bindings
+from tui.keymap import LIST
 from tui.widgets.filters import matcher
 from tui.widgets.picture import Piece
-from tui.widgets.piece_view import PieceView
+from tui.widgets.piece_view import PIECE_KEYS, PieceView
 from tui.widgets.selecting import Selecting
-
-_KEYS = (
-    "cursor_down", "cursor_up", "top", "bottom", "half_down", "half_up", "page_down", "page_up",
-    "open",
-)  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -41,10 +37,7 @@ class Lines(PieceView, Selecting):
 
     ALLOW_SELECT = True
     DEFAULT_CSS = "Lines { overflow: hidden auto; scrollbar-gutter: stable; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
-        for id in _KEYS
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, PIECE_KEYS)
 
     cursor: reactive[int] = reactive(0, repaint=False)
 

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
-from tui.keymap import OF, TEXT
+from tui.bindings import bindings
+from tui.keymap import TEXT
 from tui.widgets.log_feed import FIRST
 from tui.widgets.log_find import Found
 from tui.widgets.log_pane import LogPane
@@ -38,9 +39,7 @@ class LogView(LogPane):
     before them as there is room for.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.id, key.help, show=False, id=key.name) for key in OF[TEXT].values()
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(TEXT)
 
     # ---- moving
 

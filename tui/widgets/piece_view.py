@@ -13,6 +13,11 @@ from textual.strip import Strip
 from tui import glyphs
 from tui.widgets.picture import Piece
 
+PIECE_KEYS = (
+    *("cursor_down", "cursor_up", "top", "bottom", "half_down", "half_up", "page_down"),
+    *("page_up", "open"),
+)
+"""The keys of lists that act in a pane whose rows are one below the other."""
 _STYLES = ("line", "bright", "lit", "name", "text", "head", "tab", "dim", "cursor")
 
 

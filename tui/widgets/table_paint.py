@@ -15,7 +15,7 @@ from tui.widgets.columns import Placed, gap
 from tui.widgets.rows import Cell, plain
 
 if TYPE_CHECKING:
-    from tui.widgets.table import VirtualTable
+    from tui.widgets.row_pane import RowPane
 
 GUTTER = 2
 """Cells before the first column: the cursor or a mark."""
@@ -23,12 +23,12 @@ ALIASES = {"failed": "bad", "warning": "warn", "running": "busy", "success": "ok
 """States that can stand for their style."""
 
 
-def header(table: VirtualTable) -> Strip:
+def header(table: RowPane) -> Strip:
     """Titles, with an arrow at the column that is sorted by."""
     return _line(table, "", lambda placed: _title(table, placed), _style(table, "header"))
 
 
-def _title(table: VirtualTable, placed: Placed) -> str:
+def _title(table: RowPane, placed: Placed) -> str:
     title, sort = placed.column.title, table.request.sort
     if not sort or placed.column.sort != sort:
         return title
@@ -36,7 +36,7 @@ def _title(table: VirtualTable, placed: Placed) -> str:
     return cells.fit(title, min(len(title), placed.width - 1)) + arrow
 
 
-def row(table: VirtualTable, index: int) -> Strip:
+def row(table: RowPane, index: int) -> Strip:
     """The row at that place, or dots until it comes."""
     shown = table.row(index)
     style, mark = table.rich_style, " "
@@ -57,7 +57,7 @@ def row(table: VirtualTable, index: int) -> Strip:
     return _line(table, mark, lambda placed: values[placed.at], style)
 
 
-def message(table: VirtualTable, line: int) -> Strip:
+def message(table: RowPane, line: int) -> Strip:
     """A line of what there is to say where there are no rows."""
     text = _told(table).split("\n")
     shown = f"  {text[line]}" if 0 <= line < len(text) else ""
@@ -66,7 +66,7 @@ def message(table: VirtualTable, line: int) -> Strip:
     return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
 
 
-def _told(table: VirtualTable) -> str:
+def _told(table: RowPane) -> str:
     if table.problem:
         what, _, remedy = table.problem.partition("; ")
         return f"{what}\n{remedy}" if remedy else what
@@ -78,15 +78,15 @@ def _told(table: VirtualTable) -> str:
     return table.empty or "nothing here yet"
 
 
-def _style(table: VirtualTable, name: str) -> Style:
+def _style(table: RowPane, name: str) -> Style:
     return table.get_component_rich_style(f"virtual-table--{name}", partial=True)
 
 
-def _state(table: VirtualTable, name: str) -> Style:
+def _state(table: RowPane, name: str) -> Style:
     return table.get_component_rich_style(f"state--{name}", partial=True)
 
 
-def _line(table: VirtualTable, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
+def _line(table: RowPane, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:
     width, console = table.body_width, table.app.console
     style = table.rich_style + style
     between = Segment(" " * gap(width - GUTTER), style)

@@ -7,13 +7,20 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets.text_area import Selection
 
+from tui.bindings import bindings
 from tui.held import work_beside
-from tui.keymap import OF, TEXT
+from tui.keymap import TEXT
 from tui.widgets.spec_editor import SpecEditor
 
+READING = (
+    *("scroll_down", "scroll_up", "scroll_home", "scroll_end", "half_down", "half_up"),
+    *("page_down", "page_up", "scroll_left", "scroll_right"),
+    *("find", "find_next", "find_previous", "wrap"),
+)
+"""The keys of texts that are there whole: nothing comes, and no line has a time."""
 YAML, DIFF, PLAIN = "yaml", "diff", "plain"
 _SIGNS = {"+": Style(color="green"), "-": Style(color="red"), "@": Style(dim=True)}
 
@@ -22,14 +29,7 @@ class TextPane(SpecEditor):
     """A text of one ``kind``: yaml, diff or plain."""
 
     pane_kind: ClassVar[str] = "text"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(OF[TEXT][id].keys, f"pane_{id}", OF[TEXT][id].help, show=False, id=f"text.{id}")
-        for id in (
-            "scroll_down", "scroll_up", "scroll_home", "scroll_end", "half_down", "half_up",
-            "page_down", "page_up", "scroll_left", "scroll_right", "find", "find_next",
-            "find_previous", "wrap",
-        )
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = bindings(TEXT, READING, "pane_{}")
     DEFAULT_CSS = "TextPane { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }"
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -12,9 +12,10 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui import shown
-from tui.keymap import LIST, OF
+from tui.bindings import bindings
+from tui.keymap import LIST
 from tui.widgets.picture import Piece
-from tui.widgets.piece_view import PieceView
+from tui.widgets.piece_view import PIECE_KEYS, PieceView
 from tui.widgets.timing import Row, by_phase, slowest, waterfall
 
 if TYPE_CHECKING:
@@ -26,20 +27,13 @@ _MAKERS = {
     "by-phase": by_phase,
     "slowest": slowest,
 }
-_KEYS = (
-    "cursor_down", "cursor_up", "top", "bottom", "half_down", "half_up", "page_down", "page_up",
-    "open",
-)  # fmt: skip
 
 
 class Waterfall(PieceView):
     """See the module. The first line has the tabs; ``tab`` is the name of the one in front."""
 
     DEFAULT_CSS = "Waterfall { overflow: hidden auto; scrollbar-gutter: stable; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(OF[LIST][id].keys, id, OF[LIST][id].help, show=False, id=OF[LIST][id].name)
-        for id in _KEYS
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LIST, PIECE_KEYS)
 
     tab: reactive[str] = reactive(TABS[0], repaint=False)
     cursor: reactive[int] = reactive(0, repaint=False)

@@ -190,7 +190,7 @@ class HomeVerbs(View):
         asked = Ask(
             f"Delete pipeline {pipeline.name}?",
             held,
-            typed=pipeline.name if readers else "",
+            typed=pipeline.name if readers or pipeline.repo_bytes else "",
             command=f"delete pipeline {pipeline.name}{force}",
         )
         if await self.ask(asked):

@@ -218,17 +218,15 @@ class PipelineVerbs(View):
             text = "Its jobs and logs go"
             text += f", and {shown.size(data)} of output in repo {name}." if data else "."
             if readers:
-                text += (
-                    f"\nIts output is read by {', '.join(readers)}: the box refuses, unless "
-                    "these are deleted first."
-                )
+                text += f"\nIts output is read by {', '.join(readers)}: they will find no more."
             else:
                 text += "\nNothing reads its output."
-            said = f"delete pipeline {name}"
-            ask = Ask(f"Delete pipeline {name}?", text, typed=name if data else "", command=said)
+            said = f"delete pipeline {name}{' --force' if readers else ''}"
+            typed = name if data or readers else ""
+            ask = Ask(f"Delete pipeline {name}?", text, typed=typed, command=said)
             if await self.ask(ask) is None:
                 continue
-            await box.delete_pipeline(name)
+            await box.delete_pipeline(name, force=bool(readers))
             done.append(said)
             await self.deleted(name)
         self.frame.told(*done)

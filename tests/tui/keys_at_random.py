@@ -82,6 +82,15 @@ class Pressed(PachyApp):
                     return
         await super().on_event(event)
 
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        """A key that waited for a view may come to a question that was opened meanwhile."""
+        await self._arrived()
+        question = self.screen
+        if priority and not self.confirms and isinstance(question, Question):
+            if _would_confirm(question._ask, events.Key(key, _CHARACTERS.get(key, key))):
+                return True
+        return await super()._check_bindings(key, priority)
+
 
 def _would_confirm(ask: Ask, event: events.InputEvent) -> bool:
     if ask.typed or ask.choices or ask.line is not None:

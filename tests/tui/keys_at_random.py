@@ -87,8 +87,8 @@ class Pressed(PachyApp):
         await self._arrived()
         question = self.screen
         if priority and not self.confirms and isinstance(question, Question):
-            if _would_confirm(question._ask, events.Key(key, _CHARACTERS.get(key, key))):
-                return True
+            event = events.Key(key, _CHARACTERS.get(key, key))
+            return _would_confirm(question._ask, event)
         return await super()._check_bindings(key, priority)
 
 

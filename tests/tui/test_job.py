@@ -199,7 +199,7 @@ async def test_nothing_is_changed_in_read_only(slow: tuple[RealBox, str]) -> Non
             await terminal.press(key)
         await terminal.sees("read-only")
         await terminal.press("space", "b")
-        await terminal.sees("What to do with 1 datum?", "copy their ids")
+        await terminal.sees("1 marked: what to do?", "copy their names")
         assert "try them again" not in terminal.text
         await terminal.press("escape")
         assert not box.client.inspect_job(f"slow@{job}").done

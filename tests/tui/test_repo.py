@@ -178,6 +178,8 @@ async def test_a_name_can_be_copied(box: RealBox) -> None:
     async with opened(box, start=place("raw", "/notes.txt")) as terminal:
         await terminal.sees("three")
         await terminal.press("y")
+        await terminal.sees("Copy what?", "raw@master:/notes.txt")
+        await terminal.confirm("enter")
         await terminal.until(lambda: terminal.app.clipboard == "raw@master:/notes.txt", "copied")
 
 

@@ -61,7 +61,7 @@ def test_a_first_session_from_nothing_to_a_living_graph(opens: Opens, tmp_path: 
     (home / "box.toml").chmod(0o600)
     t = opens(home)
     t.run("pachybox")
-    t.sees("No box runs at", "Start one? [Y/n]")
+    t.sees("No box runs at", "Start")  # the path may break the line
     t.press("Enter")
     try:
         t.sees("live", "create a repo", "load the demo", "read the keys")

@@ -35,7 +35,7 @@ _READING = ("text.find", "text.follow", "text.only", "app.back")
 """The footer of a text pane, as far as the pane has them."""
 
 
-class View(GuardedScreen, Screen[None]):
+class View(GuardedScreen, Screen[None], inherit_bindings=False):
     """A screen of one mode. Subclasses compose their panes in ``body``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(VIEW, action="verb('{}')")

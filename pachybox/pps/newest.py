@@ -127,16 +127,15 @@ class Newest:
             try:
                 # not under the lock: this may wait for the writer, which waits for the lock
                 self._load(known)
-            except BaseException:
+                with self._lock:
+                    for staged in self._meanwhile:
+                        known.change(staged)
+                    known.stale = False
+                    self._meanwhile, self._known = None, known
+                    return known.shown()
+            finally:
                 with self._lock:
                     self._meanwhile = None
-                raise
-            with self._lock:
-                for staged in self._meanwhile or ():
-                    known.change(staged)
-                known.stale = False
-                self._meanwhile, self._known = None, known
-                return known.shown()
 
     def _load(self, known: _Known) -> None:
         newest = "QUALIFY row_number() OVER (PARTITION BY project, pipeline ORDER BY {}) = 1"

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -16,6 +17,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 _CODES = re.compile(r"\x1b\[[0-9;:?<>=$]*[ -/]*[@-~]|\x1b[P\]][^\x1b\x07]*(?:\x1b\\|\x07)|\x1b[=>]")
+
+
+def _as_a_terminal() -> None:
+    """A terminal's programs heed its hang-up, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Pty:
@@ -30,6 +36,7 @@ class Pty:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pachybox.cli", *argv],
             stdin=other, stdout=other, stderr=other, env=dict(env), start_new_session=True,
+            preexec_fn=_as_a_terminal,
         )  # fmt: skip
         self.before = termios.tcgetattr(other)
         self._other = other

@@ -54,11 +54,14 @@ async def test_it_closes_out_of_every_view_and_box(
 async def test_who_waits_for_a_screen_to_go_and_is_cancelled_takes_nothing_along(
     fake: FakeBox,
 ) -> None:
+    going, may_go = asyncio.Event(), asyncio.Event()
+
     class Slow(Screen[None]):
         gone = False
 
         async def on_unmount(self) -> None:
-            await asyncio.sleep(0.1)  # as a view that has much to put away
+            going.set()
+            await may_go.wait()  # as a view that has much to put away
             self.gone = True
 
     async with opened(lambda: fake, kind=Pressed) as t:
@@ -69,8 +72,11 @@ async def test_who_waits_for_a_screen_to_go_and_is_cancelled_takes_nothing_along
             await t.app.pop_screen()
 
         worker = t.app.beside(leave(), "leave")
-        await asyncio.sleep(0.02)  # it waits by now
+        await going.wait()
         worker.cancel()
+        while not worker.is_finished:
+            await asyncio.sleep(0)
+        may_go.set()
         await t.until(lambda: screen.gone, "the screen has put away all")
         await t.until(lambda: screen not in t.app._registry, "nothing of it stays")
         await answered(t)  # the app's loop goes on

@@ -351,14 +351,12 @@ async def test_a_datum_that_fails_meanwhile_comes_first_with_its_tries(box: Real
         await terminal.until(lambda: "try 1" in _log(view) and "try 2" in _log(view), "the tries")
 
 
-async def test_a_job_whose_output_was_deleted_still_shows_its_timing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def gone(self: FakeBox, commit: str) -> CommitInfo:
-        raise NotFound(f"commit {commit} not found")
+async def test_a_job_whose_output_was_deleted_still_shows_its_timing() -> None:
+    class Without(FakeBox):
+        async def inspect_commit(self, commit: str) -> CommitInfo:
+            raise NotFound(f"commit {commit} not found")
 
-    monkeypatch.setattr(FakeBox, "inspect_commit", gone)
-    async with opened(FakeBox, start=Place(JOB, "ocr", canned.BAD)) as terminal:
+    async with opened(Without, start=Place(JOB, "ocr", canned.BAD)) as terminal:
         await terminal.sees("[waterfall]", "busy")
         assert not terminal.app.notices.all
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import pkgutil
 from pathlib import Path
 
@@ -131,11 +132,12 @@ async def test_a_line_of_the_users_own_wants_what_it_names(fake: FakeBox) -> Non
 def test_a_line_of_the_users_own_is_run_in_the_shell_and_waits_to_be_read(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "")
+    typed = io.StringIO("\nmore")
+    monkeypatch.setattr("sys.stdin", typed)
     assert in_shell("echo $WORD; exit 3", {"WORD": "seen"}) == 3
-    assert capfd.readouterr().out == "$ echo $WORD; exit 3\nseen\n"
-    assert asked == ["[exit status 3; Enter goes back] "]
+    said = "$ echo $WORD; exit 3\nseen\n[exit status 3; Enter goes back] "
+    assert capfd.readouterr().out == said
+    assert typed.read() == "more"  # one line was waited for
 
 
 async def test_a_line_that_may_change_something_is_refused_in_read_only_mode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from tui import shown
@@ -30,14 +31,14 @@ class HomeVerbs(View):
     """Verbs on ``selected``; a job stands for its pipeline where a verb is of pipelines."""
 
     @property
+    @abstractmethod
     def selected(self) -> Thing | None:
         """What the focused pane has under its cursor."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def marked(self) -> list[Thing]:
         """What is marked in the focused pane."""
-        raise NotImplementedError
 
     def open_thing(self, thing: Thing) -> None:
         """Go to where it is shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,14 +28,14 @@ class DatumVerbs(JobVerbs, Bulk):
     summary: JobSummary | None
 
     @property
+    @abstractmethod
     def table(self) -> VirtualTable:
         """The datums."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def rows(self) -> DatumRows:
         """What is in it."""
-        raise NotImplementedError
 
     def chosen(self) -> list[DatumRow]:
         """The datums that a verb is about, as they were seen last."""

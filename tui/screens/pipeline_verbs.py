@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,9 +26,9 @@ class PipelineVerbs(View):
 
     mode: ClassVar[str] = PIPELINE
 
+    @abstractmethod
     def selected(self) -> str:
         """The pipeline that verbs are about; "" without one."""
-        raise NotImplementedError
 
     def targets(self) -> list[str]:
         """All that a verb for many is about."""

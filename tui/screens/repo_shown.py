@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -40,16 +41,17 @@ class Shown(View):
     _file_tabs: tuple[str, ...] = (preview.FIRST,)
     _shown = ("", "", "")  # commit, path and tab of what the pane holds
 
+    @abstractmethod
     def name_of(self, path: str = "") -> str:
         """``repo@ref:/path``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, base: str) -> None:
         """List what differs from ``base``."""
 
+    @abstractmethod
     def pane_in_front(self) -> str:
         """The list that has the focus."""
-        raise NotImplementedError
 
     def read(self) -> None:
         """Into the file's pane."""

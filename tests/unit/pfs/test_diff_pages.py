@@ -64,20 +64,26 @@ def test_pages_make_up_the_difference(
         assert page.bytes_delta == sum(now - was for now, was in sizes)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Hash]:
+    """Names of the tree nodes that are read from now on."""
+    loaded: list[Hash] = []
+    load = Nodes.load
+
+    def counting(self: Nodes, name: Hash) -> Node:
+        loaded.append(name)
+        return load(self, name)
+
+    monkeypatch.setattr(Nodes, "load", counting)
+    return loaded
+
+
 def test_a_whole_new_directory_costs_what_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(tmp_path) as pfs:
         commit(pfs, "r", {f"/many/{n % 50:02d}/{n:05d}": b"x" for n in range(20_000)})
         reader = Reader(pfs)
-        loaded: list[Hash] = []
-        load = Nodes.load
-
-        def counting(self: Nodes, name: Hash) -> Node:
-            loaded.append(name)
-            return load(self, name)
-
-        monkeypatch.setattr(Nodes, "load", counting)
+        loaded = counted(monkeypatch)
         page = DiffPages(pfs).page(reader, (REPO, "master", "/"), None, 19_990, 20)
         assert (page.total, page.added, len(page.rows)) == (20_000, 20_000, 10)
         assert len(loaded) < 20
@@ -85,8 +91,12 @@ def test_a_whole_new_directory_costs_what_is_shown(
 
 def test_a_difference_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as pfs:
-        filled(pfs)
+        commit(pfs, "r", {f"/{n % 50}/{n}": b"1" for n in range(2000)})
+        commit(pfs, "r", {f"/{n % 50}/{n}": b"2" for n in range(2000)})
         reader, pages = Reader(pfs), DiffPages(pfs)
+        loaded = counted(monkeypatch)
         first = pages.page(reader, (REPO, "master", "/"), None, 0, 5)
-        monkeypatch.setattr(pfs.trees, "diff", None)  # not asked again
+        walked = len(loaded)
         assert pages.page(reader, (REPO, "master", "/"), None, 0, 5) == first
+        assert walked >= 100  # both sides of fifty directories
+        assert len(loaded) - walked <= 6  # the two commits' roots are found anew, no more

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.boxes import RealBox
 from tests.images import busybox_image as busybox_image
 from tests.images import odd_image as odd_image
 from tests.images import python_image as python_image
@@ -89,3 +90,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         if not alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         return (yield)
+
+
+@pytest.fixture(scope="module")
+def shared_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
+    """A running box shared by the tests of a module; each uses repos of its own."""
+    box = RealBox(tmp_path_factory.mktemp("box") / "home").start()
+    yield box
+    box.stop()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RealBox]:
+    """A running box of the test's own."""
+    made = RealBox(tmp_path / "home").start()
+    yield made
+    made.stop()

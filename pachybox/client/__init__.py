@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from pachybox.client.functions import FunctionPipeline, pipeline
     from pachybox.client.ingest_values import CreatedIngest, IngestInfo
     from pachybox.client.log_values import LogEntry, LogPart
+    from pachybox.client.page_values import (
+        CommitPage,
+        DatumPage,
+        DatumRow,
+        DiffPage,
+        FilePage,
+        JobPage,
+        JobTiming,
+        Span,
+        WorkerTime,
+    )
     from pachybox.client.pipeline_values import (
         BoxStatus,
         CreatedPipeline,
@@ -67,21 +78,12 @@ if TYPE_CHECKING:
     )
     from pachybox.client.view_values import (
         Attention,
-        CommitPage,
-        DatumPage,
-        DatumRow,
-        DiffPage,
         DiskUse,
-        FilePage,
-        JobPage,
         JobSummary,
-        JobTiming,
         Machine,
         PipelineSummary,
         RepoSummary,
-        Span,
         Summary,
-        WorkerTime,
     )
     from pachybox.errors import (
         AlreadyExists,
@@ -100,6 +102,17 @@ _WHERE = {
     "pachybox.client.base": ("Stream",),
     "pachybox.client.ingest_values": ("CreatedIngest", "IngestInfo"),
     "pachybox.client.log_values": ("LogEntry", "LogPart"),
+    "pachybox.client.page_values": (
+        "CommitPage",
+        "DatumPage",
+        "DatumRow",
+        "DiffPage",
+        "FilePage",
+        "JobPage",
+        "JobTiming",
+        "Span",
+        "WorkerTime",
+    ),
     "pachybox.client.pipeline_values": (
         "BoxStatus",
         "CreatedPipeline",
@@ -153,21 +166,12 @@ _WHERE = {
     ),
     "pachybox.client.view_values": (
         "Attention",
-        "CommitPage",
-        "DatumPage",
-        "DatumRow",
-        "DiffPage",
         "DiskUse",
-        "FilePage",
-        "JobPage",
         "JobSummary",
-        "JobTiming",
         "Machine",
         "PipelineSummary",
         "RepoSummary",
-        "Span",
         "Summary",
-        "WorkerTime",
     ),
     "pachybox.errors": (
         "AlreadyExists",

@@ -10,6 +10,14 @@ from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncS
 from pachybox.client.frames import Readable
 from pachybox.client.ingest_values import CreatedIngest, IngestInfo
 from pachybox.client.log_values import LogEntry, LogPart
+from pachybox.client.page_values import (
+    CommitPage,
+    DatumPage,
+    DiffPage,
+    FilePage,
+    JobPage,
+    JobTiming,
+)
 from pachybox.client.pipeline_values import (
     BoxStatus,
     CreatedPipeline,
@@ -39,15 +47,7 @@ from pachybox.client.values import (
     PutResult,
     RepoInfo,
 )
-from pachybox.client.view_values import (
-    CommitPage,
-    DatumPage,
-    DiffPage,
-    FilePage,
-    JobPage,
-    JobTiming,
-    Summary,
-)
+from pachybox.client.view_values import Summary
 from pachybox.model.events import Event
 
 

@@ -1,4 +1,4 @@
-"""What the client returns for screens: the box at a glance, and pages of long lists.
+"""What the client returns of the box at a glance, for screens.
 
 Names are written as people write them (``pipeline``, ``repo@branch``, with ``project/`` in front
 where it is not ``default``), states as the API has them (``JOB_RUNNING``).
@@ -13,22 +13,26 @@ from typing import Any
 
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.shown import Shown
-from pachybox.client.values import CommitInfo, FileChange, FileInfo, Json, seconds_of, time_of
+from pachybox.client.values import Json, seconds_of, time_of
 
 
-def _number(raw: Json, key: str) -> int:
+def number(raw: Json, key: str) -> int:
+    """An integer; 0 where it is not told."""
     return int(raw.get(key) or 0)
 
 
-def _share(raw: Json, key: str) -> float:
+def share(raw: Json, key: str) -> float:
+    """A fraction, or another number with a point; 0.0 where it is not told."""
     return float(raw.get(key) or 0.0)
 
 
-def _texts(raw: Json, key: str) -> tuple[str, ...]:
+def texts(raw: Json, key: str) -> tuple[str, ...]:
+    """Texts; none where none is told."""
     return tuple(raw.get(key) or ())
 
 
-def _all(raw: Json, key: str) -> Iterable[Any]:
+def each(raw: Json, key: str) -> Iterable[Any]:
+    """Records of a list; none where none is told."""
     return raw.get(key) or ()
 
 
@@ -48,12 +52,12 @@ class Machine(Shown):
     def from_json(cls, raw: Json) -> Machine:
         """From pachybox.v1.Machine."""
         return cls(
-            _share(raw, "cpu"),
-            _number(raw, "memoryUsed"),
-            _number(raw, "memoryTotal"),
-            _number(raw, "diskUsed"),
-            _number(raw, "diskTotal"),
-            _number(raw, "diskFree"),
+            share(raw, "cpu"),
+            number(raw, "memoryUsed"),
+            number(raw, "memoryTotal"),
+            number(raw, "diskUsed"),
+            number(raw, "diskTotal"),
+            number(raw, "diskFree"),
         )
 
 
@@ -74,11 +78,11 @@ class DiskUse(Shown):
     def from_json(cls, raw: Json) -> DiskUse:
         """From pachybox.v1.DiskUse."""
         return cls(
-            _number(raw, "data"),
-            _number(raw, "cache"),
-            _number(raw, "images"),
-            _number(raw, "logs"),
-            _share(raw, "growthPerDay"),
+            number(raw, "data"),
+            number(raw, "cache"),
+            number(raw, "images"),
+            number(raw, "logs"),
+            share(raw, "growthPerDay"),
             raw.get("mark", ""),
         )
 
@@ -127,16 +131,16 @@ class JobSummary(Shown):
             time_of(raw.get("created")),
             time_of(raw.get("started")),
             time_of(raw.get("finished")),
-            _number(raw, "total"),
-            _number(raw, "processed"),
-            _number(raw, "skipped"),
-            _number(raw, "failed"),
-            _number(raw, "recovered"),
-            _number(raw, "restarts"),
-            _share(raw, "doneShare"),
+            number(raw, "total"),
+            number(raw, "processed"),
+            number(raw, "skipped"),
+            number(raw, "failed"),
+            number(raw, "recovered"),
+            number(raw, "restarts"),
+            share(raw, "doneShare"),
             None if left is None else seconds_of(left),
-            _number(raw, "downloadBytes"),
-            _number(raw, "uploadBytes"),
+            number(raw, "downloadBytes"),
+            number(raw, "uploadBytes"),
             raw.get("outputCommit", ""),
         )
 
@@ -172,12 +176,12 @@ class PipelineSummary(Shown):
             raw.get("state", ""),
             raw.get("reason", ""),
             bool(raw.get("stopped")),
-            _number(raw, "version"),
-            _texts(raw, "inputs"),
-            _texts(raw, "crons"),
+            number(raw, "version"),
+            texts(raw, "inputs"),
+            texts(raw, "crons"),
             raw.get("output", ""),
             JobSummary.from_json(job) if job else None,
-            _number(raw, "repoBytes"),
+            number(raw, "repoBytes"),
         )
 
 
@@ -204,10 +208,10 @@ class RepoSummary(Shown):
         return cls(
             raw.get("name", ""),
             raw.get("description", ""),
-            _texts(raw, "branches"),
+            texts(raw, "branches"),
             raw.get("head", ""),
             time_of(raw.get("headTime")),
-            _number(raw, "sizeBytes"),
+            number(raw, "sizeBytes"),
             bool(raw.get("provenance")),
         )
 
@@ -272,201 +276,13 @@ class Summary(Shown):
             raw.get("address", ""),
             raw.get("runner", ""),
             bool(raw.get("readOnly")),
-            _number(raw, "eventSeq"),
+            number(raw, "eventSeq"),
             Machine.from_json(raw.get("machine") or {}),
             DiskUse.from_json(raw.get("disk") or {}),
-            tuple(map(PipelineSummary.from_json, _all(raw, "pipelines"))),
-            tuple(map(RepoSummary.from_json, _all(raw, "repos"))),
-            tuple(map(JobSummary.from_json, _all(raw, "jobs"))),
-            tuple(map(IngestInfo.from_json, _all(raw, "ingests"))),
-            _texts(raw, "warnings"),
-            tuple(map(Attention.from_json, _all(raw, "attention"))),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage(Shown):
-    """A piece of a list of jobs; ``total`` counts the whole list."""
-
-    total: int = 0
-    rows: tuple[JobSummary, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> JobPage:
-        """From pachybox.v1.JobPage."""
-        return cls(_number(raw, "total"), tuple(map(JobSummary.from_json, _all(raw, "jobs"))))
-
-
-@dataclass(frozen=True, slots=True)
-class DatumRow(Shown):
-    """A datum in a line. ``input`` is the first of ``inputs`` with how many more there are;
-    ``state`` is FAILED, RUNNING, RECOVERED, WAITING, SUCCESS or SKIPPED. ``worker`` and
-    ``started`` are known of datums that this job ran."""
-
-    id: str
-    input: str = ""
-    inputs: tuple[str, ...] = ()
-    state: str = ""
-    reason: str = ""
-    download_s: float = 0.0
-    process_s: float = 0.0
-    upload_s: float = 0.0
-    tries: int = 0
-    download_bytes: int = 0
-    upload_bytes: int = 0
-    worker: str = ""
-    started: datetime | None = None
-
-    @classmethod
-    def from_json(cls, raw: Json) -> DatumRow:
-        """From pachybox.v1.DatumRow."""
-        return cls(
-            raw.get("id", ""),
-            raw.get("input", ""),
-            _texts(raw, "inputs"),
-            raw.get("state", ""),
-            raw.get("reason", ""),
-            _share(raw, "downloadS"),
-            _share(raw, "processS"),
-            _share(raw, "uploadS"),
-            _number(raw, "tries"),
-            _number(raw, "downloadBytes"),
-            _number(raw, "uploadBytes"),
-            raw.get("worker", ""),
-            time_of(raw.get("started")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DatumPage(Shown):
-    """A piece of the list of a job's datums; ``total`` counts those that the search and the
-    states keep, ``counts`` all of the job by state."""
-
-    total: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    rows: tuple[DatumRow, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> DatumPage:
-        """From pachybox.v1.DatumPage."""
-        return cls(
-            _number(raw, "total"),
-            {one.get("state", ""): _number(one, "count") for one in _all(raw, "counts")},
-            tuple(map(DatumRow.from_json, _all(raw, "datums"))),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Span(Shown):
-    """One datum on a worker's time line; ``start_s`` counts from the start of the job."""
-
-    datum: str
-    state: str = ""
-    start_s: float = 0.0
-    download_s: float = 0.0
-    process_s: float = 0.0
-    upload_s: float = 0.0
-
-    @classmethod
-    def from_json(cls, raw: Json) -> Span:
-        """From pachybox.v1.Span."""
-        return cls(
-            raw.get("datum", ""),
-            raw.get("state", ""),
-            _share(raw, "startS"),
-            _share(raw, "downloadS"),
-            _share(raw, "processS"),
-            _share(raw, "uploadS"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerTime(Shown):
-    """What a worker of a job did, and which share of the job's time it was at work."""
-
-    name: str
-    spans: tuple[Span, ...] = ()
-    busy_share: float = 0.0
-
-    @classmethod
-    def from_json(cls, raw: Json) -> WorkerTime:
-        """From pachybox.v1.WorkerTime."""
-        return cls(
-            raw.get("name", ""),
-            tuple(map(Span.from_json, _all(raw, "spans"))),
-            _share(raw, "busyShare"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class JobTiming(Shown):
-    """Where the time of a job went. ``workers`` show at most 400 spans in all; ``phases`` has
-    (median, 95 of 100, longest) seconds a datum for download, process and upload; ``slowest``
-    are the 20 datums that took longest."""
-
-    workers: tuple[WorkerTime, ...] = ()
-    phases: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    slowest: tuple[DatumRow, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> JobTiming:
-        """From pachybox.v1.JobTiming."""
-        return cls(
-            tuple(map(WorkerTime.from_json, _all(raw, "workers"))),
-            {
-                one.get("phase", ""): (_share(one, "p50"), _share(one, "p95"), _share(one, "max"))
-                for one in _all(raw, "phases")
-            },
-            tuple(map(DatumRow.from_json, _all(raw, "slowest"))),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class FilePage(Shown):
-    """A piece of a directory; ``total`` counts all that the search keeps."""
-
-    total: int = 0
-    rows: tuple[FileInfo, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> FilePage:
-        """From pachybox.v1.FilePage."""
-        return cls(_number(raw, "total"), tuple(map(FileInfo.from_json, _all(raw, "files"))))
-
-
-@dataclass(frozen=True, slots=True)
-class CommitPage(Shown):
-    """A piece of a list of commits, newest first; ``total`` counts all that the search keeps."""
-
-    total: int = 0
-    rows: tuple[CommitInfo, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> CommitPage:
-        """From pachybox.v1.CommitPage."""
-        return cls(_number(raw, "total"), tuple(map(CommitInfo.from_json, _all(raw, "commits"))))
-
-
-@dataclass(frozen=True, slots=True)
-class DiffPage(Shown):
-    """A piece of the files in which two trees differ (no directories). ``added``, ``removed`` and
-    ``changed`` count all of them, ``bytes_delta`` is by how much the new ones are larger."""
-
-    total: int = 0
-    added: int = 0
-    removed: int = 0
-    changed: int = 0
-    bytes_delta: int = 0
-    rows: tuple[FileChange, ...] = ()
-
-    @classmethod
-    def from_json(cls, raw: Json) -> DiffPage:
-        """From pachybox.v1.DiffPage."""
-        return cls(
-            _number(raw, "total"),
-            _number(raw, "added"),
-            _number(raw, "removed"),
-            _number(raw, "changed"),
-            _number(raw, "bytesDelta"),
-            tuple(map(FileChange.from_json, _all(raw, "changes"))),
+            tuple(map(PipelineSummary.from_json, each(raw, "pipelines"))),
+            tuple(map(RepoSummary.from_json, each(raw, "repos"))),
+            tuple(map(JobSummary.from_json, each(raw, "jobs"))),
+            tuple(map(IngestInfo.from_json, each(raw, "ingests"))),
+            texts(raw, "warnings"),
+            tuple(map(Attention.from_json, each(raw, "attention"))),
         )

@@ -11,15 +11,15 @@ from pachybox.client.names import (
     pipeline_message,
     repo_message,
 )
-from pachybox.client.view_values import (
+from pachybox.client.page_values import (
     CommitPage,
     DatumPage,
     DiffPage,
     FilePage,
     JobPage,
     JobTiming,
-    Summary,
 )
+from pachybox.client.view_values import Summary
 
 
 class Views(Base):

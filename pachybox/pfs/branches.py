@@ -15,6 +15,18 @@ from pachybox.pfs.change import Change, View, names
 from pachybox.pfs.zone import local_zone
 
 
+def newest_good(view: View, record: BranchRecord | None) -> CommitRecord | None:
+    """The newest commit of a branch that is finished and holds what it should; None when there
+    is none, or no branch."""
+    id_ = record.head if record is not None else None
+    while record is not None and id_ is not None:
+        commit = view.get(COMMITS, Commit(record.branch.repo, id_))
+        if commit is None or (commit.finished is not None and not commit.error):
+            return commit
+        id_ = commit.parent
+    return None
+
+
 def create_branch(
     ch: Change,
     branch: Branch,

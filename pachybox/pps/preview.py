@@ -15,12 +15,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from pachybox.errors import NotFound
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, REPOS
 from pachybox.model.files import Entry
 from pachybox.model.ids import Branch, Commit, CommitId, Hash
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum
 from pachybox.model.units import format_size, parse_quantity
+from pachybox.pfs import branches
 from pachybox.pfs.service import Pfs
 from pachybox.pps import algebra, planner
 from pachybox.pps.algebra import Combination, Roots
@@ -103,14 +104,7 @@ class Previewer:
             raise NotFound(
                 f"repo {branch.repo.full} not found", f"make it with: create repo {branch.repo}"
             )
-        record = meta.get(BRANCHES, branch)
-        id_ = record.head if record is not None else None
-        while id_ is not None:
-            commit = meta.get(COMMITS, Commit(branch.repo, id_))
-            if commit is None or (commit.finished is not None and not commit.error):
-                return commit
-            id_ = commit.parent
-        return None
+        return branches.newest_good(meta, meta.get(BRANCHES, branch))
 
     def _count(self, made: Preview, node: algebra.Node, roots: Roots, limit: int) -> None:
         clock = _Clock(_COUNT_S)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, Refused
-from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
+from pachybox.meta.tables import BRANCHES, REPOS
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Entry, Kind, Put
-from pachybox.model.ids import Branch, Commit, CommitId, Hash, Pipeline, new_commit_id
+from pachybox.model.ids import Branch, CommitId, Hash, Pipeline, new_commit_id
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum
 from pachybox.model.refs import parse_commit_ref, parse_ref
 from pachybox.model.units import format_time
-from pachybox.pfs import commits
+from pachybox.pfs import branches, commits
 from pachybox.pfs.service import Pfs
 from pachybox.pps import algebra, planner
 from pachybox.pps.algebra import Combination
@@ -151,13 +151,7 @@ class TrialPlanner:
         record = meta.get(BRANCHES, branch)
         if record is None and "trigger" in leaf:
             record = meta.get(BRANCHES, Branch(branch.repo, leaf["trigger"]["branch"]))
-        id_ = record.head if record is not None else None
-        while id_ is not None:
-            commit = meta.get(COMMITS, Commit(branch.repo, id_))
-            if commit is None or (commit.finished is not None and not commit.error):
-                return commit
-            id_ = commit.parent
-        return None
+        return branches.newest_good(meta, record)
 
 
 def evenly(sample: int) -> Pick:

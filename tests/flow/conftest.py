@@ -16,22 +16,6 @@ from tests.s3 import S3
 _NUMBER = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def shared_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
-    """A running box shared by the tests of a module; each uses repos of its own."""
-    box = RealBox(tmp_path_factory.mktemp("box") / "home").start()
-    yield box
-    box.stop()
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[RealBox]:
-    """A running box of the test's own."""
-    made = RealBox(tmp_path / "home").start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def is_root() -> bool:
     return os.geteuid() == 0

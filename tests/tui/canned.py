@@ -7,10 +7,11 @@ import functools
 import json
 from datetime import UTC, datetime, timedelta
 
+from pachybox.client.page_values import DatumRow
 from pachybox.client.pipeline_values import BoxStatus, JobInfo, PipelineInfo
 from pachybox.client.spec_values import SpecField
 from pachybox.client.values import BranchInfo, CommitInfo, FileInfo, Json, RepoInfo
-from pachybox.client.view_values import DatumRow, Summary
+from pachybox.client.view_values import Summary
 from pachybox.pps.spec.describe import describe
 
 NOW = datetime(2024, 7, 2, 14, 3, 22, tzinfo=UTC)

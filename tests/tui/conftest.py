@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxes import RealBox
 from tests.tui.fake import FakeBox
 
 
@@ -26,22 +25,6 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     yield
     monkeypatch.undo()
     time.tzset()
-
-
-@pytest.fixture(scope="module")
-def shared_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
-    """A running box shared by the tests of a module; each uses repos of its own."""
-    box = RealBox(tmp_path_factory.mktemp("box") / "home").start()
-    yield box
-    box.stop()
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[RealBox]:
-    """A running box of the test's own."""
-    made = RealBox(tmp_path / "home").start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

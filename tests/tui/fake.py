@@ -17,6 +17,14 @@ from typing import Any, Generic, TypeVar
 from pachybox.client import AsyncClient
 from pachybox.client.ingest_values import IngestInfo
 from pachybox.client.log_values import LogEntry, LogPart
+from pachybox.client.page_values import (
+    CommitPage,
+    DatumPage,
+    DiffPage,
+    FilePage,
+    JobPage,
+    JobTiming,
+)
 from pachybox.client.pipeline_values import BoxStatus, JobInfo, PipelineInfo
 from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
 from pachybox.client.values import (
@@ -27,15 +35,7 @@ from pachybox.client.values import (
     FileInfo,
     RepoInfo,
 )
-from pachybox.client.view_values import (
-    CommitPage,
-    DatumPage,
-    DiffPage,
-    FilePage,
-    JobPage,
-    JobTiming,
-    Summary,
-)
+from pachybox.client.view_values import Summary
 from pachybox.errors import NotFound, Unreachable
 from pachybox.model.events import Event
 from tests.tui import canned

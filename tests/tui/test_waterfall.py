@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
-from pachybox.client.view_values import DatumRow, JobTiming, Span, WorkerTime
+from pachybox.client.page_values import DatumRow, JobTiming, Span, WorkerTime
 from tui import shown
 from tui.widgets.timing import FEW, Row, by_phase, slowest, waterfall
 from tui.widgets.waterfall import Waterfall

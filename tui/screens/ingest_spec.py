@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+import time
+from collections.abc import Sequence
+from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
-from pachybox.errors import Unreachable
-from tui import glyphs
-from tui.bindings import bindings
 from tui.drafts import Draft, Drafts
 from tui.keymap import FORM, OF, VIEW, Key
 from tui.places import INGEST, Place
-from tui.screens.view import View
-from tui.spec_fields import Fields, Spot
+from tui.screens.spec_view import SpecView
 from tui.spec_merge import unified
-from tui.widgets.completions import Completions
 from tui.widgets.confirm import Ask
-from tui.widgets.spec_editor import Mark, SpecEditor
+from tui.widgets.spec_editor import SpecEditor
 
-if TYPE_CHECKING:
-    from pachybox.client.spec_values import Problem
-
-_DEBOUNCE_S = 0.08
 _MOST = 14  # lines of a difference in the question
 _KEYS = ("submit", "external", "next_problem", "field_help", "leave")
 
@@ -77,41 +65,25 @@ def draft_name(name: str) -> str:
     return f"ingest:{name}"
 
 
-class SourceScreen(View):
+class SourceScreen(SpecView):
     """The text of one spec. ``name`` is that of the source that is changed, "" for a new one."""
 
     mode: ClassVar[str] = INGEST
-    is_form: ClassVar[bool] = True
-    BINDINGS: ClassVar[list[BindingType]] = bindings(FORM)
-    DEFAULT_CSS = """
-    SourceScreen #text-pane { height: 1fr; }
-    SourceScreen #problems-pane { height: auto; max-height: 8; min-height: 3; }
-    SourceScreen #problems { height: auto; max-height: 6; border: none; padding: 0; }
-    SourceScreen #help { height: 1; padding: 0 1; color: $text-muted; }
-    SourceScreen #help.-more { height: auto; max-height: 14; color: $foreground;
-        background: $boost; }
-    """
+    kind: ClassVar[str] = "ingest"
 
     def __init__(self, draft: Draft, drafts: Drafts, name: str) -> None:
-        super().__init__()
-        self.draft, self.drafts, self.source_name = draft, drafts, name
-        self.completions = Completions()
-        self.editor = SpecEditor(draft.text, id="spec")
-        self.fields = Fields()
-        self.problems: tuple[Problem, ...] = ()
-        self._done = False
+        super().__init__(draft, drafts)
+        self.source_name = name
+
+    @property
+    def source(self) -> str:
+        """What messages call the text."""
+        return self.source_name or "draft"
 
     def body(self) -> ComposeResult:
         with Vertical(classes="body"):
-            with Vertical(classes="pane", id="text-pane") as text:
-                text.border_title = "Spec (yaml)"
-                self.editor.completions, self.editor.complete = self.completions, self._complete
-                yield self.editor
-            with Vertical(classes="pane", id="problems-pane") as problems:
-                problems.border_title = "Problems"
-                yield OptionList(id="problems", compact=True)
-        yield Static(id="help", markup=False)
-        yield self.completions
+            yield from self.text_side()
+        yield from self.below()
 
     def crumbs(self) -> Sequence[str]:
         """Ingest > drops > edit."""
@@ -124,12 +96,8 @@ class SourceScreen(View):
     def on_mount(self) -> None:
         """Check what one begins with; learn the fields."""
         self.editor.focus()
-        self.load(self._load_fields(), group="fields")
-        self.load(self._check(), group="check")
-
-    def on_unmount(self) -> None:
-        """However one leaves: nothing typed is lost."""
-        self._keep()
+        self.load(self.load_fields(), group="fields")
+        self.reload()
 
     def has(self, key: Key) -> bool:
         """A form has the keys of forms alone, and this one not all of them."""
@@ -139,115 +107,28 @@ class SourceScreen(View):
         why = self.frame.read_only
         return [(OF[FORM][id], why if OF[FORM][id].changes else "") for id in _KEYS]
 
-    # What is wrong
-
     @on(SpecEditor.Changed, "#spec")
     def _text_changed(self) -> None:
-        self.load(self._check(), group="check")
+        self.changed_at, self.kept = time.monotonic(), False
+        self.reload()
 
     def reload(self) -> None:
         """ctrl+r: check again."""
-        self.load(self._check(), group="check")
-
-    async def _check(self) -> None:
-        await asyncio.sleep(_DEBOUNCE_S)
-        text = self.editor.text
-        try:
-            found = await self.frame.feed.box.check_spec(text, source=self._source, kind="ingest")
-        except Unreachable:
-            self.query_one("#problems-pane").border_title = "Problems: not checked, the box is away"
-            return
-        if text == self.editor.text and self.query("#problems"):
-            self._show_problems(found.problems)
-
-    def _show_problems(self, found: tuple[Problem, ...]) -> None:
-        self.problems = found
-        title = f"Problems {len(found)}" if found else "No problems"
-        self.query_one("#problems-pane").border_title = title
-        self.editor.set_marks(Mark(p.line - 1, p.column - 1, _level(p.level)) for p in found)
-        listed = self.query_one("#problems", OptionList)
-        listed.clear_options()
-        listed.add_options(Option(self._line(problem)) for problem in found[:200])
-        listed.can_focus = bool(found)
-
-    def _line(self, problem: Problem) -> Text:
-        mark = glyphs.level(_level(problem.level))
-        style = {"bad": "red", "warn": "yellow"}.get(mark.style, "")
-        line = Text(f"{mark.sign(self.frame.ascii_only)} ", style)
-        line.append(f"{problem.line}:{problem.column} ", "bold")
-        line.append(problem.message + (f"; {problem.hint}" if problem.hint else ""))
-        return line
-
-    @on(OptionList.OptionSelected, "#problems")
-    def _problem_opened(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        self._go(self.problems[event.option_index])
-
-    def _go(self, problem: Problem) -> None:
-        self.editor.go(problem.line - 1, problem.column - 1)
-
-    def action_next_problem(self) -> None:
-        """F8: to the next problem in the text."""
-        if not self.problems:
-            self.frame.notice("no problems")
-            return
-        row, column = self.editor.cursor_location
-        later = [p for p in self.problems if (p.line, p.column) > (row + 1, column + 1)]
-        self._go((later or list(self.problems))[0])
-
-    # What may stand there
-
-    async def _load_fields(self) -> None:
-        self.fields = Fields(await self.frame.feed.box.describe_spec("ingest"))
-        self._show_help()
-
-    def _complete(self, place: Spot, lines: Sequence[str]) -> Iterable[tuple[str, str]]:
-        return list(self.fields.keys(place) if place.at_key else self.fields.values(place))
-
-    def on_spec_editor_moved(self) -> None:
-        """The cursor is elsewhere."""
-        self._show_help()
-
-    def action_field_help(self) -> None:
-        """F1: all about the field, and back to a line."""
-        self.query_one("#help").toggle_class("-more")
-        self._show_help()
-
-    def _show_help(self) -> None:
-        if not self.query("#help"):
-            return
-        panel = self.query_one("#help", Static)
-        whole, path = panel.has_class("-more"), self.editor.spot.path
-        text = self.fields.more(path) if whole else self.fields.line(path)
-        panel.update(Text(text or "F1 tells of the field", no_wrap=not whole, overflow="ellipsis"))
+        self.load(self.check(), group="check")
 
     # What becomes of it
 
-    @property
-    def _source(self) -> str:
-        return self.source_name or "draft"
-
-    def action_submit(self) -> None:
-        """ctrl+s: make it, or change it after showing what that changes."""
-        if why := self.frame.read_only:
-            self.frame.notice(f"ctrl+s: {why}")
+    async def submit(self) -> None:
+        """Make it, or change it after showing what that changes."""
+        if not await self.checked():
             return
-        self.load(self._submit(), group="submit")
-
-    async def _submit(self) -> None:
         text, box, name = self.editor.text, self.frame.feed.box, self.source_name
-        found = await box.check_spec(text, source=self._source, kind="ingest")
-        if found.errors:
-            self._show_problems(found.problems)
-            self.frame.notice(f"{len(found.errors)} to correct: {found.errors[0]}", error=True)
-            self._go(found.errors[0])
-            return
         file = await asyncio.to_thread(self.drafts.sent, self.draft.box, self.draft.pipeline, text)
         command = f"{'update' if name else 'create'} ingest -f {file}"
         if name and not await self._sure(command):
             return
-        made = await box.create_ingest(text, source=self._source, update=bool(name))
-        self._done = True
+        made = await box.create_ingest(text, source=self.source, update=bool(name))
+        self.kept = True
         self.drafts.drop(self.draft.box, self.draft.pipeline)
         for warning in (warning for one in made for warning in one.warnings):
             self.frame.notice(warning)
@@ -289,34 +170,7 @@ class SourceScreen(View):
         said = "\n".join([*first[:_MOST], *more])
         return await self.ask(Ask(f"Update {name}?", said, command=command)) == "y"
 
-    def action_external(self) -> None:
-        """F4: the user's own editor; its text comes back here."""
-        self.load(self._external(), group="external")
-
-    async def _external(self) -> None:
-        from tui.external import edited
-
-        self.editor.become(await edited(self.app, self.editor.text, ".yaml"))
-
     @on(SpecEditor.Left)
     def action_leave(self) -> None:
         """Esc: back; what was typed is kept as a draft."""
-        if self._keep():
-            again = f"e on {self.source_name}" if self.source_name else "n"
-            self.frame.notice(f"draft kept: {again} goes on with it")
-        self.leave()
-
-    def _keep(self) -> bool:
-        d, text = self.draft, self.editor.text
-        if self._done or text == d.base or not text.strip():
-            return False
-        try:
-            self.drafts.put(Draft(d.box, d.pipeline, d.version, d.base, text))
-        except OSError as e:
-            self.frame.notice(f"the draft could not be kept: {e}", error=True)
-            return False
-        return True
-
-
-def _level(name: str) -> str:
-    return name if name in ("error", "warn", "info") else "error"
+        self.go_back(f"e on {self.source_name}" if self.source_name else "n")

@@ -15,7 +15,8 @@ from tui.screens.job_verbs import JobVerbs
 from tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
-    from pachybox.client.view_values import DatumRow, JobSummary
+    from pachybox.client.page_values import DatumRow
+    from pachybox.client.view_values import JobSummary
 
 _BACK = ("SUCCESS", "RECOVERED", "SKIPPED")
 

@@ -13,7 +13,8 @@ from tui.widgets.filters import matcher, split
 from tui.widgets.rows import PAGE, Column, Page, Query, Row
 
 if TYPE_CHECKING:
-    from pachybox.client.view_values import DatumPage, DatumRow, JobSummary
+    from pachybox.client.page_values import DatumPage, DatumRow
+    from pachybox.client.view_values import JobSummary
 
 JOBS = (
     Column("glyph", "", 1, keep=99),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tui import glyphs, shown
 
 if TYPE_CHECKING:
-    from pachybox.client.view_values import JobSummary, JobTiming
+    from pachybox.client.page_values import JobTiming
+    from pachybox.client.view_values import JobSummary
 
 
 def stats_text(

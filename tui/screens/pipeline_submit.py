@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pachybox.errors import Refused
-from tui.drafts import Draft, Drafts
-from tui.external import edited
+from tui.drafts import Draft
 from tui.screens.pipeline_text import TextScreen
 from tui.screens.pipeline_verbs import spec_text
-from tui.screens.view import View
+from tui.screens.spec_view import SpecView
 from tui.shown import count
 from tui.spec_merge import differences, merged, unified
 from tui.spec_text import NotUnderstood, Spec
@@ -26,50 +26,20 @@ if TYPE_CHECKING:
         PipelineDifference,
     )
     from pachybox.client.spec_values import Problem
-    from tui.widgets.spec_editor import SpecEditor
 
 _MOST = 10
 
 
-class Submitting(View):
-    """The verbs of the screen on which a spec is written."""
+class Submitting(SpecView):
+    """The verbs of the screen on which a pipeline's spec is written."""
 
-    draft: Draft
-    drafts: Drafts
-    editor: SpecEditor
-    kept: bool
-    problems: tuple[Problem, ...]
+    @abstractmethod
+    def _title(self) -> None:
+        """Say which version the text is of."""
 
-    @property
-    def source(self) -> str:
-        """What messages call the text."""
-        return self.draft.pipeline or "draft"
-
-    def _go_problem(self, problem: Problem) -> None: ...
-
-    def _title(self) -> None: ...
-
-    # ---- ctrl+s
-
-    def action_submit(self) -> None:
-        """ctrl+s: show what will change, ask, do it."""
-        if why := self.frame.read_only:
-            self.frame.notice(f"ctrl+s: {why}")
-            return
-        self.load(self._submit(), group="submit")
-
-    async def _checked(self) -> bool:
-        """Whether the box takes the text; goes to its first problem otherwise."""
-        found = await self.frame.feed.box.check_spec(self.editor.text, source=self.source)
-        if not found.errors:
-            return True
-        first = found.errors[0]
-        self.frame.notice(f"{len(found.errors)} to correct: {first}", error=True)
-        self._go_problem(first)
-        return False
-
-    async def _submit(self) -> None:
-        if not await self._checked():
+    async def submit(self) -> None:
+        """Show what will change, ask, do it."""
+        if not await self.checked():
             return
         text, box = self.editor.text, self.frame.feed.box
         found = [one async for one in box.diff_pipelines(text, source=self.source)]
@@ -211,7 +181,7 @@ class Submitting(View):
         self.load(self._compare(), group="compare")
 
     async def _compare(self) -> None:
-        if not await self._checked():
+        if not await self.checked():
             return
         box = self.frame.feed.box
         found = [one async for one in box.diff_pipelines(self.editor.text, source=self.source)]
@@ -234,15 +204,8 @@ class Submitting(View):
     async def _attempt(self) -> None:
         from tui.screens.pipeline_try import TryScreen
 
-        if await self._checked():
+        if await self.checked():
             self.app.push_screen(TryScreen(self.editor.text, self.source, await self._sent()))
-
-    def action_external(self) -> None:
-        """F4: the user's own editor; its text comes back here."""
-        self.load(self._external(), group="external")
-
-    async def _external(self) -> None:
-        self.editor.become(await edited(self.app, self.editor.text, ".yaml"))
 
     async def _about_image(self, problem: Problem) -> None:
         """An image that is not here: the box pulls it, or the user does now."""
@@ -274,7 +237,7 @@ class _Shown(TextScreen):
         await self.action_back()
 
 
-async def _arrive(form: View, name: str, said: str) -> None:
+async def _arrive(form: SpecView, name: str, said: str) -> None:
     """From the form to the view of its pipeline, where the command line is shown."""
     from tui.screens.pipeline_detail import PipelineDetail
 

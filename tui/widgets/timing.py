@@ -13,7 +13,7 @@ from tui import glyphs, shown
 from tui.widgets.picture import Piece
 
 if TYPE_CHECKING:
-    from pachybox.client.view_values import DatumRow, JobTiming, Span, WorkerTime
+    from pachybox.client.page_values import DatumRow, JobTiming, Span, WorkerTime
 
 FEW = 200
 """More datums than this and no datum has a bar of its own."""

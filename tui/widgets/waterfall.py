@@ -19,7 +19,7 @@ from tui.widgets.piece_view import PIECE_KEYS, PieceView
 from tui.widgets.timing import Row, by_phase, slowest, waterfall
 
 if TYPE_CHECKING:
-    from pachybox.client.view_values import JobTiming
+    from pachybox.client.page_values import JobTiming
 
 TABS = ("waterfall", "by-phase", "slowest")
 _MAKERS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from pachybox.meta.writer import Meta
 from pachybox.model.ids import Commit, CommitId, Hash, Job, Pipeline, Repo
 from pachybox.model.pfs import CommitRecord, Origin
 from pachybox.model.pps import DatumState, Stats
+from tests.unit.meta.kills import killed
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
 TREE = Hash(b"t" * 32)
@@ -62,15 +62,6 @@ def held(meta: Meta) -> dict[Any, DatumRecord]:
     found = {DATUMS.key(row): row for row in rows}
     assert len(found) == len(rows)
     return found
-
-
-def killed(path: Path, to: Path) -> Path:
-    """What a kill -9 would leave of the files now."""
-    to.mkdir()
-    for file in path.parent.iterdir():
-        if file.name.startswith(path.name) and file.is_file():
-            shutil.copy(file, to / file.name)
-    return to / path.name
 
 
 def check(meta: Meta, model: dict[Any, DatumRecord]) -> None:

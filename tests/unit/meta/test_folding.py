@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from pachybox.meta.tx import Tx
 from pachybox.meta.writer import Meta
 from pachybox.model.ids import Branch, Commit, CommitId, Hash, Repo, new_commit_id
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
+from tests.unit.meta.kills import killed
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
 HOME = Repo("default", "r")
@@ -52,15 +52,6 @@ def put(record: CommitRecord) -> Callable[[Tx], None]:
         tx.event("commit.started", id=record.commit.id)
 
     return run
-
-
-def killed(path: Path, to: Path) -> Path:
-    """What a kill -9 would leave of the files now."""
-    to.mkdir()
-    for file in path.parent.iterdir():
-        if file.name.startswith(path.name) and file.is_file():
-            shutil.copy(file, to / file.name)
-    return to / path.name
 
 
 def test_quick_changes_outlive_a_kill(tmp_path: Path) -> None:

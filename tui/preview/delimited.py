@@ -17,6 +17,7 @@ from tui.preview.values import Column, Preview, Table
 
 STEPS = (256 << 10, 1 << 20)  # read first, then more until there are rows enough
 COLUMNS = 400
+_LONGEST = 128 << 10  # characters of a cell; beyond that a quote was never closed
 _DELIMITERS = (",", "\t", ";", "|")
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
@@ -139,6 +140,8 @@ def parse(text: str, path: str, most: int, whole: bool, deadline: Deadline) -> P
 def _take(text: str, dialect: Dialect, most: int, deadline: Deadline) -> Rows:
     rows: Rows = []
     for row in reader(text, dialect):
+        if any(len(text) > _LONGEST for text in row):  # csv's own limit is the whole process's
+            raise csv.Error(f"a cell is longer than {_LONGEST:,} characters")
         rows.append(row)
         if len(rows) >= most or (len(rows) % 256 == 0 and deadline.over):
             break

@@ -62,8 +62,6 @@ from pachybox.watermarks import Level
 log = logging.getLogger("pachybox.box")
 
 _FOLDERS = ("store", "work", "logs", "run")
-_LOGS_KEPT = 1 << 30
-_EVENTS_KEPT = 1_000_000
 
 
 class Lock:
@@ -421,8 +419,8 @@ class Box:
         """The janitor: collects garbage, bounds logs and events, now and then."""
         while not self._stop.wait(self.config.gc_interval_s):
             try:
-                self.pps.prune_logs(_LOGS_KEPT)
-                self.meta.prune_events(_EVENTS_KEPT)
+                self.pps.prune_logs(self.config.logs_bytes)
+                self.meta.prune_events(self.config.events_kept)
                 self.objects.tidy()
                 done = self.collect_garbage()
                 log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)

@@ -1,6 +1,8 @@
-"""Settings of one box: read once from ``box.toml`` and the environment, then frozen.
+"""Settings of one box, read once and then frozen: flags over environment over ``box.toml``.
 
-The environment wins over the file. Nothing here creates anything on disk.
+A setting is a field of ``Config``; all that is known of it (what it means, what it may be) stands
+beside it. ``pachybox config explain`` and docs/settings.md say what stands here. Nothing here
+creates anything on disk.
 """
 
 from __future__ import annotations
@@ -9,12 +11,22 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from pachybox.errors import InvalidArgument
+from pachybox.model.units import parse_decimal_size, parse_duration
 
 RUNNERS = ("auto", "process", "podman", "kubernetes")
+LEVELS = ("debug", "info", "warning", "error")
+MARKS = ("disk_warn_percent", "disk_pause_percent", "disk_refuse_percent")
+WEBHOOK_EVENTS = ("job_failed", "job_succeeded", "disk", "ingest_late", "ingest_failed", "backup")
+Value = int | str
+
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_MOST = 1 << 62
 
 
 def default_home() -> Path:
@@ -26,37 +38,96 @@ def default_home() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """One box's settings. Sizes in bytes, times in seconds.
+class About:
+    """What is known of a setting beside its name and default. ``unit``: of a number, "bytes" and
+    "s" may be written with one ("2GB", "1h30m"). ``choices``: all it may be. ``hidden``: a secret,
+    shown to nobody and never taken from the environment."""
 
-    ``http_port`` and ``grpc_port`` 0 mean any free port. With a ``token`` every caller but those
-    on the socket must show it, and only with one may a host be other than loopback.
-    The disk's marks are in percent as ``df`` shows them, 0 = never: from ``disk_warn_percent`` on
-    the box warns, from ``disk_pause_percent`` on ingest sources and crons are held, from
-    ``disk_refuse_percent`` on writes are refused; so they are when fewer than ``reserve_bytes``
-    are free (0 = the percentage alone). ``quota_bytes`` bounds the content store (0 = no bound).
-    ``workers`` bounds the datums running at once in the whole box (0 = the cores).
-    ``retention_interval_s``: old commits are looked for no more often. ``s3_domain`` is a name
-    before which a bucket may stand in S3 addresses (``bucket.localhost`` always may).
-    """
+    help: str
+    unit: str = ""
+    least: int = 0
+    most: int = _MOST
+    choices: tuple[str, ...] = ()
+    hidden: bool = False
+
+
+def _set(default: Value, help: str, **more: Any) -> Any:
+    about = About(help, **more)
+    return field(default=default, repr=not about.hidden, metadata={"about": about})
+
+
+def _port(default: int, of: str) -> Any:
+    return _set(default, f"the port of {of}; 0 is any free one", most=65535)
+
+
+def _mark(default: int, what: str) -> Any:
+    return _set(default, f"percent of the disk, as df shows it, at which {what}; 0 = never")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is told of events (see WEBHOOK_EVENTS; none = of all). With a ``secret``
+    what is sent is signed."""
+
+    url: str
+    events: tuple[str, ...] = ()
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One box's settings. Sizes in bytes, times in seconds."""
 
     home: Path
-    http_host: str = "127.0.0.1"
-    http_port: int = 30600
-    grpc_host: str = "127.0.0.1"
-    grpc_port: int = 30650
-    token: str = field(default="", repr=False)
-    runner: str = "auto"
-    disk_warn_percent: int = 85
-    disk_pause_percent: int = 92
-    disk_refuse_percent: int = 95
-    reserve_bytes: int = 0
-    quota_bytes: int = 0
-    workers: int = 0
-    gc_interval_s: int = 3600
-    retention_interval_s: int = 10
-    log_level: str = "info"
-    s3_domain: str = "localhost"
+    http_host: str = _set("127.0.0.1", "where HTTP listens (API, S3, pages)")
+    http_port: int = _port(30600, "HTTP")
+    grpc_host: str = _set("127.0.0.1", "where gRPC listens")
+    grpc_port: int = _port(30650, "gRPC")
+    token: str = _set(
+        "",
+        "a token that may do everything; with one, or with tokens made by `create token`, every "
+        "caller but those on the socket must show one",
+        hidden=True,
+    )
+    tls_cert: str = _set("", "the certificate (PEM, with its chain) of both doors; with tls_key")
+    tls_key: str = _set("", "the private key (PEM) of tls_cert, readable by the box alone")
+    runner: str = _set("auto", "what runs datums", choices=RUNNERS)
+    workers: int = _set(0, "datums that run at once in the whole box; 0 = the cores")
+    memory_bytes: int = _set(
+        0, "memory the daemon plans its caches for; 0 = what machine and cgroup allow", unit="bytes"
+    )
+    disk_warn_percent: int = _mark(85, "the box warns")
+    disk_pause_percent: int = _mark(92, "ingest sources and crons are held")
+    disk_refuse_percent: int = _mark(95, "writes are refused")
+    reserve_bytes: int = _set(
+        0, "writes are refused when fewer bytes are free; 0 = the percentage alone", unit="bytes"
+    )
+    quota_bytes: int = _set(0, "bound of the content store; 0 = none", unit="bytes")
+    gc_interval_s: int = _set(3600, "how often the janitor comes", unit="s", least=1)
+    retention_interval_s: int = _set(
+        10, "old commits are looked for no more often", unit="s", least=1
+    )
+    scrub_days: int = _set(30, "days in which all content is read and proven once; 0 = never")
+    logs_bytes: int = _set(1 << 30, "what the logs of jobs may take", unit="bytes")
+    audit_bytes: int = _set(64 << 20, "what the audit log may take", unit="bytes")
+    events_kept: int = _set(1_000_000, "events that are kept", least=1000)
+    url_fetch: str = _set(
+        "public",
+        "which addresses the box fetches from for callers that are no admins: public ones, any, "
+        "none",
+        choices=("public", "any", "none"),
+    )
+    backup_to: str = _set("", "where the box backs itself up: a directory, or s3://BUCKET/PREFIX")
+    backup_schedule: str = _set("", "when: a cron expression, as `0 3 * * *`; empty = never")
+    backup_keep: str = _set(
+        "", "backups kept after each, as `--keep` of `backup prune`: `last 7`; empty = all"
+    )
+    log_level: str = _set("info", "how much the daemon's log says", choices=LEVELS)
+    s3_domain: str = _set(
+        "localhost",
+        "a name before which a bucket may stand in S3 addresses; bucket.localhost always may",
+    )
+    webhooks: tuple[Webhook, ...] = ()
 
     @property
     def socket(self) -> Path:
@@ -78,77 +149,196 @@ class Config:
         """The daemon's own log."""
         return self.home / "run" / "box.log"
 
+    @property
+    def audit_file(self) -> Path:
+        """Who did what."""
+        return self.home / "logs" / "audit.log"
 
-MARKS = ("disk_warn_percent", "disk_pause_percent", "disk_refuse_percent")
-_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
-_KEYS = {f.name: f.type for f in fields(Config) if f.name != "home"}
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of ``box.toml``."""
+
+    key: str
+    kind: type[int] | type[str]
+    default: Value
+    about: About
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it; "" for secrets."""
+        return "" if self.about.hidden else f"PACHYBOX_{self.key.upper()}"
+
+    def parse(self, text: str, source: str) -> Value:
+        """``text`` of a flag or the environment as a value. Raises InvalidArgument."""
+        try:
+            value: Value = int(text) if self.kind is int and text.isdecimal() else text
+        except ValueError:  # thousands of digits
+            value = text
+        return self.check(value, source)
+
+    def check(self, value: object, source: str) -> Value:
+        """``value`` where it may be one, sizes and durations as numbers. Raises InvalidArgument
+        naming ``source`` and the key."""
+        about = self.about
+        if self.kind is int and isinstance(value, str) and about.unit:
+            value = self._measured(value, source)
+        if not isinstance(value, self.kind) or isinstance(value, bool):
+            raise InvalidArgument(
+                f"{source}: {self.key} must be {self.kind.__name__}, not {value!r}"
+            )
+        if isinstance(value, int) and not about.least <= value <= about.most:
+            hint = f"give at least {about.least}" if value < about.least else ""
+            hint = "give 0 for the default" if not about.least else hint
+            raise InvalidArgument(f"{source}: {self.key} cannot be {value}", hint)
+        if about.choices and value not in about.choices:
+            raise InvalidArgument(
+                f"{source}: {self.key} {value!r} is not known",
+                f"use one of {', '.join(about.choices)}",
+            )
+        return value
+
+    def _measured(self, text: str, source: str) -> int:
+        try:
+            return (parse_decimal_size if self.about.unit == "bytes" else _seconds)(text)
+        except InvalidArgument as e:
+            raise InvalidArgument(f"{source}: {self.key}: {e.message}", e.hint) from None
 
 
-def load(home: Path | None = None) -> Config:
-    """Read the settings of the box at ``home``.
+def _seconds(text: str) -> int:
+    return int(parse_duration(text))
 
-    Raises InvalidArgument naming the file, the key and the nearest known key when
-    ``box.toml`` cannot be read, has an unknown key or a value of the wrong type.
+
+SETTINGS: Mapping[str, Setting] = {
+    f.name: Setting(f.name, str if f.type == "str" else int, f.default, f.metadata["about"])
+    for f in fields(Config)
+    if "about" in f.metadata and f.default is not MISSING
+}
+
+
+def setting(key: str, source: str = "") -> Setting:
+    """The setting called ``key``. Raises InvalidArgument with the nearest name."""
+    found = SETTINGS.get(key)
+    if found is None:
+        near = difflib.get_close_matches(key, (*SETTINGS, "webhook"), 1)
+        raise InvalidArgument(
+            f"{source}: unknown setting {key!r}" if source else f"unknown setting {key!r}",
+            f"did you mean {near[0]!r}" if near else "see them all: pachybox config explain",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where each value that is not the default came from: by key, "box.toml", "environment" or
+    "flag"."""
+
+    config: Config
+    origin: Mapping[str, str]
+
+
+def load(home: Path | None = None, flags: Mapping[str, Value] | None = None) -> Config:
+    """See ``load_sources``."""
+    return load_sources(home, flags).config
+
+
+def load_sources(home: Path | None = None, flags: Mapping[str, Value] | None = None) -> Sources:
+    """Read the settings of the box at ``home``; ``flags`` go before all.
+
+    Raises InvalidArgument naming the file or variable, the key and the nearest known key when
+    ``box.toml`` cannot be read, has an unknown key or a value that cannot be.
     """
     home = home or default_home()
     path = home / "box.toml"
-    values: dict[str, object] = {}
-    if path.exists():
-        try:
-            values = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-            raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
-    for key, value in values.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            raise InvalidArgument(
-                f"{path}: unknown setting {key!r}",
-                f"did you mean {near[0]!r}" if near else f"known: {', '.join(_KEYS)}",
-            )
-        wanted = int if str(_KEYS[key]) == "int" else str
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise InvalidArgument(f"{path}: {key} must be {wanted.__name__}, not {value!r}")
-        if isinstance(value, int) and not 0 <= value <= (
-            65535 if key.endswith("_port") else 1 << 62
-        ):
-            raise InvalidArgument(f"{path}: {key} cannot be {value}", "give 0 for the default")
+    given = _read(path)
+    webhooks = _webhooks(given.pop("webhook", ()), str(path))
+    values = {key: setting(key, str(path)).check(value, str(path)) for key, value in given.items()}
+    origin = dict.fromkeys(values, "box.toml")
+    for one in SETTINGS.values():
+        text = os.environ.get(one.variable, "") if one.variable else ""
+        if text:
+            values[one.key] = one.parse(text, f"${one.variable}")
+            origin[one.key] = "environment"
+    for key, value in (flags or {}).items():
+        values[key] = setting(key).check(value, "flag")
+        origin[key] = "flag"
+    _check_together(path, values, webhooks)
+    config = Config(home=home, webhooks=webhooks, **values)  # type: ignore[arg-type]  # checked
+    return Sources(config, origin)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
+
+
+def _webhooks(given: object, source: str) -> tuple[Webhook, ...]:
+    """The ``[[webhook]]`` tables. Raises InvalidArgument."""
+    if not isinstance(given, Sequence) or not all(isinstance(one, dict) for one in given):
+        raise InvalidArgument(f"{source}: webhook is no table", "write [[webhook]] above url = ...")
+    return tuple(_webhook(one, source) for one in given)
+
+
+def _webhook(given: Mapping[str, Any], source: str) -> Webhook:
+    for key in given:
+        if key not in ("url", "events", "secret"):
+            near = difflib.get_close_matches(key, ("url", "events", "secret"), 1)
+            hint = f"did you mean {near[0]!r}" if near else "known: url, events, secret"
+            raise InvalidArgument(f"{source}: unknown key {key!r} of a webhook", hint)
+    url, events, secret = given.get("url"), given.get("events", []), given.get("secret", "")
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise InvalidArgument(f"{source}: a webhook needs a url", "like https://host/path")
+    if not isinstance(secret, str):
+        raise InvalidArgument(f"{source}: the secret of webhook {url} is no text")
+    if not isinstance(events, list) or not set(events) <= set(WEBHOOK_EVENTS):
+        raise InvalidArgument(
+            f"{source}: events of webhook {url} are a list of known ones",
+            f"known: {', '.join(WEBHOOK_EVENTS)}",
+        )
+    return Webhook(url, tuple(events), secret)
+
+
+def _check_together(path: Path, values: Mapping[str, Value], webhooks: Sequence[Webhook]) -> None:
+    """Raise InvalidArgument where values that may be do not go together."""
     _check_marks(path, values)
-    if values.get("token") and path.stat().st_mode & 0o077:
+    secret = values.get("token") or any(webhook.secret for webhook in webhooks)
+    if secret and path.exists() and path.stat().st_mode & 0o077:
         raise InvalidArgument(
             f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
         )
-    if runner := os.environ.get("PACHYBOX_RUNNER"):
-        values["runner"] = runner
-    if values.get("runner", "auto") not in RUNNERS:
+    if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
         raise InvalidArgument(
-            f"runner {values['runner']!r} is not known", f"use one of {', '.join(RUNNERS)}"
+            f"{path}: tls_cert and tls_key go together", "give both, or make them: pachybox cert"
         )
     domain = values.get("s3_domain")
     if domain is not None and not _DOMAIN.fullmatch(str(domain)):
         raise InvalidArgument(
             f"{path}: s3_domain {domain!r} is no host name", "give one like s3.example.org"
         )
-    return Config(home=home, **values)  # type: ignore[arg-type]  # types checked above
 
 
-def _check_marks(path: Path, values: dict[str, object]) -> None:
+def _check_marks(path: Path, values: Mapping[str, Value]) -> None:
     """Raise InvalidArgument unless the disk's marks are percentages, each at most the next."""
     low = ""
     for key in MARKS:
-        mark = _mark(key, values)
+        mark = _value(key, values)
         if mark > 100:
             raise InvalidArgument(
                 f"{path}: {key} cannot be {mark}", "give a percentage, or 0 for never"
             )
         if not mark:
             continue
-        if low and mark < _mark(low, values):
+        if low and mark < _value(low, values):
             raise InvalidArgument(
-                f"{path}: {key} ({mark}) is below {low} ({_mark(low, values)})",
+                f"{path}: {key} ({mark}) is below {low} ({_value(low, values)})",
                 f"set them in this order: {' <= '.join(MARKS)}; 0 is never",
             )
         low = key
 
 
-def _mark(key: str, values: dict[str, object]) -> int:
-    return int(str(values.get(key, Config.__dataclass_fields__[key].default)))
+def _value(key: str, values: Mapping[str, Value]) -> int:
+    return int(values.get(key, SETTINGS[key].default))

@@ -32,18 +32,11 @@ def _up(app: App, args: Args) -> None:
     if args.detach:
         _detach(app, args)
         return
-    from dataclasses import replace
-
     from pachybox.config import load
     from pachybox.daemon import main
 
-    config = load()
-    if args.port is not None:
-        config = replace(config, http_port=args.port)
-    if args.grpc_port is not None:
-        config = replace(config, grpc_port=args.grpc_port)
-    if args.runner:
-        config = replace(config, runner=args.runner)
+    given = {"http_port": args.port, "grpc_port": args.grpc_port, "runner": args.runner}
+    config = load(flags={key: value for key, value in given.items() if value is not None})
     main(config)
 
 

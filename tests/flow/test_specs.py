@@ -280,7 +280,7 @@ def test_a_stale_change_is_refused(shared_box: RealBox, repo: str, tmp_path: Pat
     update = ("update", "pipeline", "-f", str(spec), "--if-version")
     assert "is at version 2" in shared_box.run(*update, "1").stderr
     assert shared_box.run(*update, "2").returncode == 0
-    meanwhile = f"{sys.executable} -m pachybox.cli update pipeline -f {spec}"
+    meanwhile = f'"{sys.executable}" -m pachybox.cli update pipeline -f {spec}'
     editor = f"sh -c 'sed -i s/true/false/ $0; {meanwhile}'"
     done = shared_box.run("edit", "pipeline", name, "--editor", editor)
     assert "is at version 4, and the change is one of its version 3" in done.stderr

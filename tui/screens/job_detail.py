@@ -84,7 +84,7 @@ class JobDetail(DatumVerbs):
         self._rest: Timer | None = None
         self._ticks = 0
         self._moved = False
-        self._logged: tuple[str, str] | None = None
+        self._logged: tuple[str, str, bool] | None = None  # job, datum, whether it was tried again
         self._due = 0  # what is to be fetched: nothing, the job, the job and its timing
         self._fetcher: Worker[object] | None = None
 
@@ -251,6 +251,9 @@ class JobDetail(DatumVerbs):
         self._headline()
         if not self._moved and self.table.cursor:
             self.table.action_top()
+        if self._logged and self._logged[1] == self.log_scope().get("datum", ""):
+            self._show_log()  # a second try of it may have begun
+            self._titles()
 
     def _headline(self) -> None:
         frame, job = self.frame, self.summary
@@ -308,12 +311,12 @@ class JobDetail(DatumVerbs):
 
     def _show_log(self) -> None:
         scope = self.log_scope()
-        wanted = (self.job, scope.get("datum", ""))
+        datum = self.rows.datums.get(scope.get("datum", ""))
+        again = datum is not None and datum.tries > 1
+        wanted = (self.job, scope.get("datum", ""), again)
         if wanted == self._logged:
             return
         self._logged = wanted
-        datum = self.rows.datums.get(wanted[1])
-        again = datum is not None and datum.tries > 1
         kind = TriesLog if again else BoxLog
         self.log_view.sources = again or not wanted[1]
         self.log_view.set_source(kind(self.frame.feed, **scope))

@@ -42,7 +42,7 @@ _CAPABILITIES = {
 }  # fmt: skip
 
 
-_GONE = re.compile(r"no such container|does not exist in database")
+_GONE = re.compile(r"no such container|container not known|does not exist in database")
 _UNKNOWN = re.compile(r"unable to find (user|group) (.+?): no matching entries")
 
 

@@ -170,7 +170,10 @@ class PodmanRunner:
         try:
             worker.greet(seal)
         except Refused as e:
-            ended = self._api.how_it_ended(started) or (ENDED if e.message == ENDED else "")
+            if e.message == ENDED:
+                ended = self._api.how_it_ended(started) or ENDED
+            else:
+                ended = self._ending(spec, started)
             worker.close()
             if not ended:
                 raise
@@ -179,6 +182,13 @@ class PodmanRunner:
             worker.close()
             raise
         return worker
+
+    def _ending(self, spec: WorkerSpec, started: Started) -> str:
+        """Why a container that runs could not be entered, where somebody took it or its image
+        away; "" where nobody did. What is deleted by force loses its files before its process."""
+        if ended := self._api.how_it_ended(started):
+            return ended
+        return "" if self._api.has_image(spec.image) else "its image was deleted"
 
     def _program(self) -> Path:
         """The shim as every user can execute it."""

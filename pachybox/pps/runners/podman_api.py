@@ -140,6 +140,16 @@ class Api:
         found = self._ask("get", "/containers/json", params={"all": "true", "filters": filters})
         return [(str(one["Id"]), dict(one.get("Labels") or {})) for one in found or ()]
 
+    def has_image(self, image: str) -> bool:
+        """Whether an image is there, as far as podman says. Never raises."""
+        try:
+            self._ask("get", f"/images/{image}/exists")
+        except ContainerGone:
+            return False
+        except PachyboxError:
+            pass
+        return True
+
     def unpause(self, id_: str) -> None:
         """Let a container run on that somebody paused. Never raises."""
         with contextlib.suppress(PachyboxError):

@@ -40,6 +40,7 @@ MESSAGES: dict[str, str] = {
         level string
         detail string
         remedy string
+        code string
     """,
     "SubscribeEventsRequest": """
         from int64
@@ -639,6 +640,16 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "GetSettingsRequest": "",
+    "SettingValue": """
+        key string
+        value string
+        origin string
+    """,
+    "GetSettingsResponse": """
+        home string
+        settings SettingValue *
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -692,6 +703,7 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    GetSettings GetSettingsRequest GetSettingsResponse
 """
 
 _DEPENDENCIES = (

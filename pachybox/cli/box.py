@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, seconds, whole
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, records, seconds, whole
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
@@ -36,8 +36,16 @@ def _up(app: App, args: Args) -> None:
     from pachybox.daemon import main
 
     given = {"http_port": args.port, "grpc_port": args.grpc_port, "runner": args.runner}
-    config = load(flags={key: value for key, value in given.items() if value is not None})
-    main(config)
+    short = {key: value for key, value in given.items() if value is not None}
+    main(load(flags={**_set_flags(args.set), **short}))
+
+
+def _set_flags(given: Sequence[str]) -> dict[str, int | str]:
+    if not given:
+        return {}
+    from pachybox.cli.settings import flags
+
+    return flags(given)
 
 
 def _detach(app: App, args: Args) -> None:
@@ -48,6 +56,9 @@ def _detach(app: App, args: Args) -> None:
         flags += ["--grpc-port", str(args.grpc_port)]
     if args.runner:
         flags += ["--runner", args.runner]
+    _set_flags(args.set)  # what is wrong is said here
+    for pair in args.set:
+        flags += ["--set", pair]
     status = start(flags)
     doors = ", ".join(filter(None, (status.address, status.grpc_address)))
     app.output.line(f"pachybox is up: {doors} and {status.socket or socket_path()}")
@@ -286,6 +297,7 @@ def _starting(parser: Parser) -> None:
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
     )
+    many(parser, "--set", metavar="KEY=VALUE", help="a setting; see: pachybox config explain")
 
 
 def _port(text: str) -> int:
@@ -335,7 +347,7 @@ COMMANDS = {
     "up": Command(
         _starting,
         _up,
-        ("up --detach", "up --home /srv/box --port 0"),
+        ("up --detach", "up --home /srv/box --port 0", "up --set scrub_days=7"),
         "In the foreground until Ctrl-C, unless --detach.",
     ),
     "down": Command(_stopping, _down, ("down",), "Returns once the data directory is free."),

@@ -227,6 +227,14 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "connect": "use the box at an address from now on",
             },
         ),
+        (
+            "settings",
+            {
+                "config get": "show the settings a box runs with, and where each came from",
+                "config set": "change settings in box.toml",
+                "config explain": "say what settings there are, and what they may be",
+            },
+        ),
         ("completion", {"completion": "print the completion script of a shell"}),
         ("help", {"help": "show a command's help, or a topic"}),
     ),

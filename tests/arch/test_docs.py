@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pachybox.cli import settings_page
 from tests.arch.repo import ROOT, files, name
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -54,6 +55,11 @@ def test_no_file_has_words_that_do_not_belong(words: re.Pattern[str]) -> None:
         if words.search(line)
     ]
     assert found == []
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    written = settings_page.DOCS.read_text()
+    assert settings_page.text() == written, "run: python -m pachybox.cli.settings_page"
 
 
 def test_the_licence_is_whole() -> None:

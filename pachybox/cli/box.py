@@ -17,12 +17,10 @@ from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import Address, socket_path
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
-from pachybox.client.values import Json
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
 
 _START_S = 60.0
 _STOP_S = 60.0
-_FINDING = ("check", "level", "detail", "remedy")
 _LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
 
 
@@ -69,7 +67,8 @@ def start(flags: Sequence[str] = ()) -> BoxStatus:
     serves. Raises Refused with its last words when it ends before."""
     socket = socket_path()
     run = Path(socket).parent
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "pachybox.cli", "up", *flags]
     errors = run / "box.err"
     with open(errors, "w") as said:
@@ -182,43 +181,6 @@ def _ingest(app: App) -> str:
     from pachybox.client.ingests import Ingests
 
     return summary(list(app.box(Ingests).list_ingest()))
-
-
-def _findings() -> list[Json]:
-    """What the box of this machine says, which knows its pipelines too; without one what can be
-    seen from here."""
-    from pachybox.config import load
-    from pachybox.doctor import findings
-
-    config = load()
-    if config.socket.exists():
-        box = Box(str(config.socket))
-        try:
-            return [{key: f.get(key, "") for key in _FINDING} for f in box.doctor()]
-        except PachyboxError:  # it does not run, or is too busy to say
-            pass
-        finally:
-            box.close()
-    return [
-        dict(zip(_FINDING, (f.check, f.level, f.detail, f.remedy), strict=True))
-        for f in findings(config)
-    ]
-
-
-def _doctor(app: App, args: Args) -> int:
-    out = app.output
-    worst = 0
-    for found in _findings():
-        level = found["level"]
-        worst |= level == "fail"
-        if out.form:
-            out.raw(found)
-            continue
-        painted = out.paint(Painted.of(level, _LEVELS.get(level, "")), level.ljust(5))
-        out.line(f"{painted} {found['check']}: {found['detail']}")
-        if found["remedy"] and level != "ok":
-            out.line(f"      {found['remedy']}")
-    return int(worst)
 
 
 def _version(app: App, args: Args) -> int:
@@ -352,12 +314,6 @@ COMMANDS = {
     ),
     "down": Command(_stopping, _down, ("down",), "Returns once the data directory is free."),
     "status": Command(records, _status, ("status", "status --raw")),
-    "doctor": Command(
-        _machine,
-        _doctor,
-        ("doctor",),
-        "Works without a box; one that runs says more. Exit status 1 when a check failed.",
-    ),
     "version": Command(_versions, _version, ("version", "version --client-only")),
     "inspect cluster": Command(_machine, _cluster, ("inspect cluster --raw",)),
     "fsck": Command(

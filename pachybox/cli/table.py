@@ -14,7 +14,6 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "up": "start the box",
                 "down": "stop the box",
                 "status": "show what runs where, and how much there is",
-                "doctor": "say what this machine can and cannot do, and the remedy",
                 "version": "show the versions of this command and of the box",
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
@@ -22,6 +21,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete all": "delete every pipeline, repo and secret",
             },
         ),
+        ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
         (
             "backup",
             {

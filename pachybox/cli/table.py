@@ -22,6 +22,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
+        ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
             "backup",
             {

@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -20,11 +21,15 @@ from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
 from pachybox.backup.sinks import Sink
+from pachybox.care import gauges as care_gauges
+from pachybox.care import janitor
 from pachybox.care.health import Health
+from pachybox.care.janitor import Janitor, Task, freed_by
+from pachybox.care.scrub import Scrub
 from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
-from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
@@ -162,7 +167,8 @@ class Box:
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
-        self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
+        self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
+        self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
@@ -180,7 +186,8 @@ class Box:
         self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
-        self._janitor.start()
+        self.janitor.start()
+        self.scrub.start()
 
     def _prepare(self) -> None:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""
@@ -230,8 +237,8 @@ class Box:
             self.containers.runner.close()
         self.engine.close()
         self.egresser.stop()
-        if self._janitor.is_alive():
-            self._janitor.join()
+        self.janitor.stop()
+        self.scrub.stop()
         self.meta.close()
         try:
             self.blobs.close()
@@ -285,6 +292,8 @@ class Box:
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
             "warnings": self.warnings(),
+            "janitor": janitor.shown(self.health.last(janitor.PART), time.time()),
+            "scrub": self.scrub.shown(),
         }
 
     def warnings(self) -> list[str]:
@@ -337,6 +346,7 @@ class Box:
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
         yield from ingest_gauges.gauges(self.ingests.list())
+        yield from care_gauges.gauges(self.health, self.scrub)
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
@@ -345,7 +355,11 @@ class Box:
         asked = self.config.runner != PROCESS or self._has_images()
         podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
-        return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
+        return [
+            *findings(self.config, self.runner, podman),
+            *(pins.findings() if pins else ()),
+            *(Finding(r.part, "fail", r.error, r.remedy) for r in self.health.all() if not r.ok),
+        ]
 
     # ---- space
 
@@ -417,21 +431,15 @@ class Box:
         self.pps.clear_defaults()
         self.filesets.clear()
 
-    def _care(self) -> None:
-        """The janitor: collects garbage, bounds logs and events, now and then."""
-        while not self._stop.wait(self.config.gc_interval_s):
-            try:
-                self.pps.prune_logs(self.config.logs_bytes)
-                self.meta.prune_events(self.config.events_kept)
-                self.objects.tidy()
-                done = self.collect_garbage()
-                log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
-            except Corrupt as e:
-                log.error("garbage not collected: %s (run fsck)", e)
-            except (PachyboxError, OSError) as e:
-                log.warning("janitor could not work: %s", e)
-            except Exception:  # it must be there for the next round
-                log.exception("janitor could not work")
+    def _tasks(self) -> list[Task]:
+        """What the janitor does in a round."""
+        return [
+            Task("logs", lambda: self.pps.prune_logs(self.config.logs_bytes)),
+            Task("events", lambda: 0 * self.meta.prune_events(self.config.events_kept)),
+            Task("uploads", lambda: 0 * self.objects.tidy()),
+            Task("garbage", freed_by(self.collect_garbage)),
+            Task("checkpoint", self.meta.checkpoint_again),
+        ]
 
 
 def _nearby(address: str) -> str:

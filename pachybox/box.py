@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pachybox import __version__
+from pachybox import __version__, limits
 from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
@@ -35,6 +35,7 @@ from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
+from pachybox.meta.connect import ROOM, Room
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -59,6 +60,7 @@ from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
 from pachybox.space import Space
+from pachybox.store import inflow
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
@@ -123,15 +125,19 @@ class Box:
         self._lock = Lock(config.pid_file)
         try:
             self.runner = runner if runner is not None else _runner(config)
+            self.plan = limits.of(config)
             self.blobs = BlobStore.open(home / "store")
+            self.blobs.packs.most_open = self.plan.packs
+            self.blobs.objects.most_open = self.plan.objects
+            inflow.bound(self.plan.pieces)
             self.space = Space(config, lambda: self.meta, lambda: self.blobs.usage().bytes)
             self.blobs.reserve = self.space.check
-            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
+            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush, room=self._room())
         except BaseException:
             self._lock.release()
             raise
         self.health = Health(self.meta)
-        self.pfs = Pfs(self.meta, self.blobs)
+        self.pfs = Pfs(self.meta, self.blobs, self.plan.nodes_bytes)
         self.reader = Reader(self.pfs)
         self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
         self.filesets = Filesets(self.pfs)
@@ -169,6 +175,11 @@ class Box:
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
         self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
+
+    def _room(self) -> Room:
+        plan = self.plan
+        more = max(plan.database_bytes, min(ROOM.more_bytes, plan.memory // 2))
+        return Room(plan.database_bytes, more, plan.database_threads)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""

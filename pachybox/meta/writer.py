@@ -23,7 +23,16 @@ import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
-from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, is_memory, told
+from pachybox.meta.connect import (
+    FREE_SPACE,
+    ROOM,
+    Database,
+    Room,
+    first_line,
+    is_full,
+    is_memory,
+    told,
+)
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.hashes import Hashes
@@ -70,11 +79,12 @@ class Meta:
         *,
         barrier: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
+        room: Room = ROOM,
     ) -> None:
         """Open ``path`` (see Database). ``barrier`` returns when all content written so far
         is durable; it runs before every commit. Raises Corrupt when acknowledged changes are
         missing."""
-        self.db = Database(path)
+        self.db = Database(path, room)
         self._barrier = barrier
         self._clock = clock
         self.lock = threading.RLock()

@@ -14,7 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox import memory
+from pachybox import limits, memory
 from pachybox.api import door
 from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
@@ -50,6 +50,7 @@ from pachybox.api.s3.door import S3Door
 from pachybox.api.s3.gates import DatumGates
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
+from pachybox.api.transport import Limits
 from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
@@ -124,7 +125,7 @@ def serve(box: Box) -> Doors:
     table = Table(collect(box, *_HANDLERS))
     metrics = Metrics(box.gauges)
     authenticate = access.of_headers
-    rpc = GrpcDoor(table, authenticate, metrics)
+    rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
     s3 = S3Door(
         box.objects,
         token=config.token,
@@ -135,6 +136,7 @@ def serve(box: Box) -> Doors:
         table,
         files.FileRoutes(box),
         access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        limits=Limits(connections=box.plan.connections),
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
         s3=s3,
@@ -193,6 +195,7 @@ def run(config: Config) -> None:
     """
     os.umask(0o077)
     memory.one_heap()
+    limits.raise_open_files()
     # perf: a look for cycles every 700 objects costs an upload a sixth
     gc.set_threshold(20_000, 50, 100)
     box = Box(config)
@@ -206,6 +209,7 @@ def run(config: Config) -> None:
     wakeup = stop_on_signals(box)
     box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
+    log.info("plan %s", limits.told(box.plan))
     log.info(
         "ready address=%s grpc=%s socket=%s pid=%d",
         box.address, box.grpc_address, config.socket, os.getpid(),

@@ -39,7 +39,7 @@ MESSAGE_BYTES = 20 << 20
 """The largest request message, as in Pachyderm; clients send pieces of 19 MiB."""
 
 _ENVELOPE = 64 << 10  # what a message of that content has around it
-_REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
+REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
 _CALLS = 1000
 _REOPEN_S = 0.05
 _FLUSH_S = 0.5  # for the last statuses to be written
@@ -64,8 +64,16 @@ _OPTIONS = (
 class GrpcDoor:
     """Serves a table over gRPC until ``stop``. Methods are for one thread, the composer's."""
 
-    def __init__(self, table: Table, authenticate: Authenticate, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        table: Table,
+        authenticate: Authenticate,
+        metrics: Metrics,
+        requests_bytes: int = REQUESTS_BYTES,
+    ) -> None:
+        """``requests_bytes``: of requests that all calls together hold."""
         self._table = table
+        self._requests_bytes = requests_bytes
         self._authenticate = authenticate
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -132,7 +140,7 @@ class GrpcDoor:
         self._calls = calls = Calls(
             loop,
             Threads("grpc-call", _CALLS),
-            Budget(loop, _REQUESTS_BYTES),
+            Budget(loop, self._requests_bytes),
             self._authenticate,
             self._metrics,
         )

@@ -31,6 +31,8 @@ MESSAGES: dict[str, str] = {
         disk_total_bytes int64
         warnings string *
         grpc_address string
+        janitor string
+        scrub string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",
@@ -64,6 +66,23 @@ MESSAGES: dict[str, str] = {
         freed_bytes int64
         packs_removed int64
         objects_removed int64
+    """,
+    "ScrubRequest": "now bool",
+    "ScrubDamage": """
+        blob string
+        path string
+        detail string
+        files string *
+    """,
+    "ScrubResponse": """
+        began google.protobuf.Timestamp
+        done_bytes int64
+        total_bytes int64
+        ended bool
+        last_whole google.protobuf.Timestamp
+        period_seconds int64
+        damaged int64
+        damage ScrubDamage *
     """,
     "CreatePipelinesRequest": """
         text string
@@ -649,6 +668,7 @@ METHODS = """
     SubscribeEvents SubscribeEventsRequest Event stream
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream

@@ -158,6 +158,8 @@ def _status(app: App, args: Args) -> None:
             ("Ingest", _ingest(app)),
             ("Stored", size(status.store_bytes)),
             ("Disk", f"{free} free of {total}"),
+            ("Janitor", status.janitor),
+            ("Scrub", status.scrub),
             *(("Warning", Painted.of(text, "yellow")) for text in status.warnings),
         ],
     )

@@ -22,6 +22,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete all": "delete every pipeline, repo and secret",
             },
         ),
+        ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
         (
             "backup",
             {

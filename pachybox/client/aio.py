@@ -1332,6 +1332,12 @@ class AsyncClient(AsyncBase):
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return await self._run(self._sync.collect_garbage)
 
+    def scrub(self, *, now: bool = False) -> AsyncStream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self._stream(lambda: self._sync.scrub(now=now))
+
     async def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""
         return await self._run(self._sync.delete_all)

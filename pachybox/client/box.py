@@ -56,6 +56,12 @@ class Box(Base):
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return self.call(BOX, "CollectGarbage")
 
+    def scrub(self, *, now: bool = False) -> Stream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self.stream(BOX, "Scrub", now=now)
+
     def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""
         self.call(PPS, "DeleteAll")

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,9 @@ class Box:
         self.grpc_address = ""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
+        self.doors: list[Callable[[], Iterable[str]]] = []
+        """Each says why a door does not serve any more, as long as it is open."""
+        self.started_up = False
         self._stop = threading.Event()
         home = config.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,6 +182,19 @@ class Box:
         self.supervisor.start()
         self.spouts.start()
         self._janitor.start()
+        self.started_up = True
+
+    def vital(self) -> Iterator[tuple[str, threading.Thread]]:
+        """The threads without which a box is none, by what they do."""
+        yield "the metadata's writer", self.meta.thread
+        yield "the scheduler", self.pps.scheduler.thread
+        yield "the disk's watch", self.space.thread
+        yield "the janitor", self._janitor
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked the daemon to stop."""
+        return self._stop.is_set()
 
     def _prepare(self) -> None:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from pachybox import memory
-from pachybox.api import door
+from pachybox.api import door, health
 from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
@@ -139,7 +139,9 @@ def serve(box: Box) -> Doors:
         archives=archives.ArchiveRoutes(box),
         s3=s3,
         ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
+        checks=health.checks(box),
     )
+    box.doors = [server.troubles, rpc.troubles]
     box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
     try:

@@ -1316,6 +1316,11 @@ class AsyncClient(AsyncBase):
         """Whether the box is up and serving. Raises Unreachable when nothing answers."""
         return await self._run(self._sync.healthy)
 
+    async def ready(self) -> list[str]:
+        """Why the box would not take a write now; nothing when it would. Raises Unreachable when
+        nothing answers."""
+        return await self._run(self._sync.ready)
+
     async def shutdown(self) -> None:
         """Ask the box to end; it finishes what is being written first."""
         return await self._run(self._sync.shutdown)

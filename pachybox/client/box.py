@@ -40,6 +40,13 @@ class Box(Base):
             response.body()
             return response.status == 200
 
+    def ready(self) -> list[str]:
+        """Why the box would not take a write now; nothing when it would. Raises Unreachable when
+        nothing answers."""
+        with self.transport.request("GET", "/readyz") as response:
+            text = response.body().decode()
+            return [] if response.status == 200 else text.splitlines()
+
     def shutdown(self) -> None:
         """Ask the box to end; it finishes what is being written first."""
         self.call(BOX, "Shutdown")

@@ -20,6 +20,7 @@ from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
 from pachybox.backup.sinks import Sink
+from pachybox.care.health import Health
 from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
@@ -127,6 +128,7 @@ class Box:
         except BaseException:
             self._lock.release()
             raise
+        self.health = Health(self.meta)
         self.pfs = Pfs(self.meta, self.blobs)
         self.reader = Reader(self.pfs)
         self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
@@ -303,7 +305,7 @@ class Box:
 
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
-        return [*self.space.warnings(), *self.retention.warnings()]
+        return [*self.space.warnings(), *self.retention.warnings(), *self.health.warnings()]
 
     def _disk_level(self) -> tuple[Level, str]:
         """What the disk allows, and what to say of it."""

@@ -26,6 +26,7 @@ from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
 from pachybox.ingest import gauges as ingest_gauges
+from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
@@ -59,6 +60,7 @@ from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
 from pachybox.usage import Usage
 from pachybox.watermarks import Level
+from pachybox.webhooks.service import Webhooks
 
 log = logging.getLogger("pachybox.box")
 
@@ -158,6 +160,10 @@ class Box:
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
         self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
+        self.lateness = Lateness(self.meta, self.ingests.list)
+        self.webhooks = Webhooks(
+            config.webhooks, self.meta, home, lambda: (self.id(), self.address), self._hooks_do
+        )
         self.overview = Overview(self.pfs, self.ingests, self._disk_level, self.retention.warnings)
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
@@ -183,6 +189,8 @@ class Box:
         self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
+        self.webhooks.start()
+        self.lateness.start()
         self._janitor.start()
         self.started_up = True
 
@@ -233,6 +241,8 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.end_sources()
+        self.webhooks.stop()
+        self.lateness.stop()
         self.space.stop()
         self.usage.stop()
         self.pushes.close()
@@ -306,6 +316,10 @@ class Box:
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
         return [*self.space.warnings(), *self.retention.warnings(), *self.health.warnings()]
+
+    def _hooks_do(self, error: str, remedy: str) -> None:
+        if error or self.health.last("webhooks") is not None:
+            self.health.record("webhooks", error, remedy)
 
     def _disk_level(self) -> tuple[Level, str]:
         """What the disk allows, and what to say of it."""
@@ -408,6 +422,7 @@ class Box:
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
+        self.webhooks.skip()
         return figures
 
     def events(self, after: int) -> list[Event]:

@@ -43,6 +43,7 @@ from pachybox.api.handlers import (
     templates,
     trials,
     views,
+    webhooks,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -64,6 +65,7 @@ _HANDLERS = (
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
     *(log_parts, specs),
     views,
+    webhooks,
 )
 
 

@@ -1337,6 +1337,16 @@ class AsyncClient(AsyncBase):
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return await self._run(self._sync.collect_garbage)
 
+    def list_webhook(self) -> AsyncStream[Json]:
+        """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left
+        out), events, signed, waiting, delivered, failed, dropped, error, lastTime."""
+        return self._stream(lambda: self._sync.list_webhook())
+
+    def test_webhook(self, webhook: str = "all") -> AsyncStream[Json]:
+        """Send a test to a webhook (its number or its url), or to all: records of number, url,
+        status and error, which is empty where it was taken. Raises NotFound."""
+        return self._stream(lambda: self._sync.test_webhook(webhook))
+
     async def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""
         return await self._run(self._sync.delete_all)

@@ -63,6 +63,16 @@ class Box(Base):
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return self.call(BOX, "CollectGarbage")
 
+    def list_webhook(self) -> Stream[Json]:
+        """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left
+        out), events, signed, waiting, delivered, failed, dropped, error, lastTime."""
+        return self.stream(BOX, "ListWebhook")
+
+    def test_webhook(self, webhook: str = "all") -> Stream[Json]:
+        """Send a test to a webhook (its number or its url), or to all: records of number, url,
+        status and error, which is empty where it was taken. Raises NotFound."""
+        return self.stream(BOX, "TestWebhook", webhook=webhook)
+
     def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""
         self.call(PPS, "DeleteAll")

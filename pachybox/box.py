@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.ingest import gauges as ingest_gauges
+from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
@@ -66,6 +67,7 @@ from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
 from pachybox.usage import Usage
 from pachybox.watermarks import Level
+from pachybox.webhooks.service import Webhooks
 
 log = logging.getLogger("pachybox.box")
 
@@ -117,6 +119,9 @@ class Box:
         self.grpc_address = ""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
+        self.doors: list[Callable[[], Iterable[str]]] = []
+        """Each says why a door does not serve any more, as long as it is open."""
+        self.started_up = False
         self._stop = threading.Event()
         home = config.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -166,6 +171,10 @@ class Box:
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
         self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
+        self.lateness = Lateness(self.meta, self.ingests.list)
+        self.webhooks = Webhooks(
+            config.webhooks, self.meta, home, lambda: (self.id(), self.address), self._hooks_do
+        )
         self.overview = Overview(self.pfs, self.ingests, self._disk_level, self.retention.warnings)
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
@@ -197,8 +206,23 @@ class Box:
         self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
+        self.webhooks.start()
+        self.lateness.start()
         self.janitor.start()
         self.scrub.start()
+        self.started_up = True
+
+    def vital(self) -> Iterator[tuple[str, threading.Thread]]:
+        """The threads without which a box is none, by what they do."""
+        yield "the metadata's writer", self.meta.thread
+        yield "the scheduler", self.pps.scheduler.thread
+        yield "the disk's watch", self.space.thread
+        yield "the janitor", self.janitor.thread
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked the daemon to stop."""
+        return self._stop.is_set()
 
     def _prepare(self) -> None:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""
@@ -235,6 +259,8 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.end_sources()
+        self.webhooks.stop()
+        self.lateness.stop()
         self.space.stop()
         self.usage.stop()
         self.pushes.close()
@@ -310,6 +336,10 @@ class Box:
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
         return [*self.space.warnings(), *self.retention.warnings(), *self.health.warnings()]
+
+    def _hooks_do(self, error: str, remedy: str) -> None:
+        if error or self.health.last("webhooks") is not None:
+            self.health.record("webhooks", error, remedy)
 
     def _disk_level(self) -> tuple[Level, str]:
         """What the disk allows, and what to say of it."""
@@ -417,6 +447,7 @@ class Box:
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
+        self.webhooks.skip()
         return figures
 
     def events(self, after: int) -> list[Event]:

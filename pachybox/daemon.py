@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from pachybox import limits, memory
-from pachybox.api import door
+from pachybox.api import door, health
 from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
@@ -43,6 +43,7 @@ from pachybox.api.handlers import (
     templates,
     trials,
     views,
+    webhooks,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -65,6 +66,7 @@ _HANDLERS = (
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
     *(log_parts, specs),
     views,
+    webhooks,
 )
 
 
@@ -141,7 +143,9 @@ def serve(box: Box) -> Doors:
         archives=archives.ArchiveRoutes(box),
         s3=s3,
         ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
+        checks=health.checks(box),
     )
+    box.doors = [server.troubles, rpc.troubles]
     box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
     try:

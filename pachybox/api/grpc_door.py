@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ _ENVELOPE = 64 << 10  # what a message of that content has around it
 REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
 _CALLS = 1000
 _REOPEN_S = 0.05
+_STUCK_S = 120.0
 _FLUSH_S = 0.5  # for the last statuses to be written
 
 # What Pachyderm 1.x called its services; today's have "_v2" in their names.
@@ -85,6 +87,7 @@ class GrpcDoor:
         self._bound = ("", 0)
         self._reopening: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._asked = 0.0  # when the loop was asked to answer; 0.0 when it has
 
     def listen(self, host: str, port: int) -> tuple[str, int]:
         """Listen at ``host``:``port`` (0 = any free port); returns where it does.
@@ -113,6 +116,24 @@ class GrpcDoor:
         self._end()
         assert self._calls is not None
         self._calls.threads.stop()
+
+    def troubles(self) -> Iterator[str]:
+        """Why no call would be answered. Asks the loop, and sees at its next question whether it
+        has answered."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or self._stopping:
+            return
+        if not thread.is_alive():
+            yield "the thread of gRPC has ended"
+        elif not self._asked:
+            self._asked = time.monotonic()
+            with suppress(RuntimeError):  # the loop is closed: the door was shut just now
+                loop.call_soon_threadsafe(self._answer)
+        elif (waited := time.monotonic() - self._asked) > _STUCK_S:
+            yield f"gRPC's loop has not answered for {waited:.0f} s"
+
+    def _answer(self) -> None:
+        self._asked = 0.0
 
     # ---- the thread
 

@@ -28,6 +28,7 @@ log = logging.getLogger("pachybox.api")
 
 _BACKLOG = 256
 _ROOM_S = 1.0  # for a connection that was hung up on to end
+_STUCK_S = 300.0  # one round of small writes takes as long as the writer's longest group
 _SUN_PATH = 107  # bytes a unix socket's address can hold
 
 
@@ -201,6 +202,20 @@ class Listener(ABC):
         if not request.body.finished:
             wire.linger()
         return None
+
+    def troubles(self) -> Iterator[str]:
+        """Why no request, or not each, would be answered."""
+        if self._stopping.is_set():
+            return
+        threads = [thread for _, thread in self._listeners]
+        threads.append(self._attendant.thread)
+        if self._lane is not None:
+            threads.append(self._lane.thread)
+            if (seconds := self._lane.at_work()) > _STUCK_S:
+                yield f"small writes have been answered for {seconds:.0f} s"
+        for thread in threads:
+            if not thread.is_alive():
+                yield f"the thread {thread.name} has ended"
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.

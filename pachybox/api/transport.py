@@ -369,8 +369,8 @@ class Attendant:
         self._due: list[tuple[float, int, Callable[[], float]]] = []
         self._count = itertools.count()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="api-attendant", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="api-attendant", daemon=True)
+        self.thread.start()
 
     def watch(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
         """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up. Does nothing
@@ -402,7 +402,7 @@ class Attendant:
         """End the thread. Watched sockets are no longer watched."""
         self._stopping = True
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self.thread.join()
         self._epoll.close()
         os.close(self._wake)
 

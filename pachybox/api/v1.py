@@ -658,6 +658,27 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "ListWebhookRequest": "",
+    "WebhookInfo": """
+        number int32
+        url string
+        events string *
+        signed bool
+        waiting int64
+        delivered int64
+        failed int64
+        dropped int64
+        error string
+        error_time google.protobuf.Timestamp
+        last_time google.protobuf.Timestamp
+    """,
+    "TestWebhookRequest": "webhook string",
+    "WebhookTest": """
+        number int32
+        url string
+        status int32
+        error string
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -712,6 +733,8 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    ListWebhook ListWebhookRequest WebhookInfo stream
+    TestWebhook TestWebhookRequest WebhookTest stream
 """
 
 _DEPENDENCIES = (

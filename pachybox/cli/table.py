@@ -31,6 +31,13 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("events", {"events": "list what happened, and follow what happens"}),
+        (
+            "webhook",
+            {
+                "webhook list": "list the addresses that are told of events, and how that goes",
+                "webhook test": "send a test to them",
+            },
+        ),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),
     ),

@@ -149,6 +149,11 @@ class Database:
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
         self.before_read()
+        with self._lent_cursor() as con:
+            yield con
+
+    @contextmanager
+    def _lent_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._lock:
             self._lock.wait_for(lambda: not self._alone)
             generation = self._generation
@@ -188,6 +193,17 @@ class Database:
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
+
+    def prove(self) -> None:
+        """Return once the database answers, without what a reader brings in first. Raises what
+        ``read`` does."""
+        try:
+            with self._reads, self._lent_cursor() as con:
+                con.execute("SELECT 1").fetchall()
+        except INVALID:
+            pass  # the writer opens it afresh: it is the one who is looked at then
+        except duckdb.Error as e:
+            raise told(self.path, e) from e
 
     def pieces(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of one query, of one state, some at a time. Until the last is taken the database

@@ -194,6 +194,8 @@ class Wire:
                     return self.held  # no head: TLS, which waits for an answer
             elif time.monotonic() > deadline:
                 raise TimedOut
+        if found - self._start > self._limits.head_bytes:
+            raise OverflowError
         head = bytes(self._view[self._start : found])
         self._start = found + 4
         return head

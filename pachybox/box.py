@@ -117,6 +117,8 @@ class Box:
         self.started = datetime.now(UTC)
         self.address = ""  # where the doors are; set by who opens them
         self.grpc_address = ""
+        self.inner_address = ""  # for programs on this machine, where the doors speak TLS
+        self.inner_grpc_address = ""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self.doors: list[Callable[[], Iterable[str]]] = []
@@ -299,9 +301,9 @@ class Box:
         Pachyderm's clients find the box by the names Kubernetes gives services."""
         made = {}
         if self.address:
-            made["PACHYBOX_ADDRESS"] = _nearby(self.address)
+            made["PACHYBOX_ADDRESS"] = _nearby(self.inner_address or self.address)
         if self.grpc_address:
-            where = _nearby(self.grpc_address).removeprefix("grpc://")
+            where = _nearby(self.inner_grpc_address or self.grpc_address).removeprefix("grpc://")
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}

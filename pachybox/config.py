@@ -89,7 +89,11 @@ class Config:
         "caller but those on the socket must show one",
         hidden=True,
     )
-    tls_cert: str = _set("", "the certificate (PEM, with its chain) of both doors; with tls_key")
+    tls_cert: str = _set(
+        "",
+        "the certificate (PEM, with its chain) of both doors, by its path from the data directory; "
+        "with tls_key",
+    )
     tls_key: str = _set("", "the private key (PEM) of tls_cert, readable by the box alone")
     runner: str = _set("auto", "what runs datums", choices=RUNNERS)
     workers: int = _set(0, "datums that run at once in the whole box; 0 = the cores")

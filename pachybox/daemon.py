@@ -17,6 +17,7 @@ from types import FrameType
 from pachybox import limits, memory
 from pachybox.api import door, health
 from pachybox.api.access import Access, require_closed
+from pachybox.api.certificates import of_config
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
@@ -123,6 +124,7 @@ def serve(box: Box) -> Doors:
     """Open the doors of a box. Raises Refused when a port is taken."""
     config = box.config
     require_closed(config)
+    tls = of_config(config)
     access = Access(config.token)
     table = Table(collect(box, *_HANDLERS))
     metrics = Metrics(box.gauges)
@@ -149,12 +151,15 @@ def serve(box: Box) -> Doors:
     box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
     doors = Doors(server, rpc)
     try:
-        host, port = rpc.listen(config.grpc_host, config.grpc_port)
-        box.grpc_address = _address("grpc", host, port)
+        host, port = rpc.listen(config.grpc_host, config.grpc_port, tls, inner=tls is not None)
+        box.grpc_address = _address("grpcs" if tls else "grpc", host, port)
         host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=bool(config.token)
+            config.http_host, config.http_port, remote=bool(config.token), tls=tls
         )
-        box.address = _address("http", host, port)
+        box.address = _address("https" if tls else "http", host, port)
+        if tls is not None:
+            box.inner_grpc_address = _address("grpc", "127.0.0.1", rpc.inner_port)
+            box.inner_address = _address("http", *server.listen_tcp("127.0.0.1", 0))
         server.listen_unix(config.socket)
     except BaseException:
         doors.stop(0.0)

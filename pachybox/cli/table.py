@@ -30,6 +30,14 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "restore": "fill an empty box from such a file",
             },
         ),
+        (
+            "cert",
+            {
+                "cert": "make a certificate, so that the doors speak TLS",
+                "cert show": "show the box's certificate, and how clients trust it",
+                "cert renew": "make a new certificate by the same CA",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         (
             "webhook",

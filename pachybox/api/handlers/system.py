@@ -57,7 +57,8 @@ def inspect_cluster(box: Box, request: Any, call: Call) -> Any:
             ),
         ),
         metadata=labels.of_box(box.meta),
-        proxy_host=box.address.removeprefix("http://"),
+        proxy_host=box.address.partition("://")[2],
+        proxy_tls=box.address.startswith("https://"),
     )
     if box.restarting is not None:
         made.pending_restart = True

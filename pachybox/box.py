@@ -393,16 +393,16 @@ class Box:
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
-        from pachybox.doctor import findings
+        from pachybox.doctor import findings, live
 
         asked = self.config.runner != PROCESS or self._has_images()
         podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
-        return [
-            *findings(self.config, self.runner, podman),
-            *(pins.findings() if pins else ()),
-            *(Finding(r.part, "fail", r.error, r.remedy) for r in self.health.all() if not r.ok),
-        ]
+        own = live.findings(
+            self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
+        )
+        images = pins.findings() if pins else ()
+        return findings(self.config, self.runner, podman, [*own, *images])
 
     # ---- space
 

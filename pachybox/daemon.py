@@ -39,6 +39,7 @@ from pachybox.api.handlers import (
     query_logs,
     reading,
     secrets,
+    settings,
     specs,
     system,
     templates,
@@ -65,7 +66,7 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs),
+    *(log_parts, specs, settings),
     views,
     webhooks,
 )

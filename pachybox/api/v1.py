@@ -42,6 +42,7 @@ MESSAGES: dict[str, str] = {
         level string
         detail string
         remedy string
+        code string
     """,
     "SubscribeEventsRequest": """
         from int64
@@ -679,6 +680,16 @@ MESSAGES: dict[str, str] = {
         status int32
         error string
     """,
+    "GetSettingsRequest": "",
+    "SettingValue": """
+        key string
+        value string
+        origin string
+    """,
+    "GetSettingsResponse": """
+        home string
+        settings SettingValue *
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -735,6 +746,7 @@ METHODS = """
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
     ListWebhook ListWebhookRequest WebhookInfo stream
     TestWebhook TestWebhookRequest WebhookTest stream
+    GetSettings GetSettingsRequest GetSettingsResponse
 """
 
 _DEPENDENCIES = (

@@ -14,7 +14,6 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "up": "start the box",
                 "down": "stop the box",
                 "status": "show what runs where, and how much there is",
-                "doctor": "say what this machine can and cannot do, and the remedy",
                 "version": "show the versions of this command and of the box",
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
@@ -23,6 +22,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
+        ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
         (
             "backup",
             {
@@ -241,6 +241,14 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "config get metrics": "print whether usage is reported: never",
                 "config set metrics": "accepted for scripts; usage is never reported",
                 "connect": "use the box at an address from now on",
+            },
+        ),
+        (
+            "settings",
+            {
+                "config get": "show the settings a box runs with, and where each came from",
+                "config set": "change settings in box.toml",
+                "config explain": "say what settings there are, and what they may be",
             },
         ),
         ("completion", {"completion": "print the completion script of a shell"}),

@@ -1326,8 +1326,14 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.shutdown)
 
     def doctor(self) -> AsyncStream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self._stream(lambda: self._sync.doctor())
+
+    async def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return await self._run(self._sync.settings)
 
     def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
         """Check that all metadata is consistent and all content there; with ``fix`` mend it."""

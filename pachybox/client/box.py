@@ -52,8 +52,14 @@ class Box(Base):
         self.call(BOX, "Shutdown")
 
     def doctor(self) -> Stream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self.stream(BOX, "Doctor")
+
+    def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return self.call(BOX, "GetSettings")
 
     def fsck(self, *, fix: bool = False) -> Stream[Json]:
         """Check that all metadata is consistent and all content there; with ``fix`` mend it."""

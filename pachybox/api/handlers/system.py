@@ -219,6 +219,7 @@ def doctor(box: Box, request: Any, call: Call) -> Iterator[Any]:
             level=finding.level,
             detail=finding.detail,
             remedy=finding.remedy,
+            code=finding.code,
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, seconds, whole
 from pachybox.cli.output import Painted, note, size
-from pachybox.client.address import Address, socket_path
+from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket_path
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
 from pachybox.client.values import Json
@@ -26,18 +26,34 @@ _FINDING = ("check", "level", "detail", "remedy")
 _LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
 
 
-def _up(app: App, args: Args) -> None:
+def _up(app: App, args: Args) -> int | None:
+    from pachybox import init
+
+    if init.needed() and not args.detach:
+        return init.run(init.same_command())
     if args.home:
         os.environ["PACHYBOX_HOME"] = str(Path(args.home).absolute())
+    _not_the_service()
     if args.detach:
         _detach(app, args)
-        return
+        return None
     from pachybox.config import load
     from pachybox.daemon import main
 
     given = {"http_port": args.port, "grpc_port": args.grpc_port, "runner": args.runner}
     config = load(flags={key: value for key, value in given.items() if value is not None})
     main(config)
+    return None
+
+
+def _not_the_service() -> None:
+    """Raise Refused rather than run the system service's box as root because nothing else was
+    named: what it then writes the service may not read."""
+    if "PACHYBOX_HOME" not in os.environ and data_directory() == SYSTEM_HOME:
+        raise Refused(
+            f"the box in {SYSTEM_HOME} is the system service's",
+            "start it with: systemctl start pachybox, or another one with --home DIR",
+        )
 
 
 def _detach(app: App, args: Args) -> None:
@@ -279,20 +295,21 @@ def _delete_all(app: App, args: Args) -> None:
 def _starting(parser: Parser) -> None:
     flag(parser, "-d", "--detach", help="start it in the background, and return once it serves")
     parser.add_argument("--home", metavar="DIR", help="the data directory (default $PACHYBOX_HOME)")
-    parser.add_argument("--port", type=_port, metavar="N", help="the HTTP port; 0 is any free one")
+    parser.add_argument("--port", type=port, metavar="N", help="the HTTP port; 0 is any free one")
     parser.add_argument(
-        "--grpc-port", type=_port, metavar="N", help="the gRPC port; 0 is any free one"
+        "--grpc-port", type=port, metavar="N", help="the gRPC port; 0 is any free one"
     )
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
     )
 
 
-def _port(text: str) -> int:
-    port = whole(text)
-    if port > 65535:
+def port(text: str) -> int:
+    """A type of arguments: a port, 0 for any free one."""
+    number = whole(text)
+    if number > 65535:
         raise ArgumentTypeError(f"{text!r} is not a port: the highest is 65535")
-    return port
+    return number
 
 
 def _stopping(parser: Parser) -> None:

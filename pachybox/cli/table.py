@@ -29,6 +29,13 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "restore": "fill an empty box from such a file",
             },
         ),
+        (
+            "service",
+            {
+                "install": "make the box a service that starts with the machine",
+                "uninstall": "take the service away; its data stays",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),

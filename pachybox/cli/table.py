@@ -38,6 +38,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ),
         ("events", {"events": "list what happened, and follow what happens"}),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
+        ("licenses", {"licenses": "list what the program carries, and under which licences"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),
     ),
     "Data": (

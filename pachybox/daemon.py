@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -10,11 +11,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox import limits, memory
+from pachybox import init, limits, memory
 from pachybox.api import door, health
 from pachybox.api.access import Access, require_closed
 from pachybox.api.certificates import of_config
@@ -58,6 +60,7 @@ from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
+from pachybox.notify import Manager, answers
 
 log = logging.getLogger("pachybox.daemon")
 
@@ -88,12 +91,13 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def set_up_logging(path: Path, level: str) -> None:
-    """Log to ``path``, rotated, and to standard error when it is a terminal."""
+    """Log to ``path``, rotated, and to standard error when somebody reads that: a terminal, a
+    service manager's journal, who looks after the first process of a container."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]
-    if sys.stderr.isatty():
+    if _is_read(sys.stderr.fileno()):
         handlers.append(logging.StreamHandler())
     logging.getLogger("pachybox").setLevel(level.upper())
     # What a client sends is no error of the box's; the door says itself what is. SetLogLevel
@@ -104,6 +108,13 @@ def set_up_logging(path: Path, level: str) -> None:
         for name in ("pachybox", "grpc"):
             logging.getLogger(name).addHandler(handler)
     path.chmod(0o600)
+
+
+def _is_read(fd: int) -> bool:
+    """Whether what is written to ``fd`` is seen or kept by others; it is not bounded here."""
+    seen = os.fstat(fd)
+    journal = os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
+    return os.isatty(fd) or journal or init.MARK in os.environ
 
 
 class Doors:
@@ -204,6 +215,8 @@ def run(config: Config) -> None:
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
+    faulthandler.enable()  # a watchdog's SIGABRT tells what every thread was at
+    manager = Manager.taken()
     memory.one_heap()
     limits.raise_open_files()
     # perf: a look for cycles every 700 objects costs an upload a sixth
@@ -224,6 +237,7 @@ def run(config: Config) -> None:
         "ready address=%s grpc=%s socket=%s pid=%d",
         box.address, box.grpc_address, config.socket, os.getpid(),
     )  # fmt: skip
+    manager.ready(f"serving at {box.address} and {box.grpc_address}", lambda: _trouble(box))
     try:
         while not box.wait_stop(memory.TRIM_S):
             box.meta.index_hashes()
@@ -232,6 +246,10 @@ def run(config: Config) -> None:
             memory.trim()
     finally:
         log.info("stopping")
+        if box.restarting is None:
+            manager.stopping()
+        else:
+            manager.restarting(box.restarting)
         box.end_sources()  # before the doors are shut
         doors.stop()
         box.close()
@@ -240,7 +258,13 @@ def run(config: Config) -> None:
         wakeup.close()
     if box.restarting is not None:
         # the same command line in the same process, so that who watches it sees no end
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execve(sys.executable, init.same_command(), {**os.environ, **manager.environment})
+
+
+def _trouble(box: Box) -> Sequence[str]:
+    """Why the box is not well: metadata and the door are asked, for real. Blocks while they do."""
+    box.meta.db.read("SELECT 1")
+    return answers(box.config.socket)
 
 
 def main(config: Config | None = None) -> None:

@@ -38,6 +38,13 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "cert renew": "make a new certificate by the same CA",
             },
         ),
+        (
+            "service",
+            {
+                "install": "make the box a service that starts with the machine",
+                "uninstall": "take the service away; its data stays",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         (
             "webhook",

@@ -5,7 +5,7 @@ Forms: a path or ``unix:PATH`` (the box's socket), ``http://host:port``, ``https
 """
 
 # pathlib would cost every start 8 ms
-# ruff: noqa: PTH100, PTH111, PTH118
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH118
 from __future__ import annotations
 
 import os
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pachybox.errors import InvalidArgument
 
 DEFAULT_PORT = 30600
+SYSTEM_HOME = "/var/lib/pachybox"
 _SUN_PATH = 107  # bytes of a socket path that fit in struct sockaddr_un
 
 
@@ -45,11 +46,14 @@ class Address:
 
 
 def data_directory() -> str:
-    """$PACHYBOX_HOME, else $XDG_DATA_HOME/pachybox, else ~/.local/share/pachybox; absolute."""
+    """$PACHYBOX_HOME, else $XDG_DATA_HOME/pachybox, else ~/.local/share/pachybox; absolute. For
+    root, who has none there, the system service's, where there is one."""
     if home := os.environ.get("PACHYBOX_HOME"):
         return os.path.abspath(home)
     base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return os.path.join(os.path.abspath(base), "pachybox")
+    own = os.path.join(os.path.abspath(base), "pachybox")
+    system = os.geteuid() == 0 and not os.path.exists(own) and os.path.isdir(SYSTEM_HOME)
+    return SYSTEM_HOME if system else own
 
 
 def socket_path(home: str | None = None) -> str:

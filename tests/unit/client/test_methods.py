@@ -204,7 +204,7 @@ OURS = {
     "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",
     "ingest_log", "create_demo", "delete_demo",
     "read_log", "find_log", "follow_log", "check_spec", "describe_spec",
-    "preview_input", "list_webhook", "test_webhook",
+    "preview_input", "list_webhook", "test_webhook", "scrub",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "ready", "put", "put_file", "put_files", "put_url",

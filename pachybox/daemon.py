@@ -16,7 +16,11 @@ from types import FrameType
 
 from pachybox import memory
 from pachybox.api import door
-from pachybox.api.access import Access, require_closed
+from pachybox.api.access.audit import Audit
+from pachybox.api.access.callers import Access, is_remote, require_closed
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.tokens import Tokens
+from pachybox.api.access.world import BoxWorld
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
@@ -41,6 +45,7 @@ from pachybox.api.handlers import (
     specs,
     system,
     templates,
+    tokens,
     trials,
     views,
 )
@@ -104,50 +109,63 @@ def set_up_logging(path: Path, level: str) -> None:
 class Doors:
     """The open doors of a box."""
 
-    def __init__(self, server: Server, rpc: GrpcDoor) -> None:
+    def __init__(self, server: Server, rpc: GrpcDoor, known: Tokens, audit: Audit) -> None:
         self._server = server
         self._rpc = rpc
+        self._known = known
+        self._audit = audit
+        known.start()
+        audit.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Stop both at once, so that the grace of one is not added to the other's."""
+        """Stop both at once, so that the grace of one is not added to the other's; then what is
+        noted of callers."""
         other = threading.Thread(target=self._rpc.stop, args=(grace_s,), name="stop-grpc")
         other.start()
         self._server.stop(grace_s)
         other.join()
+        self._known.stop()
+        self._audit.stop()
 
 
 def serve(box: Box) -> Doors:
     """Open the doors of a box. Raises Refused when a port is taken."""
     config = box.config
-    require_closed(config)
-    access = Access(config.token)
-    table = Table(collect(box, *_HANDLERS))
+    known = Tokens(box.meta, box.secrets)
+    require_closed(config, known)
+    access = Access(config.token, known, remote=is_remote(config))
+    box.code_token = access.code_token
+    box.closed = lambda: access.closed
+    audit = Audit(config.audit_file, config.audit_bytes)
+    policy = Policy(BoxWorld(box), audit.note)
+    ours = tokens.TokenHandlers(known, audit)
+    table = Table(collect(box, *_HANDLERS, ours), policy)
     metrics = Metrics(box.gauges)
     authenticate = access.of_headers
     rpc = GrpcDoor(table, authenticate, metrics)
-    s3 = S3Door(
-        box.objects,
-        token=config.token,
-        authenticate=authenticate,
-        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
-    )
     server = Server(
         table,
-        files.FileRoutes(box),
-        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        files.FileRoutes(box, policy),
+        access=door.Access(authenticate, closed=lambda: access.closed),
+        policy=policy,
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
-        s3=s3,
-        ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
+        s3=S3Door(
+            box.objects,
+            access,
+            policy,
+            domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+        ),
+        ingest=IngestDoor(box.pushes, access, policy),
     )
-    box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
-    doors = Doors(server, rpc)
+    box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(rpc.end_dead)
+    known.on_end(server.end_dead)
+    doors = Doors(server, rpc, known, audit)
     try:
         host, port = rpc.listen(config.grpc_host, config.grpc_port)
         box.grpc_address = _address("grpc", host, port)
-        host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=bool(config.token)
-        )
+        host, port = server.listen_tcp(config.http_host, config.http_port, remote=access.closed)
         box.address = _address("http", host, port)
         server.listen_unix(config.socket)
     except BaseException:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from pachybox.api.access.callers import Authenticate
 from pachybox.api.grpc_builtin import Builtin
-from pachybox.api.grpc_calls import Authenticate, Calls, refuse
+from pachybox.api.grpc_calls import Calls, refuse
 from pachybox.api.grpc_queues import Budget
 from pachybox.api.metrics import Metrics
 from pachybox.api.table import Table
@@ -93,6 +94,11 @@ class GrpcDoor:
             raise
         log.info("listening address=grpc://%s:%d", host, bound)
         return host, bound
+
+    def end_dead(self) -> None:
+        """End the calls of callers that may ask no more. Callable from any thread."""
+        if self._calls is not None:
+            self._calls.end_dead()
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Take no more calls, cancel streams, let others end within ``grace_s``, hang up.

@@ -21,7 +21,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from pachybox.api.access.principal import Principal
 from pachybox.errors import InvalidArgument
 
 log = logging.getLogger("pachybox.api")
@@ -33,6 +35,7 @@ _QUIET_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
 MAX_FDS_WAITING = 1024
 _INT = struct.calcsize("i")
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS_A_MESSAGE * _INT)
 Buffer = bytes | bytearray | memoryview
 
@@ -78,6 +81,7 @@ class Wire:
         self.patient = True  # whether sending waits for a client that does not take it
         self.idle_since = 0.0  # when the wait for the next request began; 0 = there is one
         self.on_gone: Callable[[], None] | None = None  # cancels the present call
+        self.principal: Principal | None = None  # who sent the last request
         self._limits = limits
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
@@ -89,6 +93,20 @@ class Wire:
         if not self.local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers
+
+    @cached_property
+    def peer(self) -> str:
+        """Who is at the other end: ``host:port``, or on the unix socket the user's number."""
+        try:
+            if self.local:
+                found = self.sock.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+                )
+                return f"uid:{_CREDENTIALS.unpack(found)[1]}"
+            host, port = self.sock.getpeername()[:2]
+        except OSError:  # gone already
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # reading
 

@@ -639,6 +639,52 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "Token": """
+        name string
+        role string
+        repos string *
+        created google.protobuf.Timestamp
+        expires google.protobuf.Timestamp
+        revoked google.protobuf.Timestamp
+        used google.protobuf.Timestamp
+        s3 bool
+        state string
+    """,
+    "CreateTokenRequest": """
+        name string
+        role string
+        repos string *
+        expires_s int64
+        s3 bool
+    """,
+    "CreateTokenResponse": """
+        token string
+        info Token
+    """,
+    "ListTokenRequest": "",
+    "DeleteTokenRequest": """
+        name string
+        purge bool
+        all bool
+    """,
+    "DeleteTokenResponse": "",
+    "GetAuditRequest": """
+        since_ms int64
+        who string
+        follow bool
+        tail int64
+    """,
+    "AuditEntry": """
+        time google.protobuf.Timestamp
+        who string
+        role string
+        door string
+        peer string
+        method string
+        things string *
+        code string
+        request string
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -692,6 +738,10 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    CreateToken CreateTokenRequest CreateTokenResponse
+    ListToken ListTokenRequest Token stream
+    DeleteToken DeleteTokenRequest DeleteTokenResponse
+    GetAudit GetAuditRequest AuditEntry stream
 """
 
 _DEPENDENCIES = (

@@ -926,6 +926,10 @@ FACTS: Table[str, tuple[str, str]] = Table(
     resident=True,
 )
 
+OF_BOX: tuple[Table[Any, Any], ...] = (TOKENS,)
+"""Tables that belong to the box, not to its data: no archive holds them, so that a token that was
+revoked does not come back with one."""
+
 ALL: tuple[Table[Any, Any], ...] = (
     PROJECTS,
     REPOS,

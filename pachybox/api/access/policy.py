@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pachybox.api import wire
+from pachybox.api.access import things as walk
 from pachybox.api.access.needs import ADMIN, BATCHED, FIELDS, METHODS, TEXTS, Need, Scope
 from pachybox.api.access.principal import Principal, Role
 from pachybox.api.access.sight import Sight, World, hidden
-from pachybox.api.access.things import Thing, named
+from pachybox.api.access.things import Thing
 from pachybox.errors import Denied, PachyboxError
 from pachybox.model.ids import Repo
 
@@ -105,7 +106,8 @@ class Policy:
         sight = self.sight(caller)
         if sight is None:
             return
-        if need.scope is Scope.BOX or (need.scope is Scope.NAMED and not things):
+        named = any(thing.kind != "project" for thing in things)
+        if need.scope is Scope.BOX or (need.scope is Scope.NAMED and not named):
             raise _denied(caller, need)
         for thing in things:
             if not sight.sees(thing):
@@ -262,7 +264,7 @@ def _nothing(request: Any) -> Iterator[Need]:
 def _things(name: str, request: Any) -> list[Thing]:
     """What a request is about. Raises InvalidArgument for a text that names nothing."""
     message = request.message if isinstance(request, wire.Request) else request
-    found = list(dict.fromkeys(named(message)))
+    found = list(dict.fromkeys(walk.named(message)))
     if name in TEXTS:
         found += TEXTS[name](request)
     return found

@@ -67,6 +67,8 @@ class Sight:
             name = (thing.project, thing.name)
             # repos of other types hold what a pipeline says of itself
             return name in self._repos and (thing.type == USER or self._pipeline(*name))
+        if thing.kind == "project":
+            return any(project == thing.name for project, _ in self._repos)
         return thing.kind == "pipeline" and self._pipeline(thing.project, thing.name)
 
     def _pipeline(self, project: str, name: str) -> bool:
@@ -219,8 +221,7 @@ def _set(field: str) -> Callable[[Sight, Any], Any]:
 
 
 def _project(sight: Sight, info: Any) -> Any:
-    name = info.project.name or DEFAULT_PROJECT
-    if not any(project == name for project, _ in sight._repos):
+    if not sight._sift(info):
         return None
     return _only("project", "description", "created_at")(sight, info)
 

@@ -17,7 +17,7 @@ UNKNOWN = "?"
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing by its name. ``kind``: repo, pipeline, ingest; ``type`` is a repo's."""
+    """One thing by its name. ``kind``: repo, pipeline, ingest, project; ``type`` is a repo's."""
 
     kind: str
     project: str
@@ -25,7 +25,8 @@ class Thing:
     type: str = USER
 
     def __str__(self) -> str:
-        where = "" if self.project == DEFAULT_PROJECT else f"{self.project}/"
+        alone = self.kind == "project" or self.project == DEFAULT_PROJECT
+        where = "" if alone else f"{self.project}/"
         end = "" if self.type == USER else f".{self.type}"
         return f"{self.kind}:{where}{self.name}{end}"
 
@@ -60,7 +61,13 @@ def _ingest(m: Any) -> Iterator[Thing]:
     yield Thing("ingest", m.project or DEFAULT_PROJECT, m.name)
 
 
+def _project(m: Any) -> Iterator[Thing]:
+    name = m.name or DEFAULT_PROJECT
+    yield Thing("project", name, name)
+
+
 NAMES: dict[str, Callable[[Any], Iterator[Thing]]] = {
+    "pfs_v2.Project": _project,
     "pfs_v2.Repo": _repo,
     "pfs_v2.RepoPickerRepoName": _repo,
     "pps_v2.Pipeline": _pipeline,

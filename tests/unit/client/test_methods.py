@@ -203,7 +203,7 @@ OURS = {
     "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",
     "ingest_log", "create_demo", "delete_demo",
     "read_log", "find_log", "follow_log", "check_spec", "describe_spec",
-    "preview_input",
+    "preview_input", "create_token", "list_token", "delete_token", "delete_all_tokens", "audit",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",

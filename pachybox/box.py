@@ -119,6 +119,10 @@ class Box:
         self.grpc_address = ""
         self.inner_address = ""  # for programs on this machine, where the doors speak TLS
         self.inner_grpc_address = ""
+        self.code_token = ""
+        """What opens the doors to user code; set by who opens them."""
+        self.closed: Callable[[], bool] = lambda: False
+        """Whether callers that do not come by the socket must show a token."""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self.doors: list[Callable[[], Iterable[str]]] = []
@@ -307,8 +311,8 @@ class Box:
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
-        if self.config.token:
-            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.config.token)
+        if self.code_token:
+            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.code_token)
         return made
 
     def status(self) -> dict[str, Any]:

@@ -63,6 +63,11 @@ class TlsSocket:
         """The socket's."""
         return self._raw.family
 
+    def getpeername(self) -> tuple[str, int]:
+        """Address and port of the other end."""
+        found = self._raw.getpeername()
+        return str(found[0]), int(found[1])
+
     def fileno(self) -> int:
         """The socket's descriptor; -1 when it is closed."""
         return self._raw.fileno()

@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pachybox.client.address import data_directory
 from pachybox.errors import InvalidArgument
 from pachybox.model.units import parse_decimal_size, parse_duration
 
@@ -30,11 +31,8 @@ _MOST = 1 << 62
 
 
 def default_home() -> Path:
-    """The data directory: $PACHYBOX_HOME, else pachybox in $XDG_DATA_HOME or ~/.local/share."""
-    if home := os.environ.get("PACHYBOX_HOME"):
-        return Path(home).absolute()
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base).absolute() / "pachybox"
+    """The data directory; see ``data_directory`` of the client, which looks for the box there."""
+    return Path(data_directory())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,11 @@ class Config:
         "caller but those on the socket must show one",
         hidden=True,
     )
-    tls_cert: str = _set("", "the certificate (PEM, with its chain) of both doors; with tls_key")
+    tls_cert: str = _set(
+        "",
+        "the certificate (PEM, with its chain) of both doors, by its path from the data directory; "
+        "with tls_key",
+    )
     tls_key: str = _set("", "the private key (PEM) of tls_cert, readable by the box alone")
     runner: str = _set("auto", "what runs datums", choices=RUNNERS)
     workers: int = _set(0, "datums that run at once in the whole box; 0 = the cores")

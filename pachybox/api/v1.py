@@ -31,6 +31,8 @@ MESSAGES: dict[str, str] = {
         disk_total_bytes int64
         warnings string *
         grpc_address string
+        janitor string
+        scrub string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",
@@ -65,6 +67,23 @@ MESSAGES: dict[str, str] = {
         freed_bytes int64
         packs_removed int64
         objects_removed int64
+    """,
+    "ScrubRequest": "now bool",
+    "ScrubDamage": """
+        blob string
+        path string
+        detail string
+        files string *
+    """,
+    "ScrubResponse": """
+        began google.protobuf.Timestamp
+        done_bytes int64
+        total_bytes int64
+        ended bool
+        last_whole google.protobuf.Timestamp
+        period_seconds int64
+        damaged int64
+        damage ScrubDamage *
     """,
     "CreatePipelinesRequest": """
         text string
@@ -640,6 +659,27 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "ListWebhookRequest": "",
+    "WebhookInfo": """
+        number int32
+        url string
+        events string *
+        signed bool
+        waiting int64
+        delivered int64
+        failed int64
+        dropped int64
+        error string
+        error_time google.protobuf.Timestamp
+        last_time google.protobuf.Timestamp
+    """,
+    "TestWebhookRequest": "webhook string",
+    "WebhookTest": """
+        number int32
+        url string
+        status int32
+        error string
+    """,
     "GetSettingsRequest": "",
     "SettingValue": """
         key string
@@ -649,6 +689,52 @@ MESSAGES: dict[str, str] = {
     "GetSettingsResponse": """
         home string
         settings SettingValue *
+    """,
+    "Token": """
+        name string
+        role string
+        repos string *
+        created google.protobuf.Timestamp
+        expires google.protobuf.Timestamp
+        revoked google.protobuf.Timestamp
+        used google.protobuf.Timestamp
+        s3 bool
+        state string
+    """,
+    "CreateTokenRequest": """
+        name string
+        role string
+        repos string *
+        expires_s int64
+        s3 bool
+    """,
+    "CreateTokenResponse": """
+        token string
+        info Token
+    """,
+    "ListTokenRequest": "",
+    "DeleteTokenRequest": """
+        name string
+        purge bool
+        all bool
+    """,
+    "DeleteTokenResponse": "",
+    "GetAuditRequest": """
+        since_ms int64
+        who string
+        follow bool
+        tail int64
+    """,
+    "AuditEntry": """
+        time google.protobuf.Timestamp
+        who string
+        role string
+        door string
+        peer string
+        method string
+        things string *
+        code string
+        request string
     """,
 }
 
@@ -660,6 +746,7 @@ METHODS = """
     SubscribeEvents SubscribeEventsRequest Event stream
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream
@@ -703,7 +790,13 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    ListWebhook ListWebhookRequest WebhookInfo stream
+    TestWebhook TestWebhookRequest WebhookTest stream
     GetSettings GetSettingsRequest GetSettingsResponse
+    CreateToken CreateTokenRequest CreateTokenResponse
+    ListToken ListTokenRequest Token stream
+    DeleteToken DeleteTokenRequest DeleteTokenResponse
+    GetAudit GetAuditRequest AuditEntry stream
 """
 
 _DEPENDENCIES = (

@@ -26,7 +26,7 @@ from pachybox.backup.archive import BUNDLE_BYTES, Buffer, Figures
 from pachybox.backup.sinks import Sink
 from pachybox.errors import Corrupt
 from pachybox.meta.connect import migrations, told
-from pachybox.meta.tables import ALL, Table
+from pachybox.meta.tables import ALL, OF_BOX, Table
 from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
@@ -127,7 +127,7 @@ def _snapshot(pfs: Pfs, spool: IO[bytes], figures: Figures) -> _Snapshot:
         with pfs.meta.db.cursor() as con:
             con.execute("BEGIN TRANSACTION")
             try:
-                for table in ALL:
+                for table in (t for t in ALL if t not in OF_BOX):
                     _spool(con, table, found, figures)
                 for sql in care.ROOTS:
                     rows = con.execute(sql)

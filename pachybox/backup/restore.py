@@ -23,7 +23,17 @@ from pachybox.backup.extract import NOT_TAKEN
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.connect import migrations
-from pachybox.meta.tables import ALL, BRANCHES, EVENTS, FACTS, JOBS, PIPELINES, PROJECTS, Table
+from pachybox.meta.tables import (
+    ALL,
+    BRANCHES,
+    EVENTS,
+    FACTS,
+    JOBS,
+    OF_BOX,
+    PIPELINES,
+    PROJECTS,
+    Table,
+)
 from pachybox.model.ids import DEFAULT_PROJECT, Hash
 from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
@@ -57,7 +67,7 @@ def restore(pfs: Pfs, readinto: Callable[[memoryview], int], scratch: Path) -> F
 def _require_empty(pfs: Pfs) -> None:
     """Refused unless nothing was ever put here, or all of it was deleted."""
     for table in ALL:
-        if table in (EVENTS, FACTS):
+        if table in (EVENTS, FACTS, *OF_BOX):
             continue
         spared = f" WHERE name <> '{DEFAULT_PROJECT}'" if table is PROJECTS else ""
         if pfs.meta.db.read(f"SELECT count(*) FROM {table.name}{spared}")[0][0]:
@@ -77,7 +87,7 @@ class _Reader:
         self.figures = Figures()
         self._begun = False
         self._end: dict[str, Any] | None = None
-        self._tables = {table.name: table for table in ALL}
+        self._tables = {table.name: table for table in ALL if table not in OF_BOX}
 
     def take(self, member: Member) -> None:
         """One member. Raises InvalidArgument, Corrupt, Exhausted."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, records, seconds, whole
 from pachybox.cli.output import Painted, note, size
-from pachybox.client.address import Address, socket_path
+from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket_path
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
@@ -24,18 +24,24 @@ _STOP_S = 60.0
 _LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
 
 
-def _up(app: App, args: Args) -> None:
+def _up(app: App, args: Args) -> int | None:
+    from pachybox import init
+
+    if init.needed() and not args.detach:
+        return init.run(init.same_command())
     if args.home:
         os.environ["PACHYBOX_HOME"] = str(Path(args.home).absolute())
+    _not_the_service()
     if args.detach:
         _detach(app, args)
-        return
+        return None
     from pachybox.config import load
     from pachybox.daemon import main
 
     given = {"http_port": args.port, "grpc_port": args.grpc_port, "runner": args.runner}
     short = {key: value for key, value in given.items() if value is not None}
     main(load(flags={**_set_flags(args.set), **short}))
+    return None
 
 
 def _set_flags(given: Sequence[str]) -> dict[str, int | str]:
@@ -44,6 +50,16 @@ def _set_flags(given: Sequence[str]) -> dict[str, int | str]:
     from pachybox.cli.settings import flags
 
     return flags(given)
+
+
+def _not_the_service() -> None:
+    """Raise Refused rather than run the system service's box as root because nothing else was
+    named: what it then writes the service may not read."""
+    if "PACHYBOX_HOME" not in os.environ and data_directory() == SYSTEM_HOME:
+        raise Refused(
+            f"the box in {SYSTEM_HOME} is the system service's",
+            "start it with: systemctl start pachybox, or another one with --home DIR",
+        )
 
 
 def _detach(app: App, args: Args) -> None:
@@ -168,6 +184,8 @@ def _status(app: App, args: Args) -> None:
             ("Ingest", _ingest(app)),
             ("Stored", size(status.store_bytes)),
             ("Disk", f"{free} free of {total}"),
+            ("Janitor", status.janitor),
+            ("Scrub", status.scrub),
             *(("Warning", Painted.of(text, "yellow")) for text in status.warnings),
         ],
     )
@@ -252,9 +270,9 @@ def _delete_all(app: App, args: Args) -> None:
 def _starting(parser: Parser) -> None:
     flag(parser, "-d", "--detach", help="start it in the background, and return once it serves")
     parser.add_argument("--home", metavar="DIR", help="the data directory (default $PACHYBOX_HOME)")
-    parser.add_argument("--port", type=_port, metavar="N", help="the HTTP port; 0 is any free one")
+    parser.add_argument("--port", type=port, metavar="N", help="the HTTP port; 0 is any free one")
     parser.add_argument(
-        "--grpc-port", type=_port, metavar="N", help="the gRPC port; 0 is any free one"
+        "--grpc-port", type=port, metavar="N", help="the gRPC port; 0 is any free one"
     )
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
@@ -262,11 +280,12 @@ def _starting(parser: Parser) -> None:
     many(parser, "--set", metavar="KEY=VALUE", help="a setting; see: pachybox config explain")
 
 
-def _port(text: str) -> int:
-    port = whole(text)
-    if port > 65535:
+def port(text: str) -> int:
+    """A type of arguments: a port, 0 for any free one."""
+    number = whole(text)
+    if number > 65535:
         raise ArgumentTypeError(f"{text!r} is not a port: the highest is 65535")
-    return port
+    return number
 
 
 def _stopping(parser: Parser) -> None:

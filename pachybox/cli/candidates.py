@@ -114,6 +114,7 @@ def _client() -> Client:
     settings = Settings.load()
     return Client(
         settings.address(),
+        ca=settings.ca(),
         token=os.environ.get("PACHYBOX_TOKEN") or settings.context.get("token", ""),
         project=settings.context.get("project", "default"),
         timeout_s=_TIMEOUT_S,

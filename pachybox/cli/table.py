@@ -21,6 +21,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete all": "delete every pipeline, repo and secret",
             },
         ),
+        ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
         ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
         ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
@@ -30,8 +31,31 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "restore": "fill an empty box from such a file",
             },
         ),
+        (
+            "cert",
+            {
+                "cert": "make a certificate, so that the doors speak TLS",
+                "cert show": "show the box's certificate, and how clients trust it",
+                "cert renew": "make a new certificate by the same CA",
+            },
+        ),
+        (
+            "service",
+            {
+                "install": "make the box a service that starts with the machine",
+                "uninstall": "take the service away; its data stays",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
+        (
+            "webhook",
+            {
+                "webhook list": "list the addresses that are told of events, and how that goes",
+                "webhook test": "send a test to them",
+            },
+        ),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
+        ("licenses", {"licenses": "list what the program carries, and under which licences"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),
     ),
     "Data": (
@@ -197,6 +221,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete secret": "forget a secret",
             },
         ),
+        (
+            "token",
+            {
+                "create token": "let a caller in: as a reader, writer or admin",
+                "list token": "list the tokens, not what they are",
+                "delete token": "revoke a token",
+                "audit": "show who changed what, and who was refused",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -257,7 +290,7 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "run pps-load-test": ("running load tests", ""),
     "list task": ("the list of storage tasks", "use: pachybox events -f"),
     "restart cluster": ("restarting from a client", "use: pachybox down, then pachybox up"),
-    "auth": ("access control", "the box's socket is open to its owner only"),
+    "auth": ("logging in", "use: pachybox create token, then PACHYBOX_TOKEN"),
     "enterprise": ("licensing", "there is nothing to license"),
     "license": ("licensing", "there is nothing to license"),
     "idp": ("using identity providers", "the box's socket is open to its owner only"),

@@ -34,6 +34,7 @@ from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
 from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
+from pachybox.client.token_values import AuditEntry, Token
 from pachybox.client.trial_values import TrialEvent
 from pachybox.client.upload import Put
 from pachybox.client.values import (
@@ -1225,6 +1226,49 @@ class AsyncClient(AsyncBase):
         """Forget a secret. Refused while a pipeline names it, unless ``force``."""
         return await self._run(self._sync.delete_secret, name, force=force)
 
+    async def create_token(
+        self,
+        name: str,
+        role: str = "reader",
+        *,
+        repos: Iterable[str] = (),
+        expires_s: float = 0,
+        s3: bool = False,
+    ) -> str:
+        """Make a token and return it: it is told this once.
+
+        ``role`` is reader, writer or admin, of ``repos`` or (none given) of the whole box. It holds
+        for ``expires_s`` seconds, 0: until it is revoked. With ``s3`` its name is an access key of
+        S3, whose secret key is the token; the token itself is both in any case.
+        """
+        return await self._run(
+            self._sync.create_token, name, role, repos=repos, expires_s=expires_s, s3=s3
+        )
+
+    def list_token(self) -> AsyncStream[Token]:
+        """Every token, by name, those revoked too."""
+        return self._stream(lambda: self._sync.list_token())
+
+    async def delete_token(self, name: str, *, purge: bool = False) -> None:
+        """Revoke a token: it is over at once, also for what goes on. With ``purge`` forget it."""
+        return await self._run(self._sync.delete_token, name, purge=purge)
+
+    async def delete_all_tokens(self) -> None:
+        """Forget all tokens: unless one is set in box.toml, the box is open to this machine."""
+        return await self._run(self._sync.delete_all_tokens)
+
+    def audit(
+        self, *, since_s: float = 0, who: str = "", tail: int = 0, follow: bool = False
+    ) -> AsyncStream[AuditEntry]:
+        """What was changed by whom, and what was refused to whom, oldest first.
+
+        Of the last ``since_s`` seconds (0: all that is kept), by ``who`` alone if it is given, the
+        last ``tail`` lines of it (0: all). With ``follow`` it goes on as things happen.
+        """
+        return self._stream(
+            lambda: self._sync.audit(since_s=since_s, who=who, tail=tail, follow=follow)
+        )
+
     async def edit_metadata(
         self,
         kind: str,
@@ -1316,6 +1360,11 @@ class AsyncClient(AsyncBase):
         """Whether the box is up and serving. Raises Unreachable when nothing answers."""
         return await self._run(self._sync.healthy)
 
+    async def ready(self) -> list[str]:
+        """Why the box would not take a write now; nothing when it would. Raises Unreachable when
+        nothing answers."""
+        return await self._run(self._sync.ready)
+
     async def shutdown(self) -> None:
         """Ask the box to end; it finishes what is being written first."""
         return await self._run(self._sync.shutdown)
@@ -1337,6 +1386,22 @@ class AsyncClient(AsyncBase):
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return await self._run(self._sync.collect_garbage)
+
+    def scrub(self, *, now: bool = False) -> AsyncStream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self._stream(lambda: self._sync.scrub(now=now))
+
+    def list_webhook(self) -> AsyncStream[Json]:
+        """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left
+        out), events, signed, waiting, delivered, failed, dropped, error, lastTime."""
+        return self._stream(lambda: self._sync.list_webhook())
+
+    def test_webhook(self, webhook: str = "all") -> AsyncStream[Json]:
+        """Send a test to a webhook (its number or its url), or to all: records of number, url,
+        status and error, which is empty where it was taken. Raises NotFound."""
+        return self._stream(lambda: self._sync.test_webhook(webhook))
 
     async def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""

@@ -91,8 +91,8 @@ def _secrets_of(config: Config | None) -> Iterator[str]:
     for webhook in config.webhooks:
         yield webhook.secret
         yield webhook.url.partition("://")[2].partition("/")[2]
-    for path in (config.key_file, Path(config.tls_key) if config.tls_key else None):
-        if path is not None and path.is_file() and os.access(path, os.R_OK):
+    for path in (config.key_file, config.tls_files[1]):
+        if path.is_file() and os.access(path, os.R_OK):
             yield path.read_text(errors="replace").strip()
 
 

@@ -24,6 +24,10 @@ PARTS = {
 }  # fmt: skip
 
 
+TOKENS: list[str] = []
+"""Those the box made."""
+
+
 def planted(where: str) -> str:
     """A secret that lies somewhere; all have the word in them that is looked for."""
     return f"plantedZ{where}Z0451"
@@ -89,6 +93,9 @@ def laden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     ).start()
     secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": planted("secret")}}
     box.cli("create", "secret", "-f", "-", stdin=json.dumps(secret).encode())
+    made = box.cli("create", "token", "robot", "--role", "reader").strip()
+    assert made.startswith("pb_")
+    TOKENS.append(made)
     c = box.client
     c.create_repo("in")
     c.put_file("in@master:/file", planted("content").encode())
@@ -141,7 +148,8 @@ def test_specs_are_there_without_what_is_nobodys_business(bundled: dict[str, str
 def test_no_secret_is_in_a_bundle(laden: RealBox, bundled: dict[str, str]) -> None:
     assert traces(bundled) == []
     key = (laden.home / "secret.key").read_text().strip()
-    assert all(key not in text for text in bundled.values())
+    for unseen in (key, *TOKENS):
+        assert all(unseen not in text for text in bundled.values())
     assert "PACHYBOX_TOKEN\n" in bundled["environment.txt"]
 
 

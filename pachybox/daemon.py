@@ -186,7 +186,10 @@ def serve(box: Box) -> Doors:
         host, port = rpc.listen(config.grpc_host, config.grpc_port, tls, inner=tls is not None)
         box.grpc_address = _address("grpcs" if tls else "grpc", host, port)
         host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=access.closed, tls=tls
+            config.http_host,
+            config.http_port,
+            remote=access.closed and tls is not None,
+            tls=tls,
         )
         box.address = _address("https" if tls else "http", host, port)
         if tls is not None:

@@ -19,6 +19,7 @@ from pachybox import __version__
 from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
+from pachybox.backup.service import Backups
 from pachybox.backup.sinks import Sink
 from pachybox.config import Config
 from pachybox.containers.engine import Engine
@@ -157,6 +158,7 @@ class Box:
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
         )
+        self.backups = Backups(self.pfs, config, self.id, self.take_up)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
@@ -387,10 +389,14 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.take_up()
+        return figures
+
+    def take_up(self) -> None:
+        """Go on with what was restored."""
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
-        return figures
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

@@ -20,6 +20,7 @@ from pachybox.api.access import Access, require_closed
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
+    backups,
     box_log,
     cluster,
     datums,
@@ -62,7 +63,7 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs),
+    *(log_parts, specs, backups),
     views,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pachybox.client.backups import Backups
 from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
@@ -42,6 +43,7 @@ class Client(
     Ingests,
     Secrets,
     Box,
+    Backups,
     Metadata,
     Transactions,
     Lineage,

@@ -44,6 +44,10 @@ log = logging.getLogger("pachybox.api")
 Authenticate = Callable[[Mapping[str, str], bool], str]
 """(headers by lower-case name, by the unix socket) -> principal; raises Unauthenticated."""
 
+Checks = Mapping[str, Callable[[], Sequence[str]]]
+"""By path: what keeps the box from being well, a line a reason; cheap."""
+ALWAYS_WELL: Checks = {path: tuple for path in ("/healthz", "/readyz")}
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HTML = "text/html; charset=utf-8"
 _PAGE_HEADERS = (
@@ -87,6 +91,7 @@ class Door:
         archives: Archives | None = None,
         s3: S3Door | None = None,
         ingest: IngestDoor | None = None,
+        checks: Checks = ALWAYS_WELL,
     ) -> None:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
@@ -95,6 +100,7 @@ class Door:
         self._archives = ArchiveDoor(archives) if archives is not None else None
         self._s3 = s3
         self._ingest = ingest
+        self._checks = checks
         self._access = access
         self._metrics = metrics
         self._version = version
@@ -198,10 +204,12 @@ class Door:
         if not request.local:
             guard(request, self._access.hosts)
         path = request.path
-        if path == "/healthz":
+        if (check := self._checks.get(path)) is not None:
             _allow(request, "GET", "HEAD")
-            response.send(200, "text/plain", b"ok\n")
-            return "GET /healthz", None
+            reasons = check()
+            text = "\n".join(reasons or ("ok",)) + "\n"
+            response.send(503 if reasons else 200, "text/plain", text.encode())
+            return f"GET {path}", None
         headers = request.headers
         if self._ingest is not None and self._ingest.claims(request):
             self._ingest.serve(request, response, self._access.hosts)

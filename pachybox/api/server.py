@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pachybox
 from pachybox.api.archive_door import Archives
-from pachybox.api.door import Access, Door, Routes
+from pachybox.api.door import ALWAYS_WELL, Access, Checks, Door, Routes
 from pachybox.api.http import Request
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.listener import Listener
@@ -37,6 +37,7 @@ class Server(Listener):
         archives: Archives | None = None,
         s3: S3Door | None = None,
         ingest: IngestDoor | None = None,
+        checks: Checks = ALWAYS_WELL,
     ) -> None:
         metrics = metrics or Metrics(gauges)
         together = self._answer_all if s3 or ingest else None
@@ -52,6 +53,7 @@ class Server(Listener):
             archives=archives,
             s3=s3,
             ingest=ingest,
+            checks=checks,
         )
 
     def answer(self, request: Request, response: Response) -> None:

@@ -31,6 +31,8 @@ MESSAGES: dict[str, str] = {
         disk_total_bytes int64
         warnings string *
         grpc_address string
+        janitor string
+        scrub string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",
@@ -40,6 +42,7 @@ MESSAGES: dict[str, str] = {
         level string
         detail string
         remedy string
+        code string
     """,
     "SubscribeEventsRequest": """
         from int64
@@ -64,6 +67,23 @@ MESSAGES: dict[str, str] = {
         freed_bytes int64
         packs_removed int64
         objects_removed int64
+    """,
+    "ScrubRequest": "now bool",
+    "ScrubDamage": """
+        blob string
+        path string
+        detail string
+        files string *
+    """,
+    "ScrubResponse": """
+        began google.protobuf.Timestamp
+        done_bytes int64
+        total_bytes int64
+        ended bool
+        last_whole google.protobuf.Timestamp
+        period_seconds int64
+        damaged int64
+        damage ScrubDamage *
     """,
     "CreatePipelinesRequest": """
         text string
@@ -639,6 +659,37 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "ListWebhookRequest": "",
+    "WebhookInfo": """
+        number int32
+        url string
+        events string *
+        signed bool
+        waiting int64
+        delivered int64
+        failed int64
+        dropped int64
+        error string
+        error_time google.protobuf.Timestamp
+        last_time google.protobuf.Timestamp
+    """,
+    "TestWebhookRequest": "webhook string",
+    "WebhookTest": """
+        number int32
+        url string
+        status int32
+        error string
+    """,
+    "GetSettingsRequest": "",
+    "SettingValue": """
+        key string
+        value string
+        origin string
+    """,
+    "GetSettingsResponse": """
+        home string
+        settings SettingValue *
+    """,
     "BackupInfo": """
         id string
         to string
@@ -701,6 +752,7 @@ METHODS = """
     SubscribeEvents SubscribeEventsRequest Event stream
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream
@@ -744,6 +796,9 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    ListWebhook ListWebhookRequest WebhookInfo stream
+    TestWebhook TestWebhookRequest WebhookTest stream
+    GetSettings GetSettingsRequest GetSettingsResponse
     CreateBackup CreateBackupRequest BackupProgress stream
     ListBackup ListBackupRequest BackupInfo stream
     VerifyBackup VerifyBackupRequest BackupProgress stream

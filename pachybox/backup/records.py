@@ -28,8 +28,8 @@ from pachybox.store.trees import EMPTY
 
 NOT_TAKEN = frozenset({"box_id"})
 """Facts of this very box, which no other may claim."""
-NOT_TAKEN_BEGIN = "backup."
-"""How facts begin that are about a box's own backups."""
+_OWN_PARTS = ("backup.", "health.", "janitor.", "scrub.", "webhooks.")
+"""How facts begin that are about the work of this very box."""
 
 _ROWS = 2000  # fetched and written at a time
 _LINE = 64 << 20  # bytes of one record at most
@@ -119,7 +119,7 @@ def _spool(con: duckdb.DuckDBPyConnection, table: Table[Any, Any], into: Records
 
 
 def _own(fact: object) -> bool:
-    return fact in NOT_TAKEN or str(fact).startswith(NOT_TAKEN_BEGIN)
+    return fact in NOT_TAKEN or str(fact).startswith(_OWN_PARTS)
 
 
 def _line(columns: tuple[str, ...], row: tuple[Any, ...]) -> str:

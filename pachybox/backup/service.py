@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from pachybox.pfs.service import Pfs
 
 log = logging.getLogger("pachybox.backup")
 
-LAST = "backup.last"
-"""The fact that says how the last backup went: JSON of at, ok, id, error, bytes, to."""
+PART = "backup"
+"""The part under which the box's health has how the last backup went."""
 _REPOSITORY = "backup.repository"  # JSON: the id of the repository by place
 
 
@@ -109,15 +110,29 @@ class Backups:
     """The backups of one box."""
 
     def __init__(
-        self, pfs: Pfs, config: Config, box_id: Callable[[], str], take_up: Callable[[], None]
+        self,
+        pfs: Pfs,
+        config: Config,
+        box_id: Callable[[], str],
+        take_up: Callable[[], None],
+        note: Callable[..., object],
     ) -> None:
-        """``take_up``: goes on with what was restored."""
-        self._take_up = take_up
+        """``take_up`` goes on with what was restored; ``note`` keeps how a backup went (see
+        care.health, Health.record)."""
         self._pfs = pfs
         self._config = config
         self._box_id = box_id
+        self._take_up = take_up
+        self.note = note
         self._scratch = config.home / "work"
-        self._one = threading.Lock()
+        self._one = threading.Lock()  # what is in or out of the store: one thing at a time
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Call off what is under way, and wait for its end. Nothing begins afterwards."""
+        self._stopping.set()
+        with self._one:
+            pass
 
     def place(self, to: str) -> Place:
         """Where backups lie: ``to``, else the setting. Raises InvalidArgument, and Refused for the
@@ -152,33 +167,48 @@ class Backups:
         and NotReady when one is being made."""
         place = self.place(to)
         shown = place.target.shown
-        if not self._one.acquire(blocking=False):
-            raise NotReady("a backup is being made", "wait for its end")
-        try:
-            known = self._known()
-            job = Job(
-                self._pfs, place.target, self._scratch, self._box_id(), report, gone,
-                self._key(password), "" if new else known.get(shown, ""),
-            )  # fmt: skip
-            snapshot, repository = create(job)
-            self._done(shown, {**known, shown: repository}, snapshot)
-            log.info("backed up to=%s id=%s sent=%d", shown, snapshot.id, snapshot.sent)
-            return snapshot
-        except PachyboxError as e:
-            log.warning("not backed up to=%s: %s", shown, e)
-            self._failed(shown, e)
-            raise
-        finally:
-            self._one.release()
+        with self._alone():
+            try:
+                known = self._known()
+                job = Job(
+                    self._pfs, place.target, self._scratch, self._box_id(), report,
+                    self._called_off(gone), self._key(password),
+                    "" if new else known.get(shown, ""),
+                )  # fmt: skip
+                snapshot, repository = create(job)
+                self._done(shown, {**known, shown: repository}, snapshot)
+            except PachyboxError as e:
+                log.warning("not backed up to=%s: %s", shown, e)
+                self.failed(shown, e)
+                raise
+        log.info("backed up to=%s id=%s sent=%d", shown, snapshot.id, snapshot.sent)
+        return snapshot
 
     def restore(
         self, to: str, id: str, password: str, report: Report, gone: Callable[[], bool]
     ) -> Restored:
         """Fill this box, which is empty; see recover.py."""
         place = self.place(to)
-        found = place.restore(self._pfs, self._config.key_file, id, password, report, gone)
+        with self._alone():
+            found = place.restore(
+                self._pfs, self._config.key_file, id, password, report, self._called_off(gone)
+            )
         self._take_up()
         return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._one.acquire(blocking=False):
+            raise NotReady("a backup or a restore is under way", "wait for its end")
+        try:
+            if self._stopping.is_set():
+                raise NotReady("the box is stopping", "try again when it is up")
+            yield
+        finally:
+            self._one.release()
+
+    def _called_off(self, gone: Callable[[], bool]) -> Callable[[], bool]:
+        return lambda: gone() or self._stopping.is_set()
 
     def _key(self, password: str) -> dict[str, object]:
         if not password:
@@ -195,23 +225,21 @@ class Backups:
         return {str(to): str(id) for to, id in found.items()}
 
     def _done(self, to: str, known: dict[str, str], snapshot: Snapshot) -> None:
-        last = {"ok": True, "id": snapshot.id, "error": "", "bytes": snapshot.sent, "to": to}
-
         def change(tx: Tx) -> None:
             tx.put(FACTS, (_REPOSITORY, json.dumps(known, sort_keys=True)))
-            tx.put(FACTS, (LAST, json.dumps({"at": tx.now.timestamp(), **last})))
             tx.event("backup.done", id=snapshot.id, to=to, bytes=snapshot.sent)
 
         self._pfs.meta.write(change)
+        self.note(PART, id=snapshot.id, bytes=snapshot.sent, to=to)
 
-    def _failed(self, to: str, error: PachyboxError) -> None:
-        last = {"ok": False, "id": "", "error": str(error), "bytes": 0, "to": to}
+    def failed(self, to: str, error: PachyboxError) -> None:
+        """Say that a backup was not made, or old ones not removed."""
+        self.note(PART, f"to {to}: {error.message}", error.hint, to=to)
 
         def change(tx: Tx) -> None:
-            tx.put(FACTS, (LAST, json.dumps({"at": tx.now.timestamp(), **last})))
-            tx.event("backup.failed", to=to, error=str(error))
+            tx.event("backup.failed", to=to, error=error.message, remedy=error.hint)
 
         try:
             self._pfs.meta.write(change)
         except PachyboxError as e:  # a full disk, or the box is closing: the log has it
-            log.warning("that the backup failed is not noted: %s", e)
+            log.warning("that the backup failed is no event: %s", e)

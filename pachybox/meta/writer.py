@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -23,11 +24,21 @@ import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
-from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, is_memory, told
+from pachybox.meta.connect import (
+    FREE_SPACE,
+    ROOM,
+    Database,
+    Room,
+    first_line,
+    is_full,
+    is_memory,
+    told,
+)
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.hashes import Hashes
-from pachybox.meta.tables import ALL, COMMITS, EVENTS, NOTES, Table
+from pachybox.meta.pulse import Pulse
+from pachybox.meta.tables import ALL, COMMITS, EVENTS, FACTS, NOTES, Table
 from pachybox.meta.tx import Tx
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
@@ -42,6 +53,7 @@ log = logging.getLogger("pachybox.meta")
 
 _TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
+_PRUNED = 20_000  # events forgotten in one change, behind which others wait some 20 ms
 _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twice that in memory
 
 
@@ -69,11 +81,12 @@ class Meta:
         *,
         barrier: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
+        room: Room = ROOM,
     ) -> None:
         """Open ``path`` (see Database). ``barrier`` returns when all content written so far
         is durable; it runs before every commit. Raises Corrupt when acknowledged changes are
         missing."""
-        self.db = Database(path)
+        self.db = Database(path, room)
         self._barrier = barrier
         self._clock = clock
         self.lock = threading.RLock()
@@ -111,6 +124,11 @@ class Meta:
         self.db.before_read = self._before_read
         self._groups = 0
         self._checkpoints = True
+        self._work = (0.0, False)  # since when at a group, and whether that is alone
+        self.failing = ""
+        """Why the last group was not written; "" when it was."""
+        self.reading = Pulse("meta-read", self.db.prove)
+        self.writing = Pulse("meta-write", self._prove_writing)
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -188,6 +206,21 @@ class Meta:
         except BaseException as e:
             raise self._translate(e) from e
 
+    def at_work(self) -> tuple[float, bool]:
+        """For how many seconds the writer has been at a group of changes (0.0: it waits for one),
+        and whether that is one change that has the database to itself."""
+        began, alone = self._work
+        return (time.monotonic() - began if began else 0.0), alone
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The writer's."""
+        return self._thread
+
+    def _prove_writing(self) -> None:
+        """Write something, to see whether what could not be written now can."""
+        self.write(lambda tx: tx.put(FACTS, ("health.probe", utc_now().isoformat())))
+
     def _in_writer(self) -> bool:
         return threading.current_thread() is self._thread
 
@@ -230,6 +263,12 @@ class Meta:
         except PachyboxError as e:
             log.warning("not moved to the database's file: %s", e)
 
+    def checkpoint_again(self) -> int:
+        """``checkpoint``, also when one failed before: the disk may have room now. Returns 0."""
+        self._checkpoints = True
+        self.checkpoint()
+        return 0
+
     def index_hashes(self) -> None:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
@@ -252,14 +291,19 @@ class Meta:
     def prune_events(self, keep: int) -> int:
         """Forget all but the newest ``keep`` events; returns how many went."""
         edge = self.last_event - keep
+        if edge <= 0:
+            return 0
+        gone = 0
+        for to in (*range(self.first_event() + _PRUNED, edge, _PRUNED), edge):
 
-        def run(tx: Tx) -> int:
-            rows = self.db.writer.execute(
-                "DELETE FROM events WHERE seq <= ? RETURNING 1", [edge]
-            ).fetchall()
-            return len(rows)
+            def run(tx: Tx, to: int = to) -> int:
+                rows = self.db.writer.execute(
+                    "DELETE FROM events WHERE seq <= ? RETURNING 1", [to]
+                ).fetchall()
+                return len(rows)
 
-        return self.write(run, solo=True) if edge > 0 else 0
+            gone += self.write(run, solo=True)
+        return gone
 
     def events(self, after: int, limit: int = 1000) -> list[Event]:
         """Events numbered above ``after``, oldest first."""
@@ -367,12 +411,14 @@ class Meta:
 
     def _run(self) -> None:
         while (group := self._queue.take()) is not None:
+            self._work = time.monotonic(), group[0].solo
             noted = self.noted and not group[0].noting
             if noted and (error := self._commit_notes()) is not None:
                 for job in group:
                     job.future.set_exception(error)
-                continue
-            self._commit_group(group)
+            else:
+                self._commit_group(group)
+            self._work = 0.0, False
 
     def _commit_notes(self) -> BaseException | None:
         """Do what is noted, in a group of its own; what forbids it."""
@@ -421,10 +467,13 @@ class Meta:
             failed = self._made_durable(staged, set(), purged, quick)
         if failed is not None:
             error = self._translate(failed)
+            self.failing = first_line(error)
             self.on_discard()
             for job, _ in done:
                 job.future.set_exception(error)
             return
+        if staged or purged:
+            self.failing = ""
         if next_event - 1 > self.last_event:
             self._witness.note(next_event - 1)
         self._publish(staged, purged, next_event - 1)
@@ -541,4 +590,5 @@ class Meta:
         self.db.before_read = self._folding.in_time = lambda: None
         self.notes = None
         self._barrier = lambda: None
+        self.writing = Pulse("", lambda: None)
         self.on_publish = lambda staged: None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -163,8 +164,9 @@ def pack_rows(data: bytes | memoryview, shown: str) -> Rows:
 def encode_index(
     packs: Sequence[tuple[str, int]], rows: Rows, supersedes: Sequence[str] = ()
 ) -> bytes:
-    """The bytes of an index."""
-    head = json.dumps({"packs": list(packs), "supersedes": list(supersedes)}).encode()
+    """The bytes of an index, never the same twice: one that was superseded must not come again."""
+    about = {"packs": list(packs), "supersedes": list(supersedes), "made": uuid.uuid4().hex}
+    head = json.dumps(about).encode()
     body = _compressor()(rows.tobytes())
     return _HEAD.pack(_INDEX_MAGIC, VERSION, len(head)) + head + body
 

@@ -137,9 +137,9 @@ def _sweep(
         rows["pack"] += len(packs)
     packs, parts = packs + fresh, parts + rows_of
     lock.check()
-    made = _write_indexes(repository, packs, parts, names)
+    _write_indexes(repository, packs, parts, names)
     lock.check()
-    for name in set(names) - made:
+    for name in names:
         repository.target.delete(f"index/{name}")
     return {name for name, _ in packs}
 
@@ -186,21 +186,18 @@ def _write_again(repository: Repository, name: str, rows: Rows, sender: Sender) 
 
 def _write_indexes(
     repository: Repository, packs: list[tuple[str, int]], parts: list[Rows], names: list[str]
-) -> set[str]:
-    """Write what is in packs; the last index supersedes those of before. The new names."""
-    made: set[str] = set()
+) -> None:
+    """Write what is in packs; the last index supersedes those of before."""
     some: list[tuple[str, int]] = []
     rows: list[Rows] = [np.zeros(0, ROW)]
     for pack, mine in zip(packs, parts, strict=True):
         if sum(map(len, rows)) >= _ROWS:
-            made.add(repository.put_index(encode_index(some, np.concatenate(rows))))
+            repository.put_index(encode_index(some, np.concatenate(rows)))
             some, rows = [], []
         mine["pack"] = len(some)
         some.append(pack)
         rows.append(mine)
-    old = [name for name in names if name not in made]  # one may be as it was
-    made.add(repository.put_index(encode_index(some, np.concatenate(rows), old)))
-    return made
+    repository.put_index(encode_index(some, np.concatenate(rows), names))
 
 
 def _remove_packs(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pachybox.errors import Corrupt, NotFound, NotReady, PachyboxError, Refused
-from tests.boxes import RealBox
+from tests.boxes import RealBox, eventually
 from tests.flow.whole_box import LARGE, filled, known
 
 
@@ -270,3 +270,66 @@ def test_the_key_of_secrets_comes_along_by_a_passphrase(box: RealBox, tmp_path: 
     del box.env["PACHYBOX_BACKUP_PASSWORD"]
     ran = box.run("backup", "restore", "--from", place, "--home", str(tmp_path / "keyless"))
     assert "1 secrets cannot be opened" in ran.stderr
+
+
+def test_to_a_bucket_and_back(tmp_path: Path) -> None:
+    """The bucket is a branch of another box, which is as good an S3 as any."""
+    away = RealBox(tmp_path / "away").start()
+    away.client.create_repo("backups")
+    away.client.create_branch("backups@master")
+    env = {
+        "AWS_ENDPOINT_URL": away.client.status().address,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_REGION": "us-east-1",
+    }
+    place = "s3://master.backups/of/this"
+    sender = RealBox(tmp_path / "sender", env).start()
+    try:
+        filled(sender)
+        first = sender.client.create_backup(place)
+        sender.client.put_file("texts@master:/a", b"other\n")
+        sender.client.wait_commit("joined@master")
+        sender.client.create_backup(place)
+        assert next(one.id for one in sender.client.list_backup(place)) == first.id
+        sender.client.prune_backup("last 1", place)
+        assert not sender.client.verify_backup(place, share=1.0).get("problems")
+        sender.cli("backup", "restore", "--from", place, "--home", str(tmp_path / "again"))
+        again = RealBox(tmp_path / "again").start()
+        assert known(again) == known(sender)
+        again.stop()
+        names = [f.path for f in away.client.walk_file("backups@master:/")]
+        assert "/of/this/pachybox-backup.json" in names
+        away.stop()
+        with pytest.raises(NotReady, match="cannot be"):
+            sender.client.create_backup(place)
+    finally:
+        sender.stop()
+        away.stop()
+
+
+def test_the_box_backs_itself_up_and_keeps_what_it_is_to_keep(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    settings = f'backup_to = "{place}"\nbackup_schedule = "@every 1s"\nbackup_keep = "last 2"\n'
+    box = RealBox(tmp_path / "home", settings=settings).start()
+    try:
+        ids: set[str] = set()
+
+        def several() -> bool:
+            if (place / "snapshots").is_dir():
+                ids.update(one.id for one in box.client.list_backup())
+            return len(ids) >= 4
+
+        eventually(several, "four backups")
+        assert len(list(box.client.list_backup())) <= 3  # one may be removed at this moment
+        kinds = {e.kind for e in box.client.events(kinds=["backup."])}
+        assert kinds == {"backup.done"}
+        shutil.rmtree(place)
+        place.write_text("in the way")
+        eventually(
+            lambda: any(e.kind == "backup.failed" for e in box.client.events(kinds=["backup."])),
+            "it tells that there is no place",
+        )
+        assert any("backup" in warning for warning in box.client.status().warnings)
+    finally:
+        box.stop()

@@ -27,6 +27,7 @@ from pachybox.api.certificates import of_config
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
+    backups,
     box_log,
     cluster,
     datums,
@@ -74,7 +75,7 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs, settings),
+    *(log_parts, specs, settings, backups),
     views,
     webhooks,
 )

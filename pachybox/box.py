@@ -18,8 +18,11 @@ from typing import Any
 
 from pachybox import __version__, limits
 from pachybox.backup.archive import Figures
+from pachybox.backup.clock import Clock
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
+from pachybox.backup.service import PART as BACKUP
+from pachybox.backup.service import Backups
 from pachybox.backup.sinks import Sink
 from pachybox.care import gauges as care_gauges
 from pachybox.care import janitor
@@ -51,6 +54,7 @@ from pachybox.pfs.read import Reader
 from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pfs.zone import local_zone
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
@@ -185,6 +189,8 @@ class Box:
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
         )
+        self.backups = Backups(self.pfs, config, self.id, self.take_up, self.health.record)
+        self.backup_clock = Clock(self.backups, config, self._last_backup, local_zone)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
@@ -216,6 +222,7 @@ class Box:
         self.lateness.start()
         self.janitor.start()
         self.scrub.start()
+        self.backup_clock.start()
         self.started_up = True
 
     def vital(self) -> Iterator[tuple[str, threading.Thread]]:
@@ -265,6 +272,8 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.end_sources()
+        self.backup_clock.stop()
+        self.backups.stop()
         self.webhooks.stop()
         self.lateness.stop()
         self.space.stop()
@@ -450,11 +459,19 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.take_up()
+        return figures
+
+    def take_up(self) -> None:
+        """Go on with what was restored."""
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
         self.webhooks.skip()
-        return figures
+
+    def _last_backup(self) -> tuple[float, bool] | None:
+        last = self.health.last(BACKUP)
+        return None if last is None else (last.at, last.ok)
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

@@ -27,6 +27,7 @@ from pachybox.api.certificates import of_config
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
+    backups,
     box_log,
     cluster,
     datums,
@@ -74,7 +75,7 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs, settings),
+    *(log_parts, specs, settings, backups),
     views,
     webhooks,
 )
@@ -186,7 +187,10 @@ def serve(box: Box) -> Doors:
         host, port = rpc.listen(config.grpc_host, config.grpc_port, tls, inner=tls is not None)
         box.grpc_address = _address("grpcs" if tls else "grpc", host, port)
         host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=access.closed, tls=tls
+            config.http_host,
+            config.http_port,
+            remote=access.closed and tls is not None,
+            tls=tls,
         )
         box.address = _address("https" if tls else "http", host, port)
         if tls is not None:

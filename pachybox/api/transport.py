@@ -114,7 +114,9 @@ class Wire:
         sock = self.sock
         assert isinstance(sock, socket.socket)
         limits = self._limits
-        first = self._first(sock, time.monotonic() + limits.head_s)
+        self.idle_since = time.monotonic()  # it may make room for others until it says something
+        first = self._first(sock, self.idle_since + limits.head_s)
+        self.idle_since = 0.0
         if not greets(first):
             raise PlainText if first.isalpha() else Gone
         secure = TlsSocket(

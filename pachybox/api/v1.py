@@ -736,6 +736,58 @@ MESSAGES: dict[str, str] = {
         code string
         request string
     """,
+    "BackupInfo": """
+        id string
+        to string
+        time google.protobuf.Timestamp
+        box string
+        host string
+        pachybox string
+        repos int64
+        commits int64
+        pipelines int64
+        jobs int64
+        secrets int64
+        box_bytes int64
+        blobs int64
+        sent_bytes int64
+        with_key bool
+        problem string
+    """,
+    "BackupProgress": """
+        stage string
+        done int64
+        total int64
+        end bool
+        backup BackupInfo
+        problems string *
+        kept BackupInfo *
+        removed BackupInfo *
+        packs int64
+        bytes int64
+        has_key bool
+    """,
+    "CreateBackupRequest": """
+        to string
+        passphrase string
+        new bool
+    """,
+    "ListBackupRequest": "to string",
+    "VerifyBackupRequest": """
+        to string
+        ids string *
+        share double
+    """,
+    "RestoreBackupRequest": """
+        to string
+        id string
+        passphrase string
+    """,
+    "PruneBackupRequest": """
+        to string
+        keep string
+        dry_run bool
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -797,6 +849,11 @@ METHODS = """
     ListToken ListTokenRequest Token stream
     DeleteToken DeleteTokenRequest DeleteTokenResponse
     GetAudit GetAuditRequest AuditEntry stream
+    CreateBackup CreateBackupRequest BackupProgress stream
+    ListBackup ListBackupRequest BackupInfo stream
+    VerifyBackup VerifyBackupRequest BackupProgress stream
+    RestoreBackup RestoreBackupRequest BackupProgress stream
+    PruneBackup PruneBackupRequest BackupProgress stream
 """
 
 _DEPENDENCIES = (

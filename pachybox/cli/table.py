@@ -46,6 +46,16 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "uninstall": "take the service away; its data stays",
             },
         ),
+        (
+            "backups",
+            {
+                "backup create": "back the box up while it works: what changed since the last",
+                "backup list": "list the backups in a place",
+                "backup verify": "prove by reading that backups can be restored",
+                "backup restore": "fill an empty box, or make a new one, from a backup",
+                "backup prune": "remove old backups, and what only they needed",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         (
             "webhook",

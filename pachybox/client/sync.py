@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pachybox.client.backups import Backups
 from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
@@ -44,6 +45,7 @@ class Client(
     Secrets,
     Tokens,
     Box,
+    Backups,
     Metadata,
     Transactions,
     Lineage,

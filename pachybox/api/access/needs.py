@@ -92,6 +92,7 @@ pachybox.v1.API writer box SaveTrial CreateIngest PauseIngest ResumeIngest RunIn
 pachybox.v1.API writer box AdvanceIngest
 pachybox.v1.API admin box Shutdown Fsck CollectGarbage DeleteSecret
 pachybox.v1.API admin box Scrub TestWebhook
+pachybox.v1.API admin box CreateBackup VerifyBackup RestoreBackup PruneBackup ListBackup
 pachybox.v1.API admin box CreateToken ListToken DeleteToken GetAudit
 """
 

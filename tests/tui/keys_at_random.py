@@ -45,7 +45,8 @@ _OFTEN = ("enter", "enter", "escape", "tab", "j", "k", "down", "1", "2", "3", "4
 
 class Pressed(PachyApp):
     """The terminal, which writes down in order what was confirmed and what was changed. It never
-    ends and stays at its box; unless ``confirms``, what would confirm a question does not reach it."""
+    ends, and stays at its box; unless ``confirms``, what would confirm a question does not reach
+    it."""
 
     confirms = False
 

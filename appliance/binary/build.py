@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import blake3
@@ -104,6 +105,7 @@ def _launcher(root: Path) -> None:
     made.chmod(0o755)
 
 
+@cache
 def _stub() -> bytes:
     """The static program in front."""
     target = f"{architecture()}-linux-musl"

@@ -23,6 +23,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ),
         ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
         ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
+        ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
             "backup",
             {

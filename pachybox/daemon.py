@@ -86,6 +86,7 @@ class KeyValueFormatter(logging.Formatter):
 def set_up_logging(path: Path, level: str) -> None:
     """Log to ``path``, rotated, and to standard error when it is a terminal."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a disk that takes no line of the log is told of elsewhere
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]

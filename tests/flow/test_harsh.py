@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,12 @@ import pytest
 
 from pachybox.config import Config
 from pachybox.errors import Exhausted, PachyboxError
+from pachybox.meta.writer import Meta
+from pachybox.model.ids import Branch, Repo
+from pachybox.pfs.service import Pfs
+from pachybox.pps.run import time_left
 from pachybox.space import Space
+from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox, eventually
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and control groups need root")
@@ -326,3 +332,35 @@ def killed(group: Path) -> int:
             words = (group / name).read_text().split()
             return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
     return 0
+
+
+# ---- a clock that is put back
+
+HOUR_BACK = -3600
+
+
+def test_commits_keep_their_order_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    """Order is that of numbers, not of times; what waits for a time waits for no other."""
+    now = [datetime(2026, 5, 1, 12, tzinfo=UTC)]
+    blobs = BlobStore.open(tmp_path / "store")
+    meta = Meta(tmp_path / "meta.duckdb", barrier=blobs.flush, clock=lambda: now[0])
+    pfs = Pfs(meta, blobs)
+    repo = Repo("default", "data")
+    pfs.create_repo(repo)
+    made = []
+    for step in (0, HOUR_BACK, 60, 2 * HOUR_BACK, 4 * 3600):
+        now[0] += timedelta(seconds=step)
+        commit = pfs.start_commit(Branch(repo, "master"))
+        pfs.finish_commit(repo, commit.id)
+        made.append(commit)
+    listed = [info.commit for info in pfs.list_commits(repo)]
+    assert listed == made[::-1]
+    assert [e.seq for e in meta.events(0)] == sorted(e.seq for e in meta.events(0))
+    meta.close()
+    blobs.close()
+
+
+@pytest.mark.parametrize(("clock_s", "left"), [(0, 40), (10, 30), (100, 0), (HOUR_BACK, 40)])
+def test_a_job_never_has_more_than_its_time(clock_s: int, left: int) -> None:
+    began = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    assert time_left(40, began, began + timedelta(seconds=clock_s)) == left

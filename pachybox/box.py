@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -108,6 +109,23 @@ class Lock:
         os.close(self._fd)
 
 
+def _locked(config: Config) -> Lock:
+    """The data directory, made when there is none. Raises Refused when it cannot be used."""
+    home = config.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _FOLDERS:
+            (home / name).mkdir(exist_ok=True, mode=0o700)
+        return Lock(config.pid_file)
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise
+        raise Refused(
+            f"{home} cannot be written: {os.strerror(e.errno)}",
+            "choose another PACHYBOX_HOME, or have its file system and rights allow it",
+        ) from e
+
+
 class Box:
     """Everything a box is, in one process."""
 
@@ -134,10 +152,7 @@ class Box:
         self.started_up = False
         self._stop = threading.Event()
         home = config.home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in _FOLDERS:
-            (home / name).mkdir(exist_ok=True, mode=0o700)
-        self._lock = Lock(config.pid_file)
+        self._lock = _locked(config)
         try:
             self.runner = runner if runner is not None else _runner(config)
             self.plan = limits.of(config)
@@ -193,6 +208,7 @@ class Box:
         self.backup_clock = Clock(self.backups, config, self._last_backup, local_zone)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.forbidden = self.space.forbidden
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
         self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)

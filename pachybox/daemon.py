@@ -100,6 +100,7 @@ def set_up_logging(path: Path, level: str) -> None:
     """Log to ``path``, rotated, and to standard error when somebody reads that: a terminal, a
     service manager's journal, who looks after the first process of a container."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a disk that takes no line of the log is told of elsewhere
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]

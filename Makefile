@@ -11,8 +11,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clients test fuzz check format bench binary pictures lock clean
-.PHONY: help setup demo clients test fuzz soak check format bench pictures lock clean
+.PHONY: help setup demo clients test fuzz soak check format bench binary pictures lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile

@@ -29,6 +29,10 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "restore": "fill an empty box from such a file",
             },
         ),
+        (
+            "upgrade",
+            {"upgrade": "put another version in the place of this one, and back if need be"},
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         (
             "webhook",

@@ -1329,9 +1329,10 @@ class AsyncClient(AsyncBase):
         """What the box's machine can do: records of check, level, detail, remedy."""
         return self._stream(lambda: self._sync.doctor())
 
-    def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self._stream(lambda: self._sync.fsck(fix=fix))
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> AsyncStream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        return self._stream(lambda: self._sync.fsck(fix=fix, quick=quick))
 
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""

@@ -55,9 +55,10 @@ class Box(Base):
         """What the box's machine can do: records of check, level, detail, remedy."""
         return self.stream(BOX, "Doctor")
 
-    def fsck(self, *, fix: bool = False) -> Stream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self.stream(BOX, "Fsck", fix=fix)
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> Stream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        return self.stream(BOX, "Fsck", fix=fix, quick=quick)
 
     def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""

@@ -9,28 +9,34 @@ import fcntl
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pachybox import __version__
+from pachybox import __version__, limits
 from pachybox.backup.archive import Figures
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
 from pachybox.backup.sinks import Sink
+from pachybox.care import gauges as care_gauges
+from pachybox.care import janitor
 from pachybox.care.health import Health
+from pachybox.care.janitor import Janitor, Task, freed_by
+from pachybox.care.scrub import Scrub
 from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
-from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
+from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
+from pachybox.meta.connect import ROOM, Room
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -55,6 +61,7 @@ from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.trash import remove_tree
 from pachybox.space import Space
+from pachybox.store import inflow
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
@@ -110,6 +117,8 @@ class Box:
         self.started = datetime.now(UTC)
         self.address = ""  # where the doors are; set by who opens them
         self.grpc_address = ""
+        self.inner_address = ""  # for programs on this machine, where the doors speak TLS
+        self.inner_grpc_address = ""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self.doors: list[Callable[[], Iterable[str]]] = []
@@ -123,15 +132,19 @@ class Box:
         self._lock = Lock(config.pid_file)
         try:
             self.runner = runner if runner is not None else _runner(config)
+            self.plan = limits.of(config)
             self.blobs = BlobStore.open(home / "store")
+            self.blobs.packs.most_open = self.plan.packs
+            self.blobs.objects.most_open = self.plan.objects
+            inflow.bound(self.plan.pieces)
             self.space = Space(config, lambda: self.meta, lambda: self.blobs.usage().bytes)
             self.blobs.reserve = self.space.check
-            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
+            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush, room=self._room())
         except BaseException:
             self._lock.release()
             raise
         self.health = Health(self.meta)
-        self.pfs = Pfs(self.meta, self.blobs)
+        self.pfs = Pfs(self.meta, self.blobs, self.plan.nodes_bytes)
         self.reader = Reader(self.pfs)
         self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
         self.filesets = Filesets(self.pfs)
@@ -171,7 +184,13 @@ class Box:
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
-        self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
+        self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
+        self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
+
+    def _room(self) -> Room:
+        plan = self.plan
+        more = max(plan.database_bytes, min(ROOM.more_bytes, plan.memory // 2))
+        return Room(plan.database_bytes, more, plan.database_threads)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
@@ -191,7 +210,8 @@ class Box:
         self.spouts.start()
         self.webhooks.start()
         self.lateness.start()
-        self._janitor.start()
+        self.janitor.start()
+        self.scrub.start()
         self.started_up = True
 
     def vital(self) -> Iterator[tuple[str, threading.Thread]]:
@@ -199,7 +219,7 @@ class Box:
         yield "the metadata's writer", self.meta.thread
         yield "the scheduler", self.pps.scheduler.thread
         yield "the disk's watch", self.space.thread
-        yield "the janitor", self._janitor
+        yield "the janitor", self.janitor.thread
 
     @property
     def stopping(self) -> bool:
@@ -256,8 +276,8 @@ class Box:
             self.containers.runner.close()
         self.engine.close()
         self.egresser.stop()
-        if self._janitor.is_alive():
-            self._janitor.join()
+        self.janitor.stop()
+        self.scrub.stop()
         self.meta.close()
         try:
             self.blobs.close()
@@ -281,9 +301,9 @@ class Box:
         Pachyderm's clients find the box by the names Kubernetes gives services."""
         made = {}
         if self.address:
-            made["PACHYBOX_ADDRESS"] = _nearby(self.address)
+            made["PACHYBOX_ADDRESS"] = _nearby(self.inner_address or self.address)
         if self.grpc_address:
-            where = _nearby(self.grpc_address).removeprefix("grpc://")
+            where = _nearby(self.inner_grpc_address or self.grpc_address).removeprefix("grpc://")
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
@@ -311,6 +331,8 @@ class Box:
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
             "warnings": self.warnings(),
+            "janitor": janitor.shown(self.health.last(janitor.PART), time.time()),
+            "scrub": self.scrub.shown(),
         }
 
     def warnings(self) -> list[str]:
@@ -367,15 +389,20 @@ class Box:
         began = self.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
         yield from ingest_gauges.gauges(self.ingests.list())
+        yield from care_gauges.gauges(self.health, self.scrub)
 
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
-        from pachybox.doctor import findings
+        from pachybox.doctor import findings, live
 
         asked = self.config.runner != PROCESS or self._has_images()
         podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
-        return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
+        own = live.findings(
+            self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
+        )
+        images = pins.findings() if pins else ()
+        return findings(self.config, self.runner, podman, [*own, *images])
 
     # ---- space
 
@@ -448,21 +475,15 @@ class Box:
         self.pps.clear_defaults()
         self.filesets.clear()
 
-    def _care(self) -> None:
-        """The janitor: collects garbage, bounds logs and events, now and then."""
-        while not self._stop.wait(self.config.gc_interval_s):
-            try:
-                self.pps.prune_logs(self.config.logs_bytes)
-                self.meta.prune_events(self.config.events_kept)
-                self.objects.tidy()
-                done = self.collect_garbage()
-                log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
-            except Corrupt as e:
-                log.error("garbage not collected: %s (run fsck)", e)
-            except (PachyboxError, OSError) as e:
-                log.warning("janitor could not work: %s", e)
-            except Exception:  # it must be there for the next round
-                log.exception("janitor could not work")
+    def _tasks(self) -> list[Task]:
+        """What the janitor does in a round."""
+        return [
+            Task("logs", lambda: self.pps.prune_logs(self.config.logs_bytes)),
+            Task("events", lambda: 0 * self.meta.prune_events(self.config.events_kept)),
+            Task("uploads", lambda: 0 * self.objects.tidy()),
+            Task("garbage", freed_by(self.collect_garbage)),
+            Task("checkpoint", self.meta.checkpoint_again),
+        ]
 
 
 def _nearby(address: str) -> str:

@@ -56,10 +56,16 @@ def token_of(headers: Mapping[str, str]) -> str:
 
 
 def require_closed(config: Config) -> None:
-    """Refuse a box that would listen beyond loopback without a token. Raises Refused."""
+    """Refuse a box that would listen beyond loopback without a token and TLS. Raises Refused."""
     for key, host in (("http_host", config.http_host), ("grpc_host", config.grpc_host)):
         if host not in LOOPBACK and not config.token:
             raise Refused(
                 f"{key} = {host!r} is reachable from other machines",
                 "listen on 127.0.0.1, or set a token in box.toml",
+            )
+        if host not in LOOPBACK and not config.tls_cert:
+            raise Refused(
+                f"{key} = {host!r} is reachable from other machines, and what is said is in the "
+                "clear",
+                "make a certificate: pachybox cert; or listen on 127.0.0.1",
             )

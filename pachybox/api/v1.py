@@ -31,6 +31,8 @@ MESSAGES: dict[str, str] = {
         disk_total_bytes int64
         warnings string *
         grpc_address string
+        janitor string
+        scrub string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",
@@ -40,6 +42,7 @@ MESSAGES: dict[str, str] = {
         level string
         detail string
         remedy string
+        code string
     """,
     "SubscribeEventsRequest": """
         from int64
@@ -67,6 +70,23 @@ MESSAGES: dict[str, str] = {
         freed_bytes int64
         packs_removed int64
         objects_removed int64
+    """,
+    "ScrubRequest": "now bool",
+    "ScrubDamage": """
+        blob string
+        path string
+        detail string
+        files string *
+    """,
+    "ScrubResponse": """
+        began google.protobuf.Timestamp
+        done_bytes int64
+        total_bytes int64
+        ended bool
+        last_whole google.protobuf.Timestamp
+        period_seconds int64
+        damaged int64
+        damage ScrubDamage *
     """,
     "CreatePipelinesRequest": """
         text string
@@ -663,6 +683,16 @@ MESSAGES: dict[str, str] = {
         status int32
         error string
     """,
+    "GetSettingsRequest": "",
+    "SettingValue": """
+        key string
+        value string
+        origin string
+    """,
+    "GetSettingsResponse": """
+        home string
+        settings SettingValue *
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -673,6 +703,7 @@ METHODS = """
     SubscribeEvents SubscribeEventsRequest Event stream
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream
@@ -718,6 +749,7 @@ METHODS = """
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
     ListWebhook ListWebhookRequest WebhookInfo stream
     TestWebhook TestWebhookRequest WebhookTest stream
+    GetSettings GetSettingsRequest GetSettingsResponse
 """
 
 _DEPENDENCIES = (

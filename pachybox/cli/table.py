@@ -14,7 +14,6 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "up": "start the box",
                 "down": "stop the box",
                 "status": "show what runs where, and how much there is",
-                "doctor": "say what this machine can and cannot do, and the remedy",
                 "version": "show the versions of this command and of the box",
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
@@ -22,6 +21,8 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete all": "delete every pipeline, repo and secret",
             },
         ),
+        ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
+        ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
         (
             "backup",
             {
@@ -33,6 +34,21 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             "upgrade",
             {"upgrade": "put another version in the place of this one, and back if need be"},
         ),
+        (
+            "cert",
+            {
+                "cert": "make a certificate, so that the doors speak TLS",
+                "cert show": "show the box's certificate, and how clients trust it",
+                "cert renew": "make a new certificate by the same CA",
+            },
+        ),
+        (
+            "service",
+            {
+                "install": "make the box a service that starts with the machine",
+                "uninstall": "take the service away; its data stays",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
         (
             "webhook",
@@ -42,6 +58,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
+        ("licenses", {"licenses": "list what the program carries, and under which licences"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),
     ),
     "Data": (
@@ -236,6 +253,14 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "config get metrics": "print whether usage is reported: never",
                 "config set metrics": "accepted for scripts; usage is never reported",
                 "connect": "use the box at an address from now on",
+            },
+        ),
+        (
+            "settings",
+            {
+                "config get": "show the settings a box runs with, and where each came from",
+                "config set": "change settings in box.toml",
+                "config explain": "say what settings there are, and what they may be",
             },
         ),
         ("completion", {"completion": "print the completion script of a shell"}),

@@ -1326,8 +1326,14 @@ class AsyncClient(AsyncBase):
         return await self._run(self._sync.shutdown)
 
     def doctor(self) -> AsyncStream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self._stream(lambda: self._sync.doctor())
+
+    async def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return await self._run(self._sync.settings)
 
     def fsck(self, *, fix: bool = False, quick: bool = False) -> AsyncStream[Json]:
         """Check that all metadata is consistent and all content there; with ``fix`` mend it.
@@ -1337,6 +1343,12 @@ class AsyncClient(AsyncBase):
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return await self._run(self._sync.collect_garbage)
+
+    def scrub(self, *, now: bool = False) -> AsyncStream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self._stream(lambda: self._sync.scrub(now=now))
 
     def list_webhook(self) -> AsyncStream[Json]:
         """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left

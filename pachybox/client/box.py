@@ -52,8 +52,14 @@ class Box(Base):
         self.call(BOX, "Shutdown")
 
     def doctor(self) -> Stream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self.stream(BOX, "Doctor")
+
+    def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return self.call(BOX, "GetSettings")
 
     def fsck(self, *, fix: bool = False, quick: bool = False) -> Stream[Json]:
         """Check that all metadata is consistent and all content there; with ``fix`` mend it.
@@ -64,6 +70,12 @@ class Box(Base):
     def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return self.call(BOX, "CollectGarbage")
+
+    def scrub(self, *, now: bool = False) -> Stream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self.stream(BOX, "Scrub", now=now)
 
     def list_webhook(self) -> Stream[Json]:
         """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ log = logging.getLogger("pachybox.meta")
 
 FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
 LESS_HISTORY = (
-    "have retention squash old commits, or delete old commits and pipelines, then try again"
+    "have retention squash old commits, delete old commits and pipelines, or give the box more "
+    "memory, then try again"
 )
 INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
@@ -36,8 +38,6 @@ _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the da
 _ALONE_S = 0.05  # what is not urgent waits so long for readers to be done, and new ones with it
 
 _CONFIG: dict[str, Any] = {
-    "threads": 2,
-    "memory_limit": "192MB",
     "allocator_background_threads": True,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -47,7 +47,17 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-_MORE = "768MB"  # where memory_limit is too little to open what is there, or to migrate it
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What DuckDB may have. ``more_bytes``: where ``bytes`` is too little to open what is there, or
+    to migrate it."""
+
+    bytes: int = 192_000_000
+    more_bytes: int = 768_000_000
+    threads: int = 2
+
+
+ROOM = Room()
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -62,7 +72,7 @@ def migrations() -> list[tuple[int, str]]:
 class Database:
     """The one connection to ``meta.duckdb`` and a pool of cursors on it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, room: Room = ROOM) -> None:
         """Open or create the database and bring its schema up to date.
 
         Before the schema of one that has rows is changed the files are copied (see upgrade).
@@ -72,6 +82,7 @@ class Database:
         """
         upgrade.mend(path)
         self.path = path
+        self._room = room
         self._lock = threading.Condition()
         self._pool: list[duckdb.DuckDBPyConnection] = []
         self._lent = 0
@@ -90,15 +101,21 @@ class Database:
             self.writer.close()
             raise
 
-    def _connect(self, **also: Any) -> duckdb.DuckDBPyConnection:
-        config = {**_CONFIG, "temp_directory": f"{self.path}.tmp", **also}
-        self._limit = config["memory_limit"]
+    def _connect(self, limit: int = 0) -> duckdb.DuckDBPyConnection:
+        room = self._room
+        self._limit = f"{(limit or room.bytes) // 1_000_000}MB"
+        config = {
+            **_CONFIG,
+            "threads": room.threads,
+            "memory_limit": self._limit,
+            "temp_directory": f"{self.path}.tmp",
+        }
         try:
             return duckdb.connect(str(self.path), config=config)
         except duckdb.Error as e:
-            if is_memory(e) and not also:
-                log.warning("opened with %s of memory: %s", _MORE, first_line(e))
-                return self._connect(memory_limit=_MORE)
+            if is_memory(e) and not limit:
+                log.warning("opened with more memory: %s", first_line(e))
+                return self._connect(room.more_bytes)
             if "Could not set lock" in str(e):
                 raise Refused(
                     f"{self.path} is in use by another process",
@@ -122,7 +139,9 @@ class Database:
         copy = self._copy(have, newest) if 0 < have < newest else None
         con = self.writer
         if copy is not None:
-            con.execute(f"SET memory_limit = '{_MORE}'")  # old indexes may have filled it
+            con.execute(
+                f"SET memory_limit = '{self._room.more_bytes // 1_000_000}MB'"
+            )  # old indexes may have filled it
         for number, sql in shipped:
             if number > have:
                 con.execute("BEGIN")
@@ -308,8 +327,7 @@ def told(path: Path, e: duckdb.Error) -> PachyboxError:
     if is_full(e):
         return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
     if is_memory(e):
-        limit = _CONFIG["memory_limit"]
-        return Exhausted(f"{path} needs more memory than its {limit}: {text}", LESS_HISTORY)
+        return Exhausted(f"{path} needs more memory than it may have: {text}", LESS_HISTORY)
     if "orrupt" in text or "WAL" in text:
         return Corrupt(f"{path} is damaged: {text}", "restore the data directory from a backup")
     return Internal(f"{path}: {text}")

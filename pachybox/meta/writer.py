@@ -24,7 +24,16 @@ import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
-from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, is_memory, told
+from pachybox.meta.connect import (
+    FREE_SPACE,
+    ROOM,
+    Database,
+    Room,
+    first_line,
+    is_full,
+    is_memory,
+    told,
+)
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.hashes import Hashes
@@ -44,6 +53,7 @@ log = logging.getLogger("pachybox.meta")
 
 _TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
+_PRUNED = 20_000  # events forgotten in one change, behind which others wait some 20 ms
 _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twice that in memory
 
 
@@ -71,11 +81,12 @@ class Meta:
         *,
         barrier: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
+        room: Room = ROOM,
     ) -> None:
         """Open ``path`` (see Database). ``barrier`` returns when all content written so far
         is durable; it runs before every commit. Raises Corrupt when acknowledged changes are
         missing."""
-        self.db = Database(path)
+        self.db = Database(path, room)
         self._barrier = barrier
         self._clock = clock
         self.lock = threading.RLock()
@@ -252,6 +263,12 @@ class Meta:
         except PachyboxError as e:
             log.warning("not moved to the database's file: %s", e)
 
+    def checkpoint_again(self) -> int:
+        """``checkpoint``, also when one failed before: the disk may have room now. Returns 0."""
+        self._checkpoints = True
+        self.checkpoint()
+        return 0
+
     def index_hashes(self) -> None:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
@@ -274,14 +291,19 @@ class Meta:
     def prune_events(self, keep: int) -> int:
         """Forget all but the newest ``keep`` events; returns how many went."""
         edge = self.last_event - keep
+        if edge <= 0:
+            return 0
+        gone = 0
+        for to in (*range(self.first_event() + _PRUNED, edge, _PRUNED), edge):
 
-        def run(tx: Tx) -> int:
-            rows = self.db.writer.execute(
-                "DELETE FROM events WHERE seq <= ? RETURNING 1", [edge]
-            ).fetchall()
-            return len(rows)
+            def run(tx: Tx, to: int = to) -> int:
+                rows = self.db.writer.execute(
+                    "DELETE FROM events WHERE seq <= ? RETURNING 1", [to]
+                ).fetchall()
+                return len(rows)
 
-        return self.write(run, solo=True) if edge > 0 else 0
+            gone += self.write(run, solo=True)
+        return gone
 
     def events(self, after: int, limit: int = 1000) -> list[Event]:
         """Events numbered above ``after``, oldest first."""

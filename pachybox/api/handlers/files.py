@@ -40,7 +40,9 @@ class FileRoutes(WebRoutes):
         target = parse_repo(repo, project)
         self._box.pfs.check_target(target, ref)
         with self._box.pfs.blobs.session() as session:
-            upload = Upload(self._box.reader, session, trusted=call.local)
+            upload = Upload(
+                self._box.reader, session, trusted=call.local, reach=self._box.config.url_fetch
+            )
             made = upload.take(ops)
             commit = self._box.pfs.write(session, target, ref, made, description)
         return json_format.MessageToDict(m.commit_info(commit))
@@ -48,7 +50,9 @@ class FileRoutes(WebRoutes):
     def put_fileset(self, ops: Iterator[Op], call: Call) -> str:
         """One upload as a fileset; see the files door."""
         with self._box.pfs.blobs.session() as session:
-            upload = Upload(self._box.reader, session, trusted=call.local)
+            upload = Upload(
+                self._box.reader, session, trusted=call.local, reach=self._box.config.url_fetch
+            )
             return self._box.filesets.create(session, upload.take(ops))
 
     def get(
@@ -135,7 +139,7 @@ def modify_file(box: Box, requests: Iterator[Any], call: Call) -> Any:
     repo, ref = m.to_ref(first.set_commit)
     box.pfs.check_target(repo, ref)
     with box.pfs.blobs.session() as session:
-        upload = Upload(box.reader, session, trusted=call.local)
+        upload = Upload(box.reader, session, trusted=call.local, reach=box.config.url_fetch)
         modify(upload, requests)
         box.pfs.write(session, repo, ref, upload.ops)
     return Empty()

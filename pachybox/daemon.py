@@ -20,6 +20,7 @@ from pachybox import init, limits, memory
 from pachybox.api import door, health
 from pachybox.api.access import Access, require_closed
 from pachybox.api.certificates import of_config
+from pachybox.api.gauges import Gauges
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
@@ -139,7 +140,7 @@ def serve(box: Box) -> Doors:
     tls = of_config(config)
     access = Access(config.token)
     table = Table(collect(box, *_HANDLERS))
-    metrics = Metrics(box.gauges)
+    metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
     rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
     s3 = S3Door(

@@ -24,6 +24,7 @@ from pachybox.api.access.policy import Policy
 from pachybox.api.access.tokens import Tokens
 from pachybox.api.access.world import BoxWorld
 from pachybox.api.certificates import of_config
+from pachybox.api.gauges import Gauges
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
@@ -159,7 +160,7 @@ def serve(box: Box) -> Doors:
     policy = Policy(BoxWorld(box), audit.note)
     ours = tokens.TokenHandlers(known, audit)
     table = Table(collect(box, *_HANDLERS, ours), policy)
-    metrics = Metrics(box.gauges)
+    metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
     rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
     server = Server(

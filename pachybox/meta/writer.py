@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
@@ -62,6 +62,16 @@ _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twic
 def utc_now() -> datetime:
     """The wall clock; the daemon passes it in, tests may pass another."""
     return datetime.now(UTC)
+
+
+class Figures(NamedTuple):
+    """Of the writer: changes that wait for it, groups it has written, seconds it was at them,
+    checkpoints."""
+
+    waiting: int
+    groups: int
+    seconds: float
+    checkpoints: int
 
 
 class Notes(Protocol):
@@ -128,6 +138,7 @@ class Meta:
         self.db.before_read = self._before_read
         self._groups = 0
         self._checkpoints = True
+        self._checkpointed, self._seconds = 0, 0.0
         self._work = (0.0, False)  # since when at a group, and whether that is alone
         self.failing = ""
         """Why the last group was not written; "" when it was."""
@@ -216,6 +227,10 @@ class Meta:
         began, alone = self._work
         return (time.monotonic() - began if began else 0.0), alone
 
+    def figures(self) -> Figures:
+        """What the writer has done since the box started."""
+        return Figures(self._queue.qsize(), self._groups, self._seconds, self._checkpointed)
+
     @property
     def thread(self) -> threading.Thread:
         """The writer's."""
@@ -252,6 +267,7 @@ class Meta:
         def run(tx: Tx) -> None:
             try:
                 self.db.writer.execute("CHECKPOINT")
+                self._checkpointed += 1
                 self.db.let_go()
             except duckdb.Error as e:
                 self._checkpoints = False  # on a full disk it gives the database up each time
@@ -425,6 +441,7 @@ class Meta:
                     job.future.set_exception(error)
             else:
                 self._commit_group(group)
+            self._seconds += time.monotonic() - self._work[0]
             self._work = 0.0, False
 
     def _commit_notes(self) -> BaseException | None:

@@ -102,3 +102,13 @@ class Machine:
         if path.startswith("/usr/local"):
             return self.root / "local" / path.removeprefix("/usr/local").lstrip("/")
         return self.root / path.lstrip("/")
+
+
+@pytest.fixture(scope="session")
+def unpacked(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache as root leaves it."""
+    cache = tmp_path_factory.mktemp("unpacked")
+    cache.chmod(0o755)
+    env = {**os.environ, "PACHYBOX_CACHE": str(cache)}
+    subprocess.run([binary, "version", "--client-only"], env=env, check=True, capture_output=True)
+    return cache

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.binary.tree import SYSTEM, libraries_here
 from tests import images
 from tests.boxes import eventually
 from tests.images import Entry, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("libc", "libm", "libdl", "librt", "libpthread", "libutil", "libresolv")
-LIBRARIES += ("libgcc_s", "libstdc++")
 SPEC = {
     "pipeline": {"name": "look"},
     "transform": {"cmd": ["sh"], "stdin": ["cat $PFS/in/a > $PFS/out/a", "id -u > $PFS/out/user"]},
@@ -30,14 +29,14 @@ SPEC = {
 def base() -> Recipe:
     """A shell and the libraries of C and C++: what the image needs of its base."""
     known = images.RECIPES["busybox"]()
-    loader = Path("/lib64/ld-linux-x86-64.so.2")
-    if not loader.exists():
-        pytest.skip("the library of C of this processor is not known here")
-    folder = Path("/lib/x86_64-linux-gnu")
-    found = [path for name in LIBRARIES for path in folder.glob(f"{name}.so.*")]
-    entries = [Entry("lib64"), Entry(str(loader)[1:], source=loader)]
-    entries += [Entry("lib"), Entry(str(folder)[1:])]
-    entries += [Entry(str(path)[1:], source=path) for path in found]
+    here = libraries_here()
+    found = {name: here[name] for name in sorted(SYSTEM & here.keys())}
+    folders = {str(path.parent)[1:] for path in found.values()}
+    entries = [Entry(folder) for folder in sorted(folders)]
+    entries += [Entry(str(path)[1:], source=path) for path in found.values()]
+    loader = next(name for name in found if name.startswith("ld-linux"))
+    beside = "lib64" if "x86-64" in loader else "lib"
+    entries += [Entry(beside), Entry(f"{beside}/{loader}", source=found[loader])]
     return Recipe("base", [*known.entries, *entries], known.changes)
 
 

@@ -24,6 +24,7 @@ from pachybox.api.access.policy import Policy
 from pachybox.api.access.tokens import Tokens
 from pachybox.api.access.world import BoxWorld
 from pachybox.api.certificates import of_config
+from pachybox.api.gauges import Gauges
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
@@ -100,6 +101,7 @@ def set_up_logging(path: Path, level: str) -> None:
     """Log to ``path``, rotated, and to standard error when somebody reads that: a terminal, a
     service manager's journal, who looks after the first process of a container."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a disk that takes no line of the log is told of elsewhere
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]
@@ -158,7 +160,7 @@ def serve(box: Box) -> Doors:
     policy = Policy(BoxWorld(box), audit.note)
     ours = tokens.TokenHandlers(known, audit)
     table = Table(collect(box, *_HANDLERS, ours), policy)
-    metrics = Metrics(box.gauges)
+    metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
     rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
     server = Server(

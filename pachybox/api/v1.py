@@ -55,7 +55,10 @@ MESSAGES: dict[str, str] = {
         kind string
         data google.protobuf.Struct
     """,
-    "FsckRequest": "fix bool",
+    "FsckRequest": """
+        fix bool
+        quick bool
+    """,
     "FsckResponse": """
         level string
         thing string

@@ -32,6 +32,10 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         (
+            "upgrade",
+            {"upgrade": "put another version in the place of this one, and back if need be"},
+        ),
+        (
             "cert",
             {
                 "cert": "make a certificate, so that the doors speak TLS",

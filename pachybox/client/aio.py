@@ -1380,9 +1380,10 @@ class AsyncClient(AsyncBase):
         origin (default, box.toml, environment or flag). Secrets are ``***``."""
         return await self._run(self._sync.settings)
 
-    def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self._stream(lambda: self._sync.fsck(fix=fix))
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> AsyncStream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        return self._stream(lambda: self._sync.fsck(fix=fix, quick=quick))
 
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""

@@ -292,7 +292,7 @@ def test_code_on_the_machine_reaches_the_box_as_before(box: RealBox) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ('http_host = "0.0.0.0"\n', "make a token first"),
+        ('http_host = "0.0.0.0"\n', "a token"),
         ('http_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('grpc_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('tls_cert = "a"\ntls_key = "b"\n', "make them: pachybox cert"),

@@ -142,27 +142,37 @@ class Audit:
         ``follow`` then those that come, None meanwhile, until ``wait`` (so many seconds) says that
         nobody is there any more."""
         self._write()
-        with self._writing:
-            parts = [self._part(n) for n in range(_PARTS - 1, -1, -1)]
-            files = [part.open("rb") for part in parts if part.exists()]
+        files = self._open_after(None)
         found = (entry for file in files for entry in _entries(file) if keep(entry))
         yield from deque(found, tail) if tail else found
-        last = files.pop() if files else None
-        for file in files:
-            file.close()
+        last = _close_but_last(files)
         try:
             while follow and not wait(_TOGETHER_S):
                 if last is None or self._rotated(last):
-                    if last is not None:
-                        yield from filter(keep, _entries(last))
-                        last.close()
-                    last = self._path.open("rb") if self._path.exists() else None
-                if last is not None:
+                    files = self._open_after(last)
+                    for file in files:
+                        yield from filter(keep, _entries(file))
+                    last = _close_but_last(files)
+                else:
                     yield from filter(keep, _entries(last))
                 yield None
         finally:
             if last is not None:
                 last.close()
+
+    def _open_after(self, last: IO[bytes] | None) -> list[IO[bytes]]:
+        """``last``, and the files that were begun after it, oldest first; None: all there are."""
+        with self._writing:
+            parts = [self._part(n) for n in range(_PARTS - 1, -1, -1)]
+            files: list[IO[bytes]] = [part.open("rb") for part in parts if part.exists()]
+        if last is None:
+            return files
+        nodes = [os.fstat(file.fileno()).st_ino for file in files]
+        node = os.fstat(last.fileno()).st_ino
+        behind = nodes.index(node) + 1 if node in nodes else 0
+        for file in files[:behind]:
+            file.close()
+        return [last, *files[behind:]]
 
     def _rotated(self, file: IO[bytes]) -> bool:
         """Whether another file has taken the place of the open one."""
@@ -170,6 +180,12 @@ class Audit:
             return self._path.stat().st_ino != os.fstat(file.fileno()).st_ino
         except FileNotFoundError:
             return True
+
+
+def _close_but_last(files: list[IO[bytes]]) -> IO[bytes] | None:
+    for file in files[:-1]:
+        file.close()
+    return files[-1] if files else None
 
 
 def _entries(file: IO[bytes]) -> Iterator[Entry]:

@@ -210,9 +210,8 @@ OURS = {
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "ready", "put", "put_file", "put_files", "put_url",
-    "copy_file",
-    "delete_file", "get_file", "save_file", "get_files", "open", "archive_url", "commit",
-    "transaction", "create_fileset", "upload_fileset",
+    "copy_file", "delete_file", "get_file", "save_file", "get_files", "open", "archive_url",
+    "commit", "transaction", "create_fileset", "upload_fileset",
 }  # fmt: skip
 
 

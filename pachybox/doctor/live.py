@@ -12,6 +12,7 @@ from pachybox.config import Config
 from pachybox.doctor import secret_key
 from pachybox.doctor.codes import Level, found
 from pachybox.doctor.cold import of_time
+from pachybox.doctor.home import there
 from pachybox.errors import PachyboxError
 from pachybox.meta.tables import FACTS, SECRETS, TOKENS
 from pachybox.meta.writer import Meta
@@ -103,7 +104,7 @@ def _backup(config: Config, said: _Said | None) -> Finding:
     if not config.backup_to:
         return found("PB801", "warn", "none is set up", f"set it up: {_SET_UP}")
     where = Path(config.backup_to)
-    if "://" not in config.backup_to and not where.exists() and not where.parent.exists():
+    if "://" not in config.backup_to and not there(where) and not there(where.parent):
         remedy = "mount it, or name another: pachybox config set backup_to DIR"
         return found("PB801", "fail", f"{where} is not there", remedy)
     if not config.backup_schedule:

@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clients test fuzz soak check format bench pictures lock clean
+.PHONY: help setup demo clients test fuzz soak check format bench binary pictures lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest tests/arch/test_docs.py tests/arch/test_dependencies.py
 	@$(PY) -m tests.arch.sizes
+
+binary: $(STAMP) ## dist/pachybox, the one file for machines without Python
+	@$(PY) -m appliance.binary.build $(ARGS)
 
 format: $(STAMP) ## let ruff mend format and imports
 	$(VENV)/bin/ruff format .

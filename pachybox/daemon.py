@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -10,16 +11,24 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox import limits, memory
-from pachybox.api import door
-from pachybox.api.access import Access, require_closed
+from pachybox import init, limits, memory
+from pachybox.api import door, health
+from pachybox.api.access.audit import Audit
+from pachybox.api.access.callers import Access, is_remote, require_closed
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.tokens import Tokens
+from pachybox.api.access.world import BoxWorld
+from pachybox.api.certificates import of_config
+from pachybox.api.gauges import Gauges
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
+    backups,
     box_log,
     cluster,
     datums,
@@ -38,11 +47,14 @@ from pachybox.api.handlers import (
     query_logs,
     reading,
     secrets,
+    settings,
     specs,
     system,
     templates,
+    tokens,
     trials,
     views,
+    webhooks,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -55,6 +67,7 @@ from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
 from pachybox.errors import PachyboxError
+from pachybox.notify import Manager, answers
 
 log = logging.getLogger("pachybox.daemon")
 
@@ -63,8 +76,9 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs),
+    *(log_parts, specs, settings, backups),
     views,
+    webhooks,
 )
 
 
@@ -84,13 +98,14 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def set_up_logging(path: Path, level: str) -> None:
-    """Log to ``path``, rotated, and to standard error when it is a terminal."""
+    """Log to ``path``, rotated, and to standard error when somebody reads that: a terminal, a
+    service manager's journal, who looks after the first process of a container."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a disk that takes no line of the log is told of elsewhere
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]
-    if sys.stderr.isatty():
+    if _is_read(sys.stderr.fileno()):
         handlers.append(logging.StreamHandler())
     logging.getLogger("pachybox").setLevel(level.upper())
     # What a client sends is no error of the box's; the door says itself what is. SetLogLevel
@@ -103,55 +118,86 @@ def set_up_logging(path: Path, level: str) -> None:
     path.chmod(0o600)
 
 
+def _is_read(fd: int) -> bool:
+    """Whether what is written to ``fd`` is seen or kept by others; it is not bounded here."""
+    seen = os.fstat(fd)
+    journal = os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
+    return os.isatty(fd) or journal or init.MARK in os.environ
+
+
 class Doors:
     """The open doors of a box."""
 
-    def __init__(self, server: Server, rpc: GrpcDoor) -> None:
+    def __init__(self, server: Server, rpc: GrpcDoor, known: Tokens, audit: Audit) -> None:
         self._server = server
         self._rpc = rpc
+        self._known = known
+        self._audit = audit
+        known.start()
+        audit.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Stop both at once, so that the grace of one is not added to the other's."""
+        """Stop both at once, so that the grace of one is not added to the other's; then what is
+        noted of callers."""
         other = threading.Thread(target=self._rpc.stop, args=(grace_s,), name="stop-grpc")
         other.start()
         self._server.stop(grace_s)
         other.join()
+        self._known.stop()
+        self._audit.stop()
 
 
 def serve(box: Box) -> Doors:
     """Open the doors of a box. Raises Refused when a port is taken."""
     config = box.config
-    require_closed(config)
-    access = Access(config.token)
-    table = Table(collect(box, *_HANDLERS))
-    metrics = Metrics(box.gauges)
+    known = Tokens(box.meta, box.secrets)
+    require_closed(config, known)
+    tls = of_config(config)
+    access = Access(config.token, known, remote=is_remote(config))
+    box.code_token = access.code_token
+    box.closed = lambda: access.closed
+    audit = Audit(config.audit_file, config.audit_bytes)
+    policy = Policy(BoxWorld(box), audit.note)
+    ours = tokens.TokenHandlers(known, audit)
+    table = Table(collect(box, *_HANDLERS, ours), policy)
+    metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
     rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
-    s3 = S3Door(
-        box.objects,
-        token=config.token,
-        authenticate=authenticate,
-        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
-    )
     server = Server(
         table,
-        files.FileRoutes(box),
-        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        files.FileRoutes(box, policy),
+        access=door.Access(authenticate, closed=lambda: access.closed),
+        policy=policy,
         limits=Limits(connections=box.plan.connections),
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
-        s3=s3,
-        ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
+        s3=S3Door(
+            box.objects,
+            access,
+            policy,
+            domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+        ),
+        ingest=IngestDoor(box.pushes, access, policy),
+        checks=health.checks(box),
     )
-    box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
-    doors = Doors(server, rpc)
+    box.doors = [server.troubles, rpc.troubles]
+    box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(rpc.end_dead)
+    known.on_end(server.end_dead)
+    doors = Doors(server, rpc, known, audit)
     try:
-        host, port = rpc.listen(config.grpc_host, config.grpc_port)
-        box.grpc_address = _address("grpc", host, port)
+        host, port = rpc.listen(config.grpc_host, config.grpc_port, tls, inner=tls is not None)
+        box.grpc_address = _address("grpcs" if tls else "grpc", host, port)
         host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=bool(config.token)
+            config.http_host,
+            config.http_port,
+            remote=access.closed and tls is not None,
+            tls=tls,
         )
-        box.address = _address("http", host, port)
+        box.address = _address("https" if tls else "http", host, port)
+        if tls is not None:
+            box.inner_grpc_address = _address("grpc", "127.0.0.1", rpc.inner_port)
+            box.inner_address = _address("http", *server.listen_tcp("127.0.0.1", 0))
         server.listen_unix(config.socket)
     except BaseException:
         doors.stop(0.0)
@@ -195,6 +241,8 @@ def run(config: Config) -> None:
     Raises what opening it raises (see Box); once it serves, it returns normally.
     """
     os.umask(0o077)
+    faulthandler.enable()  # a watchdog's SIGABRT tells what every thread was at
+    manager = Manager.taken()
     memory.one_heap()
     limits.raise_open_files()
     # perf: a look for cycles every 700 objects costs an upload a sixth
@@ -215,6 +263,7 @@ def run(config: Config) -> None:
         "ready address=%s grpc=%s socket=%s pid=%d",
         box.address, box.grpc_address, config.socket, os.getpid(),
     )  # fmt: skip
+    manager.ready(f"serving at {box.address} and {box.grpc_address}", lambda: _trouble(box))
     try:
         while not box.wait_stop(memory.TRIM_S):
             box.meta.index_hashes()
@@ -223,6 +272,10 @@ def run(config: Config) -> None:
             memory.trim()
     finally:
         log.info("stopping")
+        if box.restarting is None:
+            manager.stopping()
+        else:
+            manager.restarting(box.restarting)
         box.end_sources()  # before the doors are shut
         doors.stop()
         box.close()
@@ -231,7 +284,13 @@ def run(config: Config) -> None:
         wakeup.close()
     if box.restarting is not None:
         # the same command line in the same process, so that who watches it sees no end
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execve(sys.executable, init.same_command(), {**os.environ, **manager.environment})
+
+
+def _trouble(box: Box) -> Sequence[str]:
+    """Why the box is not well: metadata and the door are asked, for real. Blocks while they do."""
+    box.meta.db.read("SELECT 1")
+    return answers(box.config.socket)
 
 
 def main(config: Config | None = None) -> None:

@@ -114,6 +114,23 @@ class Space:
         locked = [f"{self._locked()}; {WRITABLE}"] if self.read_only else []
         return [*locked, text] if text else locked
 
+    def refusals(self) -> list[str]:
+        """Why a write would be refused now, by the last look; looks at the mount. Cheap."""
+        found = []
+        if os.statvfs(self._home).f_flag & os.ST_RDONLY:
+            found.append(f"the file system of {self._home} is mounted read-only")
+        with self._lock:
+            if self._level == Level.REFUSE:
+                found.append(self.marks.warning(self._disk, self._level))
+        if self._quota and (used := self._store_bytes()) > self._quota:
+            found.append(f"the quota is used up: {format_size(used)}, {format_size(self._quota)}")
+        return found
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The one that looks by itself."""
+        return self._thread
+
     # ---- what is refused
 
     def check(self) -> None:

@@ -39,17 +39,17 @@ class Janitor:
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._one = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="janitor", daemon=True)
 
     def start(self) -> None:
         """Begin with the rounds; the first is when the time between two is over."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End them; a round under way is finished first. Idempotent."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        if self.thread.ident is not None:
+            self.thread.join()
 
     def round(self) -> Record:
         """Do all tasks now, one after the other; what came of them."""

@@ -62,6 +62,10 @@ def candidates(before: Sequence[str], current: str) -> Iterator[str]:
     if current.startswith("-"):
         flags = (f for action in actions for f in action.option_strings if f.startswith("--"))
         yield from (flag for flag in flags if flag.startswith(current))
+    elif name in ("config get", "config set", "config explain"):
+        from pachybox.cli import settings
+
+        yield from (word for word in settings.candidates(name, rest) if word.startswith(current))
     elif (choices := _choices(actions, rest)) is not None:
         yield from (choice for choice in choices if choice.startswith(current))
     else:
@@ -110,6 +114,7 @@ def _client() -> Client:
     settings = Settings.load()
     return Client(
         settings.address(),
+        ca=settings.ca(),
         token=os.environ.get("PACHYBOX_TOKEN") or settings.context.get("token", ""),
         project=settings.context.get("project", "default"),
         timeout_s=_TIMEOUT_S,

@@ -19,6 +19,7 @@ from typing import Any
 
 import duckdb
 
+from pachybox import upgrade
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError, Refused
 
 log = logging.getLogger("pachybox.meta")
@@ -75,9 +76,12 @@ class Database:
     def __init__(self, path: Path, room: Room = ROOM) -> None:
         """Open or create the database and bring its schema up to date.
 
-        Raises Refused when another process holds it or when a newer version wrote it, Corrupt
-        when it is damaged.
+        Before the schema of one that has rows is changed the files are copied (see upgrade).
+
+        Raises Refused when another process holds it, when a newer version wrote it or when there
+        is no room for the copy, Corrupt when it is damaged.
         """
+        upgrade.mend(path)
         self.path = path
         self._room = room
         self._lock = threading.Condition()
@@ -130,9 +134,12 @@ class Database:
         if have > newest:
             raise Refused(
                 f"{self.path} has schema version {have}; this pachybox knows up to {newest}",
-                "run the newer pachybox that wrote it",
+                "run the newer pachybox that wrote it; with that one stopped, `pachybox upgrade "
+                "--undo` puts back the metadata from before it came",
             )
-        if 0 < have < newest:
+        copy = self._copy(have, newest) if 0 < have < newest else None
+        con = self.writer
+        if copy is not None:
             con.execute(
                 f"SET memory_limit = '{self._room.more_bytes // 1_000_000}MB'"
             )  # old indexes may have filled it
@@ -142,14 +149,28 @@ class Database:
                 con.execute(sql)
                 con.execute("INSERT INTO schema_version VALUES (?)", [number])
                 con.execute("COMMIT")
-        if 0 < have < newest:
+        if copy is not None:
             con.close()
             self.writer = self._connect()
+            upgrade.finished(copy)
+
+    def _copy(self, have: int, to: int) -> upgrade.Copy:
+        """Copy the files as they are, with the database closed."""
+        event = self.writer.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0]
+        self.writer.close()
+        copy = upgrade.take(self.path, schema=have, to=to, event=int(event))
+        self.writer = self._connect()
+        return copy
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
         self.before_read()
+        with self._lent_cursor() as con:
+            yield con
+
+    @contextmanager
+    def _lent_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._lock:
             self._lock.wait_for(lambda: not self._alone)
             generation = self._generation
@@ -189,6 +210,17 @@ class Database:
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
+
+    def prove(self) -> None:
+        """Return once the database answers, without what a reader brings in first. Raises what
+        ``read`` does."""
+        try:
+            with self._reads, self._lent_cursor() as con:
+                con.execute("SELECT 1").fetchall()
+        except INVALID:
+            pass  # the writer opens it afresh: it is the one who is looked at then
+        except duckdb.Error as e:
+            raise told(self.path, e) from e
 
     def pieces(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of one query, of one state, some at a time. Until the last is taken the database

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
@@ -38,7 +39,8 @@ from pachybox.meta.connect import (
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.hashes import Hashes
-from pachybox.meta.tables import ALL, COMMITS, EVENTS, NOTES, Table
+from pachybox.meta.pulse import Pulse
+from pachybox.meta.tables import ALL, COMMITS, EVENTS, FACTS, NOTES, Table
 from pachybox.meta.tx import Tx
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
@@ -60,6 +62,16 @@ _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twic
 def utc_now() -> datetime:
     """The wall clock; the daemon passes it in, tests may pass another."""
     return datetime.now(UTC)
+
+
+class Figures(NamedTuple):
+    """Of the writer: changes that wait for it, groups it has written, seconds it was at them,
+    checkpoints."""
+
+    waiting: int
+    groups: int
+    seconds: float
+    checkpoints: int
 
 
 class Notes(Protocol):
@@ -126,6 +138,12 @@ class Meta:
         self.db.before_read = self._before_read
         self._groups = 0
         self._checkpoints = True
+        self._checkpointed, self._seconds = 0, 0.0
+        self._work = (0.0, False)  # since when at a group, and whether that is alone
+        self.failing = ""
+        """Why the last group was not written; "" when it was."""
+        self.reading = Pulse("meta-read", self.db.prove)
+        self.writing = Pulse("meta-write", self._prove_writing)
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -203,6 +221,25 @@ class Meta:
         except BaseException as e:
             raise self._translate(e) from e
 
+    def at_work(self) -> tuple[float, bool]:
+        """For how many seconds the writer has been at a group of changes (0.0: it waits for one),
+        and whether that is one change that has the database to itself."""
+        began, alone = self._work
+        return (time.monotonic() - began if began else 0.0), alone
+
+    def figures(self) -> Figures:
+        """What the writer has done since the box started."""
+        return Figures(self._queue.qsize(), self._groups, self._seconds, self._checkpointed)
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The writer's."""
+        return self._thread
+
+    def _prove_writing(self) -> None:
+        """Write something, to see whether what could not be written now can."""
+        self.write(lambda tx: tx.put(FACTS, ("health.probe", utc_now().isoformat())))
+
     def _in_writer(self) -> bool:
         return threading.current_thread() is self._thread
 
@@ -230,6 +267,7 @@ class Meta:
         def run(tx: Tx) -> None:
             try:
                 self.db.writer.execute("CHECKPOINT")
+                self._checkpointed += 1
                 self.db.let_go()
             except duckdb.Error as e:
                 self._checkpoints = False  # on a full disk it gives the database up each time
@@ -396,12 +434,15 @@ class Meta:
 
     def _run(self) -> None:
         while (group := self._queue.take()) is not None:
+            self._work = time.monotonic(), group[0].solo
             noted = self.noted and not group[0].noting
             if noted and (error := self._commit_notes()) is not None:
                 for job in group:
                     job.future.set_exception(error)
-                continue
-            self._commit_group(group)
+            else:
+                self._commit_group(group)
+            self._seconds += time.monotonic() - self._work[0]
+            self._work = 0.0, False
 
     def _commit_notes(self) -> BaseException | None:
         """Do what is noted, in a group of its own; what forbids it."""
@@ -450,10 +491,13 @@ class Meta:
             failed = self._made_durable(staged, set(), purged, quick)
         if failed is not None:
             error = self._translate(failed)
+            self.failing = first_line(error)
             self.on_discard()
             for job, _ in done:
                 job.future.set_exception(error)
             return
+        if staged or purged:
+            self.failing = ""
         if next_event - 1 > self.last_event:
             self._witness.note(next_event - 1)
         self._publish(staged, purged, next_event - 1)
@@ -575,4 +619,5 @@ class Meta:
         self.db.before_read = self._folding.in_time = lambda: None
         self.notes = None
         self._barrier = lambda: None
+        self.writing = Pulse("", lambda: None)
         self.on_publish = lambda staged: None

@@ -57,7 +57,8 @@ def inspect_cluster(box: Box, request: Any, call: Call) -> Any:
             ),
         ),
         metadata=labels.of_box(box.meta),
-        proxy_host=box.address.removeprefix("http://"),
+        proxy_host=box.address.partition("://")[2],
+        proxy_tls=box.address.startswith("https://"),
     )
     if box.restarting is not None:
         made.pending_restart = True
@@ -218,6 +219,7 @@ def doctor(box: Box, request: Any, call: Call) -> Iterator[Any]:
             level=finding.level,
             detail=finding.detail,
             remedy=finding.remedy,
+            code=finding.code,
         )
 
 
@@ -252,7 +254,9 @@ def subscribe_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pachybox.v1.API/Fsck")
 def fsck(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    for line in box.fsck(fix=request.fix):
+    if request.fix and request.quick:
+        raise InvalidArgument("a quick check mends nothing", "leave out fix, or quick")
+    for line in box.fsck(fix=request.fix, quick=request.quick):
         yield ours.FsckResponse(level=line.level, thing=line.thing, detail=line.detail)
 
 

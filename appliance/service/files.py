@@ -1,0 +1,127 @@
+"""Files put in place whole: each is the old one or the new one at any moment."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+Owner = tuple[int, int]
+"""Numbers of a user and a group."""
+
+
+class State(StrEnum):
+    """What became of a thing, or would."""
+
+    MADE = "made"
+    REPLACED = "replaced"
+    KEPT = "kept"
+    REMOVED = "removed"
+    ABSENT = "absent"
+
+
+def put_text(
+    path: Path, text: str, mode: int, owner: Owner | None = None, *, act: bool = True
+) -> State:
+    """Have ``text`` at ``path`` (0o644 and so on; ``owner`` None = the caller's). Nothing is
+    changed without ``act``."""
+    content = text.encode()
+    same = path.is_file() and path.read_bytes() == content
+    return _put(path, mode, owner, lambda new: new.write_bytes(content), same=same, act=act)
+
+
+def put_copy(path: Path, source: Path, *, act: bool = True) -> State:
+    """Have a copy of the program ``source`` at ``path``, which may be running meanwhile."""
+    same = path.is_file() and (path.samefile(source) or filecmp.cmp(path, source, shallow=False))
+    return _put(path, 0o755, None, lambda new: shutil.copyfile(source, new), same=same, act=act)
+
+
+def _put(
+    path: Path,
+    mode: int,
+    owner: Owner | None,
+    write: Callable[[Path], object],
+    *,
+    same: bool,
+    act: bool,
+) -> State:
+    if same:
+        return State.KEPT
+    state = State.REPLACED if path.exists() else State.MADE
+    if not act:
+        return state
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        os.close(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+        write(new)
+        new.chmod(mode)
+        if owner is not None:
+            os.chown(new, *owner)
+        sync(new)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+    return state
+
+
+def sync(path: Path) -> None:
+    """Return once a file, or the names of a directory, are on disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(path: Path, mode: int, owner: Owner | None = None, *, act: bool = True) -> State:
+    """Have a directory at ``path``; one that is there is left as it is."""
+    if path.is_dir():
+        return State.KEPT
+    if act:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode)
+        path.chmod(mode)  # whatever the umask
+        if owner is not None:
+            os.chown(path, *owner)
+        sync(path.parent)
+    return State.MADE
+
+
+def link(path: Path, target: str, *, act: bool = True) -> State:
+    """Have a symbolic link at ``path``."""
+    if path.is_symlink() and str(path.readlink()) == target:
+        return State.KEPT
+    state = State.REPLACED if path.is_symlink() or path.exists() else State.MADE
+    if act:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new.symlink_to(target)
+        new.rename(path)
+        sync(path.parent)
+    return state
+
+
+def remove(path: Path, *, act: bool = True) -> State:
+    """Have no file or link at ``path``."""
+    if not path.is_symlink() and not path.exists():
+        return State.ABSENT
+    if act:
+        path.unlink()
+        sync(path.parent)
+    return State.REMOVED
+
+
+def remove_folder(path: Path, *, act: bool = True) -> State:
+    """Have no directory at ``path``, nor anything below it."""
+    if not path.is_dir():
+        return State.ABSENT
+    if act:
+        shutil.rmtree(path)
+        sync(path.parent)
+    return State.REMOVED

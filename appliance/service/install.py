@@ -1,0 +1,147 @@
+"""``pachybox install``: everything looked at first, then each piece put in place whole.
+
+Running it again changes what differs and nothing else, so an installation that was cut short is
+ended by the next, and a newer program is installed by its own ``install``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance.service import files, plan, settings, unit, users
+from appliance.service.files import State
+from appliance.service.plan import ROOT_USER, Plan
+from appliance.service.systemd import Systemd
+from pachybox.errors import InvalidArgument, Refused
+
+_VERSION = re.compile(r"\d+\.\d+\S*")
+_TRY_S = 120.0  # a one file unpacks itself first
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was put in place, or would be."""
+
+    what: str
+    where: str
+    state: State
+
+
+def own_program() -> Path | None:
+    """The one file that runs now; None when the program was installed by other means."""
+    path = os.environ.get("PACHYBOX_FILE", "")
+    return Path(path) if path else None
+
+
+def with_program(wanted: Plan, given: Path | None) -> Plan:
+    """``wanted`` with the program to install: the file ``given``, else the one that runs now.
+
+    Raises Refused when it does not run here, or when the service's user could not start it.
+    """
+    program = given or own_program()
+    if program is None:
+        command = plan.installed_command()
+        if wanted.system:
+            plan.check_reachable(command, wanted.user)
+        return replace(wanted, command=command)
+    if not program.is_file():
+        raise InvalidArgument(f"{program} is no file", "give the one file: --program dist/pachybox")
+    _try(program, wanted)
+    return replace(wanted, program=program)
+
+
+def _try(program: Path, wanted: Plan) -> None:
+    """Raise Refused when the program does not run here. By that it also unpacks itself where the
+    service finds it, and cannot change it."""
+    env = {key: value for key, value in os.environ.items() if key != "PACHYBOX_CACHE"}
+    if wanted.system:
+        env["PACHYBOX_CACHE"] = str(wanted.on_disk(plan.CACHE))
+    try:
+        done = subprocess.run(
+            [program.absolute(), "version", "--client-only"],
+            env=env, capture_output=True, text=True, timeout=_TRY_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Refused(f"{program} does not run here: {e}", "chmod +x it, or get it anew") from e
+    if done.returncode or not _VERSION.fullmatch(done.stdout.strip()):
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+        raise Refused(f"{program} is no pachybox that runs here: {said[-1]}", "get it anew")
+
+
+def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
+    """Raise Refused, before anything is changed, when it could not be done whole."""
+    if start:
+        manager.needed()
+    if not wanted.system:
+        return
+    as_root("installed")
+    if wanted.user != ROOT_USER and users.find(wanted.user, wanted.root) is None:
+        if wanted.user != wanted.name:
+            raise Refused(f"there is no user {wanted.user}", "make it, or leave --run-as out")
+        users.tool()
+
+
+def as_root(done: str) -> None:
+    """Raise Refused when the caller is not root."""
+    if os.geteuid() != 0:
+        raise Refused(
+            f"a service of the machine is {done} by root",
+            "run it with sudo, or have one of your own: --user",
+        )
+
+
+def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
+    """Put everything in place, saying each step; without ``act`` only say what would change.
+
+    Nothing is started. Raises Refused (a tool failed) or OSError; what was done before stays and
+    is whole.
+    """
+    owner: files.Owner | None = None
+    if wanted.system:
+        user = users.find(wanted.user, wanted.root)
+        yield Step("user", wanted.user, State.KEPT if user else State.MADE)
+        if act:
+            user = user or users.make(wanted.user, wanted.home, wanted.root)
+            owner = (user.uid, user.gid)
+    home = wanted.on_disk(wanted.home)
+    yield Step("data", str(wanted.home), files.make_folder(home, 0o700, owner, act=act))
+    yield _settings(wanted, home / "box.toml", owner, act=act)
+    if wanted.program is not None:
+        path = wanted.installed_program
+        state = files.put_copy(wanted.on_disk(path), wanted.program, act=act)
+        yield Step("program", str(path), state)
+    yield from _completions(wanted, act=act)
+    state = files.put_text(wanted.on_disk(wanted.unit), unit.render(wanted), 0o644, act=act)
+    yield Step("unit", str(wanted.unit), state)
+    state = files.link(wanted.on_disk(wanted.wanted), f"../{wanted.name}.service", act=act)
+    yield Step(wanted.occasion, str(wanted.wanted), state)
+
+
+def _settings(wanted: Plan, path: Path, owner: files.Owner | None, *, act: bool) -> Step:
+    """The settings of a box that has none; those of another are its owner's."""
+    state = State.KEPT
+    if not path.exists():
+        text = settings.commented(wanted.ports)
+        state = files.put_text(path, text, 0o600, owner, act=act)
+    return Step("settings", str(wanted.home / "box.toml"), state)
+
+
+def _completions(wanted: Plan, *, act: bool) -> Iterator[Step]:
+    from pachybox.cli.completion import SCRIPTS
+
+    for shell, path in wanted.completions.items():
+        state = files.put_text(wanted.on_disk(path), SCRIPTS[shell], 0o644, act=act)
+        yield Step(f"completion of {shell}", str(path), state)
+
+
+def lingers() -> bool:
+    """Whether services of this user run while nobody is logged in as it."""
+    import pwd
+
+    name = pwd.getpwuid(os.getuid()).pw_name
+    return (Path("/var/lib/systemd/linger") / name).exists()

@@ -1,0 +1,96 @@
+"""``pachybox uninstall``: what install put there goes; the data stays, unless it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from appliance.service import files, plan, unit, users
+from appliance.service.files import State
+from appliance.service.install import Step
+from appliance.service.plan import Plan
+from pachybox.errors import Refused
+
+_MARKS = ("meta.duckdb", "store", "box.toml")
+
+
+def installed(wanted: Plan) -> Plan | None:
+    """``wanted`` with what the unit that is there says of itself; None when there is none.
+
+    Raises Refused when the unit was not written by ``install``.
+    """
+    path = wanted.on_disk(wanted.unit)
+    if not path.exists():
+        return None
+    facts = unit.facts(path.read_text(errors="replace"))
+    if not facts:
+        raise Refused(
+            f"{wanted.unit} was not written by pachybox install", "remove it by hand, if you want"
+        )
+    program = Path(facts["Program"]) if facts.get("Program") else None
+    return replace(
+        wanted,
+        home=Path(facts["Home"]),
+        bin=program.parent if program else wanted.bin,
+        command=() if program else ("elsewhere",),
+        share=Path(facts["Share"]),
+        user=facts.get("User", ""),
+    )
+
+
+def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
+    """Take everything away, saying each step; the data and its user only with ``purge``. Without
+    ``act`` only say what would go. The service must have been stopped.
+
+    Raises Refused before anything is removed when the data directory is none of a box.
+    """
+    home = there.on_disk(there.home)
+    if purge:
+        _check_home(home)
+    yield Step(
+        there.occasion, str(there.wanted), files.remove(there.on_disk(there.wanted), act=act)
+    )
+    if not (others := _others(there)):
+        for shell, path in there.completions.items():
+            state = files.remove(there.on_disk(path), act=act)
+            yield Step(f"completion of {shell}", str(path), state)
+        if not there.command:
+            path = there.installed_program
+            yield Step("program", str(path), files.remove(there.on_disk(path), act=act))
+    else:
+        yield Step("program", f"{there.installed_program}, for {', '.join(others)}", State.KEPT)
+    yield Step("unit", str(there.unit), files.remove(there.on_disk(there.unit), act=act))
+    if not purge:
+        yield Step("data", str(there.home), State.KEPT if home.exists() else State.ABSENT)
+        return
+    drop_ins = there.unit.with_name(f"{there.unit.name}.d")
+    state = files.remove_folder(there.on_disk(drop_ins), act=act)
+    yield Step("changes of the unit", str(drop_ins), state)
+    yield Step("data", str(there.home), files.remove_folder(home, act=act))
+    if there.system:
+        user = users.find(there.user, there.root)
+        mine = user is not None and user.made_for(there.home)
+        if mine and act:
+            users.remove(there.user, there.root)
+        yield Step("user", there.user, State.REMOVED if mine else State.KEPT)
+        if not others:  # the last: it may be what runs now
+            state = files.remove_folder(there.on_disk(plan.CACHE), act=act)
+            yield Step("unpacked program", str(plan.CACHE), state)
+
+
+def _check_home(home: Path) -> None:
+    """Raise Refused when a directory does not look like a box's: it would be removed whole."""
+    if home.is_dir() and any(home.iterdir()) and not any((home / m).exists() for m in _MARKS):
+        raise Refused(f"{home} has nothing of a box in it", "remove it by hand, if you want")
+
+
+def _others(there: Plan) -> list[str]:
+    """The other services that were installed here: they share program and completion."""
+    folder = there.on_disk(there.units)
+    return sorted(
+        path.name
+        for path in folder.glob("*.service")
+        if path.name != there.unit.name and path.is_file()
+        and unit.facts(path.read_text(errors="replace"))
+    )  # fmt: skip

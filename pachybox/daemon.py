@@ -159,6 +159,7 @@ def serve(box: Box) -> Doors:
         ingest=IngestDoor(box.pushes, access, policy),
     )
     box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(access.end_open)  # before those that look who may go on
     known.on_end(rpc.end_dead)
     known.on_end(server.end_dead)
     doors = Doors(server, rpc, known, audit)

@@ -205,9 +205,15 @@ def test_revoking_the_last_does_not_open_the_box(tmp_path: Path) -> None:
 
     try:
         assert projects("")  # open, to this machine
+        open_client = Client(box.client.status().address, token="", patience_s=0)
+        before = open_client.events(follow=True)
+        assert next(before)
         token = box.cli("create", "token", "one", "--role", "reader", "--expires", "2d").strip()
         assert token.startswith("pb_")
         assert len(token) == 46
+        with pytest.raises(PachyboxError):  # who was let in without one is not any more
+            list(before)
+        open_client.close()
         held = box.home / "meta.duckdb"
         box.cli("delete", "token", "one")
         with pytest.raises(Unauthenticated):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -178,6 +180,26 @@ def test_a_token_ends_at_once_also_for_what_goes_on(house: House) -> None:
     state = {t.name: t.state for t in owner.list_token()}
     assert state["short"] == "revoked"
     done.set()
+
+
+def test_a_download_ends_with_its_token(house: House) -> None:
+    owner = house.box.client
+    size = 64 << 20
+    owner.put_file("mine@master:/large", bytes(size))
+    address = house.http.removeprefix("http://")
+    for path in ("/files/get?repo=mine&ref=master&path=/large", "/pfs/default/mine/master/large"):
+        token = owner.create_token(f"downloads-{path[1:4]}", "reader")
+        line = http.client.HTTPConnection(address, timeout=30)
+        line.request("GET", path, headers={"authn-token": token})
+        answer = line.getresponse()
+        assert answer.status == 200
+        got = len(answer.read(1000))
+        owner.delete_token(f"downloads-{path[1:4]}")
+        with suppress(http.client.HTTPException, OSError):
+            while piece := answer.read(1 << 20):
+                got += len(piece)
+        assert got < size
+        line.close()
 
 
 def test_a_token_expires(house: House) -> None:

@@ -249,9 +249,10 @@ def machine_context() -> ssl.SSLContext:
     other paths than those of the machine."""
     context = ssl.create_default_context()
     usual = ssl.get_default_verify_paths()
-    if usual.cafile is None and usual.capath is None:
-        if found := next(filter(os.path.exists, _BUNDLES), None):  # noqa: PTH110
-            context.load_verify_locations(found)
+    told = {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
+    bundle = next(filter(os.path.exists, _BUNDLES), "")
+    if bundle and not (told or usual.cafile or usual.capath):
+        context.load_verify_locations(bundle)
     return context
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -24,7 +25,6 @@ from pachybox.backup.restore import restore
 from pachybox.backup.service import PART as BACKUP
 from pachybox.backup.service import Backups
 from pachybox.backup.sinks import Sink
-from pachybox.care import gauges as care_gauges
 from pachybox.care import janitor
 from pachybox.care.health import Health
 from pachybox.care.janitor import Janitor, Task, freed_by
@@ -33,7 +33,6 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, Refused
-from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
@@ -63,6 +62,7 @@ from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
+from pachybox.pps.tally import Tally
 from pachybox.pps.trash import remove_tree
 from pachybox.space import Space
 from pachybox.store import inflow
@@ -108,6 +108,23 @@ class Lock:
         os.close(self._fd)
 
 
+def _locked(config: Config) -> Lock:
+    """The data directory, made when there is none. Raises Refused when it cannot be used."""
+    home = config.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _FOLDERS:
+            (home / name).mkdir(exist_ok=True, mode=0o700)
+        return Lock(config.pid_file)
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise
+        raise Refused(
+            f"{home} cannot be written: {os.strerror(e.errno)}",
+            "choose another PACHYBOX_HOME, or have its file system and rights allow it",
+        ) from e
+
+
 class Box:
     """Everything a box is, in one process."""
 
@@ -123,6 +140,10 @@ class Box:
         self.grpc_address = ""
         self.inner_address = ""  # for programs on this machine, where the doors speak TLS
         self.inner_grpc_address = ""
+        self.code_token = ""
+        """What opens the doors to user code; set by who opens them."""
+        self.closed: Callable[[], bool] = lambda: False
+        """Whether callers that do not come by the socket must show a token."""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self.doors: list[Callable[[], Iterable[str]]] = []
@@ -130,10 +151,7 @@ class Box:
         self.started_up = False
         self._stop = threading.Event()
         home = config.home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in _FOLDERS:
-            (home / name).mkdir(exist_ok=True, mode=0o700)
-        self._lock = Lock(config.pid_file)
+        self._lock = _locked(config)
         try:
             self.runner = runner if runner is not None else _runner(config)
             self.plan = limits.of(config)
@@ -177,6 +195,7 @@ class Box:
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
         self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
+        self.tally = Tally(self.meta)
         self.lateness = Lateness(self.meta, self.ingests.list)
         self.webhooks = Webhooks(
             config.webhooks, self.meta, home, lambda: (self.id(), self.address), self._hooks_do
@@ -189,6 +208,7 @@ class Box:
         self.backup_clock = Clock(self.backups, config, self._last_backup, local_zone)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.forbidden = self.space.forbidden
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
         self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
@@ -214,6 +234,7 @@ class Box:
         self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
+        self.tally.follow()
         self.webhooks.start()
         self.lateness.start()
         self.janitor.start()
@@ -316,8 +337,8 @@ class Box:
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
-        if self.config.token:
-            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.config.token)
+        if self.code_token:
+            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.code_token)
         return made
 
     def status(self) -> dict[str, Any]:
@@ -363,43 +384,6 @@ class Box:
             return 0
         return sum({one.id: one.size for one in pins.all()}.values())
 
-    def gauges(self) -> Iterator[ingest_gauges.Gauge]:
-        """Figures for /metrics."""
-        status = self.status()
-        for key, text in (
-            ("repos", "User repos."),
-            ("commits", "Commits in user repos."),
-            ("pipelines", "Pipelines."),
-            ("jobs_running", "Jobs running now."),
-            ("store_bytes", "Bytes of content stored."),
-            ("disk_free_bytes", "Bytes free on the data directory's file system."),
-            ("disk_total_bytes", "Bytes of the data directory's file system."),
-        ):
-            yield f"pachybox_{key}", text, "gauge", {}, float(status[key])
-        disk, level = self.space.disk, self.space.level
-        text = "How full the data directory's file system is, as df counts."
-        yield "pachybox_disk_used_percent", text, "gauge", {}, disk.percent
-        text = "What the disk allows: 0 all, 1 warns, 2 ingest is held, 3 writes are refused."
-        yield "pachybox_disk_level", text, "gauge", {}, float(level)
-        yield (
-            "pachybox_last_event",
-            "Number of the newest event.",
-            "counter",
-            {},
-            float(self.meta.last_event),
-        )
-        done = self.retention.figures
-        for name, text, value in (
-            ("squashed", "Commits squashed by retention.", done.squashed),
-            ("squashed_bytes", "Bytes that only those commits held.", done.bytes),
-            ("seconds", "Time retention took.", done.seconds),
-        ):
-            yield f"pachybox_retention_{name}_total", text, "counter", {}, float(value)
-        began = self.started.timestamp()
-        yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
-        yield from ingest_gauges.gauges(self.ingests.list())
-        yield from care_gauges.gauges(self.health, self.scrub)
-
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
         from pachybox.doctor import findings, live
@@ -444,9 +428,9 @@ class Box:
                     raise Corrupt(f"{problem.thing}: {problem.detail}", "run fsck")
         return sum(begin <= h and (not end or h < end) for h in hashes(self.blobs))
 
-    def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
-        """See care.fsck."""
-        return care.fsck(self.pfs, fix=fix)
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> Iterator[care.Finding]:
+        """See care.fsck; ``quick``: care.fsck_quick, which mends nothing."""
+        return care.fsck_quick(self.pfs) if quick else care.fsck(self.pfs, fix=fix)
 
     def extract(self, sink: Sink) -> Figures:
         """The whole box to ``sink``; see backup.extract."""

@@ -75,7 +75,7 @@ def facts(text: str) -> dict[str, str]:
     """What ``render`` noted in a unit's text: Home, Program, User, Share; {} when not ours."""
     found: dict[str, str] = {}
     section = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("["):
             section = line.strip("[]")
         elif section == _SECTION and "=" in line:

@@ -55,7 +55,10 @@ MESSAGES: dict[str, str] = {
         kind string
         data google.protobuf.Struct
     """,
-    "FsckRequest": "fix bool",
+    "FsckRequest": """
+        fix bool
+        quick bool
+    """,
     "FsckResponse": """
         level string
         thing string
@@ -690,6 +693,52 @@ MESSAGES: dict[str, str] = {
         home string
         settings SettingValue *
     """,
+    "Token": """
+        name string
+        role string
+        repos string *
+        created google.protobuf.Timestamp
+        expires google.protobuf.Timestamp
+        revoked google.protobuf.Timestamp
+        used google.protobuf.Timestamp
+        s3 bool
+        state string
+    """,
+    "CreateTokenRequest": """
+        name string
+        role string
+        repos string *
+        expires_s int64
+        s3 bool
+    """,
+    "CreateTokenResponse": """
+        token string
+        info Token
+    """,
+    "ListTokenRequest": "",
+    "DeleteTokenRequest": """
+        name string
+        purge bool
+        all bool
+    """,
+    "DeleteTokenResponse": "",
+    "GetAuditRequest": """
+        since_ms int64
+        who string
+        follow bool
+        tail int64
+    """,
+    "AuditEntry": """
+        time google.protobuf.Timestamp
+        who string
+        role string
+        door string
+        peer string
+        method string
+        things string *
+        code string
+        request string
+    """,
     "BackupInfo": """
         id string
         to string
@@ -799,6 +848,10 @@ METHODS = """
     ListWebhook ListWebhookRequest WebhookInfo stream
     TestWebhook TestWebhookRequest WebhookTest stream
     GetSettings GetSettingsRequest GetSettingsResponse
+    CreateToken CreateTokenRequest CreateTokenResponse
+    ListToken ListTokenRequest Token stream
+    DeleteToken DeleteTokenRequest DeleteTokenResponse
+    GetAudit GetAuditRequest AuditEntry stream
     CreateBackup CreateBackupRequest BackupProgress stream
     ListBackup ListBackupRequest BackupInfo stream
     VerifyBackup VerifyBackupRequest BackupProgress stream

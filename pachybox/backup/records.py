@@ -19,7 +19,17 @@ from pachybox.backup.archive import broken
 from pachybox.errors import Refused
 from pachybox.meta.apply import Filling, Staged
 from pachybox.meta.connect import told
-from pachybox.meta.tables import ALL, BRANCHES, EVENTS, FACTS, JOBS, PIPELINES, PROJECTS, Table
+from pachybox.meta.tables import (
+    ALL,
+    BRANCHES,
+    EVENTS,
+    FACTS,
+    JOBS,
+    OF_BOX,
+    PIPELINES,
+    PROJECTS,
+    Table,
+)
 from pachybox.model.ids import DEFAULT_PROJECT, Hash
 from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
@@ -27,6 +37,7 @@ from pachybox.store.session import Session
 from pachybox.store.trees import EMPTY
 
 NOT_TAKEN = frozenset({"box_id"})
+TAKEN = tuple(table for table in ALL if table not in OF_BOX)
 """Facts of this very box, which no other may claim."""
 _OWN_PARTS = ("backup.", "health.", "janitor.", "scrub.", "webhooks.")
 """How facts begin that are about the work of this very box."""
@@ -87,7 +98,7 @@ def spool(pfs: Pfs, file: IO[bytes]) -> Records:
         with pfs.meta.db.cursor() as con:
             con.execute("BEGIN TRANSACTION")
             try:
-                for table in ALL:
+                for table in TAKEN:
                     _spool(con, table, found)
                 for sql in care.ROOTS:
                     rows = con.execute(sql)
@@ -132,7 +143,7 @@ def _line(columns: tuple[str, ...], row: tuple[Any, ...]) -> str:
 
 def require_empty(pfs: Pfs) -> None:
     """Refused unless nothing was ever put here, or all of it was deleted."""
-    for table in ALL:
+    for table in TAKEN:
         if table in (EVENTS, FACTS):
             continue
         spared = f" WHERE name <> '{DEFAULT_PROJECT}'" if table is PROJECTS else ""
@@ -146,7 +157,7 @@ def require_empty(pfs: Pfs) -> None:
 def roots(records: Records) -> set[Hash]:
     """Every tree that the records name. Raises Corrupt."""
     found: set[Hash] = set()
-    for table in ALL:
+    for table in TAKEN:
         columns = [column for name, column in care.ROOT_COLUMNS if name == table.name]
         for row in records.rows(table) if columns else ():
             found.update(_hash(row[column]) for column in columns if row.get(column) is not None)
@@ -181,7 +192,7 @@ def _require_content(pfs: Pfs, session: Session, roots: set[Hash]) -> None:
 def _fillings(pfs: Pfs, records: Records) -> Iterator[Filling]:
     """The records as rows, events numbered behind those that are here."""
     behind = pfs.meta.last_event
-    for table in ALL:
+    for table in TAKEN:
         binary = _binary(pfs, table)
         rows = records.rows(table)
         while some := list(islice(rows, _ROWS)):

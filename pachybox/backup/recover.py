@@ -18,12 +18,11 @@ from blake3 import blake3
 from pachybox.backup.create import Report
 from pachybox.backup.known import Held
 from pachybox.backup.packs import Rows, damaged, unpacked
-from pachybox.backup.records import Records, fill, require_empty, roots
+from pachybox.backup.records import TAKEN, Records, fill, require_empty, roots
 from pachybox.backup.repository import Repository, Snapshot
 from pachybox.backup.walk import Seen, walk
 from pachybox.errors import Corrupt, InvalidArgument, Refused
 from pachybox.meta.connect import migrations
-from pachybox.meta.tables import ALL
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
 from pachybox.store.format import digest
@@ -83,7 +82,7 @@ def read_records(
 ) -> Records:
     """The records of a backup in ``spool``. Raises Corrupt unless all are as they were written."""
     found = Records(spool)
-    known = {table.name for table in ALL}
+    known = {table.name for table in TAKEN}
     shown = f"{repository.target.shown}: backup {snapshot.id}"
     for name, pieces in snapshot.tables.items():
         if name not in known:

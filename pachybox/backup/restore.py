@@ -17,10 +17,9 @@ from blake3 import blake3
 
 from pachybox.backup import archive
 from pachybox.backup.archive import Figures, Member, broken
-from pachybox.backup.records import Records, fill, parsed, require_empty
+from pachybox.backup.records import TAKEN, Records, fill, parsed, require_empty
 from pachybox.errors import InvalidArgument
 from pachybox.meta.connect import migrations
-from pachybox.meta.tables import ALL
 from pachybox.pfs.service import Pfs
 from pachybox.store.session import Session
 
@@ -54,7 +53,7 @@ class _Reader:
         self.figures = Figures()
         self._begun = False
         self._end: dict[str, Any] | None = None
-        self._tables = {table.name: table for table in ALL}
+        self._tables = {table.name: table for table in TAKEN}
 
     def take(self, member: Member) -> None:
         """One member. Raises InvalidArgument, Corrupt, Exhausted."""

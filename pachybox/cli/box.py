@@ -240,7 +240,7 @@ def _fsck(app: App, args: Args) -> int:
             "fsck --zombie is not built", "results of vanished datums leave with their datum"
         )
     out, wrong = app.output, 0
-    for record in app.box(Box).fsck(fix=args.fix):
+    for record in app.box(Box).fsck(fix=args.fix, quick=args.quick):
         level = record.get("level", "info")
         wrong |= level == "error"
         if out.form:
@@ -310,6 +310,7 @@ def _versions(parser: Parser) -> None:
 
 def _checking(parser: Parser) -> None:
     flag(parser, "-f", "--fix", help="mend what can be mended")
+    flag(parser, "--quick", help="the metadata alone, and where the trees of heads begin")
     parser.add_argument("--zombie", metavar="REPO@REF", help="not built")
     flag(parser, "--zombie-all", help="not built")
     _machine(parser)
@@ -336,7 +337,10 @@ COMMANDS = {
     "version": Command(_versions, _version, ("version", "version --client-only")),
     "inspect cluster": Command(_machine, _cluster, ("inspect cluster --raw",)),
     "fsck": Command(
-        _checking, _fsck, ("fsck", "fsck --fix"), "Exit status 1 when something is wrong."
+        _checking,
+        _fsck,
+        ("fsck", "fsck --quick", "fsck --fix"),
+        "Exit status 1 when something is wrong.",
     ),
     "garbage-collect": Command(
         _collecting, _collect, ("garbage-collect",), "The box does this by itself now and then."

@@ -23,12 +23,17 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ),
         ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
         ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
+        ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
             "backup",
             {
                 "extract": "write the whole box to one file",
                 "restore": "fill an empty box from such a file",
             },
+        ),
+        (
+            "upgrade",
+            {"upgrade": "put another version in the place of this one, and back if need be"},
         ),
         (
             "cert",
@@ -230,6 +235,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete secret": "forget a secret",
             },
         ),
+        (
+            "token",
+            {
+                "create token": "let a caller in: as a reader, writer or admin",
+                "list token": "list the tokens, not what they are",
+                "delete token": "revoke a token",
+                "audit": "show who changed what, and who was refused",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -290,7 +304,7 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "run pps-load-test": ("running load tests", ""),
     "list task": ("the list of storage tasks", "use: pachybox events -f"),
     "restart cluster": ("restarting from a client", "use: pachybox down, then pachybox up"),
-    "auth": ("access control", "the box's socket is open to its owner only"),
+    "auth": ("logging in", "use: pachybox create token, then PACHYBOX_TOKEN"),
     "enterprise": ("licensing", "there is nothing to license"),
     "license": ("licensing", "there is nothing to license"),
     "idp": ("using identity providers", "the box's socket is open to its owner only"),

@@ -35,6 +35,7 @@ from pachybox.client.progress import Progress, Stages
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
 from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
+from pachybox.client.token_values import AuditEntry, Token
 from pachybox.client.trial_values import TrialEvent
 from pachybox.client.upload import Put
 from pachybox.client.values import (
@@ -1226,6 +1227,49 @@ class AsyncClient(AsyncBase):
         """Forget a secret. Refused while a pipeline names it, unless ``force``."""
         return await self._run(self._sync.delete_secret, name, force=force)
 
+    async def create_token(
+        self,
+        name: str,
+        role: str = "reader",
+        *,
+        repos: Iterable[str] = (),
+        expires_s: float = 0,
+        s3: bool = False,
+    ) -> str:
+        """Make a token and return it: it is told this once.
+
+        ``role`` is reader, writer or admin, of ``repos`` or (none given) of the whole box. It holds
+        for ``expires_s`` seconds, 0: until it is revoked. With ``s3`` its name is an access key of
+        S3, whose secret key is the token; the token itself is both in any case.
+        """
+        return await self._run(
+            self._sync.create_token, name, role, repos=repos, expires_s=expires_s, s3=s3
+        )
+
+    def list_token(self) -> AsyncStream[Token]:
+        """Every token, by name, those revoked too."""
+        return self._stream(lambda: self._sync.list_token())
+
+    async def delete_token(self, name: str, *, purge: bool = False) -> None:
+        """Revoke a token: it is over at once, also for what goes on. With ``purge`` forget it."""
+        return await self._run(self._sync.delete_token, name, purge=purge)
+
+    async def delete_all_tokens(self) -> None:
+        """Forget all tokens: unless one is set in box.toml, the box is open to this machine."""
+        return await self._run(self._sync.delete_all_tokens)
+
+    def audit(
+        self, *, since_s: float = 0, who: str = "", tail: int = 0, follow: bool = False
+    ) -> AsyncStream[AuditEntry]:
+        """What was changed by whom, and what was refused to whom, oldest first.
+
+        Of the last ``since_s`` seconds (0: all that is kept), by ``who`` alone if it is given, the
+        last ``tail`` lines of it (0: all). With ``follow`` it goes on as things happen.
+        """
+        return self._stream(
+            lambda: self._sync.audit(since_s=since_s, who=who, tail=tail, follow=follow)
+        )
+
     async def edit_metadata(
         self,
         kind: str,
@@ -1336,9 +1380,10 @@ class AsyncClient(AsyncBase):
         origin (default, box.toml, environment or flag). Secrets are ``***``."""
         return await self._run(self._sync.settings)
 
-    def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self._stream(lambda: self._sync.fsck(fix=fix))
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> AsyncStream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        return self._stream(lambda: self._sync.fsck(fix=fix, quick=quick))
 
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""

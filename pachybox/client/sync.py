@@ -19,6 +19,7 @@ from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
 from pachybox.client.specs import Specs
+from pachybox.client.tokens import Tokens
 from pachybox.client.trials import Trials
 from pachybox.client.views import Views
 
@@ -42,6 +43,7 @@ class Client(
     Trials,
     Ingests,
     Secrets,
+    Tokens,
     Box,
     Backups,
     Metadata,

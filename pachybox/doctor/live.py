@@ -13,7 +13,7 @@ from pachybox.doctor import secret_key
 from pachybox.doctor.codes import Level, found
 from pachybox.doctor.cold import of_time
 from pachybox.errors import PachyboxError
-from pachybox.meta.tables import FACTS, SECRETS
+from pachybox.meta.tables import FACTS, SECRETS, TOKENS
 from pachybox.meta.writer import Meta
 from pachybox.model.schedule import parse_schedule
 from pachybox.model.units import format_age, format_size
@@ -68,7 +68,7 @@ def _metadata(config: Config, meta: Meta) -> Iterator[Finding]:
         return
     yield found("PB209", "ok", f"{commits} commits")
     yield of_time((newest or 0) / 1e6)
-    if meta.all(SECRETS):
+    if meta.all(SECRETS) or any(token.sealed for token in meta.all(TOKENS)):
         yield secret_key.finding(config)
 
 

@@ -19,11 +19,13 @@ from typing import Any
 
 import duckdb
 
+from pachybox import upgrade
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError, Refused
 
 log = logging.getLogger("pachybox.meta")
 
 FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
+READ_ONLY = "mount it writable again; pachybox doctor says more"
 LESS_HISTORY = (
     "have retention squash old commits, delete old commits and pipelines, or give the box more "
     "memory, then try again"
@@ -74,9 +76,12 @@ class Database:
     def __init__(self, path: Path, room: Room = ROOM) -> None:
         """Open or create the database and bring its schema up to date.
 
-        Raises Refused when another process holds it or when a newer version wrote it, Corrupt
-        when it is damaged.
+        Before the schema of one that has rows is changed the files are copied (see upgrade).
+
+        Raises Refused when another process holds it, when a newer version wrote it or when there
+        is no room for the copy, Corrupt when it is damaged.
         """
+        upgrade.mend(path)
         self.path = path
         self._room = room
         self._lock = threading.Condition()
@@ -129,9 +134,12 @@ class Database:
         if have > newest:
             raise Refused(
                 f"{self.path} has schema version {have}; this pachybox knows up to {newest}",
-                "run the newer pachybox that wrote it",
+                "run the newer pachybox that wrote it; with that one stopped, `pachybox upgrade "
+                "--undo` puts back the metadata from before it came",
             )
-        if 0 < have < newest:
+        copy = self._copy(have, newest) if 0 < have < newest else None
+        con = self.writer
+        if copy is not None:
             con.execute(
                 f"SET memory_limit = '{self._room.more_bytes // 1_000_000}MB'"
             )  # old indexes may have filled it
@@ -141,9 +149,18 @@ class Database:
                 con.execute(sql)
                 con.execute("INSERT INTO schema_version VALUES (?)", [number])
                 con.execute("COMMIT")
-        if 0 < have < newest:
+        if copy is not None:
             con.close()
             self.writer = self._connect()
+            upgrade.finished(copy)
+
+    def _copy(self, have: int, to: int) -> upgrade.Copy:
+        """Copy the files as they are, with the database closed."""
+        event = self.writer.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0]
+        self.writer.close()
+        copy = upgrade.take(self.path, schema=have, to=to, event=int(event))
+        self.writer = self._connect()
+        return copy
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -300,6 +317,13 @@ def is_full(e: BaseException) -> bool:
     return isinstance(e, duckdb.Error) and "No space left" in str(e)
 
 
+def is_read_only(e: BaseException) -> bool:
+    """Whether an error says that the disk takes no writes."""
+    if isinstance(e, OSError):
+        return e.errno == errno.EROFS
+    return isinstance(e, duckdb.Error) and "Read-only file system" in str(e)
+
+
 def is_memory(e: BaseException) -> bool:
     """Whether an error says that the database may not have the memory it needs."""
     return isinstance(e, duckdb.Error) and "memory_limit" in str(e)
@@ -310,6 +334,8 @@ def told(path: Path, e: duckdb.Error) -> PachyboxError:
     text = first_line(e)
     if is_full(e):
         return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
+    if is_read_only(e):
+        return Exhausted(f"the file system of {path} is read-only: nothing was written", READ_ONLY)
     if is_memory(e):
         return Exhausted(f"{path} needs more memory than it may have: {text}", LESS_HISTORY)
     if "orrupt" in text or "WAL" in text:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
@@ -26,12 +26,14 @@ from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxErro
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
 from pachybox.meta.connect import (
     FREE_SPACE,
+    READ_ONLY,
     ROOM,
     Database,
     Room,
     first_line,
     is_full,
     is_memory,
+    is_read_only,
     told,
 )
 from pachybox.meta.folding import Folding, Fresh
@@ -60,6 +62,16 @@ _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twic
 def utc_now() -> datetime:
     """The wall clock; the daemon passes it in, tests may pass another."""
     return datetime.now(UTC)
+
+
+class Figures(NamedTuple):
+    """Of the writer: changes that wait for it, groups it has written, seconds it was at them,
+    checkpoints."""
+
+    waiting: int
+    groups: int
+    seconds: float
+    checkpoints: int
 
 
 class Notes(Protocol):
@@ -116,6 +128,8 @@ class Meta:
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
         # asked when the disk is full: whether it is worth another try
         self.make_room: Callable[[], bool] = lambda: False
+        # asked before what DuckDB gives a database up for when it cannot be written: why it is not
+        self.forbidden: Callable[[], str] = lambda: ""
         self.notes: Notes | None = None
         self.noted: frozenset[Commit] = frozenset()
         """Open commits to which objects were put that are not in their trees yet."""
@@ -124,6 +138,7 @@ class Meta:
         self.db.before_read = self._before_read
         self._groups = 0
         self._checkpoints = True
+        self._checkpointed, self._seconds = 0, 0.0
         self._work = (0.0, False)  # since when at a group, and whether that is alone
         self.failing = ""
         """Why the last group was not written; "" when it was."""
@@ -212,6 +227,10 @@ class Meta:
         began, alone = self._work
         return (time.monotonic() - began if began else 0.0), alone
 
+    def figures(self) -> Figures:
+        """What the writer has done since the box started."""
+        return Figures(self._queue.qsize(), self._groups, self._seconds, self._checkpointed)
+
     @property
     def thread(self) -> threading.Thread:
         """The writer's."""
@@ -248,6 +267,7 @@ class Meta:
         def run(tx: Tx) -> None:
             try:
                 self.db.writer.execute("CHECKPOINT")
+                self._checkpointed += 1
                 self.db.let_go()
             except duckdb.Error as e:
                 self._checkpoints = False  # on a full disk it gives the database up each time
@@ -255,7 +275,8 @@ class Meta:
                 self.db.recover(e)
 
         try:
-            if self._checkpoints and log_file.stat().st_size >= _LOG_BYTES:
+            large = self._checkpoints and log_file.stat().st_size >= _LOG_BYTES
+            if large and not self.forbidden():
                 # race: solo, so that nothing waits that a reader brings in on the same connection
                 self.write(run, solo=True)
         except FileNotFoundError:
@@ -272,6 +293,8 @@ class Meta:
     def index_hashes(self) -> None:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
+        if self.forbidden():
+            return
         try:
             # race: solo, as in ``checkpoint``
             self.hashes.move(lambda run: self.write(lambda tx: run(), solo=True))
@@ -418,6 +441,7 @@ class Meta:
                     job.future.set_exception(error)
             else:
                 self._commit_group(group)
+            self._seconds += time.monotonic() - self._work[0]
             self._work = 0.0, False
 
     def _commit_notes(self) -> BaseException | None:
@@ -532,6 +556,11 @@ class Meta:
             where = self.db.path.parent
             return Exhausted(
                 f"no space left on the file system of {where}: nothing was written", FREE_SPACE
+            )
+        if is_read_only(e):
+            where = self.db.path.parent
+            return Exhausted(
+                f"the file system of {where} is read-only: nothing was written", READ_ONLY
             )
         log.error("metadata commit failed: %r", e)
         return (

@@ -139,6 +139,15 @@ class Scheduler:
         with self._wake:
             return len(self._running)
 
+    def open_jobs(self) -> dict[Pipeline, int]:
+        """How many jobs of each pipeline are not computed yet."""
+        with self._wake:
+            return {pipeline: len(jobs) for pipeline, jobs in self._open.items()}
+
+    def slots(self) -> Slots:
+        """The places that datums run in."""
+        return self._slots
+
     def live(self, job: Job) -> JobRun | ServiceRun | None:
         """The run of ``job`` if it runs now."""
         with self._wake:

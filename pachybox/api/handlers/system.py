@@ -254,7 +254,9 @@ def subscribe_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pachybox.v1.API/Fsck")
 def fsck(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    for line in box.fsck(fix=request.fix):
+    if request.fix and request.quick:
+        raise InvalidArgument("a quick check mends nothing", "leave out fix, or quick")
+    for line in box.fsck(fix=request.fix, quick=request.quick):
         yield ours.FsckResponse(level=line.level, thing=line.thing, detail=line.detail)
 
 

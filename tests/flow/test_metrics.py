@@ -70,7 +70,8 @@ def scrape(box: RealBox) -> tuple[dict[str, str], Samples]:
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     """A box of which every metric says something: with TLS, a webhook, sources and jobs."""
     home = tmp_path_factory.mktemp("busy") / "home"
-    box = RealBox(home, settings='[[webhook]]\nurl = "http://127.0.0.1:1"\n')
+    settings = 'gc_interval_s = 1\n[[webhook]]\nurl = "http://127.0.0.1:1"\n'
+    box = RealBox(home, settings=settings)
     box.cli("cert", "localhost")
     box.start()
     client = box.client
@@ -95,7 +96,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     with client.transport.request("POST", "/ingest/posted", b'{"n": 1}', headers) as response:
         assert response.status == 200, response.body()
     eventually(lambda: client.inspect_ingest("posted").last_time, "it is committed")
-    client.collect_garbage()
+    eventually(lambda: "pachybox_part_ok_seconds" in scrape(box)[0], "the janitor has come")
     yield box
     box.stop()
 

@@ -182,6 +182,7 @@ def serve(box: Box) -> Doors:
     )
     box.doors = [server.troubles, rpc.troubles]
     box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(access.end_open)  # before those that look who may go on
     known.on_end(rpc.end_dead)
     known.on_end(server.end_dead)
     doors = Doors(server, rpc, known, audit)

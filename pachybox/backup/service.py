@@ -24,6 +24,7 @@ from pachybox.errors import Corrupt, InvalidArgument, NotReady, PachyboxError, R
 from pachybox.meta.tables import FACTS, SECRETS
 from pachybox.meta.tx import Tx
 from pachybox.pfs.service import Pfs
+from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.backup")
 
@@ -175,7 +176,8 @@ class Backups:
                     self._called_off(gone), self._key(password),
                     "" if new else known.get(shown, ""),
                 )  # fmt: skip
-                snapshot, repository = create(job)
+                with _told(self._scratch):
+                    snapshot, repository = create(job)
                 self._done(shown, {**known, shown: repository}, snapshot)
             except PachyboxError as e:
                 log.warning("not backed up to=%s: %s", shown, e)
@@ -189,7 +191,7 @@ class Backups:
     ) -> Restored:
         """Fill this box, which is empty; see recover.py."""
         place = self.place(to)
-        with self._alone():
+        with self._alone(), _told(self._scratch):
             found = place.restore(
                 self._pfs, self._config.key_file, id, password, report, self._called_off(gone)
             )
@@ -243,3 +245,15 @@ class Backups:
             self._pfs.meta.write(change)
         except PachyboxError as e:  # a full disk, or the box is closing: the log has it
             log.warning("that the backup failed is no event: %s", e)
+
+
+@contextmanager
+def _told(scratch: Path) -> Iterator[None]:
+    """Say what is wrong with the box's own disk. Of the place's the target does."""
+    try:
+        with full_disk_is_exhausted(scratch):
+            yield
+    except OSError as e:
+        raise NotReady(
+            f"the box's own files cannot be read or written: {e}", "see pachybox doctor"
+        ) from e

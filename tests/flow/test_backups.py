@@ -212,6 +212,32 @@ def test_prune_keeps_what_is_kept_whole(box: RealBox, tmp_path: Path) -> None:
         again.stop()
 
 
+def test_boxes_that_share_a_place_do_not_count_for_each_other(
+    source: RealBox, box: RealBox, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "place")
+    box.client.create_repo("other")
+    mine = [box.client.create_backup(place).id for _ in range(2)]
+    others = [source.client.create_backup(place).id for _ in range(2)]
+    source.client.prune_backup("last 1", place)
+    assert [one.id for one in source.client.list_backup(place)] == [mine[1], others[1]]
+    assert not source.client.verify_backup(place, share=1.0).get("problems")
+
+
+def test_a_directory_with_other_files_is_not_restored_into(source: RealBox, tmp_path: Path) -> None:
+    place, home = str(tmp_path / "place"), tmp_path / "mine"
+    source.client.create_backup(place)
+    home.mkdir()
+    (home / "letter").write_text("dear")
+    ran = source.run("backup", "restore", "--from", place, "--home", str(home))
+    assert ran.returncode == 1
+    assert "holds other files" in ran.stderr
+    assert [path.name for path in home.iterdir()] == ["letter"]
+    ran = source.run("backup", "restore", "--from", place, "--home", str(source.home))
+    assert ran.returncode == 1
+    assert "is running" in ran.stderr
+
+
 def test_prune_takes_nothing_when_what_is_kept_is_damaged(source: RealBox, tmp_path: Path) -> None:
     place = tmp_path / "place"
     for _ in range(2):

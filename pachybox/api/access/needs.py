@@ -48,13 +48,13 @@ pfs_v2.API reader seen ListProject InspectProject WalkCommitProvenance WalkCommi
 pfs_v2.API reader seen WalkBranchProvenance WalkBranchSubvenance ShardFileSet
 pfs_v2.API reader named InspectRepo InspectBranch InspectCommit SubscribeCommit FindCommits GetFile
 pfs_v2.API reader named GetFileTAR InspectFile ListFile WalkFile GlobFile DiffFile GetFileSet
-pfs_v2.API reader box ListTask CheckStorage GetCache ReposSummary InspectProjectV2
+pfs_v2.API reader box ListTask GetCache ReposSummary InspectProjectV2
 pfs_v2.API writer seen CreateFileSet RenewFileSet ComposeFileSet
 pfs_v2.API writer named CreateRepo StartCommit FinishCommit ClearCommit SquashCommit DropCommit
 pfs_v2.API writer named CreateBranch DeleteBranch ModifyFile AddFileSet ForgetCommit
 pfs_v2.API writer box SquashCommitSet DropCommitSet PutCache ClearCache Egress CreateProject
 pfs_v2.API admin named DeleteRepo
-pfs_v2.API admin box DeleteRepos DeleteAll DeleteProject Fsck ActivateAuth
+pfs_v2.API admin box DeleteRepos DeleteAll DeleteProject Fsck CheckStorage ActivateAuth
 
 storage.Fileset reader seen ReadFileset ReadFilesetCDR ShardFileset
 storage.Fileset writer seen CreateFileset RenewFileset ComposeFileset

@@ -81,10 +81,11 @@ debug_v2.Debug admin box Profile Binary Dump SetLogLevel GetDumpV2Template DumpV
 admin_v2.API admin box RestartPachyderm
 
 pachybox.v1.API reader seen Status SubscribeEvents GetSummary FlushCommit FlushJob DescribeSpec
+pachybox.v1.API reader seen ListIngest
 pachybox.v1.API reader named ListHistory ResolveCommit GetLogs DiffFile ReadLog FindLog FollowLog
 pachybox.v1.API reader named PageJob PageDatum GetTiming PageFile PageCommit PageDiff ListRepoUsers
 pachybox.v1.API reader box Doctor ValidatePipelines DiffPipelines ExtractPipeline GetBoxLog
-pachybox.v1.API reader box ListImage ListIngest InspectIngest GetIngestLog CheckSpec PreviewInput
+pachybox.v1.API reader box ListImage InspectIngest GetIngestLog CheckSpec PreviewInput
 pachybox.v1.API writer named CreateBranch
 pachybox.v1.API writer box CreatePipelines RunPipeline DeleteCommit StopJob OpenTrial RunTrial
 pachybox.v1.API writer box SaveTrial CreateIngest PauseIngest ResumeIngest RunIngest DeleteIngest
@@ -232,6 +233,11 @@ def _to_pipelines(request: Any) -> Iterator[Thing]:
         yield Thing("pipeline", pipeline.project, pipeline.name)
 
 
+def _projects(request: Any) -> Iterator[Thing]:
+    for name in request.projects:
+        yield Thing("project", name, name)
+
+
 def _commit(request: Any) -> Iterator[Thing]:
     repo = parse_commit_ref(request.commit).repo
     yield Thing("repo", repo.project, repo.name, repo.type)
@@ -241,6 +247,7 @@ TEXTS: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
     "pachybox.v1.API/ListHistory": _of_texts,
     "pachybox.v1.API/ResolveCommit": _of_texts,
     "pachybox.v1.API/FlushCommit": _to_repos,
+    "pachybox.v1.API/ListIngest": _projects,
     "pachybox.v1.API/FlushJob": _to_pipelines,
     "pachybox.v1.API/DeleteCommit": _commit,
 }

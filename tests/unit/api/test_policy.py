@@ -222,6 +222,16 @@ def test_without_a_world_a_bound_caller_may_nothing() -> None:
 
 # ---- sight
 
+
+def test_a_repo_of_another_project_is_another() -> None:
+    sight = Sight(MINE, World())
+    assert sight.sees(Thing("repo", "default", "mine"))
+    assert not sight.sees(Thing("repo", "other", "mine"))
+    assert not sight.sees(Thing("project", "other", "other"))
+    assert not sight.sees(Thing("repo", "default", "mine", "spec"))  # of no pipeline
+    assert sight.sees(Thing("repo", "default", "copy", "meta"))
+
+
 NAME = st.sampled_from(["a", "b", "c", "d"])
 
 

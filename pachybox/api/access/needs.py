@@ -85,12 +85,8 @@ pachybox.v1.API reader seen ListIngest
 pachybox.v1.API reader named ListHistory ResolveCommit GetLogs DiffFile ReadLog FindLog FollowLog
 pachybox.v1.API reader named PageJob PageDatum GetTiming PageFile PageCommit PageDiff ListRepoUsers
 pachybox.v1.API reader box Doctor ValidatePipelines DiffPipelines ExtractPipeline GetBoxLog
-<<<<<<< HEAD
 pachybox.v1.API reader box GetSettings ListWebhook
-pachybox.v1.API reader box ListImage ListIngest InspectIngest GetIngestLog CheckSpec PreviewInput
-=======
 pachybox.v1.API reader box ListImage InspectIngest GetIngestLog CheckSpec PreviewInput
->>>>>>> baccess
 pachybox.v1.API writer named CreateBranch
 pachybox.v1.API writer box CreatePipelines RunPipeline DeleteCommit StopJob OpenTrial RunTrial
 pachybox.v1.API writer box SaveTrial CreateIngest PauseIngest ResumeIngest RunIngest DeleteIngest

@@ -350,8 +350,7 @@ def test_the_box_backs_itself_up_and_keeps_what_it_is_to_keep(tmp_path: Path) ->
         assert len(list(box.client.list_backup())) <= 3  # one may be removed at this moment
         kinds = {e.kind for e in box.client.events(kinds=["backup."])}
         assert kinds == {"backup.done"}
-        shutil.rmtree(place)
-        place.write_text("in the way")
+        place.rename(tmp_path / "unmounted")
         eventually(
             lambda: any(e.kind == "backup.failed" for e in box.client.events(kinds=["backup."])),
             "it tells that there is no place",

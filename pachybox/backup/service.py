@@ -166,14 +166,19 @@ class Backups:
         """Make a backup; how it went is a fact and an event. ``password``: have the key of secrets
         in it, wrapped. ``new``: the place may be another than before. Raises what create.py does,
         and NotReady when one is being made."""
-        place = self.place(to)
-        shown = place.target.shown
+        own = to in ("", self._config.backup_to)
+        try:
+            place = self.place(to)
+        except PachyboxError as e:
+            if own and self._config.backup_to:
+                self.failed(self._config.backup_to, e)
+            raise
+        shown, key = place.target.shown, self._key(password)
         with self._alone():
+            known, off = self._known(), self._called_off(gone)
             try:
-                known = self._known()
                 job = Job(
-                    self._pfs, place.target, self._scratch, self._box_id(), report,
-                    self._called_off(gone), self._key(password),
+                    self._pfs, place.target, self._scratch, self._box_id(), report, off, key,
                     "" if new else known.get(shown, ""),
                 )  # fmt: skip
                 with _told(self._scratch):
@@ -181,7 +186,9 @@ class Backups:
                 self._done(shown, {**known, shown: repository}, snapshot)
             except PachyboxError as e:
                 log.warning("not backed up to=%s: %s", shown, e)
-                self.failed(shown, e)
+                # a slip of whoever asks, or a stop, is no trouble of the box's
+                if (own or shown in known) and not off():
+                    self.failed(shown, e)
                 raise
         log.info("backed up to=%s id=%s sent=%d", shown, snapshot.id, snapshot.sent)
         return snapshot

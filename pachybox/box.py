@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -18,8 +19,11 @@ from typing import Any
 
 from pachybox import __version__, limits
 from pachybox.backup.archive import Figures
+from pachybox.backup.clock import Clock
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
+from pachybox.backup.service import PART as BACKUP
+from pachybox.backup.service import Backups
 from pachybox.backup.sinks import Sink
 from pachybox.care import janitor
 from pachybox.care.health import Health
@@ -49,6 +53,7 @@ from pachybox.pfs.read import Reader
 from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pfs.zone import local_zone
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
@@ -103,6 +108,23 @@ class Lock:
         os.close(self._fd)
 
 
+def _locked(config: Config) -> Lock:
+    """The data directory, made when there is none. Raises Refused when it cannot be used."""
+    home = config.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _FOLDERS:
+            (home / name).mkdir(exist_ok=True, mode=0o700)
+        return Lock(config.pid_file)
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise
+        raise Refused(
+            f"{home} cannot be written: {os.strerror(e.errno)}",
+            "choose another PACHYBOX_HOME, or have its file system and rights allow it",
+        ) from e
+
+
 class Box:
     """Everything a box is, in one process."""
 
@@ -118,6 +140,10 @@ class Box:
         self.grpc_address = ""
         self.inner_address = ""  # for programs on this machine, where the doors speak TLS
         self.inner_grpc_address = ""
+        self.code_token = ""
+        """What opens the doors to user code; set by who opens them."""
+        self.closed: Callable[[], bool] = lambda: False
+        """Whether callers that do not come by the socket must show a token."""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
         self.doors: list[Callable[[], Iterable[str]]] = []
@@ -125,10 +151,7 @@ class Box:
         self.started_up = False
         self._stop = threading.Event()
         home = config.home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in _FOLDERS:
-            (home / name).mkdir(exist_ok=True, mode=0o700)
-        self._lock = Lock(config.pid_file)
+        self._lock = _locked(config)
         try:
             self.runner = runner if runner is not None else _runner(config)
             self.plan = limits.of(config)
@@ -181,8 +204,11 @@ class Box:
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
         )
+        self.backups = Backups(self.pfs, config, self.id, self.take_up, self.health.record)
+        self.backup_clock = Clock(self.backups, config, self._last_backup, local_zone)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.forbidden = self.space.forbidden
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
         self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
         self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
@@ -213,6 +239,7 @@ class Box:
         self.lateness.start()
         self.janitor.start()
         self.scrub.start()
+        self.backup_clock.start()
         self.started_up = True
 
     def vital(self) -> Iterator[tuple[str, threading.Thread]]:
@@ -262,6 +289,8 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.end_sources()
+        self.backup_clock.stop()
+        self.backups.stop()
         self.webhooks.stop()
         self.lateness.stop()
         self.space.stop()
@@ -308,8 +337,8 @@ class Box:
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
-        if self.config.token:
-            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.config.token)
+        if self.code_token:
+            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.code_token)
         return made
 
     def status(self) -> dict[str, Any]:
@@ -410,11 +439,19 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.take_up()
+        return figures
+
+    def take_up(self) -> None:
+        """Go on with what was restored."""
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
         self.webhooks.skip()
-        return figures
+
+    def _last_backup(self) -> tuple[float, bool] | None:
+        last = self.health.last(BACKUP)
+        return None if last is None else (last.at, last.ok)
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""

@@ -150,6 +150,11 @@ class Config:
         return self.home / "secret.key"
 
     @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """Where tls_cert and tls_key are; sensible when they are set."""
+        return self.home / self.tls_cert, self.home / self.tls_key
+
+    @property
     def log_file(self) -> Path:
         """The daemon's own log."""
         return self.home / "run" / "box.log"

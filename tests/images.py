@@ -140,7 +140,7 @@ def _found() -> tuple[str, list[str]]:
             return f"containers need {program}, which is not installed", []
     said = ""
     try:
-        tag = _made(_busybox())
+        tag = made(_busybox())
         for options in _runtimes():
             done = run(*options, "run", "--rm", "--network=none", *ulimits(), tag, "true")
             if done.returncode == 0:
@@ -170,7 +170,7 @@ def image(name: str) -> str:
     """The tag of one of the images of this module, made when it is not there yet; skips where no
     container can be run."""
     needed()
-    return _made(RECIPES[name]())
+    return made(RECIPES[name]())
 
 
 def own(tag: str) -> str:
@@ -345,7 +345,7 @@ def _folder_of_mine() -> Iterator[Path]:
         yield folder
 
 
-def _made(recipe: Recipe) -> str:
+def made(recipe: Recipe) -> str:
     """The recipe's tag, after making the image if need be; RuntimeError with podman's words."""
     tag = recipe.tag
     with _folder_of_mine():

@@ -1,8 +1,10 @@
 """``make binary``: builds ``dist/pachybox``, the one file.
 
 The file is a static stub (stub/), a payload (the tree of tree.py, packed) and a trailer that says
-where the payload is. The payload is one zstd frame: the manifest (a line a file: mode, size, BLAKE3
-hash, path), then the content of each file in that order.
+where the payload is. The payload is zstd frames: the manifest, then a frame for each group of
+files, their contents one after the other. The manifest has a line for each group
+(``= OFFSET LENGTH``, of its frame, from the end of the manifest's) and, below that, one for each of
+its files: mode, size, BLAKE3 hash, path. Groups are what processes of the stub share out.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import blake3
@@ -31,9 +34,10 @@ TARGET = tree.ROOT / "dist" / "pachybox"
 STUB = Path(__file__).with_name("stub")
 LEVEL = 19
 
-_TRAILER = struct.Struct("<16s4Q32s32s16x")
+_TRAILER = struct.Struct("<16s5Q32s32s8x")
 _MAGIC = b"pachybox-payload"
 _WINDOW_LOG = 23  # what Zig's decompressor has room for
+_GROUP = 12 << 20
 _COMPILE_S = 600  # a first build makes the C library too
 
 
@@ -41,26 +45,24 @@ def build(target: Path = TARGET, level: int = LEVEL) -> None:
     """Write the one file to ``target``, atomically. Raises Refused, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="binary-", dir=target.parent) as made:
-        folder = Path(made)
-        root = folder / "tree"
-        root.mkdir()
+        root = Path(made)
         tree.make(root)
         _launcher(root)
         check(root)
-        manifest, length = _manifest(root)
-        payload = folder / "payload"
-        name = _pack(root, manifest, payload, level)
-        stub = _stub(folder)
-        whole = folder / "whole"
-        with open(whole, "wb") as out:
-            for part in (stub, payload):
-                with open(part, "rb") as source:
-                    shutil.copyfileobj(source, out, 1 << 20)
-            proof = blake3.blake3(manifest).digest()
-            sizes = (stub.stat().st_size, payload.stat().st_size, length, len(manifest))
-            out.write(_TRAILER.pack(_MAGIC, *sizes, name, proof))
-        whole.chmod(0o755)
-        whole.replace(target)
+        assemble(root, target, level, _stub())
+
+
+def assemble(root: Path, target: Path, level: int, stub: bytes) -> None:
+    """Put the stub in front of a tree, whose ``bin/pachybox`` it will run; into ``target``."""
+    manifest, frames, length = _pack(root, level)
+    listed = _compressed([manifest], level)
+    payload = b"".join([listed, *frames])
+    sizes = (len(stub), len(payload), length, len(manifest), len(listed))
+    hashes = (blake3.blake3(data).digest() for data in (payload, manifest))
+    whole = target.with_name(f"{target.name}.new")
+    whole.write_bytes(stub + payload + _TRAILER.pack(_MAGIC, *sizes, *hashes))
+    whole.chmod(0o755)
+    whole.replace(target)
 
 
 def architecture() -> str:
@@ -101,20 +103,27 @@ def _launcher(root: Path) -> None:
     made.chmod(0o755)
 
 
-def _stub(folder: Path) -> Path:
+def stub_of(file: Path) -> bytes:
+    """The stub of a finished one file."""
+    data = file.read_bytes()
+    return data[: _TRAILER.unpack(data[-_TRAILER.size :])[1]]
+
+
+def _stub() -> bytes:
     """The static program in front."""
-    made, codec = folder / "stub", folder / "codec.o"
     target = f"{architecture()}-linux-musl"
-    _zig(
-        *("build-obj", "-target", target, "-O", "ReleaseFast", "-fstrip", "-fsingle-threaded"),
-        *("-lc", f"-femit-bin={codec}", str(STUB / "codec.zig")),
-    )
-    _zig(
-        *("cc", "-target", target, "-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror"),
-        *(f'-DGLIBC="{_glibc()}"', "-o", str(made), str(codec)),
-        *(str(STUB / "main.c"), str(STUB / "cache.c")),
-    )
-    return made
+    with tempfile.TemporaryDirectory() as folder:
+        made, codec = Path(folder) / "stub", Path(folder) / "codec.o"
+        _zig(
+            *("build-obj", "-target", target, "-O", "ReleaseFast", "-fstrip", "-fsingle-threaded"),
+            *("-lc", f"-femit-bin={codec}", str(STUB / "codec.zig")),
+        )
+        _zig(
+            *("cc", "-target", target, "-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror"),
+            *(f'-DGLIBC="{_glibc()}"', "-o", str(made), str(codec)),
+            *(str(path) for path in sorted(STUB.glob("*.c")) if path.name != "launcher.c"),
+        )
+        return made.read_bytes()
 
 
 def check(root: Path) -> None:
@@ -139,30 +148,43 @@ def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def _manifest(root: Path) -> tuple[bytes, int]:
-    """The list of files, and the bytes they have together."""
-    lines = []
-    total = 0
+def _groups(root: Path) -> list[list[Path]]:
+    """The files in groups of about _GROUP bytes, of neighbours, the largest group first."""
+    groups: list[list[Path]] = []
+    room = 0
     for path in _files(root):
         size = path.stat().st_size
-        program = path.parent.name == "bin" and os.access(path, os.X_OK)
-        digest = blake3.blake3(path.read_bytes()).hexdigest()
-        lines.append(f"{0o755 if program else 0o644:o} {size} {digest} {path.relative_to(root)}\n")
-        total += size
-    return "".join(lines).encode(), total
+        if size > room:
+            groups.append([])
+            room = _GROUP
+        groups[-1].append(path)
+        room -= size
+    return sorted(groups, key=lambda group: -sum(path.stat().st_size for path in group))
 
 
-def _pack(root: Path, manifest: bytes, target: Path, level: int) -> bytes:
-    """Write the payload; its hash."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        level, window_log=_WINDOW_LOG, threads=os.cpu_count() or 1
-    )
-    compressor = zstandard.ZstdCompressor(compression_params=parameters)
-    with open(target, "wb") as out, compressor.stream_writer(out, closefd=False) as packed:
-        packed.write(manifest)
-        for path in _files(root):
-            packed.write(path.read_bytes())
-    return blake3.blake3(target.read_bytes()).digest()
+def _pack(root: Path, level: int) -> tuple[bytes, list[bytes], int]:
+    """The manifest, the frame of each group, and the bytes that all files have together."""
+    groups = _groups(root)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        packed = pool.map(lambda group: _compressed(map(Path.read_bytes, group), level), groups)
+        frames = list(packed)
+    lines = []
+    offset = total = 0
+    for group, frame in zip(groups, frames, strict=True):
+        lines.append(f"= {offset} {len(frame)}\n")
+        offset += len(frame)
+        for path in group:
+            about = path.stat()
+            size, mode = about.st_size, 0o755 if about.st_mode & 0o100 else 0o644
+            digest = blake3.blake3(path.read_bytes()).hexdigest()
+            lines.append(f"{mode:o} {size} {digest} {path.relative_to(root)}\n")
+            total += size
+    return "".join(lines).encode(), frames, total
+
+
+def _compressed(pieces: Iterable[bytes], level: int) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=_WINDOW_LOG)
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(b"".join(pieces))
 
 
 def main() -> int:

@@ -144,7 +144,7 @@ def elves(tree: Path) -> Iterator[Path]:
 
 def _libraries(target: Path) -> None:
     """Copy the machine's libraries that the extensions of the standard library ask for."""
-    places = _ldconfig()
+    places = libraries_here()
     todo = list(elves(target))
     there = {path.name for path in todo}
     while todo:
@@ -159,7 +159,7 @@ def _libraries(target: Path) -> None:
             todo.append(made)
 
 
-def _ldconfig() -> dict[str, Path]:
+def libraries_here() -> dict[str, Path]:
     """The libraries that the loader of this machine finds, by name."""
     program = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
     if program is None:

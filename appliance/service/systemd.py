@@ -43,23 +43,19 @@ class Systemd:
         """Have it read its units again."""
         self._do("daemon-reload")
 
-    def active(self, name: str) -> bool:
-        """Whether the service runs, or is about to."""
-        done = self._run("show", "--property=ActiveState", "--value", f"{name}.service")
-        return done.stdout.strip() in ("active", "activating", "reloading")
-
-    def restart(self, name: str) -> None:
-        """Start the service, anew if it runs; returns once it is ready. Raises Refused with its
-        last words."""
-        self._run("reset-failed", f"{name}.service")
-        if self._run("restart", f"{name}.service").returncode:
+    def start(self, name: str, *, anew: bool) -> None:
+        """Start the service, also if it runs when ``anew``; returns once it is ready. Raises
+        Refused with its last words."""
+        state = self._run("show", "--property=SubState", "--value", f"{name}.service").stdout
+        anew = anew or state.strip() == "auto-restart"  # for which start does not wait
+        if self._run("restart" if anew else "start", f"{name}.service").returncode:
             raise Refused(
                 f"{name}.service did not start: {self._last_words(name)}",
                 f"all it said: {self._journal(name)}; systemd goes on trying",
             )
 
     def stop(self, name: str) -> None:
-        """Stop the service; returns when it has ended."""
+        """Stop the service, if it runs; returns when it has ended."""
         self._do("stop", f"{name}.service")
 
     def forget(self, name: str) -> None:

@@ -75,7 +75,7 @@ def facts(text: str) -> dict[str, str]:
     """What ``render`` noted in a unit's text: Home, Program, User, Share; {} when not ours."""
     found: dict[str, str] = {}
     section = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("["):
             section = line.strip("[]")
         elif section == _SECTION and "=" in line:
@@ -150,7 +150,7 @@ def _rest(plan: Plan) -> Iterator[str]:
 
 
 def _paths(plan: Plan) -> Iterator[str]:
-    if plan.home == Path("/var/lib") / plan.name:
+    if plan.state_directory:
         yield f"StateDirectory={plan.name}"
         yield "StateDirectoryMode=0700"
     shown = (plan.home, *plan.writable)

@@ -25,7 +25,7 @@ def of_config(config: Config) -> Certificates | None:
     """Those that ``tls_cert`` and ``tls_key`` name, None when they are not set. Raises Refused."""
     if not config.tls_cert:
         return None
-    return Certificates(config.home / config.tls_cert, config.home / config.tls_key)
+    return Certificates(*config.tls_files)
 
 
 class Certificates:

@@ -27,6 +27,8 @@ def as_error(error: BaseException, method: str) -> PachyboxError:
         return InvalidArgument("the request's body came too slowly", "send it again")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted("no space is left on the disk", "free some space or run collect garbage")
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return Exhausted("the box's disk is read-only", "pachybox doctor says more")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return Exhausted(
             "the box has as many files open as it may",

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from pachybox.api.access.callers import Authenticate
 from pachybox.api.certificates import Certificates
 from pachybox.api.grpc_builtin import Builtin
-from pachybox.api.grpc_calls import Authenticate, Calls, refuse
+from pachybox.api.grpc_calls import Calls, refuse
 from pachybox.api.grpc_queues import Budget
 from pachybox.api.metrics import Metrics
 from pachybox.api.table import Table
@@ -117,6 +118,11 @@ class GrpcDoor:
     def inner_port(self) -> int:
         """The port in the clear; there is one when ``listen`` was told so."""
         return self._bound[-1][1]
+
+    def end_dead(self) -> None:
+        """End the calls of callers that may ask no more. Callable from any thread."""
+        if self._calls is not None:
+            self._calls.end_dead()
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Take no more calls, cancel streams, let others end within ``grace_s``, hang up.

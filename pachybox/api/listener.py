@@ -226,6 +226,13 @@ class Listener(ABC):
             if not thread.is_alive():
                 yield f"the thread {thread.name} has ended"
 
+    def end_dead(self) -> None:
+        """Hang up on callers that may ask no more. Callable from any thread."""
+        with self._lock:
+            wires = [w for w in self._wires if w.principal is not None and not w.principal.live]
+        for wire in wires:
+            wire.hang_up(socket.SHUT_RDWR)
+
     def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.
 

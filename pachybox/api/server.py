@@ -10,6 +10,7 @@ server.stop()
 from __future__ import annotations
 
 import pachybox
+from pachybox.api.access.policy import Policy
 from pachybox.api.archive_door import Archives
 from pachybox.api.door import ALWAYS_WELL, Access, Checks, Door, Routes
 from pachybox.api.http import Request
@@ -31,6 +32,7 @@ class Server(Listener):
         routes: Routes,
         *,
         access: Access | None = None,
+        policy: Policy | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
         metrics: Metrics | None = None,
@@ -47,6 +49,7 @@ class Server(Listener):
             routes,
             self._attendant,
             access=access or Access(),
+            policy=policy or Policy(),
             limits=self._limits,
             metrics=metrics,
             version=pachybox.__version__,

@@ -21,8 +21,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pachybox.api.access.principal import Principal
 from pachybox.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
 MAX_FDS_WAITING = 1024
 _HELLO = 0x16  # the first byte of who speaks TLS
 _INT = struct.calcsize("i")
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS_A_MESSAGE * _INT)
 Buffer = bytes | bytearray | memoryview
 
@@ -91,6 +94,7 @@ class Wire:
         self.patient = True  # whether sending waits for a client that does not take it
         self.idle_since = 0.0  # when the wait for the next request began; 0 = there is one
         self.on_gone: Callable[[], None] | None = None  # cancels the present call
+        self.principal: Principal | None = None  # who sent the last request
         self._limits = limits
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
@@ -110,7 +114,9 @@ class Wire:
         sock = self.sock
         assert isinstance(sock, socket.socket)
         limits = self._limits
-        first = self._first(sock, time.monotonic() + limits.head_s)
+        self.idle_since = time.monotonic()  # it may make room for others until it says something
+        first = self._first(sock, self.idle_since + limits.head_s)
+        self.idle_since = 0.0
         if not greets(first):
             raise PlainText if first.isalpha() else Gone
         secure = TlsSocket(
@@ -136,6 +142,21 @@ class Wire:
                     raise TimedOut from None
             except OSError as e:
                 raise Gone from e
+
+    @cached_property
+    def peer(self) -> str:
+        """Who is at the other end: ``host:port``, or on the unix socket the user's number."""
+        try:
+            if self.local:
+                assert isinstance(self.sock, socket.socket)
+                found = self.sock.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+                )
+                return f"uid:{_CREDENTIALS.unpack(found)[1]}"
+            host, port = self.sock.getpeername()[:2]
+        except OSError:  # gone already
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # reading
 

@@ -693,6 +693,104 @@ MESSAGES: dict[str, str] = {
         home string
         settings SettingValue *
     """,
+    "Token": """
+        name string
+        role string
+        repos string *
+        created google.protobuf.Timestamp
+        expires google.protobuf.Timestamp
+        revoked google.protobuf.Timestamp
+        used google.protobuf.Timestamp
+        s3 bool
+        state string
+    """,
+    "CreateTokenRequest": """
+        name string
+        role string
+        repos string *
+        expires_s int64
+        s3 bool
+    """,
+    "CreateTokenResponse": """
+        token string
+        info Token
+    """,
+    "ListTokenRequest": "",
+    "DeleteTokenRequest": """
+        name string
+        purge bool
+        all bool
+    """,
+    "DeleteTokenResponse": "",
+    "GetAuditRequest": """
+        since_ms int64
+        who string
+        follow bool
+        tail int64
+    """,
+    "AuditEntry": """
+        time google.protobuf.Timestamp
+        who string
+        role string
+        door string
+        peer string
+        method string
+        things string *
+        code string
+        request string
+    """,
+    "BackupInfo": """
+        id string
+        to string
+        time google.protobuf.Timestamp
+        box string
+        host string
+        pachybox string
+        repos int64
+        commits int64
+        pipelines int64
+        jobs int64
+        secrets int64
+        box_bytes int64
+        blobs int64
+        sent_bytes int64
+        with_key bool
+        problem string
+    """,
+    "BackupProgress": """
+        stage string
+        done int64
+        total int64
+        end bool
+        backup BackupInfo
+        problems string *
+        kept BackupInfo *
+        removed BackupInfo *
+        packs int64
+        bytes int64
+        has_key bool
+    """,
+    "CreateBackupRequest": """
+        to string
+        passphrase string
+        new bool
+    """,
+    "ListBackupRequest": "to string",
+    "VerifyBackupRequest": """
+        to string
+        ids string *
+        share double
+    """,
+    "RestoreBackupRequest": """
+        to string
+        id string
+        passphrase string
+    """,
+    "PruneBackupRequest": """
+        to string
+        keep string
+        dry_run bool
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -750,6 +848,15 @@ METHODS = """
     ListWebhook ListWebhookRequest WebhookInfo stream
     TestWebhook TestWebhookRequest WebhookTest stream
     GetSettings GetSettingsRequest GetSettingsResponse
+    CreateToken CreateTokenRequest CreateTokenResponse
+    ListToken ListTokenRequest Token stream
+    DeleteToken DeleteTokenRequest DeleteTokenResponse
+    GetAudit GetAuditRequest AuditEntry stream
+    CreateBackup CreateBackupRequest BackupProgress stream
+    ListBackup ListBackupRequest BackupInfo stream
+    VerifyBackup VerifyBackupRequest BackupProgress stream
+    RestoreBackup RestoreBackupRequest BackupProgress stream
+    PruneBackup PruneBackupRequest BackupProgress stream
 """
 
 _DEPENDENCIES = (

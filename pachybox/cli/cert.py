@@ -37,7 +37,7 @@ def _show(app: App, args: Args) -> None:
     config = _config()
     if not config.tls_cert:
         raise NotFound("the box has no certificate", "make one: pachybox cert")
-    shown = cert.show(config.home / config.tls_cert, config.home / cert.FOLDER / cert.CA)
+    shown = cert.show(config.tls_files[0], config.home / cert.FOLDER / cert.CA)
     _print(app, shown, config)
 
 

@@ -22,7 +22,7 @@ _PATIENCE_S = 60.0  # a loaded machine tries podman for a while
 def findings() -> list[Json]:
     """What the box of this machine says, which knows its pipelines too; without one what can be
     seen from here."""
-    config = _config()
+    config = readable_config()
     if config.socket.exists():
         box = Box(str(config.socket), timeout_s=_PATIENCE_S)
         try:
@@ -36,7 +36,7 @@ def findings() -> list[Json]:
     return [{key: getattr(f, key) for key in _FIELDS} for f in findings(config)]
 
 
-def _config() -> Config:
+def readable_config() -> Config:
     """The settings here, or where they cannot be read, of which doctor speaks, the defaults."""
     try:
         return load()

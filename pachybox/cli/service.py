@@ -47,8 +47,7 @@ def _install(app: App, args: Args) -> None:
 def _start(app: App, wanted: Plan, manager: Systemd, steps: Iterable[Step]) -> None:
     """Start the service unless it runs as it should; say where the box is."""
     changed = any(s.what in ("program", "unit") and s.state != "kept" for s in steps)
-    if changed or not manager.active(wanted.name):
-        manager.restart(wanted.name)
+    manager.start(wanted.name, anew=changed)
     if app.output.form:
         return
     from pachybox.client.address import Address, socket_path
@@ -80,7 +79,7 @@ def _uninstall(app: App, args: Args) -> None:
         app.confirm(f"Delete all data of the box in {there.home}, its settings and keys")
     manager = Systemd(user=args.user)
     live = there.root == _ROOT and not args.dry_run and not manager.why_not()
-    if live and manager.active(there.name):
+    if live:
         manager.stop(there.name)
     steps = uninstall.uninstall(there, purge=args.purge, act=not args.dry_run)
     _told(app, steps, dry=args.dry_run)
@@ -213,7 +212,7 @@ COMMANDS = {
         ),
         "A hardened unit of systemd with a watchdog and a bound of memory, a user, the data\n"
         "directory, settings with comments, completion of shells. Run again it changes what\n"
-        "differs: a newer program is installed by its own install. See docs/install.md.",
+        "differs: a newer program is installed by its own install. See docs/service.md.",
     ),
     "uninstall": Command(
         _uninstalling,

@@ -23,6 +23,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         ),
         ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
         ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
+        ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
             "backup",
             {
@@ -47,6 +48,16 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             {
                 "install": "make the box a service that starts with the machine",
                 "uninstall": "take the service away; its data stays",
+            },
+        ),
+        (
+            "backups",
+            {
+                "backup create": "back the box up while it works: what changed since the last",
+                "backup list": "list the backups in a place",
+                "backup verify": "prove by reading that backups can be restored",
+                "backup restore": "fill an empty box, or make a new one, from a backup",
+                "backup prune": "remove old backups, and what only they needed",
             },
         ),
         ("events", {"events": "list what happened, and follow what happens"}),
@@ -225,6 +236,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete secret": "forget a secret",
             },
         ),
+        (
+            "token",
+            {
+                "create token": "let a caller in: as a reader, writer or admin",
+                "list token": "list the tokens, not what they are",
+                "delete token": "revoke a token",
+                "audit": "show who changed what, and who was refused",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -285,7 +305,7 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "run pps-load-test": ("running load tests", ""),
     "list task": ("the list of storage tasks", "use: pachybox events -f"),
     "restart cluster": ("restarting from a client", "use: pachybox down, then pachybox up"),
-    "auth": ("access control", "the box's socket is open to its owner only"),
+    "auth": ("logging in", "use: pachybox create token, then PACHYBOX_TOKEN"),
     "enterprise": ("licensing", "there is nothing to license"),
     "license": ("licensing", "there is nothing to license"),
     "idp": ("using identity providers", "the box's socket is open to its owner only"),

@@ -38,7 +38,7 @@ def findings(
         *doors.findings(config, running=running),
         *runner.probe(),
         *_containers(config, runner, podman),
-        *service.findings(),
+        *service.findings(running=running),
         *more,
     ]
     return numbered(made)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 _SOON = timedelta(days=30)
-_RENEW = "renew it; the files are those of tls_cert and tls_key"
+_RENEW = "renew it: pachybox cert renew, or ask who signed it"
 
 
 def findings(config: Config, *, running: bool) -> Iterator[Finding]:
@@ -28,9 +28,9 @@ def findings(config: Config, *, running: bool) -> Iterator[Finding]:
     if not running:
         yield from _port("HTTP", config.http_host, config.http_port)
         yield from _port("gRPC", config.grpc_host, config.grpc_port)
-    yield _reach(config)
+    yield _reach(config, running)
     if config.tls_cert:
-        yield certificate(Path(config.tls_cert), Path(config.tls_key))
+        yield certificate(*config.tls_files)
 
 
 def _port(door: str, host: str, port: int) -> Iterator[Finding]:
@@ -89,19 +89,18 @@ def _listening(port: int) -> Iterator[str]:
                 yield f"socket:[{fields[9]}]"
 
 
-def _reach(config: Config) -> Finding:
+def _reach(config: Config, running: bool) -> Finding:
     hosts = {config.http_host, config.grpc_host} - set(_LOOPBACK)
     if not hosts:
         return found("PB402", "ok", "this machine alone")
-    where = " and ".join(sorted(hosts))
+    where = f"the box listens on {' and '.join(sorted(hosts))}"
     if not config.tls_cert:
-        return found(
-            "PB402",
-            "warn",
-            f"the box listens on {where} without TLS: what is sent can be read on the way",
-            "set tls_cert and tls_key, or listen on 127.0.0.1",
-        )
-    return found("PB402", "ok", f"the box listens on {where}, with TLS")
+        remedy = "make a certificate: pachybox cert; or listen on 127.0.0.1"
+        return found("PB402", "fail", f"{where}, and has no certificate", remedy)
+    if not config.token and not running:
+        remedy = "make one before the start: pachybox create token NAME"
+        return found("PB402", "warn", f"{where}, which takes a token; box.toml has none", remedy)
+    return found("PB402", "ok", f"{where}, with TLS and tokens")
 
 
 def certificate(path: Path, key: Path) -> Finding:

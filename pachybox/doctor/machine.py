@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pachybox import limits
 from pachybox.config import Config
 from pachybox.doctor.codes import found
 from pachybox.model.units import format_size
@@ -67,16 +68,13 @@ def _processor() -> Finding:
 
 
 def _memory(config: Config) -> Finding:
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = memory_limit()
-    least = whole if limit is None else min(limit, whole)
-    limited = f", {format_size(least)} allowed by the control group" if least < whole else ""
-    text = f"{format_size(whole)}{limited}"
+    least, by = min(limits.allowed())
+    text = f"{format_size(least)}, by {by}"
     if config.memory_bytes > least:
         return found(
             "PB104",
             "warn",
-            f"memory_bytes is {format_size(config.memory_bytes)}, and there is {text}",
+            f"memory_bytes is {format_size(config.memory_bytes)}, and there are {text}",
             "lower it, or take it out: pachybox config set --unset memory_bytes",
         )
     if least < _LEAST_MEMORY:
@@ -85,40 +83,16 @@ def _memory(config: Config) -> Finding:
     return found("PB104", "ok", text)
 
 
-def memory_limit(cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The bytes that control groups (v1 or v2) allow this process; None when they set no limit."""
-    limits = []
-    for folder, name in _memory_groups(cgroups):
-        while folder != cgroups.parent:
-            try:
-                limits.append(int((folder / name).read_text()))
-            except (OSError, ValueError):  # not there, or "max"
-                pass
-            folder = folder.parent
-    return min(limits, default=None)
-
-
-def _memory_groups(cgroups: Path) -> Iterator[tuple[Path, str]]:
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield cgroups / path.lstrip("/"), "memory.max"
-        elif "memory" in controllers.split(","):
-            yield cgroups / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
-
-
 def _open_files() -> Finding:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= _FILES_WANTED:
-        return found("PB105", "ok", f"limit {soft}")
-    remedy = f"run: ulimit -n {_FILES_WANTED}"
-    if hard < _FILES_WANTED:
-        remedy = f"have it raised: LimitNOFILE={_FILES_WANTED} in a unit, as root with ulimit -Hn"
-    return found("PB105", "warn", f"limit {soft}; many clients at once may meet it", remedy)
+    """By the hard limit, up to which the box raises its own."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or hard >= _FILES_WANTED:
+        return found("PB105", "ok", "no limit" if hard < 0 else f"limit {hard}")
+    remedy = f"raise it: LimitNOFILE={_FILES_WANTED} of a unit, as root: ulimit -n {_FILES_WANTED}"
+    if hard < limits.LEAST_FILES:
+        text = f"limit {hard}; a box needs {limits.LEAST_FILES}"
+        return found("PB105", "fail", text, remedy)
+    return found("PB105", "warn", f"limit {hard}; many clients at once may meet it", remedy)
 
 
 def _clock() -> Finding:

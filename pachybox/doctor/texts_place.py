@@ -38,7 +38,8 @@ ALL: tuple[Texts, ...] = (
         "PB105",
         "open files",
         "how many files one process may open",
-        "Many clients or pipelines at once meet a low limit: connections are refused.",
+        """Many clients or pipelines at once meet a low limit: connections are refused. With less
+        than 128 no box starts. The box raises its own limit as far as it may.""",
         """Raise it: ulimit -n for a box of the shell, LimitNOFILE= in a unit, --ulimit nofile= for
         a container.""",
     ),
@@ -163,6 +164,15 @@ ALL: tuple[Texts, ...] = (
         "Delete old commits and run pachybox garbage-collect, or raise quota_bytes.",
     ),
     (
+        "PB212",
+        "journal",
+        "whether the journal of the metadata can be read",
+        """Changes that were acknowledged and are not yet in the database cannot be read: the box
+        does not start.""",
+        """Restore a backup. To go on without those changes: stop the box and remove
+        meta.duckdb.journal.""",
+    ),
+    (
         "PB301",
         "box.toml",
         "whether the settings can be read and go together",
@@ -213,16 +223,16 @@ ALL: tuple[Texts, ...] = (
         "reach",
         "who can reach the doors",
         """Beyond loopback whoever reaches the machine reaches the box: a token says who may, TLS
-        keeps what is sent from others.""",
-        """Listen on 127.0.0.1, or set a token (pachybox config set token -) and a certificate
-        (tls_cert and tls_key).""",
+        keeps what is sent from others. Without both a box does not start there.""",
+        """Listen on 127.0.0.1, or make a certificate (pachybox cert) and a token (pachybox create
+        token NAME).""",
     ),
     (
         "PB403",
         "certificate",
         "the certificate of the doors: readable, with its key, not over",
         "Clients refuse a certificate that is over, and the box one that it cannot read.",
-        """Renew it, and keep its key closed to others: chmod 600. The files are those of tls_cert
-        and tls_key.""",
+        """Renew it: pachybox cert renew, where the box made it. Keep its key closed to others:
+        chmod 600. The files are those of tls_cert and tls_key.""",
     ),
 )

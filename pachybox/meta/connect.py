@@ -25,6 +25,7 @@ from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxErro
 log = logging.getLogger("pachybox.meta")
 
 FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
+READ_ONLY = "mount it writable again; pachybox doctor says more"
 LESS_HISTORY = (
     "have retention squash old commits, delete old commits and pipelines, or give the box more "
     "memory, then try again"
@@ -316,6 +317,13 @@ def is_full(e: BaseException) -> bool:
     return isinstance(e, duckdb.Error) and "No space left" in str(e)
 
 
+def is_read_only(e: BaseException) -> bool:
+    """Whether an error says that the disk takes no writes."""
+    if isinstance(e, OSError):
+        return e.errno == errno.EROFS
+    return isinstance(e, duckdb.Error) and "Read-only file system" in str(e)
+
+
 def is_memory(e: BaseException) -> bool:
     """Whether an error says that the database may not have the memory it needs."""
     return isinstance(e, duckdb.Error) and "memory_limit" in str(e)
@@ -326,6 +334,8 @@ def told(path: Path, e: duckdb.Error) -> PachyboxError:
     text = first_line(e)
     if is_full(e):
         return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
+    if is_read_only(e):
+        return Exhausted(f"the file system of {path} is read-only: nothing was written", READ_ONLY)
     if is_memory(e):
         return Exhausted(f"{path} needs more memory than it may have: {text}", LESS_HISTORY)
     if "orrupt" in text or "WAL" in text:

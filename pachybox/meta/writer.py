@@ -26,12 +26,14 @@ from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxErro
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
 from pachybox.meta.connect import (
     FREE_SPACE,
+    READ_ONLY,
     ROOM,
     Database,
     Room,
     first_line,
     is_full,
     is_memory,
+    is_read_only,
     told,
 )
 from pachybox.meta.folding import Folding, Fresh
@@ -126,6 +128,8 @@ class Meta:
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
         # asked when the disk is full: whether it is worth another try
         self.make_room: Callable[[], bool] = lambda: False
+        # asked before what DuckDB gives a database up for when it cannot be written: why it is not
+        self.forbidden: Callable[[], str] = lambda: ""
         self.notes: Notes | None = None
         self.noted: frozenset[Commit] = frozenset()
         """Open commits to which objects were put that are not in their trees yet."""
@@ -271,7 +275,8 @@ class Meta:
                 self.db.recover(e)
 
         try:
-            if self._checkpoints and log_file.stat().st_size >= _LOG_BYTES:
+            large = self._checkpoints and log_file.stat().st_size >= _LOG_BYTES
+            if large and not self.forbidden():
                 # race: solo, so that nothing waits that a reader brings in on the same connection
                 self.write(run, solo=True)
         except FileNotFoundError:
@@ -288,6 +293,8 @@ class Meta:
     def index_hashes(self) -> None:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
+        if self.forbidden():
+            return
         try:
             # race: solo, as in ``checkpoint``
             self.hashes.move(lambda run: self.write(lambda tx: run(), solo=True))
@@ -549,6 +556,11 @@ class Meta:
             where = self.db.path.parent
             return Exhausted(
                 f"no space left on the file system of {where}: nothing was written", FREE_SPACE
+            )
+        if is_read_only(e):
+            where = self.db.path.parent
+            return Exhausted(
+                f"the file system of {where} is read-only: nothing was written", READ_ONLY
             )
         log.error("metadata commit failed: %r", e)
         return (

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pytest
+import xxhash
 
 import pachybox
 from pachybox.config import Config
@@ -224,6 +225,7 @@ def test_rights_and_owners(made: Path, look: Look, is_root: bool) -> None:
         (lambda h: _newer(h / "meta.duckdb"), "PB209", "has schema version 9999"),
         (lambda h: (h / "box.toml").write_text('http_prt = 1'), "PB301", "unknown setting"),
         (lambda h: (h / "box.toml").write_text("="), "PB301", "cannot read"),
+        (lambda h: _tear(h), "PB212", "is damaged"),
     ],
 )  # fmt: skip
 def test_what_keeps_a_box_from_working_fails_with_its_name(
@@ -234,6 +236,15 @@ def test_what_keeps_a_box_from_working_fails_with_its_name(
     assert found.level == "fail"
     assert says in found.text
     assert str(made) in found.text
+
+
+def _tear(home: Path) -> None:
+    """Damage a line of the journal in front of another."""
+    with duckdb.connect(str(home / "meta.duckdb")) as database:
+        ((number,),) = database.execute("SELECT max(number) FROM folded").fetchall()
+    text = json.dumps({"n": number, "rows": {}}).encode()
+    whole = b"%016x %s\n" % (xxhash.xxh3_64_intdigest(text), text)
+    (home / "meta.duckdb.journal").write_bytes(b"0" + whole + whole)
 
 
 def _newer(path: Path) -> None:
@@ -274,7 +285,7 @@ def test_who_holds_a_port_is_told(home: Path, look: Look, monkeypatch: pytest.Mo
     assert other[::3] == ("ok", f"port {free} (gRPC)")
     monkeypatch.setenv("PACHYBOX_HTTP_HOST", "203.0.113.7")
     assert "cannot listen on 203.0.113.7" in look("PB401")[0].text
-    assert only(look("PB402")).level == "warn"
+    assert only(look("PB402")).text == "the box listens on 203.0.113.7, and has no certificate"
 
 
 def test_a_misspelt_variable_is_found(
@@ -311,6 +322,14 @@ def test_a_low_limit_of_open_files_is_told(home: Path) -> None:
     records = {r["code"]: r for r in map(json.loads, done.stdout.splitlines())}
     assert records["PB105"]["level"] == "warn"
     assert "LimitNOFILE=" in records["PB105"]["remedy"]
+
+
+def test_a_low_limit_of_memory_is_told(home: Path) -> None:
+    script = 'ulimit -d 200000; exec "$0" -m pachybox.cli doctor --raw'
+    done = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, check=True)
+    records = {r["code"]: r for r in map(json.loads, done.stdout.splitlines())}
+    assert records["PB104"]["level"] == "warn"
+    assert "by RLIMIT_DATA: less than the box is made for" in records["PB104"]["detail"]
 
 
 @pytest.fixture

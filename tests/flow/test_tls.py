@@ -29,6 +29,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     assert "tls/ca.pem" in made.cli("cert", "localhost", "127.0.0.1")
     made.start()
     made.client.create_repo("data")
+    made.client.create_branch("data@master")
     yield made
     assert made.stop() == 0
 
@@ -291,7 +292,7 @@ def test_code_on_the_machine_reaches_the_box_as_before(box: RealBox) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ('http_host = "0.0.0.0"\n', "set a token"),
+        ('http_host = "0.0.0.0"\n', "a token"),
         ('http_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('grpc_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('tls_cert = "a"\ntls_key = "b"\n', "make them: pachybox cert"),

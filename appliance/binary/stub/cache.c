@@ -16,35 +16,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define WHEN 315532800 /* every file's time, so that one that was changed shows */
-#define CHUNK (1 << 20)
-#define PATH 2 * ROOM
-
-static uint8_t chunk[CHUNK];
-
-/* One line of the manifest: "MODE SIZE HASH PATH". */
-struct entry {
-    unsigned mode;
-    unsigned long long size;
-    char hash[2 * HASH + 1];
-    char path[ROOM];
-};
-
-static const char *next_entry(const char *line, struct entry *entry) {
-    int used = 0;
-    if (sscanf(line, "%o %llu %64s %4095[^\n]%n", &entry->mode, &entry->size, entry->hash,
-               entry->path, &used) != 4 || line[used] != '\n')
-        return NULL;
-    return line + used + 1;
-}
-
-static void hash_text(char text[2 * HASH + 1]) {
-    uint8_t hash[HASH];
-    hash_end(hash);
-    for (int i = 0; i < HASH; i++)
-        snprintf(text + 2 * i, 3, "%02x", hash[i]);
-}
-
 /* Root runs nothing that another user could have written, and nobody what strangers could. */
 static bool trusted(const struct stat *about) {
     return (about->st_uid == geteuid() || about->st_uid == 0) && !(about->st_mode & 022);
@@ -96,11 +67,12 @@ static bool proven(int root, const struct payload *payload, bool thorough) {
         right = !memcmp(hash, payload->about.proof, HASH);
     }
     static struct entry entry;
-    for (const char *line = text; right && *line;) {
-        line = next_entry(line, &entry);
-        right = line && file_right(root, &entry, thorough);
-        if (!right)
-            break;
+    size_t offset, length;
+    for (const char *line = text, *after; right && *line; line = after) {
+        if ((after = next_group(line, &offset, &length)))
+            continue;
+        after = next_entry(line, &entry);
+        right = after && file_right(root, &entry, thorough);
     }
     free(text);
     return right;
@@ -137,12 +109,12 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
     return remove(path);
 }
 
-static void remove_tree(const char *path) {
+void remove_tree(const char *path) {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* Take a folder out of sight first, so that nobody meets half of it. */
-static void retire(const char *place, const char *tree) {
+void retire(const char *place, const char *tree) {
     char aside[PATH];
     snprintf(aside, sizeof aside, "%s/.old-%d", place, (int)getpid());
     if (rename(tree, aside) == 0)
@@ -175,142 +147,7 @@ static void prune(const char *place, const char *keep) {
     closedir(folder);
 }
 
-/* ---- unpacking */
-
-static bool make_folders(const char *path, mode_t mode) {
-    char part[PATH];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *cut = part + 1;; cut++) {
-        if (*cut && *cut != '/')
-            continue;
-        char was = *cut;
-        *cut = 0;
-        if (mkdir(part, mode) < 0 && errno != EEXIST)
-            return false;
-        if (!was)
-            return true;
-        *cut = was;
-    }
-}
-
-static bool write_all(int file, const uint8_t *data, size_t length) {
-    while (length) {
-        ssize_t done = write(file, data, length);
-        if (done < 0)
-            return false;
-        data += done, length -= done;
-    }
-    return true;
-}
-
-/* Write one file out of the stream. */
-static bool put(int root, const struct entry *entry, struct reason *why) {
-    int file = openat(root, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, entry->mode);
-    if (file < 0) {
-        explain(why, "takes no %s: %s", entry->path, strerror(errno));
-        return false;
-    }
-    bool good = true;
-    hash_start();
-    for (unsigned long long left = entry->size; good && left;) {
-        size_t now = left < CHUNK ? left : CHUNK;
-        if (!(good = unpack_read(chunk, now))) {
-            explain(why, "cannot be filled: this file is damaged; copy it again");
-        } else if (!(good = write_all(file, chunk, now))) {
-            explain(why, "cannot be filled: %s", strerror(errno));
-        }
-        hash_update(chunk, now);
-        left -= now;
-    }
-    char hash[2 * HASH + 1];
-    hash_text(hash);
-    if (good && strcmp(hash, entry->hash)) {
-        explain(why, "cannot be filled: this file is damaged; copy it again");
-        good = false;
-    }
-    struct timespec when[2] = {{.tv_sec = WHEN}, {.tv_sec = WHEN}};
-    good = good && fchmod(file, entry->mode) == 0 && futimens(file, when) == 0;
-    close(file);
-    return good;
-}
-
-/* Write every file below `root`, which is new. */
-static bool fill(int root, const char *path, const struct payload *payload, struct reason *why) {
-    size_t size = payload->about.manifest;
-    char *text = malloc(size + 1);
-    unpack_start(payload->data, payload->about.length);
-    uint8_t hash[HASH] = {0};
-    if (text && unpack_read((uint8_t *)text, size)) {
-        hash_start();
-        hash_update((uint8_t *)text, size);
-        hash_end(hash);
-    }
-    if (memcmp(hash, payload->about.proof, HASH)) {
-        explain(why, "cannot be filled: this file is damaged; copy it again");
-        free(text);
-        return false;
-    }
-    text[size] = 0;
-
-    static struct entry entry, list = {.mode = 0444, .path = ".manifest"};
-    static char folder[PATH + ROOM], made[PATH + ROOM];
-    bool good = true;
-    for (const char *line = text; good && *line;) {
-        line = next_entry(line, &entry);
-        if (!line)
-            break;
-        snprintf(folder, sizeof folder, "%s/%s", path, entry.path);
-        *strrchr(folder, '/') = 0;
-        if (strcmp(folder, made) && !make_folders(strcpy(made, folder), 0755)) {
-            explain(why, "takes no folder: %s", strerror(errno));
-            good = false;
-        }
-        good = good && put(root, &entry, why);
-    }
-    int lock = openat(root, ".lock", O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
-    int kept = openat(root, list.path, O_WRONLY | O_CREAT | O_CLOEXEC, list.mode);
-    if (good && !(lock >= 0 && kept >= 0 && write_all(kept, (uint8_t *)text, size) &&
-                  syncfs(root) == 0)) {
-        explain(why, "cannot be filled: %s", strerror(errno));
-        good = false;
-    }
-    close(lock);
-    close(kept);
-    free(text);
-    return good;
-}
-
-/* Unpack beside, then rename: nobody ever sees a part of it. */
-static bool unpack(const char *place, const struct payload *payload, struct reason *why) {
-    char fresh[PATH], tree[PATH];
-    snprintf(fresh, sizeof fresh, "%s/.new-%d", place, (int)getpid());
-    snprintf(tree, sizeof tree, "%s/%s", place, payload->name);
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "pachybox: unpacking %llu MB into %s (once)\n",
-                (unsigned long long)(payload->about.unpacked >> 20), place);
-    int root = mkdir(fresh, 0755) < 0 ? -1 : open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) {
-        explain(why, "takes no folder: %s", strerror(errno));
-        return false;
-    }
-    bool good = fill(root, fresh, payload, why);
-    close(root);
-    if (good) {
-        retire(place, tree); /* a damaged one */
-        if (rename(fresh, tree) < 0) {
-            explain(why, "cannot be filled: %s", strerror(errno));
-            good = false;
-        }
-    }
-    if (!good)
-        remove_tree(fresh);
-    int folder = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0) {
-        fsync(folder);
-        close(folder);
-    }
-    return good;
-}
+/* ---- choosing */
 
 /* Whether a place can take the payload. */
 static bool fit(const char *place, const struct payload *payload, struct reason *why) {

@@ -55,7 +55,7 @@ static bool open_payload(const char *path, struct payload *payload) {
     ssize_t got = size < sizeof *end ? -1 : pread(file, end, sizeof *end, size - sizeof *end);
     if (got != (ssize_t)sizeof *end || memcmp(end->magic, MAGIC, sizeof end->magic) != 0 ||
         end->offset > size || end->length > size - end->offset ||
-        end->offset + end->length + sizeof *end != size) {
+        end->packed > end->length || end->offset + end->length + sizeof *end != size) {
         fail(path, "this file is cut short or damaged; copy it again");
         return false;
     }

@@ -205,6 +205,8 @@ OURS = {
     "ingest_log", "create_demo", "delete_demo",
     "read_log", "find_log", "follow_log", "check_spec", "describe_spec",
     "preview_input", "list_webhook", "test_webhook", "scrub",
+    "create_token", "list_token", "delete_token", "delete_all_tokens", "audit",
+    "create_backup", "list_backup", "verify_backup", "restore_backup", "prune_backup",
 }  # fmt: skip
 PLAIN = {
     "call", "stream", "close", "healthy", "ready", "put", "put_file", "put_files", "put_url",

@@ -1,0 +1,56 @@
+"""The one file, built once for all tests of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.arch.repo import ROOT
+
+SOURCES = ("appliance", "pachybox", "spouts", "tui")
+BUILT = ROOT / "build" / "binary"
+BUILD_S = 300
+
+
+def _sources() -> Iterator[Path]:
+    for name in SOURCES:
+        for path in sorted((ROOT / name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+    yield ROOT / "requirements.lock"
+
+
+def _hash() -> str:
+    """What the file is made of."""
+    of = hashlib.sha256(sys.version.encode())
+    for path in _sources():
+        of.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return of.hexdigest()[:16]
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    """The one file of these sources, quickly packed; kept for the next run in build/binary."""
+    made = BUILT / _hash() / "pachybox"
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with open(BUILT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            for old in BUILT.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            command = [sys.executable, "-m", "appliance.binary.build", "--level", "3", str(made)]
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_S, check=False
+            )
+            if "has no libpython" in done.stderr:
+                pytest.skip(done.stderr.strip())
+            assert done.returncode == 0, done.stderr
+    return made

@@ -1,0 +1,114 @@
+"""A machine that systemd runs, for tests: a container with this machine's programs and nothing of
+its settings, data or network; the one file is all of pachybox that it is given."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import images
+from tests.boxes import eventually
+
+SYSTEMD = Path("/usr/lib/systemd/systemd")
+PROGRAM = "/opt/pachybox"
+_FOLDERS = ("etc", "var/lib", "var/cache", "var/log", "var/tmp", "tmp", "run", "root", "home")
+_FOLDERS += ("proc", "sys", "dev", "usr", "srv", "opt", "local")
+_FILES = ("passwd", "group", "shadow", "nsswitch.conf", "login.defs")
+# No more than systemd and its journal: the bus and who waits for it have nobody to talk to.
+_MASKED = ("dbus.service", "dbus.socket", "systemd-logind.service", "console-getty.service")
+_MASKED += ("getty-static.service", "systemd-binfmt.service", "systemd-random-seed.service")
+
+
+class Machine:
+    """One machine. ``folder`` becomes its root, /usr is this machine's, read-only; /usr/local its
+    own. ``cache`` is where the program is unpacked already."""
+
+    def __init__(self, folder: Path, program: Path, cache: Path) -> None:
+        self.root = folder
+        folder.chmod(0o755)
+        self.name = f"pachybox-test-machine-{os.getpid()}"
+        for name in _FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (folder / name).symlink_to(f"usr/{name}")
+        for name in _FILES:
+            if Path("/etc", name).exists():
+                shutil.copy(Path("/etc", name), folder / "etc" / name)
+        units = folder / "etc/systemd/system"
+        units.mkdir(parents=True)
+        for name in _MASKED:
+            (units / name).symlink_to("/dev/null")
+        (folder / "tmp").chmod(0o1777)
+        (folder / "etc/machine-id").write_text("0123456789abcdef" * 2 + "\n")  # no first boot
+        self.mounts = {"/usr:ro": "/usr", "/usr/local": str(folder / "local")}
+        self.mounts |= {f"{PROGRAM}:ro": str(program)}
+        subprocess.run(["cp", "-al", cache, folder / "var/cache/pachybox"], check=True)
+
+    def boot(self) -> Machine:
+        """Start it; returns when systemd has. Skips the test where it cannot."""
+        images.needed()
+        if not SYSTEMD.exists():
+            pytest.skip("systemd is not installed")
+        volumes = [f"--volume={source}:{at}" for at, source in self.mounts.items()]
+        done = images.run(
+            *images.runtime(), "run", "--detach", f"--name={self.name}", "--systemd=always",
+            "--privileged", "--network=none", *images.ulimits(), *volumes,
+            "--rootfs", str(self.root), str(SYSTEMD),
+        )  # fmt: skip
+        if done.returncode:
+            pytest.skip(f"no machine with systemd can be made here: {done.stderr.strip()[-300:]}")
+
+        def started() -> bool:
+            said = self.run("systemctl", "is-system-running", check=False).strip()
+            return said in ("running", "degraded")
+
+        try:
+            eventually(started, "systemd runs the machine", 30.0)
+        except AssertionError:
+            self.end()
+            pytest.skip("systemd does not start in a container here")
+        return self
+
+    def end(self) -> None:
+        """Switch it off."""
+        images.run("rm", "--force", "--time=0", self.name)
+
+    def call(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program in it as root; all there is to know of that."""
+        return subprocess.run(
+            ["podman", "exec", "--interactive", self.name, *command],
+            input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def run(self, *command: str, stdin: str = "", check: bool = True) -> str:
+        """What a program prints. Fails on a non-zero exit unless ``check`` is False."""
+        done = self.call(*command, stdin=stdin)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def unit(self, name: str, *properties: str) -> list[str]:
+        """Properties of a service, in the order asked for."""
+        found = self.run("systemctl", "show", f"{name}.service", *(f"-p{p}" for p in properties))
+        values = dict(line.split("=", 1) for line in found.splitlines())
+        return [values[p] for p in properties]
+
+    def path(self, path: str) -> Path:
+        """A path of the machine, as this process sees it."""
+        if path.startswith("/usr/local"):
+            return self.root / "local" / path.removeprefix("/usr/local").lstrip("/")
+        return self.root / path.lstrip("/")
+
+
+@pytest.fixture(scope="session")
+def unpacked(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache as root leaves it."""
+    cache = tmp_path_factory.mktemp("unpacked")
+    cache.chmod(0o755)
+    env = {**os.environ, "PACHYBOX_CACHE": str(cache)}
+    subprocess.run([binary, "version", "--client-only"], env=env, check=True, capture_output=True)
+    return cache

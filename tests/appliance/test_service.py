@@ -1,0 +1,236 @@
+"""What install and uninstall do to files, and what systemd says of the unit; nothing is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.service import plan, unit
+
+MOST_EXPOSED = 3.2
+UNIT = "etc/systemd/system/pachybox.service"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="a service of the machine takes root")
+
+
+def pachybox(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the checkout, of a caller without settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PACHYBOX", "XDG"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pachybox.cli", *args], env={**kept, **env},
+        input=stdin, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def steps(*args: str, **env: str) -> dict[str, str]:
+    """What becomes of each thing, by what it is."""
+    done = pachybox(*args, "--raw", **env)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {one["what"]: one["state"] for one in found}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A small program that answers as the one file does."""
+    path = tmp_path / "one-file"
+    path.write_text("#!/bin/sh\necho 1.0\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A system of files alone."""
+    made = tmp_path / "root"
+    (made / "etc").mkdir(parents=True)
+    (made / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (made / "etc/group").write_text("root:x:0:\n")
+    return made
+
+
+@as_root
+def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None:
+    where = ("--root", str(root), "--program", str(program))
+    assert set(steps("install", *where, "--dry-run").values()) == {"made"}
+    assert sorted(path.name for path in root.rglob("*")) == ["etc", "group", "passwd"]
+
+    assert set(steps("install", *where, "--port", "31600").values()) == {"made"}
+    home = root / "var/lib/pachybox"
+    settings = home / "box.toml"
+    assert (home.stat().st_mode & 0o777, settings.stat().st_mode & 0o777) == (0o700, 0o600)
+    line = next(x for x in (root / "etc/passwd").read_text().splitlines() if "pachybox" in x)
+    assert home.stat().st_uid == settings.stat().st_uid == int(line.split(":")[2]) != 0
+    assert line.endswith(":/var/lib/pachybox:/usr/sbin/nologin")
+    assert "\nhttp_port = 31600\n" in settings.read_text()
+    assert (root / "usr/local/bin/pachybox").read_bytes() == program.read_bytes()
+    assert (root / "etc/systemd/system/multi-user.target.wants/pachybox.service").is_symlink()
+
+    assert set(steps("install", *where).values()) == {"kept"}
+    program.write_text("#!/bin/sh\necho 1.1\n")
+    again = steps("install", *where, "--memory", "1GB")
+    assert {what for what, state in again.items() if state == "replaced"} == {"program", "unit"}
+    assert "MemoryMax=1000000000\n" in (root / UNIT).read_text()
+
+
+@as_root
+def test_uninstall_leaves_data_and_what_others_use(root: Path, program: Path) -> None:
+    where = ("--root", str(root))
+    for name in ("pachybox", "second"):
+        steps("install", *where, "--program", str(program), "--name", name)
+    first = steps("uninstall", *where)
+    assert (first["program"], first["unit"], first["data"]) == ("kept", "removed", "kept")
+    last = pachybox("uninstall", *where, "--name", "second", "--purge", stdin="no\n")
+    assert last.returncode == 1
+    assert (root / "var/lib/second").exists()
+    gone = steps("uninstall", *where, "--name", "second", "--purge", "-y")
+    assert (gone["program"], gone["data"], gone["user"]) == ("removed", "removed", "removed")
+    assert "second" not in (root / "etc/passwd").read_text()
+    assert pachybox("uninstall", *where).returncode == 0, "what is not there is no error"
+
+
+@as_root
+def test_a_directory_that_is_none_of_a_box_is_not_purged(root: Path, program: Path) -> None:
+    home = root / "srv/data"
+    where = ("--root", str(root))
+    steps("install", *where, "--program", str(program), "--home", "/srv/data")
+    (home / "box.toml").unlink()
+    (home / "thesis.txt").write_text("years of work")
+    refused = pachybox("uninstall", *where, "--purge", "-y")
+    assert refused.returncode == 1
+    assert "nothing of a box" in refused.stderr
+    assert (home / "thesis.txt").exists()
+    assert (root / UNIT).exists()
+
+
+@as_root
+def test_data_of_another_user_is_not_taken(root: Path, program: Path) -> None:
+    (root / "srv/data").mkdir(parents=True)
+    where = ("--root", str(root), "--program", str(program), "--home", "/srv/data")
+    done = pachybox("install", *where)
+    assert done.returncode == 1
+    assert "/srv/data belongs to user 0, not to pachybox; give it to it, chown -R" in done.stderr
+    uid = next(x for x in (root / "etc/passwd").read_text().splitlines() if "pachybox" in x)
+    os.chown(root / "srv/data", int(uid.split(":")[2]), 0)
+    assert steps("install", *where)["data"] == "kept"
+
+
+@as_root
+def test_without_systemd_nothing_is_written(tmp_path: Path, program: Path) -> None:
+    names = ("var/lib", "etc/systemd/system", "usr/local")
+    folders = [tmp_path / name for name in names]
+    script = (
+        "mount -t tmpfs none /run || exit 77; for d in var/lib etc/systemd/system usr/local; do "
+    )
+    script += 'mkdir -p "$0/$d" && mount --bind "$0/$d" "/$d" || exit 77; done; exec "$@"'
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PACHYBOX")}
+    command = [sys.executable, "-m", "pachybox.cli", "install", "--program", str(program)]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, str(tmp_path), *command],
+        env=kept, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 77:
+        pytest.skip("no mount namespace can be made here")
+    assert done.returncode == 1
+    assert "systemd does not run this machine" in done.stderr
+    assert "pachybox up --detach" in done.stderr
+    assert [path for folder in folders for path in folder.rglob("*")] == []
+
+
+@as_root
+def test_what_is_no_program_of_ours_is_refused_before_anything(root: Path, program: Path) -> None:
+    program.write_text("#!/bin/sh\necho no glibc here >&2\nexit 1\n")
+    done = pachybox("install", "--root", str(root), "--program", str(program))
+    assert done.returncode == 1
+    assert "no glibc here" in done.stderr
+    assert not (root / "var").exists() or not (root / "var/lib").exists()
+
+
+@as_root
+def test_only_root_installs_for_the_machine(program: Path) -> None:
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c",
+         "from appliance.service import install, plan; from appliance.service.systemd import *\n"
+         "install.check(plan.system(), Systemd(), start=False)"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    if "Permission denied" in done.stderr or "not found" in done.stderr:
+        pytest.skip("another user cannot run this checkout's Python")
+    assert "pachybox.errors.Refused: a service of the machine is installed by root" in done.stderr
+
+
+def test_a_service_of_ones_own(tmp_path: Path, program: Path) -> None:
+    home = {"HOME": str(tmp_path / "me")}
+    made = steps("install", "--user", "--no-start", "--program", str(program), **home)
+    assert set(made.values()) == {"made"}
+    assert (tmp_path / "me/.local/bin/pachybox").exists()
+    text = (tmp_path / "me/.config/systemd/user/pachybox.service").read_text()
+    assert f"Environment=PACHYBOX_HOME={tmp_path}/me/.local/share/pachybox\n" in text
+    assert "User=" not in text.partition("[X-Pachybox]")[0]
+    gone = steps("uninstall", "--user", **home)
+    assert (gone["program"], gone["data"]) == ("removed", "kept")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--name", "../x"), "no name for a service"),
+        (("--home", "/"), "--home cannot be /"),
+        (("--home", "/a\nb"), "control character"),
+        (("--user", "--run-as", "x"), "leave --user out"),
+        (("--program", "/nowhere/file"), "is no file"),
+    ],
+)
+def test_what_cannot_be_is_refused(args: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = pachybox("install", "--no-start", "--dry-run", *args, HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+@analyze
+@pytest.mark.parametrize("user", ["pachybox", "root", ""])
+def test_systemd_finds_nothing_wrong_with_the_unit(user: str, tmp_path: Path) -> None:
+    made = plan.system(user=user) if user else plan.own()
+    whole = replace(made, command=("/bin/true",), memory=1 << 30, writable=(Path("/mnt/a b"),))
+    path = tmp_path / "pachybox.service"
+    path.write_text(unit.render(whole).replace("User=pachybox\n", "User=daemon\n", 1))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *([] if user else ["--user"]), str(path)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert [line for line in done.stderr.splitlines() if "pachybox" in line] == []
+    assert done.returncode == 0, done.stderr
+
+
+@analyze
+def test_the_unit_is_as_closed_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "pachybox.service"
+    path.write_text(unit.render(plan.system()))
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+    most = f"--threshold={int(MOST_EXPOSED * 10)}"
+    done = subprocess.run([*command, most, str(path)], capture_output=True, text=True, check=False)
+    assert "Overall exposure level" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
+def test_what_a_unit_says_of_itself_is_read_back(name: str) -> None:
+    made = plan.system(home=Path("/srv") / "box" / name.strip("/."), bin_=Path("/opt") / "bin")
+    facts = unit.facts(unit.render(made))
+    assert facts["Home"] == str(made.home)
+    assert facts["Program"] == "/opt/bin/pachybox"
+    assert facts["User"] == "pachybox"

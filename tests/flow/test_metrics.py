@@ -201,7 +201,9 @@ def test_every_metric_is_documented(busy: RealBox) -> None:
     assert missing == []
 
 
-def test_dashboard_and_alerts_are_as_they_are_made() -> None:
+def test_dashboard_and_alerts_are_as_they_are_made(busy: RealBox) -> None:
+    assert busy.cli("dashboard") == dashboard()
+    assert busy.cli("dashboard", "--alerts") == alerts()
     again = "make them again: python -m appliance.grafana"
     assert (HOME / "pachybox.json").read_text() == dashboard(), again
     assert (HOME / "alerts.yaml").read_text() == alerts(), again

@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clients test fuzz check format bench binary pictures lock clean
+.PHONY: help setup demo clients test fuzz soak check format bench binary pictures lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ test: clients ## all tests; ARGS='tests/unit -k glob' for some
 
 fuzz: $(STAMP) ## 20,000 odd requests to every door; ARGS='2000 s3' for fewer, to one
 	@$(PY) -m tests.fuzz $(ARGS)
+
+soak: $(STAMP) ## everything at once with random kills; ARGS='MINUTES [SEED]', 10 minutes by default
+	@$(PY) -m tests.soak.everything $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, docs
 	$(VENV)/bin/ruff format --check .

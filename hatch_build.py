@@ -20,12 +20,20 @@ ARCHITECTURES = ("x86_64", "aarch64")
 TIMEOUT_S = 600
 
 
+def compiler(architecture: str) -> list[str]:
+    """The compiler with all that a file of C is compiled with."""
+    program = [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl"]
+    return [*program, "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
+
+
+def sources(root: Path) -> list[str]:
+    """The files of C that the shim is made of."""
+    return [str(path) for path in sorted((root / SOURCE).glob("*.c"))]
+
+
 def command(root: Path, architecture: str, target: Path) -> list[str]:
     """What compiles the shim."""
-    flags = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
-    sources = [str(path) for path in sorted((root / SOURCE).glob("*.c"))]
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl"]
-    return [*compiler, *flags, "-o", str(target), *sources]
+    return [*compiler(architecture), "-o", str(target), *sources(root)]
 
 
 def build(root: Path, architecture: str) -> str:

@@ -5,30 +5,40 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pachybox import __version__
+from pachybox import __version__, limits
 from pachybox.backup.archive import Figures
+from pachybox.backup.clock import Clock
 from pachybox.backup.extract import extract
 from pachybox.backup.restore import restore
+from pachybox.backup.service import PART as BACKUP
+from pachybox.backup.service import Backups
 from pachybox.backup.sinks import Sink
+from pachybox.care import janitor
+from pachybox.care.health import Health
+from pachybox.care.janitor import Janitor, Task, freed_by
+from pachybox.care.scrub import Scrub
 from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
-from pachybox.errors import Corrupt, Exhausted, PachyboxError, Refused
-from pachybox.ingest import gauges as ingest_gauges
+from pachybox.errors import Corrupt, Exhausted, Refused
+from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
+from pachybox.meta.connect import ROOM, Room
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
@@ -43,6 +53,7 @@ from pachybox.pfs.read import Reader
 from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
+from pachybox.pfs.zone import local_zone
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
@@ -51,13 +62,16 @@ from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
+from pachybox.pps.tally import Tally
 from pachybox.pps.trash import remove_tree
 from pachybox.space import Space
+from pachybox.store import inflow
 from pachybox.store.blobs import BlobStore
 from pachybox.store.check import check, hashes
 from pachybox.store.gc import Collected
 from pachybox.usage import Usage
 from pachybox.watermarks import Level
+from pachybox.webhooks.service import Webhooks
 
 log = logging.getLogger("pachybox.box")
 
@@ -94,6 +108,23 @@ class Lock:
         os.close(self._fd)
 
 
+def _locked(config: Config) -> Lock:
+    """The data directory, made when there is none. Raises Refused when it cannot be used."""
+    home = config.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _FOLDERS:
+            (home / name).mkdir(exist_ok=True, mode=0o700)
+        return Lock(config.pid_file)
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise
+        raise Refused(
+            f"{home} cannot be written: {os.strerror(e.errno)}",
+            "choose another PACHYBOX_HOME, or have its file system and rights allow it",
+        ) from e
+
+
 class Box:
     """Everything a box is, in one process."""
 
@@ -107,24 +138,35 @@ class Box:
         self.started = datetime.now(UTC)
         self.address = ""  # where the doors are; set by who opens them
         self.grpc_address = ""
+        self.inner_address = ""  # for programs on this machine, where the doors speak TLS
+        self.inner_grpc_address = ""
+        self.code_token = ""
+        """What opens the doors to user code; set by who opens them."""
+        self.closed: Callable[[], bool] = lambda: False
+        """Whether callers that do not come by the socket must show a token."""
         self.restarting: str | None = None
         """Why the daemon is to begin anew once it has stopped; None when it is not."""
+        self.doors: list[Callable[[], Iterable[str]]] = []
+        """Each says why a door does not serve any more, as long as it is open."""
+        self.started_up = False
         self._stop = threading.Event()
         home = config.home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in _FOLDERS:
-            (home / name).mkdir(exist_ok=True, mode=0o700)
-        self._lock = Lock(config.pid_file)
+        self._lock = _locked(config)
         try:
             self.runner = runner if runner is not None else _runner(config)
+            self.plan = limits.of(config)
             self.blobs = BlobStore.open(home / "store")
+            self.blobs.packs.most_open = self.plan.packs
+            self.blobs.objects.most_open = self.plan.objects
+            inflow.bound(self.plan.pieces)
             self.space = Space(config, lambda: self.meta, lambda: self.blobs.usage().bytes)
             self.blobs.reserve = self.space.check
-            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush)
+            self.meta = Meta(home / "meta.duckdb", barrier=self.blobs.flush, room=self._room())
         except BaseException:
             self._lock.release()
             raise
-        self.pfs = Pfs(self.meta, self.blobs)
+        self.health = Health(self.meta)
+        self.pfs = Pfs(self.meta, self.blobs, self.plan.nodes_bytes)
         self.reader = Reader(self.pfs)
         self.pages, self.diff_pages = Pages(self.pfs), DiffPages(self.pfs)
         self.filesets = Filesets(self.pfs)
@@ -153,14 +195,28 @@ class Box:
         self.spouts = Spouts(self.pfs, self.pps.scheduler, self.supervisor)
         self.ingests = Ingests(self.pfs, self.supervisor, (self.cron, self.spouts))
         self.pushes = Pushes(self.meta, home / "ingest", self.secrets, self.held)
+        self.tally = Tally(self.meta)
+        self.lateness = Lateness(self.meta, self.ingests.list)
+        self.webhooks = Webhooks(
+            config.webhooks, self.meta, home, lambda: (self.id(), self.address), self._hooks_do
+        )
         self.overview = Overview(self.pfs, self.ingests, self._disk_level, self.retention.warnings)
         self.usage = Usage(
             home, lambda: self.meta, lambda: self.blobs.usage().bytes, self._image_bytes
         )
+        self.backups = Backups(self.pfs, config, self.id, self.take_up, self.health.record)
+        self.backup_clock = Clock(self.backups, config, self._last_backup, local_zone)
         self.pusher = Pusher(self.pfs, self.secrets, home / "work" / "egress", home)
         self.egresser = Egresser(self.pusher)
+        self.meta.forbidden = self.space.forbidden
         self.meta.make_room = self.space.relieve = self.pps.disk.relieve
-        self._janitor = threading.Thread(target=self._care, name="janitor", daemon=True)
+        self.scrub = Scrub(self.pfs, self.health, config.scrub_days)
+        self.janitor = Janitor(self._tasks(), self.health, config.gc_interval_s)
+
+    def _room(self) -> Room:
+        plan = self.plan
+        more = max(plan.database_bytes, min(ROOM.more_bytes, plan.memory // 2))
+        return Room(plan.database_bytes, more, plan.database_threads)
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
@@ -178,7 +234,25 @@ class Box:
         self.pushes.start()
         self.supervisor.start()
         self.spouts.start()
-        self._janitor.start()
+        self.tally.follow()
+        self.webhooks.start()
+        self.lateness.start()
+        self.janitor.start()
+        self.scrub.start()
+        self.backup_clock.start()
+        self.started_up = True
+
+    def vital(self) -> Iterator[tuple[str, threading.Thread]]:
+        """The threads without which a box is none, by what they do."""
+        yield "the metadata's writer", self.meta.thread
+        yield "the scheduler", self.pps.scheduler.thread
+        yield "the disk's watch", self.space.thread
+        yield "the janitor", self.janitor.thread
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked the daemon to stop."""
+        return self._stop.is_set()
 
     def _prepare(self) -> None:
         """Remove what a box left that was killed, and have podman ready where it will be asked."""
@@ -215,6 +289,10 @@ class Box:
         """Hand back running datums, write what waits, close all files. Idempotent."""
         self._stop.set()
         self.end_sources()
+        self.backup_clock.stop()
+        self.backups.stop()
+        self.webhooks.stop()
+        self.lateness.stop()
         self.space.stop()
         self.usage.stop()
         self.pushes.close()
@@ -228,8 +306,8 @@ class Box:
             self.containers.runner.close()
         self.engine.close()
         self.egresser.stop()
-        if self._janitor.is_alive():
-            self._janitor.join()
+        self.janitor.stop()
+        self.scrub.stop()
         self.meta.close()
         try:
             self.blobs.close()
@@ -253,14 +331,14 @@ class Box:
         Pachyderm's clients find the box by the names Kubernetes gives services."""
         made = {}
         if self.address:
-            made["PACHYBOX_ADDRESS"] = _nearby(self.address)
+            made["PACHYBOX_ADDRESS"] = _nearby(self.inner_address or self.address)
         if self.grpc_address:
-            where = _nearby(self.grpc_address).removeprefix("grpc://")
+            where = _nearby(self.inner_grpc_address or self.grpc_address).removeprefix("grpc://")
             host, _, port = where.rpartition(":")
             for service in ("PACHD_PEER_SERVICE", "PACHD_SERVICE"):
                 made |= {f"{service}_HOST": host, f"{service}_PORT": port}
-        if self.config.token:
-            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.config.token)
+        if self.code_token:
+            made |= dict.fromkeys(("PACHYBOX_TOKEN", "PACH_TOKEN"), self.code_token)
         return made
 
     def status(self) -> dict[str, Any]:
@@ -283,11 +361,17 @@ class Box:
             "disk_free_bytes": free,
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
             "warnings": self.warnings(),
+            "janitor": janitor.shown(self.health.last(janitor.PART), time.time()),
+            "scrub": self.scrub.shown(),
         }
 
     def warnings(self) -> list[str]:
         """What whoever uses the box should know now. Cheap."""
-        return [*self.space.warnings(), *self.retention.warnings()]
+        return [*self.space.warnings(), *self.retention.warnings(), *self.health.warnings()]
+
+    def _hooks_do(self, error: str, remedy: str) -> None:
+        if error or self.health.last("webhooks") is not None:
+            self.health.record("webhooks", error, remedy)
 
     def _disk_level(self) -> tuple[Level, str]:
         """What the disk allows, and what to say of it."""
@@ -300,50 +384,18 @@ class Box:
             return 0
         return sum({one.id: one.size for one in pins.all()}.values())
 
-    def gauges(self) -> Iterator[ingest_gauges.Gauge]:
-        """Figures for /metrics."""
-        status = self.status()
-        for key, text in (
-            ("repos", "User repos."),
-            ("commits", "Commits in user repos."),
-            ("pipelines", "Pipelines."),
-            ("jobs_running", "Jobs running now."),
-            ("store_bytes", "Bytes of content stored."),
-            ("disk_free_bytes", "Bytes free on the data directory's file system."),
-            ("disk_total_bytes", "Bytes of the data directory's file system."),
-        ):
-            yield f"pachybox_{key}", text, "gauge", {}, float(status[key])
-        disk, level = self.space.disk, self.space.level
-        text = "How full the data directory's file system is, as df counts."
-        yield "pachybox_disk_used_percent", text, "gauge", {}, disk.percent
-        text = "What the disk allows: 0 all, 1 warns, 2 ingest is held, 3 writes are refused."
-        yield "pachybox_disk_level", text, "gauge", {}, float(level)
-        yield (
-            "pachybox_last_event",
-            "Number of the newest event.",
-            "counter",
-            {},
-            float(self.meta.last_event),
-        )
-        done = self.retention.figures
-        for name, text, value in (
-            ("squashed", "Commits squashed by retention.", done.squashed),
-            ("squashed_bytes", "Bytes that only those commits held.", done.bytes),
-            ("seconds", "Time retention took.", done.seconds),
-        ):
-            yield f"pachybox_retention_{name}_total", text, "counter", {}, float(value)
-        began = self.started.timestamp()
-        yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began
-        yield from ingest_gauges.gauges(self.ingests.list())
-
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
-        from pachybox.doctor import findings
+        from pachybox.doctor import findings, live
 
         asked = self.config.runner != PROCESS or self._has_images()
         podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
-        return [*findings(self.config, self.runner, podman), *(pins.findings() if pins else ())]
+        own = live.findings(
+            self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
+        )
+        images = pins.findings() if pins else ()
+        return findings(self.config, self.runner, podman, [*own, *images])
 
     # ---- space
 
@@ -376,9 +428,9 @@ class Box:
                     raise Corrupt(f"{problem.thing}: {problem.detail}", "run fsck")
         return sum(begin <= h and (not end or h < end) for h in hashes(self.blobs))
 
-    def fsck(self, *, fix: bool = False) -> Iterator[care.Finding]:
-        """See care.fsck."""
-        return care.fsck(self.pfs, fix=fix)
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> Iterator[care.Finding]:
+        """See care.fsck; ``quick``: care.fsck_quick, which mends nothing."""
+        return care.fsck_quick(self.pfs) if quick else care.fsck(self.pfs, fix=fix)
 
     def extract(self, sink: Sink) -> Figures:
         """The whole box to ``sink``; see backup.extract."""
@@ -387,10 +439,19 @@ class Box:
     def restore(self, readinto: Callable[[memoryview], int]) -> Figures:
         """The archive that ``readinto`` delivers into this empty box; see backup.restore."""
         figures = restore(self.pfs, readinto, self.config.home / "work")
+        self.take_up()
+        return figures
+
+    def take_up(self) -> None:
+        """Go on with what was restored."""
         self.objects.take_up()
         self.overview.newest.reset()
         self.ingests.take_up()
-        return figures
+        self.webhooks.skip()
+
+    def _last_backup(self) -> tuple[float, bool] | None:
+        last = self.health.last(BACKUP)
+        return None if last is None else (last.at, last.ok)
 
     def events(self, after: int) -> list[Event]:
         """Events numbered above ``after``."""
@@ -415,21 +476,15 @@ class Box:
         self.pps.clear_defaults()
         self.filesets.clear()
 
-    def _care(self) -> None:
-        """The janitor: collects garbage, bounds logs and events, now and then."""
-        while not self._stop.wait(self.config.gc_interval_s):
-            try:
-                self.pps.prune_logs(self.config.logs_bytes)
-                self.meta.prune_events(self.config.events_kept)
-                self.objects.tidy()
-                done = self.collect_garbage()
-                log.info("collected scanned=%d freed=%d", done.scanned, done.freed_bytes)
-            except Corrupt as e:
-                log.error("garbage not collected: %s (run fsck)", e)
-            except (PachyboxError, OSError) as e:
-                log.warning("janitor could not work: %s", e)
-            except Exception:  # it must be there for the next round
-                log.exception("janitor could not work")
+    def _tasks(self) -> list[Task]:
+        """What the janitor does in a round."""
+        return [
+            Task("logs", lambda: self.pps.prune_logs(self.config.logs_bytes)),
+            Task("events", lambda: 0 * self.meta.prune_events(self.config.events_kept)),
+            Task("uploads", lambda: 0 * self.objects.tidy()),
+            Task("garbage", freed_by(self.collect_garbage)),
+            Task("checkpoint", self.meta.checkpoint_again),
+        ]
 
 
 def _nearby(address: str) -> str:

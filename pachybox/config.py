@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pachybox.client.address import data_directory
 from pachybox.errors import InvalidArgument
@@ -87,7 +87,11 @@ class Config:
         "caller but those on the socket must show one",
         hidden=True,
     )
-    tls_cert: str = _set("", "the certificate (PEM, with its chain) of both doors; with tls_key")
+    tls_cert: str = _set(
+        "",
+        "the certificate (PEM, with its chain) of both doors, by its path from the data directory; "
+        "with tls_key",
+    )
     tls_key: str = _set("", "the private key (PEM) of tls_cert, readable by the box alone")
     runner: str = _set("auto", "what runs datums", choices=RUNNERS)
     workers: int = _set(0, "datums that run at once in the whole box; 0 = the cores")
@@ -126,6 +130,9 @@ class Config:
         "a name before which a bucket may stand in S3 addresses; bucket.localhost always may",
     )
     webhooks: tuple[Webhook, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each value came from that is not the default: by key, "box.toml", "environment" or
+    "flag"."""
 
     @property
     def socket(self) -> Path:
@@ -141,6 +148,11 @@ class Config:
     def key_file(self) -> Path:
         """The key that secrets are encrypted with; made with the first of them."""
         return self.home / "secret.key"
+
+    @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """Where tls_cert and tls_key are; sensible when they are set."""
+        return self.home / self.tls_cert, self.home / self.tls_key
 
     @property
     def log_file(self) -> Path:
@@ -186,8 +198,11 @@ class Setting:
                 f"{source}: {self.key} must be {self.kind.__name__}, not {value!r}"
             )
         if isinstance(value, int) and not about.least <= value <= about.most:
-            hint = f"give at least {about.least}" if value < about.least else ""
-            hint = "give 0 for the default" if not about.least else hint
+            hint = f"give at least {about.least}"
+            if value > about.most:
+                hint = f"give at most {about.most}"
+            elif not about.least:
+                hint = "give 0 for the default"
             raise InvalidArgument(f"{source}: {self.key} cannot be {value}", hint)
         if about.choices and value not in about.choices:
             raise InvalidArgument(
@@ -226,31 +241,44 @@ def setting(key: str, source: str = "") -> Setting:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where each value that is not the default came from: by key, "box.toml", "environment" or
-    "flag"."""
+class Written(NamedTuple):
+    """What a ``box.toml`` says: values by key, and its webhooks."""
 
-    config: Config
-    origin: Mapping[str, str]
+    values: dict[str, Value]
+    webhooks: tuple[Webhook, ...]
+
+    @property
+    def secret(self) -> bool:
+        """Whether it holds what nobody but the box may read."""
+        hidden = any(setting(key).about.hidden and value for key, value in self.values.items())
+        return hidden or any(webhook.secret for webhook in self.webhooks)
+
+
+def written(path: Path, text: str) -> Written:
+    """``text`` of the file ``path``. Raises InvalidArgument naming the file, the key and the
+    nearest known key when it is no TOML, has an unknown key or a value that cannot be."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
+    webhooks = _webhooks(given.pop("webhook", ()), str(path))
+    values = {key: setting(key, str(path)).check(value, str(path)) for key, value in given.items()}
+    return Written(values, webhooks)
 
 
 def load(home: Path | None = None, flags: Mapping[str, Value] | None = None) -> Config:
-    """See ``load_sources``."""
-    return load_sources(home, flags).config
-
-
-def load_sources(home: Path | None = None, flags: Mapping[str, Value] | None = None) -> Sources:
     """Read the settings of the box at ``home``; ``flags`` go before all.
 
-    Raises InvalidArgument naming the file or variable, the key and the nearest known key when
-    ``box.toml`` cannot be read, has an unknown key or a value that cannot be.
+    Raises InvalidArgument where a file, a variable or a flag is not as it must be (see
+    ``written``), or where others may read a file with secrets.
     """
     home = home or default_home()
     path = home / "box.toml"
-    given = _read(path)
-    webhooks = _webhooks(given.pop("webhook", ()), str(path))
-    values = {key: setting(key, str(path)).check(value, str(path)) for key, value in given.items()}
+    values, webhooks = file = written(path, _read(path))
+    if file.secret and path.stat().st_mode & 0o077:
+        raise InvalidArgument(
+            f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
+        )
     origin = dict.fromkeys(values, "box.toml")
     for one in SETTINGS.values():
         text = os.environ.get(one.variable, "") if one.variable else ""
@@ -260,17 +288,16 @@ def load_sources(home: Path | None = None, flags: Mapping[str, Value] | None = N
     for key, value in (flags or {}).items():
         values[key] = setting(key).check(value, "flag")
         origin[key] = "flag"
-    _check_together(path, values, webhooks)
-    config = Config(home=home, webhooks=webhooks, **values)  # type: ignore[arg-type]  # checked
-    return Sources(config, origin)
+    check_together(path, values)
+    return Config(home=home, webhooks=webhooks, origin=origin, **values)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
+def _read(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as e:
         raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
 
 
@@ -300,14 +327,9 @@ def _webhook(given: Mapping[str, Any], source: str) -> Webhook:
     return Webhook(url, tuple(events), secret)
 
 
-def _check_together(path: Path, values: Mapping[str, Value], webhooks: Sequence[Webhook]) -> None:
-    """Raise InvalidArgument where values that may be do not go together."""
+def check_together(path: Path, values: Mapping[str, Value]) -> None:
+    """Raise InvalidArgument naming ``path`` where values that may be do not go together."""
     _check_marks(path, values)
-    secret = values.get("token") or any(webhook.secret for webhook in webhooks)
-    if secret and path.exists() and path.stat().st_mode & 0o077:
-        raise InvalidArgument(
-            f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
-        )
     if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
         raise InvalidArgument(
             f"{path}: tls_cert and tls_key go together", "give both, or make them: pachybox cert"

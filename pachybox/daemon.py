@@ -16,12 +16,19 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
-from pachybox import init, memory
-from pachybox.api import door
-from pachybox.api.access import Access, require_closed
+from pachybox import init, limits, memory
+from pachybox.api import door, health
+from pachybox.api.access.audit import Audit
+from pachybox.api.access.callers import Access, is_remote, require_closed
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.tokens import Tokens
+from pachybox.api.access.world import BoxWorld
+from pachybox.api.certificates import of_config
+from pachybox.api.gauges import Gauges
 from pachybox.api.grpc_door import GrpcDoor
 from pachybox.api.handlers import (
     archives,
+    backups,
     box_log,
     cluster,
     datums,
@@ -40,11 +47,14 @@ from pachybox.api.handlers import (
     query_logs,
     reading,
     secrets,
+    settings,
     specs,
     system,
     templates,
+    tokens,
     trials,
     views,
+    webhooks,
 )
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.metrics import Metrics
@@ -52,6 +62,7 @@ from pachybox.api.s3.door import S3Door
 from pachybox.api.s3.gates import DatumGates
 from pachybox.api.server import Server
 from pachybox.api.table import Table, collect
+from pachybox.api.transport import Limits
 from pachybox.api.worker_door import WorkerDoors
 from pachybox.box import Box
 from pachybox.config import Config, load
@@ -65,8 +76,9 @@ _LOG_FILES = 4
 _HANDLERS = (
     *(pfs, files, filesets, pps, differences, jobs, datums, templates, box_log, query_logs),
     *(secrets, egress, system, cluster, debug, reading, trials, images, ingests, ingest_log),
-    *(log_parts, specs),
+    *(log_parts, specs, settings, backups),
     views,
+    webhooks,
 )
 
 
@@ -89,6 +101,7 @@ def set_up_logging(path: Path, level: str) -> None:
     """Log to ``path``, rotated, and to standard error when somebody reads that: a terminal, a
     service manager's journal, who looks after the first process of a container."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a disk that takes no line of the log is told of elsewhere
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
     ]
@@ -115,51 +128,77 @@ def _is_read(fd: int) -> bool:
 class Doors:
     """The open doors of a box."""
 
-    def __init__(self, server: Server, rpc: GrpcDoor) -> None:
+    def __init__(self, server: Server, rpc: GrpcDoor, known: Tokens, audit: Audit) -> None:
         self._server = server
         self._rpc = rpc
+        self._known = known
+        self._audit = audit
+        known.start()
+        audit.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Stop both at once, so that the grace of one is not added to the other's."""
+        """Stop both at once, so that the grace of one is not added to the other's; then what is
+        noted of callers."""
         other = threading.Thread(target=self._rpc.stop, args=(grace_s,), name="stop-grpc")
         other.start()
         self._server.stop(grace_s)
         other.join()
+        self._known.stop()
+        self._audit.stop()
 
 
 def serve(box: Box) -> Doors:
     """Open the doors of a box. Raises Refused when a port is taken."""
     config = box.config
-    require_closed(config)
-    access = Access(config.token)
-    table = Table(collect(box, *_HANDLERS))
-    metrics = Metrics(box.gauges)
+    known = Tokens(box.meta, box.secrets)
+    require_closed(config, known)
+    tls = of_config(config)
+    access = Access(config.token, known, remote=is_remote(config))
+    box.code_token = access.code_token
+    box.closed = lambda: access.closed
+    audit = Audit(config.audit_file, config.audit_bytes)
+    policy = Policy(BoxWorld(box), audit.note)
+    ours = tokens.TokenHandlers(known, audit)
+    table = Table(collect(box, *_HANDLERS, ours), policy)
+    metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
-    rpc = GrpcDoor(table, authenticate, metrics)
-    s3 = S3Door(
-        box.objects,
-        token=config.token,
-        authenticate=authenticate,
-        domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
-    )
+    rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
     server = Server(
         table,
-        files.FileRoutes(box),
-        access=door.Access(authenticate, None if config.token else door.LOOPBACK_NAMES),
+        files.FileRoutes(box, policy),
+        access=door.Access(authenticate, closed=lambda: access.closed),
+        policy=policy,
+        limits=Limits(connections=box.plan.connections),
         metrics=metrics,
         archives=archives.ArchiveRoutes(box),
-        s3=s3,
-        ingest=IngestDoor(box.pushes, authenticate, closed=bool(config.token)),
+        s3=S3Door(
+            box.objects,
+            access,
+            policy,
+            domains=tuple(dict.fromkeys(("localhost", config.s3_domain))),
+        ),
+        ingest=IngestDoor(box.pushes, access, policy),
+        checks=health.checks(box),
     )
-    box.pps.scheduler.shop.gates = DatumGates(closed=bool(config.token), metrics=metrics)
-    doors = Doors(server, rpc)
+    box.doors = [server.troubles, rpc.troubles]
+    box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(access.end_open)  # before those that look who may go on
+    known.on_end(rpc.end_dead)
+    known.on_end(server.end_dead)
+    doors = Doors(server, rpc, known, audit)
     try:
-        host, port = rpc.listen(config.grpc_host, config.grpc_port)
-        box.grpc_address = _address("grpc", host, port)
+        host, port = rpc.listen(config.grpc_host, config.grpc_port, tls, inner=tls is not None)
+        box.grpc_address = _address("grpcs" if tls else "grpc", host, port)
         host, port = server.listen_tcp(
-            config.http_host, config.http_port, remote=bool(config.token)
+            config.http_host,
+            config.http_port,
+            remote=access.closed and tls is not None,
+            tls=tls,
         )
-        box.address = _address("http", host, port)
+        box.address = _address("https" if tls else "http", host, port)
+        if tls is not None:
+            box.inner_grpc_address = _address("grpc", "127.0.0.1", rpc.inner_port)
+            box.inner_address = _address("http", *server.listen_tcp("127.0.0.1", 0))
         server.listen_unix(config.socket)
     except BaseException:
         doors.stop(0.0)
@@ -206,6 +245,7 @@ def run(config: Config) -> None:
     faulthandler.enable()  # a watchdog's SIGABRT tells what every thread was at
     manager = Manager.taken()
     memory.one_heap()
+    limits.raise_open_files()
     # perf: a look for cycles every 700 objects costs an upload a sixth
     gc.set_threshold(20_000, 50, 100)
     box = Box(config)
@@ -219,6 +259,7 @@ def run(config: Config) -> None:
     wakeup = stop_on_signals(box)
     box.pps.scheduler.pool.doors = WorkerDoors(box.pps)
     box.start()
+    log.info("plan %s", limits.told(box.plan))
     log.info(
         "ready address=%s grpc=%s socket=%s pid=%d",
         box.address, box.grpc_address, config.socket, os.getpid(),

@@ -17,6 +17,7 @@ from pachybox.box import Box
 from pachybox.config import Config
 from pachybox.meta.tables import ALL, DEFAULTS
 from pachybox.model.ids import Pipeline
+from pachybox.settings import effective
 
 _JOBS = 100
 _LINES = 10_000
@@ -100,9 +101,8 @@ def _versions() -> dict[str, str]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    found = asdict(config)
-    found["token"] = _HIDDEN if config.token else ""
-    return found
+    found = [one._asdict() for one in effective(config)]
+    return {"home": config.home, "settings": found}
 
 
 def _tables(box: Box) -> dict[str, int]:

@@ -9,6 +9,7 @@
       Exhausted           disk, quota or memory would be overrun      (HTTP 429, RESOURCE_EXHAUSTED)
       Corrupt             stored content does not match its hash      (HTTP 500, DATA_LOSS)
       Unauthenticated     a token is needed or wrong                  (HTTP 401)
+      Denied              the caller's role does not allow it         (HTTP 403)
       Overdue             the time the client gave is over            (HTTP 504)
       Unimplemented       known by name, not built                    (HTTP 501)
       Unreachable         no box answers at the address               (client side)
@@ -117,6 +118,14 @@ class Unauthenticated(PachyboxError):
     http_status = 401
 
 
+class Denied(PachyboxError):
+    """The caller is known, and may not do this."""
+
+    code = "permission_denied"
+    grpc_code = 7
+    http_status = 403
+
+
 class Overdue(PachyboxError):
     """The time the client gave the call is over; whether it was done is not known."""
 
@@ -157,6 +166,7 @@ BY_CODE: dict[str, type[PachyboxError]] = {
         Exhausted,
         Corrupt,
         Unauthenticated,
+        Denied,
         Overdue,
         Unimplemented,
     )

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from operator import is_
 from typing import Any
 
+from pachybox.ingest.lateness import is_late
 from pachybox.ingest.service import Ingests
 from pachybox.meta.tables import BRANCHES, COMMITS, PIPELINES, REPOS
 from pachybox.model.ids import USER, Branch, Commit, Pipeline, Repo
 from pachybox.model.ingest import DEAD_LETTERS, IngestInfo, IngestKind, IngestState
 from pachybox.model.pfs import BranchRecord, CommitRecord, RepoRecord
 from pachybox.model.pps import JobRecord, JobState, PipelineRecord, PipelineState
-from pachybox.model.units import parse_duration
 from pachybox.pfs.service import Pfs
 from pachybox.pps.newest import Newest
 from pachybox.pps.sources import branch_of
@@ -26,8 +26,6 @@ from pachybox.watermarks import Level
 
 MOST = 100
 """Things that want attention, at most."""
-_LATE_S = 2.0  # a tick later than that is late
-_WAITS_S = 60.0  # and so is what a source has not committed after that, beyond its own interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +220,7 @@ class Overview:
             remedy = "free some space; it goes on by itself"
             text = f"{what} is held: {status.reason}"
             yield Attention("warn", ref, "ingest", text, remedy, status.since)
-        elif not paused and _late(info):
+        elif not paused and is_late(info):
             why = f" ({status.reason})" if status.reason else ""
             text = f"{what} is {status.lag_s:.0f} s late{why}"
             since = status.next_time if record.kind is IngestKind.CRON else record.last_time
@@ -304,15 +302,6 @@ def _of_pipelines(records: Sequence[PipelineRecord]) -> Iterator[Attention]:
         text = f"pipeline {record.pipeline} {verb}: {record.reason}"
         remedy = f"inspect pipeline {record.pipeline}"
         yield Attention("error", str(record.pipeline), "pipeline", text, remedy, record.updated)
-
-
-def _late(info: IngestInfo) -> bool:
-    lag_s = info.status.lag_s
-    if info.record.kind is IngestKind.CRON:
-        return lag_s > _LATE_S
-    own = info.record.spec.get(info.record.kind.value) or {}
-    interval = own.get("batch") or (own.get("group") or {}).get("time") or "0s"
-    return bool(info.status.pending) and lag_s > _WAITS_S + parse_duration(interval)
 
 
 def _after(moment: datetime | None, other: datetime | None) -> bool:

@@ -13,11 +13,21 @@ from pachybox.config import Config
 from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.writer import Meta
 from pachybox.model.units import format_size
-from pachybox.watermarks import HYSTERESIS, REMEDY, Disk, Level, Marks, disk_of
+from pachybox.watermarks import (
+    HYSTERESIS,
+    REMEDY,
+    WRITABLE,
+    Disk,
+    Level,
+    Marks,
+    disk_of,
+    is_read_only,
+)
 
 log = logging.getLogger("pachybox.disk")
 
 _LOOK_S = 0.1  # at most so often, when content grows
+_BLIND_S = 5.0  # at most so long, whatever room there is: it may have become read-only
 
 
 class Space:
@@ -35,10 +45,13 @@ class Space:
         """Makes room by ending what filled the disk; whether there is room now."""
         self._meta = meta
         self._store_bytes = store_bytes
+        self.read_only = False
+        """Whether the file system takes no writes, by the last look."""
         self._disk, self._level = self.now(), Level.FREE
         self._level = self.marks.level(self._disk)
         self._lock = threading.Lock()  # of the two
         self._told = Level.FREE
+        self._told_read_only = False
         self._checked = 0.0
         self._wake = threading.Event()
         self._closed = False
@@ -78,7 +91,19 @@ class Space:
     def held(self) -> str:
         """Why nothing may come in by itself now; "" when it may. Cheap."""
         with self._lock:
+            if self.read_only:
+                return "the disk is read-only: ingest goes on when it can be written again"
             return self.marks.held(self._disk, self._level)
+
+    def forbidden(self) -> str:
+        """Why nothing at all can be written now; "" when it can. Looks."""
+        with self._lock:
+            self._look()
+        self._announce()
+        return self._locked() if self.read_only else ""
+
+    def _locked(self) -> str:
+        return f"the file system of {self._home} is read-only: nothing can be written"
 
     def warnings(self) -> list[str]:
         """What whoever uses the box should know; looks at the disk."""
@@ -86,14 +111,32 @@ class Space:
             self._look()
             text = self.marks.warning(self._disk, self._level)
         self._announce()
-        return [text] if text else []
+        locked = [f"{self._locked()}; {WRITABLE}"] if self.read_only else []
+        return [*locked, text] if text else locked
+
+    def refusals(self) -> list[str]:
+        """Why a write would be refused now, by the last look; looks at the mount. Cheap."""
+        found = []
+        if os.statvfs(self._home).f_flag & os.ST_RDONLY:
+            found.append(f"the file system of {self._home} is mounted read-only")
+        with self._lock:
+            if self._level == Level.REFUSE:
+                found.append(self.marks.warning(self._disk, self._level))
+        if self._quota and (used := self._store_bytes()) > self._quota:
+            found.append(f"the quota is used up: {format_size(used)}, {format_size(self._quota)}")
+        return found
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The one that looks by itself."""
+        return self._thread
 
     # ---- what is refused
 
     def check(self) -> None:
-        """Raise Exhausted when the disk or the quota is used up. Asked before content grows;
-        looks at the disk at most ten times a second. Waits until what a running datum filled
-        the disk with is removed."""
+        """Raise Exhausted when the disk or the quota is used up, or the disk is read-only. Asked
+        before content grows; looks at the disk at most ten times a second. Waits until what a
+        running datum filled the disk with is removed."""
         now = time.monotonic()
         if now - self._checked < _LOOK_S:
             return
@@ -104,6 +147,8 @@ class Space:
             self._look()
             disk, level = self._disk, self._level
         self._announce()
+        if self.read_only:
+            raise Exhausted(self._locked(), WRITABLE)
         if level == Level.REFUSE:
             after = f"; writes go on below {self.marks.refuse - HYSTERESIS:g} %"
             raise Exhausted(
@@ -122,11 +167,12 @@ class Space:
     def _look(self) -> None:
         """With the lock: see how it is, and what that means after what it was."""
         self._disk = self.now()
+        self.read_only = is_read_only(self._home)
         self._level = self.marks.level(self._disk, self._level)
 
     def _announce(self) -> None:
         """Have the thread say that the level is another one, if it is."""
-        if self._level != self._told:
+        if self._level != self._told or self.read_only != self._told_read_only:
             self._wake.set()
 
     def _run(self) -> None:
@@ -146,10 +192,16 @@ class Space:
         with self._lock:
             self._look()
             disk, level = self._disk, self._level
+        if self.read_only != self._told_read_only:
+            self._told_read_only = self.read_only
+            if self.read_only:
+                log.error("%s", self._locked())
+            else:
+                log.info("the file system of %s can be written again", self._home)
         if level != self._told:
             before, self._told = self._told, level
             self._say(disk, level, before)
-        return self.marks.pause_s(disk, level)
+        return 1.0 if self.read_only else min(self.marks.pause_s(disk, level), _BLIND_S)
 
     def _say(self, disk: Disk, level: Level, before: Level) -> None:
         text = self.marks.warning(disk, level) or f"the disk is {disk.shown} full"

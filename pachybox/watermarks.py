@@ -11,11 +11,16 @@ import math
 import os
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from pachybox.config import Config
 from pachybox.model.units import format_size
 
 HYSTERESIS = 1.0  # points; less would have a box that works at a mark flutter
+WRITABLE = (
+    "mount it writable again (see dmesg for why it is not), or stop the box, check the file system "
+    "and start it again"
+)
 REMEDY = "free some space, or delete old commits and run garbage-collect"
 _FASTEST = 4 << 30  # bytes a second that nothing writes faster than
 _PAUSE_S = (1.0, 15.0)  # between two looks, by how far the next mark is
@@ -52,6 +57,20 @@ class Disk:
 def disk_of(found: os.statvfs_result) -> Disk:
     """What ``statvfs`` says."""
     return Disk((found.f_blocks - found.f_bfree) * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
+def is_read_only(where: Path) -> bool:
+    """Whether the file system of ``where`` takes no writes: mounted so, or made so by a kernel that
+    found damage on it."""
+    if os.statvfs(where).f_flag & os.ST_RDONLY:
+        return True
+    device = where.stat().st_dev
+    wanted = f" {os.major(device)}:{os.minor(device)} "
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            return any(wanted in line and "emergency_ro" in line.split(" ")[-1] for line in file)
+    except OSError:  # no /proc, or not all of it
+        return False
 
 
 @dataclass(frozen=True, slots=True)

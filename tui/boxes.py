@@ -18,16 +18,18 @@ class Target(NamedTuple):
     address: str | None = None
     token: str | None = None
     project: str = "default"
+    ca: str | None = None
 
     def connect(self) -> AsyncClient:
         """A client of the box; nothing is sent yet."""
         from pachybox.client import AsyncClient
 
-        return AsyncClient(self.address, token=self.token, project=self.project)
+        return AsyncClient(self.address, token=self.token, ca=self.ca, project=self.project)
 
     def environment(self) -> dict[str, str]:
         """What makes ``pachybox`` in a shell talk to the same box."""
         found = {"PACHYBOX_ADDRESS": self.address} if self.address else {}
+        found |= {"PACHYBOX_CA": self.ca} if self.ca else {}
         return found | ({"PACHYBOX_TOKEN": self.token} if self.token else {})
 
 
@@ -42,7 +44,7 @@ def here() -> Target:
     settings = Settings.load()
     target = _target(settings.active, settings.context)
     token = os.environ.get("PACHYBOX_TOKEN") or target.token
-    return target._replace(address=settings.address(), token=token)
+    return target._replace(address=settings.address(), token=token, ca=settings.ca() or None)
 
 
 def named(name: str) -> Target:
@@ -56,4 +58,5 @@ def _target(name: str, context: dict[str, str]) -> Target:
         context.get("address") or None,
         context.get("token") or None,
         context.get("project") or "default",
+        context.get("ca") or None,
     )

@@ -18,7 +18,9 @@ from typing import Protocol
 
 from pachybox.api import files_door, jsonschema, openapi, web_door
 from pachybox.api import metrics as metrics_page
-from pachybox.api.access import token_of
+from pachybox.api.access.callers import Authenticate, token_of
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.principal import OWNER, Principal, Role
 from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
 from pachybox.api.archive_door import ArchiveDoor, Archives
 from pachybox.api.failures import as_error
@@ -41,8 +43,9 @@ from pachybox.errors import (
 
 log = logging.getLogger("pachybox.api")
 
-Authenticate = Callable[[Mapping[str, str], bool], str]
-"""(headers by lower-case name, by the unix socket) -> principal; raises Unauthenticated."""
+Checks = Mapping[str, Callable[[], Sequence[str]]]
+"""By path: what keeps the box from being well, a line a reason; cheap."""
+ALWAYS_WELL: Checks = {path: tuple for path in ("/healthz", "/readyz")}
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HTML = "text/html; charset=utf-8"
@@ -53,18 +56,24 @@ _PAGE_HEADERS = (
 _Served = tuple[str, PachyboxError | None]
 
 
-def open_to_all(headers: Mapping[str, str], local: bool) -> str:
+def open_to_all(headers: Mapping[str, str], local: bool) -> Principal:
     """The rule on loopback without tokens: everyone on this machine is the owner."""
-    return "local"
+    return OWNER
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may ask. ``hosts`` are the names a TCP client may call this server by, None = any
-    (sensible only when ``authenticate`` wants a token)."""
+    """Who may ask. ``hosts`` are the names a TCP client may call this server by. When ``closed``,
+    ``authenticate`` wants a token of those who do not come by the socket, and any name will do."""
 
     authenticate: Authenticate = open_to_all
-    hosts: frozenset[str] | None = LOOPBACK_NAMES
+    hosts: frozenset[str] = LOOPBACK_NAMES
+    closed: Callable[[], bool] = lambda: False
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The names that do now; None = any."""
+        return None if self.closed() else self.hosts
 
 
 class Routes(files_door.Routes, web_door.Pages, Protocol):
@@ -81,12 +90,14 @@ class Door:
         attendant: Attendant,
         *,
         access: Access,
+        policy: Policy,
         limits: Limits,
         metrics: metrics_page.Metrics,
         version: str,
         archives: Archives | None = None,
         s3: S3Door | None = None,
         ingest: IngestDoor | None = None,
+        checks: Checks = ALWAYS_WELL,
     ) -> None:
         self._table = table
         self._json = JsonDoor(table, attendant, limits)
@@ -95,7 +106,9 @@ class Door:
         self._archives = ArchiveDoor(archives) if archives is not None else None
         self._s3 = s3
         self._ingest = ingest
+        self._checks = checks
         self._access = access
+        self._policy = policy
         self._metrics = metrics
         self._version = version
 
@@ -106,7 +119,7 @@ class Door:
         """
         s3 = self._s3
         if s3 is not None and s3.claims(request):
-            s3.answer(request, response, self._access.hosts, self._metrics)
+            s3.answer(request, response, self._access.names, self._metrics)
             return
         self._attempt(request, response, lambda: self._serve(request, response))
 
@@ -166,7 +179,7 @@ class Door:
                 with suppress(Gone):
                     self.answer(*pair)
         if self._s3 is not None and objects:
-            self._s3.answer_all(objects, self._access.hosts, self._metrics)
+            self._s3.answer_all(objects, self._access.names, self._metrics)
         if self._ingest is not None and records:
             self._take_all(self._ingest, records)
 
@@ -176,7 +189,7 @@ class Door:
         for request, response in pairs:
 
             def read(request: Request = request, response: Response = response) -> _Served | None:
-                ask = ingest.read(request, response, self._access.hosts)
+                ask = ingest.read(request, response, self._access.names)
                 if ask is None:
                     return INGEST, None
                 asks.append(ask)
@@ -196,54 +209,66 @@ class Door:
 
     def _serve(self, request: Request, response: Response) -> _Served:
         if not request.local:
-            guard(request, self._access.hosts)
+            guard(request, self._access.names)
         path = request.path
-        if path == "/healthz":
+        if (check := self._checks.get(path)) is not None:
             _allow(request, "GET", "HEAD")
-            response.send(200, "text/plain", b"ok\n")
-            return "GET /healthz", None
+            reasons = check()
+            text = "\n".join(reasons or ("ok",)) + "\n"
+            response.send(503 if reasons else 200, "text/plain", text.encode())
+            return f"GET {path}", None
         headers = request.headers
         if self._ingest is not None and self._ingest.claims(request):
-            self._ingest.serve(request, response, self._access.hosts)
+            self._ingest.serve(request, response, self._access.names)
             return INGEST, None
         if path.startswith(("/pfs/", "/archive/")):
             web_door.token_of(request)
         principal = self._access.authenticate(headers, request.local)
+        response.wire.principal = principal
         if path.startswith("/api/"):
             _allow(request, "POST")
             method = self._table.find(path[5:])
-            call = _call(method.full_name, request, response, principal)
+            call = _call(method.full_name, "json", request, response, principal)
             return method.full_name, self._json.serve(method, request, response, call)
         if path == "/files/put":
             _allow(request, "POST")
             name = "POST /files/put"
-            self._files.put(request, response, _call(name, request, response, principal))
+            self._files.put(request, response, _call(name, "files", request, response, principal))
             return name, None
         if path == "/files/get":
             _allow(request, "GET")
             name = "GET /files/get"
-            call = _call(name, request, response, principal)
+            call = _call(name, "files", request, response, principal)
             return name, self._files.get(request, response, call)
         if path in ARCHIVE_PATHS and self._archives is not None:
-            _allow(request, "POST")
-            name = f"POST {path}"
-            call = _call(name, request, response, principal)
-            return name, self._archives.serve(request, response, call)
+            return self._archive(self._archives, request, response, principal)
         if path.startswith("/pfs/"):
             _allow(request, "GET", "HEAD")
             name = "GET /pfs"
-            self._web.page(request, response, _call(name, request, response, principal))
+            self._web.page(request, response, _call(name, "web", request, response, principal))
             return name, None
         if path.startswith("/archive/"):
             _allow(request, "GET")
             name = "GET /archive"
-            self._web.archive(request, response, _call(name, request, response, principal))
+            self._web.archive(request, response, _call(name, "web", request, response, principal))
             return name, None
-        return self._page(path, request, response), None
+        return self._page(path, request, response, principal), None
 
-    def _page(self, path: str, request: Request, response: Response) -> str:
+    def _archive(
+        self, archives: ArchiveDoor, request: Request, response: Response, principal: Principal
+    ) -> _Served:
+        _allow(request, "POST")
+        name = f"POST {request.path}"
+        call = _call(name, "archive", request, response, principal)
+        self._policy.require(call, Role.ADMIN)
+        self._policy.changed(call)
+        return name, archives.serve(request, response, call)
+
+    def _page(self, path: str, request: Request, response: Response, principal: Principal) -> str:
         if path == "/metrics":
             _allow(request, "GET", "HEAD")
+            call = _call("GET /metrics", "web", request, response, principal)
+            self._policy.require(call, Role.READER)
             response.send(200, metrics_page.CONTENT_TYPE, self._metrics.text().encode())
         elif path == "/openapi.json":
             _allow(request, "GET", "HEAD")
@@ -317,11 +342,11 @@ def _allow(request: Request, *methods: str) -> None:
         raise Rejected(405, error, (("Allow", ", ".join(methods)),))
 
 
-def _call(name: str, request: Request, response: Response, principal: str) -> Call:
+def _call(name: str, door: str, request: Request, response: Response, principal: Principal) -> Call:
     headers = request.headers
     call = Call(
         name, Cancel(), principal, token_of(headers), headers.get("pach-transaction", ""), headers,
-        request.local,
+        request.local, door, response.wire.peer,
     )  # fmt: skip
     wire = response.wire
     wire.on_gone = call.cancel.set

@@ -27,6 +27,14 @@ def as_error(error: BaseException, method: str) -> PachyboxError:
         return InvalidArgument("the request's body came too slowly", "send it again")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted("no space is left on the disk", "free some space or run collect garbage")
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return Exhausted("the box's disk is read-only", "pachybox doctor says more")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Exhausted(
+            "the box has as many files open as it may",
+            "try again, with fewer clients at once; or raise the limit: LimitNOFILE= of the "
+            "service, ulimit -n",
+        )
     if isinstance(error, MemoryError):
         return Exhausted("the box ran out of memory", "ask for less at once")
     number = secrets.token_hex(4)

@@ -11,7 +11,8 @@ from typing import Any
 
 import grpc
 
-from pachybox.api.grpc_calls import Authenticate, metadata_of, refuse
+from pachybox.api.access.callers import Authenticate
+from pachybox.api.grpc_calls import metadata_of, refuse
 from pachybox.errors import PachyboxError
 
 HEALTH = "grpc.health.v1.Health"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NoReturn
@@ -20,17 +20,24 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from pachybox.api import wire
+from pachybox.api.access.callers import Authenticate
+from pachybox.api.access.principal import OVER
 from pachybox.api.failures import as_error
 from pachybox.api.grpc_queues import Budget, Inbox, Outbox
 from pachybox.api.metrics import Metrics
 from pachybox.api.table import Call, Cancel, Method
 from pachybox.api.threads import Threads
 from pachybox.api.transport import Gone
-from pachybox.errors import Exhausted, InvalidArgument, NotReady, PachyboxError
+from pachybox.errors import (
+    Exhausted,
+    InvalidArgument,
+    NotReady,
+    PachyboxError,
+    Unauthenticated,
+)
 
 log = logging.getLogger("pachybox.api")
 
-Authenticate = Callable[[Mapping[str, str], bool], str]
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _DETAILS_BYTES = 2000  # clients refuse headers beyond 8 KiB, and a byte may take three
 
@@ -126,6 +133,8 @@ class Calls:
             metadata.get("authn-token", ""),
             metadata.get("pach-transaction", ""),
             metadata,
+            door="grpc",
+            peer=context.peer(),
         )
         return Running(method, call, monotonic())
 
@@ -159,6 +168,8 @@ class Calls:
             result, error = await done
             if running.stopping and (running.outbox is not None or isinstance(error, NotReady)):
                 raise _stopping()  # a stream that was cut short must not look like a whole one
+            if running.outbox is not None:
+                running.call.principal.require_live()  # nor one that was ended
             if error is not None:
                 raise error
             return result
@@ -170,6 +181,19 @@ class Calls:
                 if running.inbox is not None and running.inbox.telling:
                     await asyncio.wait({reading})
                 reading.cancel()
+
+    def end_dead(self) -> None:
+        """End the calls of callers that may ask no more; from any thread."""
+
+        def look() -> None:
+            for running in list(self.running):
+                if not running.call.principal.live:
+                    running.abandon(Unauthenticated(OVER))
+
+        try:
+            self.loop.call_soon_threadsafe(look)
+        except RuntimeError:
+            pass  # the loop was closed: all have ended
 
     def stop(self) -> None:
         """Have every call end as soon as it can."""

@@ -15,15 +15,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
+from pachybox.api.access.callers import Authenticate
+from pachybox.api.certificates import Certificates
 from pachybox.api.grpc_builtin import Builtin
-from pachybox.api.grpc_calls import Authenticate, Calls, refuse
+from pachybox.api.grpc_calls import Calls, refuse
 from pachybox.api.grpc_queues import Budget
 from pachybox.api.metrics import Metrics
 from pachybox.api.table import Table
@@ -39,9 +42,10 @@ MESSAGE_BYTES = 20 << 20
 """The largest request message, as in Pachyderm; clients send pieces of 19 MiB."""
 
 _ENVELOPE = 64 << 10  # what a message of that content has around it
-_REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
+REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
 _CALLS = 1000
 _REOPEN_S = 0.05
+_STUCK_S = 120.0
 _FLUSH_S = 0.5  # for the last statuses to be written
 
 # What Pachyderm 1.x called its services; today's have "_v2" in their names.
@@ -64,8 +68,16 @@ _OPTIONS = (
 class GrpcDoor:
     """Serves a table over gRPC until ``stop``. Methods are for one thread, the composer's."""
 
-    def __init__(self, table: Table, authenticate: Authenticate, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        table: Table,
+        authenticate: Authenticate,
+        metrics: Metrics,
+        requests_bytes: int = REQUESTS_BYTES,
+    ) -> None:
+        """``requests_bytes``: of requests that all calls together hold."""
         self._table = table
+        self._requests_bytes = requests_bytes
         self._authenticate = authenticate
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,25 +86,43 @@ class GrpcDoor:
         self._calls: Calls | None = None
         self._builtin: Builtin | None = None
         self._rows: _Rows | None = None
-        self._bound = ("", 0)
+        self._bound: list[tuple[str, int, Any]] = []  # host, port, credentials of TLS
         self._reopening: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._asked = 0.0  # when the loop was asked to answer; 0.0 when it has
 
-    def listen(self, host: str, port: int) -> tuple[str, int]:
-        """Listen at ``host``:``port`` (0 = any free port); returns where it does.
+    def listen(
+        self, host: str, port: int, tls: Certificates | None = None, *, inner: bool = False
+    ) -> tuple[str, int]:
+        """Listen at ``host``:``port`` (0 = any free port), behind ``tls``; returns where it does.
+        With ``inner`` also in the clear, at ``inner_port`` of 127.0.0.1.
 
         Raises Refused when the port is taken.
         """
+        wanted = [(host, port, _credentials(tls) if tls else None)]
+        if inner:
+            wanted.append(("127.0.0.1", 0, None))
         loop = self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="grpc", daemon=True)
         self._thread.start()
         try:
-            bound = self._on_loop(self._open(loop, host, port))
+            self._on_loop(self._open(loop, wanted))
         except BaseException:
             self._end()
             raise
-        log.info("listening address=grpc://%s:%d", host, bound)
+        bound = self._bound[0][1]
+        log.info("listening address=grpc%s://%s:%d", "s" if tls else "", host, bound)
         return host, bound
+
+    @property
+    def inner_port(self) -> int:
+        """The port in the clear; there is one when ``listen`` was told so."""
+        return self._bound[-1][1]
+
+    def end_dead(self) -> None:
+        """End the calls of callers that may ask no more. Callable from any thread."""
+        if self._calls is not None:
+            self._calls.end_dead()
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Take no more calls, cancel streams, let others end within ``grace_s``, hang up.
@@ -105,6 +135,24 @@ class GrpcDoor:
         self._end()
         assert self._calls is not None
         self._calls.threads.stop()
+
+    def troubles(self) -> Iterator[str]:
+        """Why no call would be answered. Asks the loop, and sees at its next question whether it
+        has answered."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or self._stopping:
+            return
+        if not thread.is_alive():
+            yield "the thread of gRPC has ended"
+        elif not self._asked:
+            self._asked = time.monotonic()
+            with suppress(RuntimeError):  # the loop is closed: the door was shut just now
+                loop.call_soon_threadsafe(self._answer)
+        elif (waited := time.monotonic() - self._asked) > _STUCK_S:
+            yield f"gRPC's loop has not answered for {waited:.0f} s"
+
+    def _answer(self) -> None:
+        self._asked = 0.0
 
     # ---- the thread
 
@@ -128,35 +176,29 @@ class GrpcDoor:
 
     # ---- on the loop
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> int:
+    async def _open(
+        self, loop: asyncio.AbstractEventLoop, wanted: list[tuple[str, int, Any]]
+    ) -> None:
         self._calls = calls = Calls(
             loop,
             Threads("grpc-call", _CALLS),
-            Budget(loop, _REQUESTS_BYTES),
+            Budget(loop, self._requests_bytes),
             self._authenticate,
             self._metrics,
         )
         built = {method.service for method in self._table if method.handler is not None}
         self._builtin = Builtin(sorted(built), self._authenticate)
         self._rows = _Rows(self._table, calls, self._builtin)
-        return await self._start(host, port)
+        await self._start(wanted)
 
-    async def _start(self, host: str, port: int) -> int:
-        """A server at ``port``; where it is bound."""
+    async def _start(self, wanted: list[tuple[str, int, Any]]) -> None:
+        """A server at these places."""
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((self._rows,))
-        with _quiet():
-            try:
-                bound = server.add_insecure_port(_target(host, port))
-            except RuntimeError as e:
-                raise Refused(
-                    f"cannot listen on {host}:{port}: {_reason(host, port)}",
-                    "stop what uses the port, or set grpc_port = 0 for any free one",
-                ) from e
+        bound = [(host, _add(server, host, port, tls), tls) for host, port, tls in wanted]
         await server.start()
         self._server = server
-        self._bound = (host, int(bound))
-        return int(bound)
+        self._bound = bound
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """In place of asyncio's own words on standard error."""
@@ -175,7 +217,7 @@ class GrpcDoor:
         ended = self._server
         while not self._stopping:
             try:
-                await self._start(*self._bound)
+                await self._start(self._bound)
                 break
             except Refused as e:
                 log.warning("gRPC's server cannot be opened again yet: %s", e)
@@ -247,6 +289,32 @@ def _refusal(error: PachyboxError) -> Any:
         await refuse(context, error)
 
     return grpc.stream_stream_rpc_method_handler(answer)
+
+
+def _add(server: Any, host: str, port: int, tls: Any) -> int:
+    """Have ``server`` listen; the port it does. Raises Refused."""
+    with _quiet():
+        try:
+            if tls is None:
+                return int(server.add_insecure_port(_target(host, port)))
+            return int(server.add_secure_port(_target(host, port), tls))
+        except RuntimeError as e:
+            raise Refused(
+                f"cannot listen on {host}:{port}: {_reason(host, port)}",
+                "stop what uses the port, or set grpc_port = 0 for any free one",
+            ) from e
+
+
+def _credentials(tls: Certificates) -> Any:
+    """gRPC's form of a certificate, which asks for a new one at each connection."""
+    changed: Callable[[], tuple[bytes, bytes] | None] = tls.changes()
+
+    def fetch() -> Any:
+        pair = changed()
+        return None if pair is None else grpc.ssl_server_certificate_configuration([pair])
+
+    first = grpc.ssl_server_certificate_configuration([tls.pair()])
+    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=False)
 
 
 def _target(host: str, port: int) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 
-from pachybox.api.access import token_of
+from pachybox.api.access.callers import Access, token_of
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.principal import Principal, Role
 from pachybox.api.guard import guard
 from pachybox.api.http import Rejected, Request
 from pachybox.api.ingest_body import BODY_MOST, cut, expand, too_large
 from pachybox.api.response import JSON, Response
+from pachybox.api.table import Call, Cancel
 from pachybox.errors import (
     Exhausted,
     InvalidArgument,
@@ -34,6 +37,7 @@ from pachybox.model.ingest import Ingest, IngestRecord
 NAME = "POST /ingest"
 """What metrics call this door."""
 PATHS = "/ingest/"
+_NEVER = Cancel()  # nothing here waits for a client to leave
 
 _KEY_MOST = 255
 _BODY_S = 120.0
@@ -49,6 +53,7 @@ class Ask:
     response: Response
     record: IngestRecord
     posted: Posted
+    call: Call
     began: float = field(default_factory=monotonic)
     outcome: Taken | PachyboxError | None = None
 
@@ -77,15 +82,13 @@ class IngestDoor:
     def __init__(
         self,
         pushes: Pushes,
-        authenticate: Callable[[Mapping[str, str], bool], str],
-        *,
-        closed: bool,
+        access: Access,
+        policy: Policy,
     ) -> None:
-        """``authenticate`` is the box's own rule; ``closed``: it wants a token of those who do not
-        come by the socket."""
+        """``access`` is the box's own rule."""
         self._pushes = pushes
-        self._authenticate = authenticate
-        self._closed = closed
+        self._access = access
+        self._policy = policy
         self._threads = ThreadPoolExecutor(_TOGETHER, "ingest")
 
     def claims(self, request: Request) -> bool:
@@ -120,6 +123,8 @@ class IngestDoor:
             outcomes = [e] * len(group)
         for ask, outcome in zip(group, outcomes, strict=True):
             ask.outcome = outcome
+            code = outcome.code if isinstance(outcome, PachyboxError) else "ok"
+            self._policy.changed(ask.call, ask.record.to.repo, code=code)
 
     def read(
         self, request: Request, response: Response, hosts: frozenset[str] | None
@@ -128,7 +133,7 @@ class IngestDoor:
         ``hosts``: see guard. Raises what refuses it."""
         if not request.local:
             guard(request, hosts)
-        record = self._admit(request)
+        record, call = self._admit(request, response)
         if request.method in ("GET", "HEAD"):
             response.send(200, JSON, self._tell(record))
             return None
@@ -145,38 +150,55 @@ class IngestDoor:
         spec = push_spec(record)
         records = cut(body, headers.get("content-type", ""), str(spec["format"]))
         posted = Posted(records, key, body_digest(body)) if key else Posted(records)
-        return Ask(request, response, record, posted)
+        return Ask(request, response, record, posted, call)
 
-    def _admit(self, request: Request) -> IngestRecord:
-        """The source a request is for, when its sender may. Who shows no token learns nothing of
-        what there is."""
+    def _admit(self, request: Request, response: Response) -> tuple[IngestRecord, Call]:
+        """The source a request is for, and who sent it, when they may. Who shows no token learns
+        nothing of what there is, nor does one that is bound to other repos."""
         parts = request.segments()[1:]
         if len(parts) not in (1, 2) or not all(parts):
-            self._authenticate(request.headers, request.local)
+            self._call(request, response)
             raise NotFound("that is no source's address", "POST to /ingest/NAME")
         ingest = Ingest(parts[0] if len(parts) == 2 else DEFAULT_PROJECT, parts[-1])
         try:
             record = self._pushes.find(ingest)
         except NotFound:
-            self._authenticate(request.headers, request.local)
+            self._policy.require(self._call(request, response), Role.READER)
             raise
         if request.local or not secret_of(record):
-            self._authenticate(request.headers, request.local)
-            return record
-        token = token_of(request.headers)
+            return record, self._judged(request, response, record)
+        token, closed = token_of(request.headers), self._access.closed
         try:
             if token and self._pushes.opens(record, token):
-                return record
+                sender = Principal(f"source {ingest}", Role.WRITER)
+                return record, self._call(request, response, sender)
         except NotReady as e:
-            if not self._closed:
+            if not closed:
                 raise _shut(e) from None
-        if not self._closed:
+        if not closed:
             raise Unauthenticated(
                 f"ingest {ingest} wants its own token",
                 "send Authorization: Bearer TOKEN, the value in the secret that it names",
             )
-        self._authenticate(request.headers, request.local)
-        return record
+        return record, self._judged(request, response, record)
+
+    def _judged(self, request: Request, response: Response, record: IngestRecord) -> Call:
+        """The call of who shows a token of the box, or needs none. Raises Denied."""
+        call = self._call(request, response)
+        role = Role.READER if request.method in ("GET", "HEAD") else Role.WRITER
+        self._policy.require(call, role, record.to.repo)
+        return call
+
+    def _call(
+        self, request: Request, response: Response, principal: Principal | None = None
+    ) -> Call:
+        principal = principal or self._access.of_headers(request.headers, request.local)
+        wire = response.wire
+        wire.principal = principal
+        return Call(
+            NAME, _NEVER, principal, metadata=request.headers, local=request.local, door="ingest",
+            peer=wire.peer,
+        )  # fmt: skip
 
     def _tell(self, record: IngestRecord) -> bytes:
         why = ""

@@ -76,8 +76,14 @@ class Lane:
         self._epoll.register(self._wake, select.EPOLLIN)
         self._stopping = False
         self._looked = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="api-lane", daemon=True)
-        self._thread.start()
+        self._answering = 0.0  # since when; 0.0 when it waits
+        self.thread = threading.Thread(target=self._run, name="api-lane", daemon=True)
+        self.thread.start()
+
+    def at_work(self) -> float:
+        """For how many seconds it has answered what came together; 0.0 when nothing has."""
+        began = self._answering
+        return time.monotonic() - began if began else 0.0
 
     def take(self, wire: Wire, last: Request) -> bool:
         """Watch a connection whose ``last`` request is answered; False when it sends other things,
@@ -107,7 +113,7 @@ class Lane:
         """End the thread. Connections that are left are ended."""
         self._stopping = True
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self.thread.join()
         for seat in list(self._seats.values()):
             self._end(seat)
         self._epoll.close()
@@ -129,12 +135,14 @@ class Lane:
                     seats.append(seat)
                     pairs.append((request, Response(seat.wire, request)))
             if pairs:
+                self._answering = now
                 try:
                     self._together(pairs)
                 except Exception:
                     log.exception("requests failed")
                 for seat, (request, response) in zip(seats, pairs, strict=True):
                     self._answered(seat, request, response)
+                self._answering = 0.0
             if now - self._looked > self._limits.tick_s:
                 self._look(now)
 

@@ -16,18 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pachybox.api.certificates import Certificates
 from pachybox.api.http import Rejected, Request, read_request, rejected
 from pachybox.api.lane import Lane, Together
 from pachybox.api.metrics import Metrics
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.threads import Threads
-from pachybox.api.transport import Attendant, Gone, Limits, TimedOut, Wire
+from pachybox.api.transport import Attendant, Gone, Limits, PlainText, TimedOut, Wire
 from pachybox.errors import PachyboxError, Refused
 
 log = logging.getLogger("pachybox.api")
 
 _BACKLOG = 256
 _ROOM_S = 1.0  # for a connection that was hung up on to end
+_STUCK_S = 300.0  # one round of small writes takes as long as the writer's longest group
 _SUN_PATH = 107  # bytes a unix socket's address can hold
 
 
@@ -73,8 +75,10 @@ class Listener(ABC):
         self._unix.append((path, inode))
         self._accept(sock, f"unix:{path}")
 
-    def listen_tcp(self, host: str, port: int, *, remote: bool = False) -> tuple[str, int]:
-        """Listen at ``host``:``port`` (0 = any free port); returns where it does.
+    def listen_tcp(
+        self, host: str, port: int, *, remote: bool = False, tls: Certificates | None = None
+    ) -> tuple[str, int]:
+        """Listen at ``host``:``port`` (0 = any free port), behind ``tls``; returns where it does.
 
         Raises Refused when ``host`` is not loopback and ``remote`` is not set, or when
         the port is taken.
@@ -97,18 +101,18 @@ class Listener(ABC):
             ) from e
         sock.listen(_BACKLOG)
         bound: tuple[str, int] = sock.getsockname()[:2]
-        self._accept(sock, f"http://{bound[0]}:{bound[1]}")
+        self._accept(sock, f"{'https' if tls else 'http'}://{bound[0]}:{bound[1]}", tls)
         return bound
 
-    def _accept(self, sock: socket.socket, name: str) -> None:
+    def _accept(self, sock: socket.socket, name: str, tls: Certificates | None = None) -> None:
         thread = threading.Thread(
-            target=self._listen, args=(sock,), name=f"api-accept-{name}", daemon=True
+            target=self._listen, args=(sock, tls), name=f"api-accept-{name}", daemon=True
         )
         self._listeners.append((sock, thread))
         thread.start()
         log.info("listening address=%s", name)
 
-    def _listen(self, listener: socket.socket) -> None:
+    def _listen(self, listener: socket.socket, tls: Certificates | None) -> None:
         while not self._stopping.is_set():
             try:
                 sock, _ = listener.accept()
@@ -118,27 +122,29 @@ class Listener(ABC):
                     self._stopping.wait(0.1)  # descriptors ran out: let some connections end
                 continue
             try:
-                self._admit(Wire(sock, self._limits))
+                self._admit(Wire(sock, self._limits), tls)
             except (OSError, RuntimeError) as e:
                 log.warning("connection not served error=%r", e)  # no thread could be made
                 sock.close()
 
-    def _admit(self, wire: Wire) -> None:
+    def _admit(self, wire: Wire, tls: Certificates | None) -> None:
         with self._lock:
             self._wires.add(wire)
             self._metrics.connected(1)
-        self._begin(wire)
+        self._begin(wire, tls)
 
-    def _begin(self, wire: Wire) -> None:
-        """Have a thread serve the connection, or refuse it when all are busy."""
+    def _begin(self, wire: Wire, tls: Certificates | None = None) -> None:
+        """Have a thread serve the connection, or refuse it when all are busy. ``tls``: it is to
+        be encrypted first."""
 
         def serve() -> None:
-            self._serve(wire)
+            self._serve(wire, tls)
 
         if not self._threads.run(serve) and not (
             self._made_room() and self._threads.run(serve, _ROOM_S)
         ):
-            wire.try_send(_FULL)
+            if tls is None:  # else there is no way yet to say it
+                wire.try_send(_FULL)
             self._leave(wire)
 
     def _made_room(self) -> bool:
@@ -152,10 +158,12 @@ class Listener(ABC):
         min(idle, key=lambda w: w.idle_since).hang_up(socket.SHUT_RD)
         return True
 
-    def _serve(self, wire: Wire) -> None:
+    def _serve(self, wire: Wire, tls: Certificates | None) -> None:
         taken = False
         try:
             self._attendant.watch(wire.sock, wire.left)
+            if tls is not None:
+                wire.encrypt(tls.context())
             wire.send(b"")  # what the lane could not
             while not self._stopping.is_set() and (request := self._one(wire)) is not None:
                 if self._lane is not None and self._lane.take(wire, request):
@@ -163,6 +171,8 @@ class Listener(ABC):
                     break
         except (Gone, TimedOut, Rejected, PachyboxError):
             pass  # nothing can be said to this client any more
+        except PlainText:
+            _dismiss(wire, rejected(400, "this port speaks TLS", "use an https:// address"))
         except Exception:
             log.exception("connection failed")
         finally:
@@ -201,6 +211,27 @@ class Listener(ABC):
         if not request.body.finished:
             wire.linger()
         return None
+
+    def troubles(self) -> Iterator[str]:
+        """Why no request, or not each, would be answered."""
+        if self._stopping.is_set():
+            return
+        threads = [thread for _, thread in self._listeners]
+        threads.append(self._attendant.thread)
+        if self._lane is not None:
+            threads.append(self._lane.thread)
+            if (seconds := self._lane.at_work()) > _STUCK_S:
+                yield f"small writes have been answered for {seconds:.0f} s"
+        for thread in threads:
+            if not thread.is_alive():
+                yield f"the thread {thread.name} has ended"
+
+    def end_dead(self) -> None:
+        """Hang up on callers that may ask no more. Callable from any thread."""
+        with self._lock:
+            wires = [w for w in self._wires if w.principal is not None and not w.principal.live]
+        for wire in wires:
+            wire.hang_up(socket.SHUT_RDWR)
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, cancel streams, let other calls end within ``grace_s``, hang up.

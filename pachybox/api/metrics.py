@@ -60,12 +60,12 @@ class Metrics:
             label = _labels({"method": method})
             lines += [f"{name}_sum{label} {row[-1]:.6f}", f"{name}_count{label} {int(total)}"]
         own: Gauge = ("pachybox_connections", "Clients connected.", "gauge", {}, self.connections)
-        seen = set()
+        found: dict[str, list[str]] = {}
         for name, text, kind, labels_of, value in (own, *self._gauges()):
-            if name not in seen:
-                lines += _head(name, text, kind)
-                seen.add(name)
-            lines.append(f"{name}{_labels(labels_of)} {value:.15g}")
+            if name not in found:
+                found[name] = _head(name, text, kind)
+            found[name].append(f"{name}{_labels(labels_of)} {value:.15g}")
+        lines += (line for some in found.values() for line in some)
         return "\n".join(lines) + "\n"
 
 

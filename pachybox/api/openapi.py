@@ -199,7 +199,8 @@ def _plain_paths() -> dict[str, Any]:
     in_path = [_in_path(name) for name in (*names, "path")]
     get_options = [_query(name) for name in ("path", "glob", "joined", "fds", "offset")]
     return {
-        "/healthz": {"get": _plain("Whether the box answers", _TEXT)},
+        "/healthz": {"get": _plain("Whether the box serves: 200, or 503 and why not", _TEXT)},
+        "/readyz": {"get": _plain("Whether it would take a write: 200, or 503 and why", _TEXT)},
         "/metrics": {"get": _plain("Figures in Prometheus' text form", _TEXT)},
         "/files/put": {
             "post": _plain(

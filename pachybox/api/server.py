@@ -10,8 +10,9 @@ server.stop()
 from __future__ import annotations
 
 import pachybox
+from pachybox.api.access.policy import Policy
 from pachybox.api.archive_door import Archives
-from pachybox.api.door import Access, Door, Routes
+from pachybox.api.door import ALWAYS_WELL, Access, Checks, Door, Routes
 from pachybox.api.http import Request
 from pachybox.api.ingest_door import IngestDoor
 from pachybox.api.listener import Listener
@@ -31,12 +32,14 @@ class Server(Listener):
         routes: Routes,
         *,
         access: Access | None = None,
+        policy: Policy | None = None,
         limits: Limits | None = None,
         gauges: Gauges | None = None,
         metrics: Metrics | None = None,
         archives: Archives | None = None,
         s3: S3Door | None = None,
         ingest: IngestDoor | None = None,
+        checks: Checks = ALWAYS_WELL,
     ) -> None:
         metrics = metrics or Metrics(gauges)
         together = self._answer_all if s3 or ingest else None
@@ -46,12 +49,14 @@ class Server(Listener):
             routes,
             self._attendant,
             access=access or Access(),
+            policy=policy or Policy(),
             limits=self._limits,
             metrics=metrics,
             version=pachybox.__version__,
             archives=archives,
             s3=s3,
             ingest=ingest,
+            checks=checks,
         )
 
     def answer(self, request: Request, response: Response) -> None:

@@ -20,6 +20,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pachybox.api import definitions
+from pachybox.api.access.needs import ADMIN, FIELDS, METHODS
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.principal import NOBODY, Principal, Role
 from pachybox.errors import NotFound, Unimplemented
 
 if TYPE_CHECKING:
@@ -84,16 +87,20 @@ class Call:
 
     ``cancel`` is set when the client goes away. ``principal`` is what ``authenticate``
     said of the caller, ``transaction`` the id in ``pach-transaction`` or "", ``metadata``
-    the headers by lower-case name, ``local`` whether the caller came by the unix socket.
+    the headers by lower-case name, ``local`` whether the caller came by the unix socket, ``door``
+    the one it came by (grpc, json, files, web, s3), ``peer`` its address, or on the socket its
+    user.
     """
 
     method: str
     cancel: Cancel = field(default_factory=Cancel)
-    principal: str = ""
+    principal: Principal = NOBODY
     token: str = ""
     transaction: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     local: bool = False
+    door: str = ""
+    peer: str = ""
 
     @property
     def command(self) -> str:
@@ -102,9 +109,12 @@ class Call:
 
 
 class Method:
-    """One row: a method by name, its kind and classes, its handler when it is built."""
+    """One row: a method by name, its kind and classes, its handler when it is built, and what it
+    wants of its caller."""
 
-    def __init__(self, descriptor: MethodDescriptor, handler: Handler | None) -> None:
+    def __init__(
+        self, descriptor: MethodDescriptor, handler: Handler | None, policy: Policy
+    ) -> None:
         assert descriptor.containing_service is not None
         self.service: str = descriptor.containing_service.full_name
         self.name: str = descriptor.name
@@ -112,6 +122,14 @@ class Method:
         self.kind = _KINDS[bool(descriptor.client_streaming), bool(descriptor.server_streaming)]
         self.descriptor = descriptor
         self.handler = handler
+        self.need = METHODS.get(self.full_name, ADMIN)
+        self.plain = (
+            self.kind is Kind.UNARY
+            and self.need.role is Role.READER
+            and self.full_name not in FIELDS
+        )
+        """Whether it is one answer to one message, for whoever may read the whole box."""
+        self._policy = policy
 
     @cached_property
     def request_class(self) -> Any:
@@ -124,10 +142,11 @@ class Method:
         return definitions.message_class(self.descriptor.output_type)
 
     def invoke(self, request: Any, call: Call) -> Any:
-        """Call the handler. Raises Unimplemented by name when there is none."""
+        """Call the handler, if the caller may. Raises Denied, and Unimplemented by name when there
+        is none."""
         if self.handler is None:
             raise self._unimplemented()
-        return self.handler(request, call)
+        return self._policy.run(self, request, call)
 
     def require(self) -> None:
         """Raise Unimplemented when the method is not built."""
@@ -150,16 +169,19 @@ _KINDS = {
 
 
 class Table:
-    """All methods by full name (``package.Service/Method``)."""
+    """All methods by full name (``package.Service/Method``), each under one policy."""
 
-    def __init__(self, handlers: Mapping[str, Handler] | None = None) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler] | None = None, policy: Policy | None = None
+    ) -> None:
         """Raises ValueError naming a handler whose method does not exist."""
         rest = dict(handlers or {})
+        policy = policy or Policy()
         self._methods: dict[str, Method] = {}
         for service in definitions.service_names():
             for descriptor in definitions.service(service).methods:
                 name = f"{service}/{descriptor.name}"
-                self._methods[name] = Method(descriptor, rest.pop(name, None))
+                self._methods[name] = Method(descriptor, rest.pop(name, None), policy)
         if rest:
             raise ValueError(f"handlers of no known method: {', '.join(sorted(rest))}")
 

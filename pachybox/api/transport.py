@@ -21,8 +21,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from pachybox.api.access.principal import Principal
 from pachybox.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pachybox.tls import TlsSocket
 
 log = logging.getLogger("pachybox.api")
 
@@ -30,9 +38,12 @@ BUFFER_BYTES = 64 << 10
 # perf: plain numbers; to or two flags takes a microsecond
 _QUIET = int(socket.MSG_NOSIGNAL)
 _QUIET_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+_PIECE_BYTES = 256 << 10  # of a file that is encrypted on its way
 MAX_FDS_A_MESSAGE = 253  # SCM_MAX_FD of Linux
 MAX_FDS_WAITING = 1024
+_HELLO = 0x16  # the first byte of who speaks TLS
 _INT = struct.calcsize("i")
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS_A_MESSAGE * _INT)
 Buffer = bytes | bytearray | memoryview
 
@@ -43,6 +54,10 @@ class Gone(Exception):
 
 class TimedOut(Exception):
     """The client was slower than the phase's deadline allows."""
+
+
+class PlainText(Exception):
+    """The client speaks HTTP where TLS is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +86,15 @@ class Wire:
     """One connected socket: buffered reading, whole writing, descriptors both ways."""
 
     def __init__(self, sock: socket.socket, limits: Limits) -> None:
-        self.sock = sock
+        self.sock: socket.socket | TlsSocket = sock
+        self.secure = False  # whether what is read and written here is encrypted
         self.local = sock.family == socket.AF_UNIX
         self.fds: deque[int] = deque()
         self.gone = False
         self.patient = True  # whether sending waits for a client that does not take it
         self.idle_since = 0.0  # when the wait for the next request began; 0 = there is one
         self.on_gone: Callable[[], None] | None = None  # cancels the present call
+        self.principal: Principal | None = None  # who sent the last request
         self._limits = limits
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
@@ -89,6 +106,57 @@ class Wire:
         if not self.local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from here on, before anything was read. Raises PlainText, Gone, TimedOut."""
+        from pachybox.tls import TlsSocket, greets
+
+        sock = self.sock
+        assert isinstance(sock, socket.socket)
+        limits = self._limits
+        self.idle_since = time.monotonic()  # it may make room for others until it says something
+        first = self._first(sock, self.idle_since + limits.head_s)
+        self.idle_since = 0.0
+        if not greets(first):
+            raise PlainText if first.isalpha() else Gone
+        secure = TlsSocket(
+            sock, context, server_side=True, timeout_s=limits.tick_s, late=BlockingIOError
+        )
+        try:
+            secure.handshake(limits.head_s)
+        except TimeoutError:
+            raise TimedOut from None
+        except OSError as e:
+            self.gone = True
+            log.debug("TLS was not agreed on error=%s", e)
+            raise Gone from e
+        self.sock, self.secure = secure, True
+
+    def _first(self, sock: socket.socket, deadline: float) -> bytes:
+        """The first byte the client sends, which stays; empty when it leaves."""
+        while True:
+            try:
+                return sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimedOut from None
+            except OSError as e:
+                raise Gone from e
+
+    @cached_property
+    def peer(self) -> str:
+        """Who is at the other end: ``host:port``, or on the unix socket the user's number."""
+        try:
+            if self.local:
+                assert isinstance(self.sock, socket.socket)
+                found = self.sock.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+                )
+                return f"uid:{_CREDENTIALS.unpack(found)[1]}"
+            host, port = self.sock.getpeername()[:2]
+        except OSError:  # gone already
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # reading
 
@@ -143,8 +211,12 @@ class Wire:
             if not begun:
                 begun, deadline = True, time.monotonic() + self._limits.head_s
                 self.idle_since = 0.0
+                if self._buffer[self._start] == _HELLO:
+                    return self.held  # no head: TLS, which waits for an answer
             elif time.monotonic() > deadline:
                 raise TimedOut
+        if found - self._start > self._limits.head_bytes:
+            raise OverflowError
         head = bytes(self._view[self._start : found])
         self._start = found + 4
         return head
@@ -194,9 +266,10 @@ class Wire:
     def _receive(self, target: memoryview, deadline: float) -> int:
         while True:
             try:
-                if not self.local:
-                    return self.sock.recv_into(target)
-                n, ancillary, flags, _ = self.sock.recvmsg_into(
+                sock = self.sock
+                if not self.local or not isinstance(sock, socket.socket):
+                    return sock.recv_into(target)
+                n, ancillary, flags, _ = sock.recvmsg_into(
                     [target], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
@@ -244,9 +317,13 @@ class Wire:
         self._send_all(memoryview(data)[sent:])
 
     def send_file(self, fd: int, offset: int, length: int) -> None:
-        """Write ``length`` bytes of a file without copying them through this process."""
+        """Write ``length`` bytes of a file, without copying them through this process where
+        nothing is encrypted."""
         self.send(b"")
         end = offset + length
+        if self.secure:
+            self._send_read(fd, offset, end)
+            return
         while offset < end:
             at = offset
             count = min(end - offset, 1 << 30)
@@ -254,6 +331,15 @@ class Wire:
             if not sent:
                 raise Gone  # the file is shorter than said: the client must not take it as whole
             offset += sent
+
+    def _send_read(self, fd: int, offset: int, end: int) -> None:
+        piece = memoryview(bytearray(min(_PIECE_BYTES, end - offset)))
+        while offset < end:
+            n = os.preadv(fd, [piece[: end - offset]], offset)
+            if not n:
+                raise Gone  # as in send_file
+            self.send(piece[:n])
+            offset += n
 
     @property
     def unsent(self) -> bool:
@@ -319,9 +405,11 @@ class Wire:
         """
         try:
             self.sock.shutdown(socket.SHUT_WR)
-            self.sock.setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000)
-            )
+            if isinstance(self.sock, socket.socket):
+                short = struct.pack("ll", 0, 200_000)
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, short)
+            else:
+                self.sock.settimeout(0.2)
             deadline = time.monotonic() + seconds
             while limit > 0 and time.monotonic() < deadline:
                 n = self._receive(self._view, deadline)
@@ -369,10 +457,10 @@ class Attendant:
         self._due: list[tuple[float, int, Callable[[], float]]] = []
         self._count = itertools.count()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="api-attendant", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="api-attendant", daemon=True)
+        self.thread.start()
 
-    def watch(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
+    def watch(self, sock: socket.socket | TlsSocket, on_gone: Callable[[], None]) -> None:
         """Call ``on_gone`` once, from the attendant's thread, when the peer hangs up. Does nothing
         for a socket that is watched."""
         fd = sock.fileno()
@@ -381,7 +469,7 @@ class Attendant:
                 self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
                 self._watched[fd] = on_gone
 
-    def unwatch(self, sock: socket.socket) -> None:
+    def unwatch(self, sock: socket.socket | TlsSocket) -> None:
         """Forget a socket, before it is closed."""
         with self._lock:
             if self._watched.pop(sock.fileno(), None) is not None:
@@ -402,7 +490,7 @@ class Attendant:
         """End the thread. Watched sockets are no longer watched."""
         self._stopping = True
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self.thread.join()
         self._epoll.close()
         os.close(self._wake)
 

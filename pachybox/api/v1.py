@@ -31,6 +31,8 @@ MESSAGES: dict[str, str] = {
         disk_total_bytes int64
         warnings string *
         grpc_address string
+        janitor string
+        scrub string
     """,
     "ShutdownRequest": "",
     "ShutdownResponse": "",
@@ -40,6 +42,7 @@ MESSAGES: dict[str, str] = {
         level string
         detail string
         remedy string
+        code string
     """,
     "SubscribeEventsRequest": """
         from int64
@@ -52,7 +55,10 @@ MESSAGES: dict[str, str] = {
         kind string
         data google.protobuf.Struct
     """,
-    "FsckRequest": "fix bool",
+    "FsckRequest": """
+        fix bool
+        quick bool
+    """,
     "FsckResponse": """
         level string
         thing string
@@ -64,6 +70,23 @@ MESSAGES: dict[str, str] = {
         freed_bytes int64
         packs_removed int64
         objects_removed int64
+    """,
+    "ScrubRequest": "now bool",
+    "ScrubDamage": """
+        blob string
+        path string
+        detail string
+        files string *
+    """,
+    "ScrubResponse": """
+        began google.protobuf.Timestamp
+        done_bytes int64
+        total_bytes int64
+        ended bool
+        last_whole google.protobuf.Timestamp
+        period_seconds int64
+        damaged int64
+        damage ScrubDamage *
     """,
     "CreatePipelinesRequest": """
         text string
@@ -639,6 +662,135 @@ MESSAGES: dict[str, str] = {
     """,
     "ListRepoUsersRequest": "repo pfs_v2.Repo",
     "ListRepoUsersResponse": "pipelines string *",
+    "ListWebhookRequest": "",
+    "WebhookInfo": """
+        number int32
+        url string
+        events string *
+        signed bool
+        waiting int64
+        delivered int64
+        failed int64
+        dropped int64
+        error string
+        error_time google.protobuf.Timestamp
+        last_time google.protobuf.Timestamp
+    """,
+    "TestWebhookRequest": "webhook string",
+    "WebhookTest": """
+        number int32
+        url string
+        status int32
+        error string
+    """,
+    "GetSettingsRequest": "",
+    "SettingValue": """
+        key string
+        value string
+        origin string
+    """,
+    "GetSettingsResponse": """
+        home string
+        settings SettingValue *
+    """,
+    "Token": """
+        name string
+        role string
+        repos string *
+        created google.protobuf.Timestamp
+        expires google.protobuf.Timestamp
+        revoked google.protobuf.Timestamp
+        used google.protobuf.Timestamp
+        s3 bool
+        state string
+    """,
+    "CreateTokenRequest": """
+        name string
+        role string
+        repos string *
+        expires_s int64
+        s3 bool
+    """,
+    "CreateTokenResponse": """
+        token string
+        info Token
+    """,
+    "ListTokenRequest": "",
+    "DeleteTokenRequest": """
+        name string
+        purge bool
+        all bool
+    """,
+    "DeleteTokenResponse": "",
+    "GetAuditRequest": """
+        since_ms int64
+        who string
+        follow bool
+        tail int64
+    """,
+    "AuditEntry": """
+        time google.protobuf.Timestamp
+        who string
+        role string
+        door string
+        peer string
+        method string
+        things string *
+        code string
+        request string
+    """,
+    "BackupInfo": """
+        id string
+        to string
+        time google.protobuf.Timestamp
+        box string
+        host string
+        pachybox string
+        repos int64
+        commits int64
+        pipelines int64
+        jobs int64
+        secrets int64
+        box_bytes int64
+        blobs int64
+        sent_bytes int64
+        with_key bool
+        problem string
+    """,
+    "BackupProgress": """
+        stage string
+        done int64
+        total int64
+        end bool
+        backup BackupInfo
+        problems string *
+        kept BackupInfo *
+        removed BackupInfo *
+        packs int64
+        bytes int64
+        has_key bool
+    """,
+    "CreateBackupRequest": """
+        to string
+        passphrase string
+        new bool
+    """,
+    "ListBackupRequest": "to string",
+    "VerifyBackupRequest": """
+        to string
+        ids string *
+        share double
+    """,
+    "RestoreBackupRequest": """
+        to string
+        id string
+        passphrase string
+    """,
+    "PruneBackupRequest": """
+        to string
+        keep string
+        dry_run bool
+    """,
 }
 
 # method, request, response, "stream" when the server streams.
@@ -649,6 +801,7 @@ METHODS = """
     SubscribeEvents SubscribeEventsRequest Event stream
     Fsck FsckRequest FsckResponse stream
     CollectGarbage CollectGarbageRequest CollectGarbageResponse
+    Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream
@@ -692,6 +845,18 @@ METHODS = """
     PageCommit PageCommitRequest CommitPage
     PageDiff PageDiffRequest DiffPage
     ListRepoUsers ListRepoUsersRequest ListRepoUsersResponse
+    ListWebhook ListWebhookRequest WebhookInfo stream
+    TestWebhook TestWebhookRequest WebhookTest stream
+    GetSettings GetSettingsRequest GetSettingsResponse
+    CreateToken CreateTokenRequest CreateTokenResponse
+    ListToken ListTokenRequest Token stream
+    DeleteToken DeleteTokenRequest DeleteTokenResponse
+    GetAudit GetAuditRequest AuditEntry stream
+    CreateBackup CreateBackupRequest BackupProgress stream
+    ListBackup ListBackupRequest BackupInfo stream
+    VerifyBackup VerifyBackupRequest BackupProgress stream
+    RestoreBackup RestoreBackupRequest BackupProgress stream
+    PruneBackup PruneBackupRequest BackupProgress stream
 """
 
 _DEPENDENCIES = (

@@ -12,21 +12,17 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import duckdb
 import numpy as np
-from blake3 import blake3
 
 from pachybox import __version__
-from pachybox.backup import archive
+from pachybox.backup import archive, records
 from pachybox.backup.archive import BUNDLE_BYTES, Buffer, Figures
 from pachybox.backup.sinks import Sink
 from pachybox.errors import Corrupt
-from pachybox.meta.connect import migrations, told
-from pachybox.meta.tables import ALL, Table
+from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
@@ -37,21 +33,8 @@ from pachybox.store.index import Prefixes, prefixes
 from pachybox.store.objects import SUFFIX
 from pachybox.store.pack import Pack, open_to_read
 from pachybox.store.transfer import CHUNK
-from pachybox.store.trees import EMPTY
 
-_ROWS = 2000  # fetched at a time
 _SPAN = 8 << 20  # bytes of a pack read at a time
-NOT_TAKEN = frozenset({"box_id"})
-"""Facts of this very box, which no other may claim."""
-
-
-@dataclass(slots=True)
-class _Snapshot:
-    """The records of one moment, spooled: (table, first byte, length) in ``file``."""
-
-    file: IO[bytes]
-    parts: list[tuple[str, int, int]] = field(default_factory=list)
-    roots: set[Hash] = field(default_factory=set)
 
 
 def extract(pfs: Pfs, sink: Sink, scratch: Path, box_id: str) -> Figures:
@@ -62,7 +45,8 @@ def extract(pfs: Pfs, sink: Sink, scratch: Path, box_id: str) -> Figures:
     """
     writer = _Writer(sink)
     with pfs.blobs.collecting, tempfile.TemporaryFile(dir=scratch) as spool:
-        snapshot = _snapshot(pfs, spool, writer.figures)
+        found = records.spool(pfs, spool)
+        writer.figures.records, writer.figures.hashes = found.counts, found.hashes
         manifest = {
             "format": archive.FORMAT,
             "version": archive.VERSION,
@@ -72,12 +56,12 @@ def extract(pfs: Pfs, sink: Sink, scratch: Path, box_id: str) -> Figures:
             "extracted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(writer.mtime)),
         }
         writer.text(archive.MANIFEST, manifest)
-        for name, at, length in snapshot.parts:
+        for name, (at, length) in found.parts.items():
             writer.begin(f"meta/{name}.jsonl", length)
             for start in range(at, at + length, CHUNK):
                 writer.write(pread_all(spool.fileno(), min(CHUNK, at + length - start), start))
             writer.end(length)
-        _content(pfs, mark(care.live(pfs, snapshot.roots)), writer)
+        _content(pfs, mark(care.live(pfs, found.roots)), writer)
     writer.text(archive.END, writer.figures.as_json())
     writer.write(archive.trailer())
     return writer.figures
@@ -117,53 +101,6 @@ class _Writer:
         self.member(f"blobs/{self._bundles:08d}", archive.bundle(entries))
 
 
-# ---- records
-
-
-def _snapshot(pfs: Pfs, spool: IO[bytes], figures: Figures) -> _Snapshot:
-    found = _Snapshot(spool)
-    pfs.meta.fold()
-    try:
-        with pfs.meta.db.cursor() as con:
-            con.execute("BEGIN TRANSACTION")
-            try:
-                for table in ALL:
-                    _spool(con, table, found, figures)
-                for sql in care.ROOTS:
-                    rows = con.execute(sql)
-                    while some := rows.fetchmany(_ROWS):
-                        found.roots.update(Hash(row[0]) for row in some)
-            finally:
-                con.execute("ROLLBACK")
-    except duckdb.Error as e:
-        raise told(pfs.meta.db.path, e) from e
-    found.roots.discard(EMPTY)
-    spool.flush()
-    return found
-
-
-def _spool(
-    con: duckdb.DuckDBPyConnection, table: Table[Any, Any], into: _Snapshot, figures: Figures
-) -> None:
-    at, count, hasher = into.file.tell(), 0, blake3()
-    rows = con.execute(f"{table.select} ORDER BY {', '.join(table.columns[: table.keys])}")
-    while batch := rows.fetchmany(_ROWS):
-        kept = [r for r in batch if not (table.name == "facts" and r[0] in NOT_TAKEN)]
-        text = "".join(_line(table.columns, row) for row in kept).encode()
-        into.file.write(text)
-        hasher.update(text)
-        count += len(kept)
-    if count:
-        into.parts.append((table.name, at, into.file.tell() - at))
-        figures.records[table.name] = count
-        figures.hashes[table.name] = hasher.hexdigest()
-
-
-def _line(columns: tuple[str, ...], row: tuple[Any, ...]) -> str:
-    values = (v.hex() if isinstance(v, bytes) else v for v in row)
-    return json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n"
-
-
 # ---- content
 
 
@@ -201,7 +138,7 @@ def _pack(pfs: Pfs, pack: Pack, live: Prefixes, seen: Any, writer: _Writer) -> N
     records = records[new]
     entries: list[tuple[Hash, Buffer]] = []
     size = 0
-    for h, data in _blobs(pfs, pack, records[np.argsort(records["offset"])]):
+    for h, data in blobs_of(pfs, pack, records[np.argsort(records["offset"])]):
         entries.append((h, data))
         size += len(data)
         if size >= BUNDLE_BYTES:
@@ -211,10 +148,16 @@ def _pack(pfs: Pfs, pack: Pack, live: Prefixes, seen: Any, writer: _Writer) -> N
         writer.bundle(entries)
 
 
-def _blobs(pfs: Pfs, pack: Pack, records: Records) -> Iterator[tuple[Hash, Buffer]]:
-    """The blobs of one pack, proven, read in spans."""
-    file = open_to_read(pack)
+def blobs_of(pfs: Pfs, pack: Pack, records: Records) -> Iterator[tuple[Hash, Buffer]]:
+    """The blobs of one pack, proven, read in spans. What has moved from it is found where it is."""
     hashes = records["hash"].tobytes()
+    try:
+        file = open_to_read(pack)
+    except FileNotFoundError:  # collected meanwhile
+        for at in range(0, len(hashes), 32):
+            h = Hash(hashes[at : at + 32])
+            yield h, pfs.blobs.get(h)
+        return
     offsets, lengths = records["offset"].tolist(), records["length"].tolist()
     start, span = 0, memoryview(b"")
     for i, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):

@@ -8,10 +8,8 @@ the box empty; content nobody names is collected.
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,16 +17,11 @@ from blake3 import blake3
 
 from pachybox.backup import archive
 from pachybox.backup.archive import Figures, Member, broken
-from pachybox.backup.extract import NOT_TAKEN
-from pachybox.errors import InvalidArgument, Refused
-from pachybox.meta.apply import Filling, Staged
+from pachybox.backup.records import TAKEN, Records, fill, parsed, require_empty
+from pachybox.errors import InvalidArgument
 from pachybox.meta.connect import migrations
-from pachybox.meta.tables import ALL, BRANCHES, EVENTS, FACTS, JOBS, PIPELINES, PROJECTS, Table
-from pachybox.model.ids import DEFAULT_PROJECT, Hash
-from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
 from pachybox.store.session import Session
-from pachybox.store.trees import EMPTY
 
 _ROWS = 2000  # written at a time
 _LINE = 64 << 20  # bytes of one record at most
@@ -41,30 +34,14 @@ def restore(pfs: Pfs, readinto: Callable[[memoryview], int], scratch: Path) -> F
     Jobs that were open are open again and run. Raises Refused when the box is not empty,
     InvalidArgument when it is no archive or a newer one, Corrupt when it is damaged.
     """
-    _require_empty(pfs)
+    require_empty(pfs)
     with tempfile.TemporaryFile(dir=scratch) as spool, pfs.blobs.session() as session:
         reader = _Reader(session, spool)
         for member in archive.members(readinto):
             reader.take(member)
         reader.check()
-        roots = {h for h in _roots(reader) if h != EMPTY}
-        _require_content(pfs, session, roots)
-        pfs.fill(lambda: _require_empty(pfs), _fillings(pfs, reader), lambda: _open_work(pfs))
-        session.keep()
+        fill(pfs, session, reader.records)
     return reader.figures
-
-
-def _require_empty(pfs: Pfs) -> None:
-    """Refused unless nothing was ever put here, or all of it was deleted."""
-    for table in ALL:
-        if table in (EVENTS, FACTS):
-            continue
-        spared = f" WHERE name <> '{DEFAULT_PROJECT}'" if table is PROJECTS else ""
-        if pfs.meta.db.read(f"SELECT count(*) FROM {table.name}{spared}")[0][0]:
-            raise Refused(
-                f"the box is not empty: it has {table.name.replace('_', ' ')}",
-                "restore into a new one: pachybox up --home DIR, or pachybox delete all",
-            )
 
 
 class _Reader:
@@ -72,12 +49,11 @@ class _Reader:
 
     def __init__(self, session: Session, spool: IO[bytes]) -> None:
         self._session = session
-        self.spool = spool
-        self.parts: dict[str, tuple[int, int]] = {}  # table -> first byte and length in the spool
+        self.records = Records(spool)
         self.figures = Figures()
         self._begun = False
         self._end: dict[str, Any] | None = None
-        self._tables = {table.name: table for table in ALL}
+        self._tables = {table.name: table for table in TAKEN}
 
     def take(self, member: Member) -> None:
         """One member. Raises InvalidArgument, Corrupt, Exhausted."""
@@ -115,14 +91,14 @@ class _Reader:
 
     def _records(self, member: Member) -> None:
         name = member.name.removeprefix("meta/").removesuffix(".jsonl")
-        if name not in self._tables or name in self.parts:
+        if name not in self._tables or name in self.records.parts:
             raise broken(f"{member.name} does not belong to it")
-        at, hasher, lines = self.spool.tell(), blake3(), 0
+        at, hasher, lines = self.records.file.tell(), blake3(), 0
         for piece in member.pieces():
-            self.spool.write(piece)
+            self.records.file.write(piece)
             hasher.update(piece)
             lines += bytes(piece).count(b"\n")
-        self.parts[name] = (at, member.size)
+        self.records.parts[name] = (at, member.size)
         self.figures.records[name] = lines
         self.figures.hashes[name] = hasher.hexdigest()
 
@@ -148,92 +124,6 @@ class _Reader:
         if self._end != self.figures.as_json():
             raise broken("it does not hold what its end says")
 
-    def rows(self, table: Table[Any, Any]) -> Iterator[dict[str, Any]]:
-        """The records of one table, as they were written."""
-        if table.name not in self.parts:
-            return
-        at, length = self.parts[table.name]
-        self.spool.seek(at)
-        end = at + length
-        while at < end:
-            line = self.spool.readline(_LINE)
-            at += len(line)
-            yield _parsed(line, f"meta/{table.name}.jsonl")
-
 
 def _object_of(member: Member) -> dict[str, Any]:
-    return _parsed(member.read(archive.TEXT_LIMIT), member.name)
-
-
-def _parsed(text: bytes, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise broken(f"{name} is not JSON") from None
-    if not isinstance(value, dict):
-        raise broken(f"{name} holds no object")
-    return value
-
-
-def _hash(text: object) -> Hash:
-    try:
-        return Hash(bytes.fromhex(str(text)))
-    except ValueError:
-        raise broken(f"{text!r} is not a hash") from None
-
-
-def _roots(reader: _Reader) -> Iterator[Hash]:
-    for table in ALL:
-        columns = [column for name, column in care.ROOT_COLUMNS if name == table.name]
-        for row in reader.rows(table) if columns else ():
-            yield from (_hash(row[column]) for column in columns if row.get(column) is not None)
-
-
-def _require_content(pfs: Pfs, session: Session, roots: set[Hash]) -> None:
-    """Corrupt unless everything below the roots is in the store."""
-    reached = care.live(pfs, roots)
-    while some := list(islice(reached, _HOLD)):
-        if missing := session.hold(some):
-            raise broken(f"blob {missing[0].hex()}, which a record names, is not in it")
-
-
-def _fillings(pfs: Pfs, reader: _Reader) -> Iterator[Filling]:
-    """The records as rows, events numbered behind those that are here."""
-    behind = pfs.meta.last_event
-    for table in ALL:
-        binary = _binary(pfs, table)
-        rows = reader.rows(table)
-        while some := list(islice(rows, _ROWS)):
-            if table is FACTS:
-                some = [row for row in some if row.get("name") not in NOT_TAKEN]
-            if table is EVENTS:
-                some = [{**row, "seq": row["seq"] + behind} for row in some]
-            by_columns: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
-            for row in some:
-                if unknown := row.keys() - set(table.columns):
-                    raise broken(f"{table.name} has no column {min(unknown)!r}")
-                values = (_hash(v) if c in binary and v is not None else v for c, v in row.items())
-                by_columns.setdefault(tuple(row), []).append(tuple(values))
-            for columns, values_of in by_columns.items():
-                yield table.name, columns, values_of
-
-
-def _binary(pfs: Pfs, table: Table[Any, Any]) -> set[str]:
-    rows = pfs.meta.db.read(
-        "SELECT column_name FROM information_schema.columns "
-        "WHERE table_name = ? AND data_type = 'BLOB'",
-        (table.name,),
-    )
-    return {name for (name,) in rows}
-
-
-def _open_work(pfs: Pfs) -> Staged:
-    """What the scheduler and timers are to know of: the pipelines, the open jobs in their order,
-    and the branches."""
-    found = pfs.meta.select(
-        JOBS,
-        "WHERE finished_us IS NULL ORDER BY (SELECT min(c.seq) FROM commits c WHERE c.id = jobs.id "
-        "AND c.project = jobs.project AND c.repo = jobs.pipeline AND c.type = 'user')",
-    )
-    jobs = {job.job: job for job in found}
-    return {JOBS: jobs} | {table: pfs.meta.resident(table) for table in (PIPELINES, BRANCHES)}
+    return parsed(member.read(archive.TEXT_LIMIT), member.name)

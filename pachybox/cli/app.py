@@ -62,7 +62,7 @@ class App:
         """The box by the part of the client that is needed: loading one part starts faster."""
         from pachybox.client.address import resolve
 
-        address = resolve(self.settings.address())
+        address = resolve(self.settings.address(), self.settings.ca())
         box = kind(
             address,
             token=os.environ.get("PACHYBOX_TOKEN") or self.settings.context.get("token", ""),

@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, records, seconds, whole
+from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, records, seconds, whole
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket_path
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
-from pachybox.client.values import Json
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
 
 _START_S = 60.0
 _STOP_S = 60.0
-_FINDING = ("check", "level", "detail", "remedy")
 _LEVELS = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fixed": "green"}
 
 
@@ -41,9 +39,17 @@ def _up(app: App, args: Args) -> int | None:
     from pachybox.daemon import main
 
     given = {"http_port": args.port, "grpc_port": args.grpc_port, "runner": args.runner}
-    config = load(flags={key: value for key, value in given.items() if value is not None})
-    main(config)
+    short = {key: value for key, value in given.items() if value is not None}
+    main(load(flags={**_set_flags(args.set), **short}))
     return None
+
+
+def _set_flags(given: Sequence[str]) -> dict[str, int | str]:
+    if not given:
+        return {}
+    from pachybox.cli.settings import flags
+
+    return flags(given)
 
 
 def _not_the_service() -> None:
@@ -64,6 +70,9 @@ def _detach(app: App, args: Args) -> None:
         flags += ["--grpc-port", str(args.grpc_port)]
     if args.runner:
         flags += ["--runner", args.runner]
+    _set_flags(args.set)  # what is wrong is said here
+    for pair in args.set:
+        flags += ["--set", pair]
     status = start(flags)
     doors = ", ".join(filter(None, (status.address, status.grpc_address)))
     app.output.line(f"pachybox is up: {doors} and {status.socket or socket_path()}")
@@ -74,7 +83,8 @@ def start(flags: Sequence[str] = ()) -> BoxStatus:
     serves. Raises Refused with its last words when it ends before."""
     socket = socket_path()
     run = Path(socket).parent
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "pachybox.cli", "up", *flags]
     errors = run / "box.err"
     with open(errors, "w") as said:
@@ -174,6 +184,8 @@ def _status(app: App, args: Args) -> None:
             ("Ingest", _ingest(app)),
             ("Stored", size(status.store_bytes)),
             ("Disk", f"{free} free of {total}"),
+            ("Janitor", status.janitor),
+            ("Scrub", status.scrub),
             *(("Warning", Painted.of(text, "yellow")) for text in status.warnings),
         ],
     )
@@ -187,43 +199,6 @@ def _ingest(app: App) -> str:
     from pachybox.client.ingests import Ingests
 
     return summary(list(app.box(Ingests).list_ingest()))
-
-
-def _findings() -> list[Json]:
-    """What the box of this machine says, which knows its pipelines too; without one what can be
-    seen from here."""
-    from pachybox.config import load
-    from pachybox.doctor import findings
-
-    config = load()
-    if config.socket.exists():
-        box = Box(str(config.socket))
-        try:
-            return [{key: f.get(key, "") for key in _FINDING} for f in box.doctor()]
-        except PachyboxError:  # it does not run, or is too busy to say
-            pass
-        finally:
-            box.close()
-    return [
-        dict(zip(_FINDING, (f.check, f.level, f.detail, f.remedy), strict=True))
-        for f in findings(config)
-    ]
-
-
-def _doctor(app: App, args: Args) -> int:
-    out = app.output
-    worst = 0
-    for found in _findings():
-        level = found["level"]
-        worst |= level == "fail"
-        if out.form:
-            out.raw(found)
-            continue
-        painted = out.paint(Painted.of(level, _LEVELS.get(level, "")), level.ljust(5))
-        out.line(f"{painted} {found['check']}: {found['detail']}")
-        if found["remedy"] and level != "ok":
-            out.line(f"      {found['remedy']}")
-    return int(worst)
 
 
 def _version(app: App, args: Args) -> int:
@@ -265,7 +240,7 @@ def _fsck(app: App, args: Args) -> int:
             "fsck --zombie is not built", "results of vanished datums leave with their datum"
         )
     out, wrong = app.output, 0
-    for record in app.box(Box).fsck(fix=args.fix):
+    for record in app.box(Box).fsck(fix=args.fix, quick=args.quick):
         level = record.get("level", "info")
         wrong |= level == "error"
         if out.form:
@@ -302,6 +277,7 @@ def _starting(parser: Parser) -> None:
     parser.add_argument(
         "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
     )
+    many(parser, "--set", metavar="KEY=VALUE", help="a setting; see: pachybox config explain")
 
 
 def port(text: str) -> int:
@@ -334,6 +310,7 @@ def _versions(parser: Parser) -> None:
 
 def _checking(parser: Parser) -> None:
     flag(parser, "-f", "--fix", help="mend what can be mended")
+    flag(parser, "--quick", help="the metadata alone, and where the trees of heads begin")
     parser.add_argument("--zombie", metavar="REPO@REF", help="not built")
     flag(parser, "--zombie-all", help="not built")
     _machine(parser)
@@ -352,21 +329,18 @@ COMMANDS = {
     "up": Command(
         _starting,
         _up,
-        ("up --detach", "up --home /srv/box --port 0"),
+        ("up --detach", "up --home /srv/box --port 0", "up --set scrub_days=7"),
         "In the foreground until Ctrl-C, unless --detach.",
     ),
     "down": Command(_stopping, _down, ("down",), "Returns once the data directory is free."),
     "status": Command(records, _status, ("status", "status --raw")),
-    "doctor": Command(
-        _machine,
-        _doctor,
-        ("doctor",),
-        "Works without a box; one that runs says more. Exit status 1 when a check failed.",
-    ),
     "version": Command(_versions, _version, ("version", "version --client-only")),
     "inspect cluster": Command(_machine, _cluster, ("inspect cluster --raw",)),
     "fsck": Command(
-        _checking, _fsck, ("fsck", "fsck --fix"), "Exit status 1 when something is wrong."
+        _checking,
+        _fsck,
+        ("fsck", "fsck --quick", "fsck --fix"),
+        "Exit status 1 when something is wrong.",
     ),
     "garbage-collect": Command(
         _collecting, _collect, ("garbage-collect",), "The box does this by itself now and then."

@@ -62,6 +62,10 @@ def candidates(before: Sequence[str], current: str) -> Iterator[str]:
     if current.startswith("-"):
         flags = (f for action in actions for f in action.option_strings if f.startswith("--"))
         yield from (flag for flag in flags if flag.startswith(current))
+    elif name in ("config get", "config set", "config explain"):
+        from pachybox.cli import settings
+
+        yield from (word for word in settings.candidates(name, rest) if word.startswith(current))
     elif (choices := _choices(actions, rest)) is not None:
         yield from (choice for choice in choices if choice.startswith(current))
     else:
@@ -110,6 +114,7 @@ def _client() -> Client:
     settings = Settings.load()
     return Client(
         settings.address(),
+        ca=settings.ca(),
         token=os.environ.get("PACHYBOX_TOKEN") or settings.context.get("token", ""),
         project=settings.context.get("project", "default"),
         timeout_s=_TIMEOUT_S,
@@ -124,6 +129,8 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
         rest and rest[-1] in ("-p", "--pipeline") and noun in ("job", "logs", "commit")
     ) or name == "subscribe job":
         source = _pipelines
+    elif rest and rest[-1] == "--repo":
+        source = _repos
     elif rest and rest[-1] == "--ingest":
         source = _ingests
     elif name in ("start commit", "put file"):
@@ -206,6 +213,10 @@ def _secrets(box: Client, current: str) -> Iterator[str]:
     return (info.name for info in box.list_secret())
 
 
+def _tokens(box: Client, current: str) -> Iterator[str]:
+    return (token.name for token in box.list_token() if token.state == "active")
+
+
 _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "repo": _repos,
     "branch": _branches,
@@ -219,4 +230,5 @@ _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "transaction": _transactions,
     "project": _projects,
     "secret": _secrets,
+    "token": _tokens,
 }

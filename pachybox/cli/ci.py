@@ -73,7 +73,8 @@ def _elsewhere(app: App, args: Args) -> Elsewhere | None:
         return None
     address = app.settings.address() if args.source in ("", "-") else args.source
     token = os.environ.get("PACHYBOX_TOKEN") or app.settings.context.get("token", "")
-    box = Client(str(resolve(address)), token=token, project=app.project)
+    ca = app.settings.ca() if args.source in ("", "-") else None
+    box = Client(resolve(address, ca), token=token, project=app.project)
     try:
         box.status()
     except BaseException:

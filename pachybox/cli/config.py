@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser
@@ -47,6 +48,8 @@ def _set_context(app: App, args: Args) -> None:
 def _update_context(app: App, args: Args) -> None:
     name = args.context or app.settings.active
     changed = {key: value for key in KEYS if (value := getattr(args, key)) is not None}
+    if changed.get("ca"):
+        changed["ca"] = str(Path(changed["ca"]).absolute())
     if "address" in changed:
         changed["address"] = str(resolve(changed["address"]))
     merged = {**app.settings.named(name), **changed}
@@ -85,7 +88,10 @@ def _connect(app: App, args: Args) -> None:
         raise InvalidArgument("no address given", "use a socket's path or http://host:port")
     address = str(resolve(args.address))
     name = args.alias or address
-    app.settings.put_context(name, {**app.settings.contexts.get(name, {}), "address": address})
+    context = {**app.settings.contexts.get(name, {}), "address": address}
+    if args.ca:
+        context["ca"] = str(Path(args.ca).absolute())
+    app.settings.put_context(name, context)
     app.settings.activate(name)
 
 
@@ -101,14 +107,25 @@ def _set_arguments(parser: Parser) -> None:
 def _update_arguments(parser: Parser) -> None:
     parser.add_argument("context", metavar="CONTEXT", nargs="?", help="default: the one in use")
     parser.add_argument(
-        "--address", "--pachd-address", metavar="ADDR", help="a socket's path or http://host:port"
+        "--address",
+        "--pachd-address",
+        metavar="ADDR",
+        help="a socket's path, http://host:port or https://host:port",
     )
     parser.add_argument("--token", help="the token to send")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="the certificates an https box is known by (see cert show)"
+    )
     parser.add_argument("--project", metavar="NAME", help="the project of names without one")
 
 
 def _connect_arguments(parser: Parser) -> None:
-    parser.add_argument("address", metavar="ADDR", help="a socket's path or http://host:port")
+    parser.add_argument(
+        "address", metavar="ADDR", help="a socket's path, http://host:port or https://host:port"
+    )
+    parser.add_argument(
+        "--ca", metavar="FILE", help="the certificates an https box is known by (see cert show)"
+    )
     parser.add_argument("--alias", metavar="NAME", help="the context's name (default: ADDR)")
 
 
@@ -137,6 +154,11 @@ COMMANDS: dict[str, Command] = {
     "config get metrics": Command(_nothing, _get_metrics, ("config get metrics",)),
     "config set metrics": Command(_value, _set_metrics, ("config set metrics false",)),
     "connect": Command(
-        _connect_arguments, _connect, ("connect http://127.0.0.1:30600 --alias lab",)
+        _connect_arguments,
+        _connect,
+        (
+            "connect http://127.0.0.1:30600 --alias lab",
+            "connect https://lab.example.org:30600 --ca ca.pem --alias lab",
+        ),
     ),
 }

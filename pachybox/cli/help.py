@@ -95,9 +95,10 @@ pipelines are queued, then done atomically; what follows downstream is one run.
 """,
     "environment": """\
 PACHYBOX_HOME     the data directory (default $XDG_DATA_HOME/pachybox, ~/.local/share/pachybox)
-PACHYBOX_ADDRESS  where the box is: a socket's path or http://host:port
+PACHYBOX_ADDRESS  where the box is: a socket's path, http://host:port or https://host:port
 PACHYBOX_TOKEN    the token to send
-PACHYBOX_RUNNER   what runs datums: auto, process, podman, kubernetes
+PACHYBOX_CA       a file of the certificates an https box is known by
+PACHYBOX_<KEY>    a setting of the box, as PACHYBOX_RUNNER; see: pachybox config explain
 PACHYBOX_CONTEXT  the context to use instead of the active one
 XDG_CONFIG_HOME   where contexts are kept: pachybox/config.json
 NO_COLOR          no colours; EDITOR, VISUAL for edit pipeline

@@ -14,7 +14,6 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "up": "start the box",
                 "down": "stop the box",
                 "status": "show what runs where, and how much there is",
-                "doctor": "say what this machine can and cannot do, and the remedy",
                 "version": "show the versions of this command and of the box",
                 "inspect cluster": "show the box's id",
                 "fsck": "check that nothing is missing or inconsistent",
@@ -22,11 +21,26 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete all": "delete every pipeline, repo and secret",
             },
         ),
+        ("scrub", {"scrub": "show how far all content is proven, or read and prove it now"}),
+        ("doctor", {"doctor": "say what is wrong with this machine and this box, and the remedy"}),
+        ("support", {"support bundle": "put what is needed to look for a fault into one file"}),
         (
             "backup",
             {
                 "extract": "write the whole box to one file",
                 "restore": "fill an empty box from such a file",
+            },
+        ),
+        (
+            "upgrade",
+            {"upgrade": "put another version in the place of this one, and back if need be"},
+        ),
+        (
+            "cert",
+            {
+                "cert": "make a certificate, so that the doors speak TLS",
+                "cert show": "show the box's certificate, and how clients trust it",
+                "cert renew": "make a new certificate by the same CA",
             },
         ),
         (
@@ -36,7 +50,24 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "uninstall": "take the service away; its data stays",
             },
         ),
+        (
+            "backups",
+            {
+                "backup create": "back the box up while it works: what changed since the last",
+                "backup list": "list the backups in a place",
+                "backup verify": "prove by reading that backups can be restored",
+                "backup restore": "fill an empty box, or make a new one, from a backup",
+                "backup prune": "remove old backups, and what only they needed",
+            },
+        ),
         ("events", {"events": "list what happened, and follow what happens"}),
+        (
+            "webhook",
+            {
+                "webhook list": "list the addresses that are told of events, and how that goes",
+                "webhook test": "send a test to them",
+            },
+        ),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
         ("licenses", {"licenses": "list what the program carries, and under which licences"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),
@@ -204,6 +235,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "delete secret": "forget a secret",
             },
         ),
+        (
+            "token",
+            {
+                "create token": "let a caller in: as a reader, writer or admin",
+                "list token": "list the tokens, not what they are",
+                "delete token": "revoke a token",
+                "audit": "show who changed what, and who was refused",
+            },
+        ),
     ),
     "Transactions": (
         (
@@ -235,6 +275,14 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "connect": "use the box at an address from now on",
             },
         ),
+        (
+            "settings",
+            {
+                "config get": "show the settings a box runs with, and where each came from",
+                "config set": "change settings in box.toml",
+                "config explain": "say what settings there are, and what they may be",
+            },
+        ),
         ("completion", {"completion": "print the completion script of a shell"}),
         ("help", {"help": "show a command's help, or a topic"}),
     ),
@@ -256,7 +304,7 @@ NOT_BUILT: dict[str, tuple[str, str]] = {
     "run pps-load-test": ("running load tests", ""),
     "list task": ("the list of storage tasks", "use: pachybox events -f"),
     "restart cluster": ("restarting from a client", "use: pachybox down, then pachybox up"),
-    "auth": ("access control", "the box's socket is open to its owner only"),
+    "auth": ("logging in", "use: pachybox create token, then PACHYBOX_TOKEN"),
     "enterprise": ("licensing", "there is nothing to license"),
     "license": ("licensing", "there is nothing to license"),
     "idp": ("using identity providers", "the box's socket is open to its owner only"),

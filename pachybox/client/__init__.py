@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SpecField,
     )
     from pachybox.client.sync import Client
+    from pachybox.client.token_values import AuditEntry, Token
     from pachybox.client.trial_values import (
         OutputChange,
         OutputDifference,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     )
     from pachybox.errors import (
         AlreadyExists,
+        Denied,
         Exhausted,
         InvalidArgument,
         NotFound,
@@ -126,6 +128,7 @@ _WHERE = {
         "PipelineInfo",
         "SecretInfo",
     ),
+    "pachybox.client.token_values": ("AuditEntry", "Token"),
     "pachybox.client.functions": ("FunctionPipeline", "pipeline"),
     "pachybox.client.progress": ("Bar",),
     "pachybox.client.python_pipelines": (
@@ -175,6 +178,7 @@ _WHERE = {
     ),
     "pachybox.errors": (
         "AlreadyExists",
+        "Denied",
         "Exhausted",
         "InvalidArgument",
         "NotFound",
@@ -191,6 +195,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncClient",
     "Attention",
+    "AuditEntry",
     "Bar",
     "BoxStatus",
     "BranchInfo",
@@ -203,6 +208,7 @@ __all__ = [
     "DatumInfo",
     "DatumPage",
     "DatumRow",
+    "Denied",
     "DiffPage",
     "DiskUse",
     "Exhausted",
@@ -248,6 +254,7 @@ __all__ = [
     "SpecField",
     "Stream",
     "Summary",
+    "Token",
     "Transaction",
     "TrialDatum",
     "TrialEnd",

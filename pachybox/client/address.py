@@ -1,6 +1,6 @@
 """Where the box is: one string in, one Address out. Used by every program that talks to it.
 
-Forms: a path or ``unix:PATH`` (the box's socket), ``http://host:port`` and
+Forms: a path or ``unix:PATH`` (the box's socket), ``http://host:port``, ``https://host:port`` and
 ``host:port``. Without one: $PACHYBOX_ADDRESS, else the socket in the data directory.
 """
 
@@ -20,14 +20,17 @@ _SUN_PATH = 107  # bytes of a socket path that fit in struct sockaddr_un
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Either ``path`` (a unix socket) or ``host`` and ``port``."""
+    """Either ``path`` (a unix socket) or ``host`` and ``port``. ``secure``: the box speaks TLS
+    there; ``ca`` is the file of the certificates it is known by, "" = those of this machine."""
 
     path: str = ""
     host: str = ""
     port: int = 0
+    secure: bool = False
+    ca: str = ""
 
     def __str__(self) -> str:
-        return self.path or f"http://{self.netloc}"
+        return self.path or f"{'https' if self.secure else 'http'}://{self.netloc}"
 
     @property
     def local(self) -> bool:
@@ -58,8 +61,9 @@ def socket_path(home: str | None = None) -> str:
     return os.path.join(home or data_directory(), "run", "box.sock")
 
 
-def resolve(text: str | None = None) -> Address:
+def resolve(text: str | None = None, ca: str | None = None) -> Address:
     """The address named by ``text``, the environment or the data directory, in that order.
+    ``ca``: the file of certificates of an https one; without it $PACHYBOX_CA.
 
     Raises InvalidArgument when the text has no form known here.
     """
@@ -68,20 +72,20 @@ def resolve(text: str | None = None) -> Address:
         text = "/" + text[5:].lstrip("/") if text.startswith("unix:/") else text[5:]
     if text.startswith(("/", "./", "../", "~")) or text.endswith(".sock"):
         return Address(path=os.path.abspath(os.path.expanduser(text)))
-    if text.startswith("https://"):
-        raise InvalidArgument(
-            f"address {text!r}: TLS is not built", "use http:// on a network you trust, or a tunnel"
-        )
-    rest = text.removeprefix("http://").rstrip("/")
+    secure = text.startswith("https://")
+    rest = text.removeprefix("https://" if secure else "http://").rstrip("/")
     host, colon, port = rest.rpartition(":")
     if not colon or rest.endswith("]"):
         host, port = rest, str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if "://" in rest or "/" in rest or not host or not port.isdecimal() or int(port) > 65535:
         raise InvalidArgument(
-            f"address {text!r} is not understood", "use a socket's path or http://host:port"
+            f"address {text!r} is not understood", "use a socket's path or https://host:port"
         )
-    return Address(host=host, port=int(port))
+    if not secure:
+        return Address(host=host, port=int(port))
+    ca = ca or os.environ.get("PACHYBOX_CA", "")
+    return Address(host=host, port=int(port), secure=True, ca=os.path.expanduser(ca))
 
 
 def connectable(path: str) -> tuple[str, int | None]:

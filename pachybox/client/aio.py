@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from pachybox.client.aio_base import AsyncBase, AsyncBlock, AsyncPutBase, AsyncStream
+from pachybox.client.backup_values import BackupInfo
 from pachybox.client.frames import Readable
 from pachybox.client.ingest_values import CreatedIngest, IngestInfo
 from pachybox.client.log_values import LogEntry, LogPart
@@ -30,10 +31,11 @@ from pachybox.client.pipeline_values import (
     PipelineInfo,
     SecretInfo,
 )
-from pachybox.client.progress import Progress
+from pachybox.client.progress import Progress, Stages
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.sources import Source
 from pachybox.client.spec_values import InputPreview, SpecCheck, SpecField
+from pachybox.client.token_values import AuditEntry, Token
 from pachybox.client.trial_values import TrialEvent
 from pachybox.client.upload import Put
 from pachybox.client.values import (
@@ -1225,6 +1227,49 @@ class AsyncClient(AsyncBase):
         """Forget a secret. Refused while a pipeline names it, unless ``force``."""
         return await self._run(self._sync.delete_secret, name, force=force)
 
+    async def create_token(
+        self,
+        name: str,
+        role: str = "reader",
+        *,
+        repos: Iterable[str] = (),
+        expires_s: float = 0,
+        s3: bool = False,
+    ) -> str:
+        """Make a token and return it: it is told this once.
+
+        ``role`` is reader, writer or admin, of ``repos`` or (none given) of the whole box. It holds
+        for ``expires_s`` seconds, 0: until it is revoked. With ``s3`` its name is an access key of
+        S3, whose secret key is the token; the token itself is both in any case.
+        """
+        return await self._run(
+            self._sync.create_token, name, role, repos=repos, expires_s=expires_s, s3=s3
+        )
+
+    def list_token(self) -> AsyncStream[Token]:
+        """Every token, by name, those revoked too."""
+        return self._stream(lambda: self._sync.list_token())
+
+    async def delete_token(self, name: str, *, purge: bool = False) -> None:
+        """Revoke a token: it is over at once, also for what goes on. With ``purge`` forget it."""
+        return await self._run(self._sync.delete_token, name, purge=purge)
+
+    async def delete_all_tokens(self) -> None:
+        """Forget all tokens: unless one is set in box.toml, the box is open to this machine."""
+        return await self._run(self._sync.delete_all_tokens)
+
+    def audit(
+        self, *, since_s: float = 0, who: str = "", tail: int = 0, follow: bool = False
+    ) -> AsyncStream[AuditEntry]:
+        """What was changed by whom, and what was refused to whom, oldest first.
+
+        Of the last ``since_s`` seconds (0: all that is kept), by ``who`` alone if it is given, the
+        last ``tail`` lines of it (0: all). With ``follow`` it goes on as things happen.
+        """
+        return self._stream(
+            lambda: self._sync.audit(since_s=since_s, who=who, tail=tail, follow=follow)
+        )
+
     async def edit_metadata(
         self,
         kind: str,
@@ -1316,21 +1361,49 @@ class AsyncClient(AsyncBase):
         """Whether the box is up and serving. Raises Unreachable when nothing answers."""
         return await self._run(self._sync.healthy)
 
+    async def ready(self) -> list[str]:
+        """Why the box would not take a write now; nothing when it would. Raises Unreachable when
+        nothing answers."""
+        return await self._run(self._sync.ready)
+
     async def shutdown(self) -> None:
         """Ask the box to end; it finishes what is being written first."""
         return await self._run(self._sync.shutdown)
 
     def doctor(self) -> AsyncStream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self._stream(lambda: self._sync.doctor())
 
-    def fsck(self, *, fix: bool = False) -> AsyncStream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self._stream(lambda: self._sync.fsck(fix=fix))
+    async def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return await self._run(self._sync.settings)
+
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> AsyncStream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        return self._stream(lambda: self._sync.fsck(fix=fix, quick=quick))
 
     async def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return await self._run(self._sync.collect_garbage)
+
+    def scrub(self, *, now: bool = False) -> AsyncStream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self._stream(lambda: self._sync.scrub(now=now))
+
+    def list_webhook(self) -> AsyncStream[Json]:
+        """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left
+        out), events, signed, waiting, delivered, failed, dropped, error, lastTime."""
+        return self._stream(lambda: self._sync.list_webhook())
+
+    def test_webhook(self, webhook: str = "all") -> AsyncStream[Json]:
+        """Send a test to a webhook (its number or its url), or to all: records of number, url,
+        status and error, which is empty where it was taken. Raises NotFound."""
+        return self._stream(lambda: self._sync.test_webhook(webhook))
 
     async def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""
@@ -1368,6 +1441,59 @@ class AsyncClient(AsyncBase):
     async def delete_transaction(self, id: str) -> None:
         """Drop a transaction with all that was queued."""
         return await self._run(self._sync.delete_transaction, id)
+
+    async def create_backup(
+        self,
+        to: str = "",
+        *,
+        passphrase: str = "",
+        new: bool = False,
+        progress: Stages | None = None,
+    ) -> BackupInfo:
+        """Back the box up while it works. With a ``passphrase`` the key of its secrets goes along,
+        sealed. ``new``: the place holds none of the backups it held before, and that is right."""
+        return await self._run(
+            self._sync.create_backup, to, passphrase=passphrase, new=new, progress=progress
+        )
+
+    def list_backup(self, to: str = "") -> AsyncStream[BackupInfo]:
+        """The backups there are, the oldest first."""
+        return self._stream(lambda: self._sync.list_backup(to))
+
+    async def verify_backup(
+        self,
+        to: str = "",
+        ids: Iterable[str] = (),
+        *,
+        share: float = 0.0,
+        progress: Stages | None = None,
+    ) -> Json:
+        """Prove that backups (none named: all) can be restored, by reading their records and
+        directories, and ``share`` (0 to 1) of the packs of content: problems (a line each), bytes,
+        packs."""
+        return await self._run(self._sync.verify_backup, to, ids, share=share, progress=progress)
+
+    async def restore_backup(
+        self,
+        id: str = "latest",
+        to: str = "",
+        *,
+        passphrase: str = "",
+        progress: Stages | None = None,
+    ) -> Json:
+        """Fill the empty box from a backup, all or nothing: backup, hasKey (of its secrets)."""
+        return await self._run(
+            self._sync.restore_backup, id, to, passphrase=passphrase, progress=progress
+        )
+
+    async def prune_backup(
+        self, keep: str = "", to: str = "", *, dry_run: bool = False, progress: Stages | None = None
+    ) -> Json:
+        """Take away the backups that ``keep`` ("last 7, daily 30") does not want, and the content
+        that only they needed: kept, removed, packs, bytes."""
+        return await self._run(
+            self._sync.prune_backup, keep, to, dry_run=dry_run, progress=progress
+        )
 
     async def summary(self) -> Summary:
         """The whole box in one call."""

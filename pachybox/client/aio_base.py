@@ -149,6 +149,7 @@ class AsyncBase:
         address: str | None = None,
         *,
         token: str | None = None,
+        ca: str | None = None,
         project: str = "default",
         transaction_id: str = "",
         timeout_s: float | None = None,
@@ -157,6 +158,7 @@ class AsyncBase:
         self._sync = Client(
             address,
             token=token,
+            ca=ca,
             project=project,
             transaction_id=transaction_id,
             timeout_s=timeout_s,

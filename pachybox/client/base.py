@@ -85,8 +85,10 @@ class Stream(Generic[T]):
 class Base:
     """A box at an address. Safe to use from many threads; ``close`` when done.
 
-    ``address`` is a socket's path or ``http://host:port`` (default: $PACHYBOX_ADDRESS, else the
-    socket in the data directory); ``token`` defaults to $PACHYBOX_TOKEN. ``project`` is where
+    ``address`` is a socket's path, ``http://host:port`` or ``https://host:port`` (default:
+    $PACHYBOX_ADDRESS, else the socket in the data directory); ``token`` defaults to
+    $PACHYBOX_TOKEN, and ``ca``, the file of certificates an https box is known by, to
+    $PACHYBOX_CA, else to what this machine trusts. ``project`` is where
     names without a project belong. ``transaction_id`` is that of an open transaction: what can
     be part of one is then queued instead of done. ``timeout_s`` bounds every wait for the box's
     next bytes, so leave it None for methods that wait for work. ``patience_s`` is how long a
@@ -98,12 +100,13 @@ class Base:
         address: str | Address | None = None,
         *,
         token: str | None = None,
+        ca: str | None = None,
         project: str = "default",
         transaction_id: str = "",
         timeout_s: float | None = None,
         patience_s: float = 5.0,
     ) -> None:
-        self.address = address if isinstance(address, Address) else resolve(address)
+        self.address = address if isinstance(address, Address) else resolve(address, ca)
         self.project = project
         self.transaction_id = transaction_id
         self.patience_s = patience_s

@@ -40,21 +40,52 @@ class Box(Base):
             response.body()
             return response.status == 200
 
+    def ready(self) -> list[str]:
+        """Why the box would not take a write now; nothing when it would. Raises Unreachable when
+        nothing answers."""
+        with self.transport.request("GET", "/readyz") as response:
+            text = response.body().decode()
+            return [] if response.status == 200 else text.splitlines()
+
     def shutdown(self) -> None:
         """Ask the box to end; it finishes what is being written first."""
         self.call(BOX, "Shutdown")
 
     def doctor(self) -> Stream[Json]:
-        """What the box's machine can do: records of check, level, detail, remedy."""
+        """What the box's machine can do: records of check, level, detail, remedy
+        and code (explained by ``pachybox doctor CODE``)."""
         return self.stream(BOX, "Doctor")
 
-    def fsck(self, *, fix: bool = False) -> Stream[Json]:
-        """Check that all metadata is consistent and all content there; with ``fix`` mend it."""
-        return self.stream(BOX, "Fsck", fix=fix)
+    def settings(self) -> Json:
+        """What the box runs with: ``home``, and ``settings``, records of key, value (text) and
+        origin (default, box.toml, environment or flag). Secrets are ``***``."""
+        return self.call(BOX, "GetSettings")
+
+    def fsck(self, *, fix: bool = False, quick: bool = False) -> Stream[Json]:
+        """Check that all metadata is consistent and all content there; with ``fix`` mend it.
+        ``quick``: the metadata and where the trees of heads begin, no content."""
+        more = {"quick": True} if quick else {}  # of which a box from before knows nothing
+        return self.stream(BOX, "Fsck", fix=fix, **more)
 
     def collect_garbage(self) -> Json:
         """Free content nothing names: scanned, freedBytes, packsRemoved, objectsRemoved."""
         return self.call(BOX, "CollectGarbage")
+
+    def scrub(self, *, now: bool = False) -> Stream[Json]:
+        """How far reading and proving all content is: began, doneBytes, totalBytes, ended,
+        lastWhole, damaged; the last record has each ``damage``. With ``now`` all is read at once,
+        a record some five times a second; leaving early leaves the rest to the box."""
+        return self.stream(BOX, "Scrub", now=now)
+
+    def list_webhook(self) -> Stream[Json]:
+        """The webhooks of ``box.toml`` and how they do: number, url (what may be secret in it left
+        out), events, signed, waiting, delivered, failed, dropped, error, lastTime."""
+        return self.stream(BOX, "ListWebhook")
+
+    def test_webhook(self, webhook: str = "all") -> Stream[Json]:
+        """Send a test to a webhook (its number or its url), or to all: records of number, url,
+        status and error, which is empty where it was taken. Raises NotFound."""
+        return self.stream(BOX, "TestWebhook", webhook=webhook)
 
     def delete_all(self) -> None:
         """Remove every pipeline, repo and secret."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Context = dict[str, str]
 LOCAL = "local"
-KEYS = ("address", "token", "project")
+KEYS = ("address", "token", "project", "ca")
 
 
 class Settings:
@@ -86,6 +86,10 @@ class Settings:
         if os.environ.get("PACHYBOX_ADDRESS") or os.environ.get("PACHYBOX_HOME"):
             return None
         return self.context.get("address") or None
+
+    def ca(self) -> str:
+        """The certificates the context's box is known by, unless the environment names a box."""
+        return self.context.get("ca", "") if self.address() else ""
 
     def put_context(self, name: str, context: Context | None) -> None:
         """Set or (None) remove a context."""

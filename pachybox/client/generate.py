@@ -16,7 +16,7 @@ DOCS = HERE.parent.parent / "docs" / "client.md"
 PARTS = (
     *("repos", "commits", "blocks", "files", "filesets", "pipelines", "build_pipelines"),
     *("python_pipelines", "trials", "ingests", "defaults", "jobs", "log_parts", "specs"),
-    *("secrets", "metadata", "lineage", "box", "views", "demo"),
+    *("secrets", "tokens", "metadata", "lineage", "box", "backups", "views", "demo"),
 )
 _BY_HAND = frozenset({"put", "commit", "transaction", "open"})
 _MARK = "<!-- methods, written by python -m pachybox.client.generate -->\n"

@@ -366,6 +366,8 @@ class BoxStatus(Shown):
     disk_free_bytes: int
     disk_total_bytes: int
     warnings: tuple[str, ...]
+    janitor: str
+    scrub: str
     raw: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -392,5 +394,7 @@ class BoxStatus(Shown):
             number("diskFreeBytes"),
             number("diskTotalBytes"),
             tuple(raw.get("warnings") or ()),
+            raw.get("janitor", ""),
+            raw.get("scrub", ""),
             raw,
         )

@@ -12,6 +12,9 @@ from pachybox.client.shown import human
 Progress = Callable[[int, int], None]
 """Called now and then with (bytes, files) so far."""
 
+Stages = Callable[[str, int, int], None]
+"""Called with what is done now, how much of it is done, and of how much (0: not known)."""
+
 _EVERY_S = 0.1
 
 

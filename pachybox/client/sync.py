@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pachybox.client.backups import Backups
 from pachybox.client.blocks import Blocks
 from pachybox.client.box import Box, Transactions
 from pachybox.client.commits import Commits
@@ -18,6 +19,7 @@ from pachybox.client.python_pipelines import PythonPipelines
 from pachybox.client.repos import Branches, Projects, Repos
 from pachybox.client.secrets import Secrets
 from pachybox.client.specs import Specs
+from pachybox.client.tokens import Tokens
 from pachybox.client.trials import Trials
 from pachybox.client.views import Views
 
@@ -41,7 +43,9 @@ class Client(
     Trials,
     Ingests,
     Secrets,
+    Tokens,
     Box,
+    Backups,
     Metadata,
     Transactions,
     Lineage,

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the client speaks it, on plain sockets: keep-alive, chunked both ways, descriptors.
+"""HTTP/1.1 as the client speaks it, plain and encrypted: keep-alive, chunks, descriptors.
 
 A ``Transport`` lends connections to one caller at a time and keeps idle ones. A
 ``Response`` hands out the decoded body: by lines, by exact reads, whole. Descriptors
@@ -18,12 +18,15 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pachybox import __version__
 from pachybox.client.address import Address, connectable
 from pachybox.client.errors import from_json, late, lost, unreachable
 from pachybox.errors import Internal, InvalidArgument, Unreachable
+
+if TYPE_CHECKING:
+    from pachybox.tls import TlsSocket
 
 Buffer = bytes | bytearray | memoryview
 _BUFFER = 256 << 10
@@ -125,25 +128,7 @@ class Connection:
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
         self._ancillary = socket.CMSG_SPACE(_MAX_FDS * 4) if address.local else 0
-        if address.local:
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            # perf: room for the next frames while the box works on one: 100,000 small files in
-            # 1.0 s against 1.9. The kernel gives at most net.core.wmem_max.
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            folder = None
-            try:
-                name, folder = connectable(address.path)
-                self.socket.connect(name)
-            except OSError:
-                self.socket.close()
-                raise
-            finally:
-                if folder is not None:
-                    os.close(folder)
-        else:
-            self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.socket: socket.socket | TlsSocket = _connected(address)
         self.socket.settimeout(timeout_s)
 
     def close(self) -> None:
@@ -164,9 +149,19 @@ class Connection:
         """Whether the peer sent something, or closed."""
         if self._end > self._start:
             return True
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN)
-        return bool(poll.poll(0))
+        if isinstance(self.socket, socket.socket):
+            poll = select.poll()
+            poll.register(self.socket, select.POLLIN)
+            return bool(poll.poll(0))
+        # what came may be TLS's own, and say nothing
+        try:
+            n = self.socket.recv_into(self._view, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        self._start, self._end = 0, n
+        return True
 
     def send(self, buffers: Sequence[Buffer], fds: Sequence[int] = ()) -> None:
         """Send all buffers, the descriptors with the first byte."""
@@ -194,7 +189,7 @@ class Connection:
             ready = poll.poll(None if timeout is None else timeout * 1000)
             if not ready:
                 raise TimeoutError("timed out")
-            if ready[0][1] & ~select.POLLOUT:
+            if ready[0][1] & ~select.POLLOUT and self.readable:
                 return False
             try:
                 sent = self.socket.sendmsg(left, rights, socket.MSG_DONTWAIT)
@@ -208,7 +203,7 @@ class Connection:
         return True
 
     def _receive(self, into: memoryview) -> int:
-        if not self._ancillary:
+        if not isinstance(self.socket, socket.socket) or not self._ancillary:
             return self.socket.recv_into(into)
         n, rights, _flags, _peer = self.socket.recvmsg_into(
             [into], self._ancillary, socket.MSG_CMSG_CLOEXEC
@@ -262,6 +257,34 @@ class Connection:
         data = bytes(self._view[self._start : self._start + n])
         self._start += n
         return data
+
+
+def _connected(address: Address) -> socket.socket | TlsSocket:
+    """A socket to the box, encrypted where the address says so. Raises OSError, Unreachable."""
+    if not address.local:
+        sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not address.secure:
+            return sock
+        from pachybox.client.secure import encrypted
+
+        return encrypted(sock, address, CONNECT_TIMEOUT_S)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # perf: room for the next frames while the box works on one: 100,000 small files in
+    # 1.0 s against 1.9. The kernel gives at most net.core.wmem_max.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    folder = None
+    try:
+        name, folder = connectable(address.path)
+        sock.connect(name)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        if folder is not None:
+            os.close(folder)
+    return sock
 
 
 class Response:

@@ -12,19 +12,23 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from pachybox import upgrade
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError, Refused
 
 log = logging.getLogger("pachybox.meta")
 
 FREE_SPACE = "free some space, or delete old commits and run garbage-collect, then try again"
+READ_ONLY = "mount it writable again; pachybox doctor says more"
 LESS_HISTORY = (
-    "have retention squash old commits, or delete old commits and pipelines, then try again"
+    "have retention squash old commits, delete old commits and pipelines, or give the box more "
+    "memory, then try again"
 )
 INVALID = (duckdb.FatalException, duckdb.ConnectionException)
 """What every call raises once DuckDB has given a database up, or it could not be reopened."""
@@ -35,8 +39,6 @@ _REOPEN_S = 30.0  # a reader waits so long at most for the writer to open the da
 _ALONE_S = 0.05  # what is not urgent waits so long for readers to be done, and new ones with it
 
 _CONFIG: dict[str, Any] = {
-    "threads": 2,
-    "memory_limit": "192MB",
     "allocator_background_threads": True,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -46,7 +48,17 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-_MORE = "768MB"  # where memory_limit is too little to open what is there, or to migrate it
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What DuckDB may have. ``more_bytes``: where ``bytes`` is too little to open what is there, or
+    to migrate it."""
+
+    bytes: int = 192_000_000
+    more_bytes: int = 768_000_000
+    threads: int = 2
+
+
+ROOM = Room()
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -61,13 +73,17 @@ def migrations() -> list[tuple[int, str]]:
 class Database:
     """The one connection to ``meta.duckdb`` and a pool of cursors on it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, room: Room = ROOM) -> None:
         """Open or create the database and bring its schema up to date.
 
-        Raises Refused when another process holds it or when a newer version wrote it, Corrupt
-        when it is damaged.
+        Before the schema of one that has rows is changed the files are copied (see upgrade).
+
+        Raises Refused when another process holds it, when a newer version wrote it or when there
+        is no room for the copy, Corrupt when it is damaged.
         """
+        upgrade.mend(path)
         self.path = path
+        self._room = room
         self._lock = threading.Condition()
         self._pool: list[duckdb.DuckDBPyConnection] = []
         self._lent = 0
@@ -86,15 +102,21 @@ class Database:
             self.writer.close()
             raise
 
-    def _connect(self, **also: Any) -> duckdb.DuckDBPyConnection:
-        config = {**_CONFIG, "temp_directory": f"{self.path}.tmp", **also}
-        self._limit = config["memory_limit"]
+    def _connect(self, limit: int = 0) -> duckdb.DuckDBPyConnection:
+        room = self._room
+        self._limit = f"{(limit or room.bytes) // 1_000_000}MB"
+        config = {
+            **_CONFIG,
+            "threads": room.threads,
+            "memory_limit": self._limit,
+            "temp_directory": f"{self.path}.tmp",
+        }
         try:
             return duckdb.connect(str(self.path), config=config)
         except duckdb.Error as e:
-            if is_memory(e) and not also:
-                log.warning("opened with %s of memory: %s", _MORE, first_line(e))
-                return self._connect(memory_limit=_MORE)
+            if is_memory(e) and not limit:
+                log.warning("opened with more memory: %s", first_line(e))
+                return self._connect(room.more_bytes)
             if "Could not set lock" in str(e):
                 raise Refused(
                     f"{self.path} is in use by another process",
@@ -112,24 +134,43 @@ class Database:
         if have > newest:
             raise Refused(
                 f"{self.path} has schema version {have}; this pachybox knows up to {newest}",
-                "run the newer pachybox that wrote it",
+                "run the newer pachybox that wrote it; with that one stopped, `pachybox upgrade "
+                "--undo` puts back the metadata from before it came",
             )
-        if 0 < have < newest:
-            con.execute(f"SET memory_limit = '{_MORE}'")  # old indexes may have filled it
+        copy = self._copy(have, newest) if 0 < have < newest else None
+        con = self.writer
+        if copy is not None:
+            con.execute(
+                f"SET memory_limit = '{self._room.more_bytes // 1_000_000}MB'"
+            )  # old indexes may have filled it
         for number, sql in shipped:
             if number > have:
                 con.execute("BEGIN")
                 con.execute(sql)
                 con.execute("INSERT INTO schema_version VALUES (?)", [number])
                 con.execute("COMMIT")
-        if 0 < have < newest:
+        if copy is not None:
             con.close()
             self.writer = self._connect()
+            upgrade.finished(copy)
+
+    def _copy(self, have: int, to: int) -> upgrade.Copy:
+        """Copy the files as they are, with the database closed."""
+        event = self.writer.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0]
+        self.writer.close()
+        copy = upgrade.take(self.path, schema=have, to=to, event=int(event))
+        self.writer = self._connect()
+        return copy
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for reading; sees what was committed when a statement begins."""
         self.before_read()
+        with self._lent_cursor() as con:
+            yield con
+
+    @contextmanager
+    def _lent_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._lock:
             self._lock.wait_for(lambda: not self._alone)
             generation = self._generation
@@ -169,6 +210,17 @@ class Database:
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._reads, self.cursor() as con:
             return con.execute(sql, list(params)).fetchall()
+
+    def prove(self) -> None:
+        """Return once the database answers, without what a reader brings in first. Raises what
+        ``read`` does."""
+        try:
+            with self._reads, self._lent_cursor() as con:
+                con.execute("SELECT 1").fetchall()
+        except INVALID:
+            pass  # the writer opens it afresh: it is the one who is looked at then
+        except duckdb.Error as e:
+            raise told(self.path, e) from e
 
     def pieces(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of one query, of one state, some at a time. Until the last is taken the database
@@ -265,6 +317,13 @@ def is_full(e: BaseException) -> bool:
     return isinstance(e, duckdb.Error) and "No space left" in str(e)
 
 
+def is_read_only(e: BaseException) -> bool:
+    """Whether an error says that the disk takes no writes."""
+    if isinstance(e, OSError):
+        return e.errno == errno.EROFS
+    return isinstance(e, duckdb.Error) and "Read-only file system" in str(e)
+
+
 def is_memory(e: BaseException) -> bool:
     """Whether an error says that the database may not have the memory it needs."""
     return isinstance(e, duckdb.Error) and "memory_limit" in str(e)
@@ -275,9 +334,10 @@ def told(path: Path, e: duckdb.Error) -> PachyboxError:
     text = first_line(e)
     if is_full(e):
         return Exhausted(f"no space left on the file system of {path}", FREE_SPACE)
+    if is_read_only(e):
+        return Exhausted(f"the file system of {path} is read-only: nothing was written", READ_ONLY)
     if is_memory(e):
-        limit = _CONFIG["memory_limit"]
-        return Exhausted(f"{path} needs more memory than its {limit}: {text}", LESS_HISTORY)
+        return Exhausted(f"{path} needs more memory than it may have: {text}", LESS_HISTORY)
     if "orrupt" in text or "WAL" in text:
         return Corrupt(f"{path} is damaged: {text}", "restore the data directory from a backup")
     return Internal(f"{path}: {text}")

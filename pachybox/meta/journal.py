@@ -50,22 +50,7 @@ class Journal:
 
         Raises Corrupt when a line is damaged: a crash can tear none but the last.
         """
-        found: list[Staged] = []
-        ended = False
-        with open(self.path, "rb") as file:
-            for line in file:
-                entry = _parse(line)
-                if entry is None or entry["n"] != self.number:
-                    ended = True
-                elif ended:
-                    raise Corrupt(
-                        f"{self.path} is damaged: a line in front of the last cannot be read",
-                        "restore the data directory from a backup; to go on with what is left, "
-                        f"remove {self.path}",
-                    )
-                else:
-                    found.append(_staged(entry))
-        return found
+        return read(self.path, self.number)
 
     def append(self, staged: Staged) -> None:
         """Make a group of changes durable. On an error nothing of it counts."""
@@ -101,6 +86,26 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+
+def read(path: Path, number: int) -> list[Staged]:
+    """What waits in the journal at ``path`` for folding ``number``; see ``Journal.left``."""
+    found: list[Staged] = []
+    ended = False
+    with open(path, "rb") as file:
+        for line in file:
+            entry = _parse(line)
+            if entry is None or entry["n"] != number:
+                ended = True
+            elif ended:
+                raise Corrupt(
+                    f"{path} is damaged: a line in front of the last cannot be read",
+                    "restore the data directory from a backup; to go on with what is left, "
+                    f"remove {path}",
+                )
+            else:
+                found.append(_staged(entry))
+    return found
 
 
 def _sync_directory(path: Path) -> None:

@@ -340,6 +340,24 @@ class SecretRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """One token. ``role``: reader, writer or admin, of ``repos`` (project and name) or, when they
+    are None, of the whole box. ``hash`` is the SHA-256 of the token; ``sealed`` the token
+    encrypted, for S3, else empty. It holds until ``expires`` or ``revoked``; ``used``: about when
+    it was shown last."""
+
+    name: str
+    hash: bytes = field(repr=False)
+    role: str
+    repos: tuple[tuple[str, str], ...] | None
+    created: datetime
+    expires: datetime | None = None
+    revoked: datetime | None = None
+    used: datetime | None = None
+    sealed: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EgressRecord:
     """How far a job's output has come on its way out: every file up to the path ``pushed`` is
     at the target. ``failures`` counts the attempts that failed since the last progress."""
@@ -656,6 +674,47 @@ SECRETS: Table[str, SecretRecord] = Table(
     resident=True,
 )
 
+
+def _token(row: Row) -> TokenRecord:
+    name, hash_, role, repos, created, expires, revoked, used, sealed = row
+    bound = json.loads(repos)
+    return TokenRecord(
+        name,
+        bytes(hash_),
+        role,
+        None if bound is None else tuple((p, r) for p, r in bound),
+        moment(created),
+        _opt(expires),
+        _opt(revoked),
+        _opt(used),
+        bytes(sealed),
+    )
+
+
+TOKENS: Table[str, TokenRecord] = Table(
+    "tokens",
+    (
+        *("name", "hash", "role", "repos_json", "created_us", "expires_us", "revoked_us"),
+        *("used_us", "sealed"),
+    ),
+    1,
+    lambda t: t.name,
+    lambda k: (k,),
+    lambda t: (
+        t.name,
+        t.hash,
+        t.role,
+        dumps(t.repos),
+        micros(t.created),
+        _optus(t.expires),
+        _optus(t.revoked),
+        _optus(t.used),
+        t.sealed,
+    ),
+    _token,
+    resident=True,
+)
+
 DEFAULTS: Table[str, DefaultsRecord] = Table(
     "defaults",
     ("project", "text", "created_us"),
@@ -867,6 +926,10 @@ FACTS: Table[str, tuple[str, str]] = Table(
     resident=True,
 )
 
+OF_BOX: tuple[Table[Any, Any], ...] = (TOKENS,)
+"""Tables that belong to the box, not to its data: no archive holds them, so that a token that was
+revoked does not come back with one."""
+
 ALL: tuple[Table[Any, Any], ...] = (
     PROJECTS,
     REPOS,
@@ -878,6 +941,7 @@ ALL: tuple[Table[Any, Any], ...] = (
     DATUMS,
     TRANSACTIONS,
     SECRETS,
+    TOKENS,
     DEFAULTS,
     EGRESSES,
     FILESETS,

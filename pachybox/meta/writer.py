@@ -12,22 +12,35 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
 from pachybox.errors import Corrupt, Exhausted, Internal, NotReady, PachyboxError
 from pachybox.meta.apply import GONE, Filling, Purged, Staged, insert, settle
-from pachybox.meta.connect import FREE_SPACE, Database, first_line, is_full, is_memory, told
+from pachybox.meta.connect import (
+    FREE_SPACE,
+    READ_ONLY,
+    ROOM,
+    Database,
+    Room,
+    first_line,
+    is_full,
+    is_memory,
+    is_read_only,
+    told,
+)
 from pachybox.meta.folding import Folding, Fresh
 from pachybox.meta.groups import Groups, Outcome, Pending
 from pachybox.meta.hashes import Hashes
-from pachybox.meta.tables import ALL, COMMITS, EVENTS, NOTES, Table
+from pachybox.meta.pulse import Pulse
+from pachybox.meta.tables import ALL, COMMITS, EVENTS, FACTS, NOTES, Table
 from pachybox.meta.tx import Tx
 from pachybox.meta.witness import Witness
 from pachybox.model.events import Event
@@ -42,12 +55,23 @@ log = logging.getLogger("pachybox.meta")
 
 _TICK = timedelta(microseconds=1)  # between changes of a group: times tell their order
 _LRU = 4096  # records remembered of a table that is not resident
+_PRUNED = 20_000  # events forgotten in one change, behind which others wait some 20 ms
 _LOG_BYTES = 512 << 10  # DuckDB's write-ahead log, of whose changes it has twice that in memory
 
 
 def utc_now() -> datetime:
     """The wall clock; the daemon passes it in, tests may pass another."""
     return datetime.now(UTC)
+
+
+class Figures(NamedTuple):
+    """Of the writer: changes that wait for it, groups it has written, seconds it was at them,
+    checkpoints."""
+
+    waiting: int
+    groups: int
+    seconds: float
+    checkpoints: int
 
 
 class Notes(Protocol):
@@ -69,11 +93,12 @@ class Meta:
         *,
         barrier: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
+        room: Room = ROOM,
     ) -> None:
         """Open ``path`` (see Database). ``barrier`` returns when all content written so far
         is durable; it runs before every commit. Raises Corrupt when acknowledged changes are
         missing."""
-        self.db = Database(path)
+        self.db = Database(path, room)
         self._barrier = barrier
         self._clock = clock
         self.lock = threading.RLock()
@@ -103,6 +128,8 @@ class Meta:
         self.on_discard: Callable[[], None] = lambda: None  # what was staged never comes to be
         # asked when the disk is full: whether it is worth another try
         self.make_room: Callable[[], bool] = lambda: False
+        # asked before what DuckDB gives a database up for when it cannot be written: why it is not
+        self.forbidden: Callable[[], str] = lambda: ""
         self.notes: Notes | None = None
         self.noted: frozenset[Commit] = frozenset()
         """Open commits to which objects were put that are not in their trees yet."""
@@ -111,6 +138,12 @@ class Meta:
         self.db.before_read = self._before_read
         self._groups = 0
         self._checkpoints = True
+        self._checkpointed, self._seconds = 0, 0.0
+        self._work = (0.0, False)  # since when at a group, and whether that is alone
+        self.failing = ""
+        """Why the last group was not written; "" when it was."""
+        self.reading = Pulse("meta-read", self.db.prove)
+        self.writing = Pulse("meta-write", self._prove_writing)
         self._thread = threading.Thread(target=self._run, name="meta-writer", daemon=True)
         self._thread.start()
 
@@ -188,6 +221,25 @@ class Meta:
         except BaseException as e:
             raise self._translate(e) from e
 
+    def at_work(self) -> tuple[float, bool]:
+        """For how many seconds the writer has been at a group of changes (0.0: it waits for one),
+        and whether that is one change that has the database to itself."""
+        began, alone = self._work
+        return (time.monotonic() - began if began else 0.0), alone
+
+    def figures(self) -> Figures:
+        """What the writer has done since the box started."""
+        return Figures(self._queue.qsize(), self._groups, self._seconds, self._checkpointed)
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The writer's."""
+        return self._thread
+
+    def _prove_writing(self) -> None:
+        """Write something, to see whether what could not be written now can."""
+        self.write(lambda tx: tx.put(FACTS, ("health.probe", utc_now().isoformat())))
+
     def _in_writer(self) -> bool:
         return threading.current_thread() is self._thread
 
@@ -215,6 +267,7 @@ class Meta:
         def run(tx: Tx) -> None:
             try:
                 self.db.writer.execute("CHECKPOINT")
+                self._checkpointed += 1
                 self.db.let_go()
             except duckdb.Error as e:
                 self._checkpoints = False  # on a full disk it gives the database up each time
@@ -222,7 +275,8 @@ class Meta:
                 self.db.recover(e)
 
         try:
-            if self._checkpoints and log_file.stat().st_size >= _LOG_BYTES:
+            large = self._checkpoints and log_file.stat().st_size >= _LOG_BYTES
+            if large and not self.forbidden():
                 # race: solo, so that nothing waits that a reader brings in on the same connection
                 self.write(run, solo=True)
         except FileNotFoundError:
@@ -230,9 +284,17 @@ class Meta:
         except PachyboxError as e:
             log.warning("not moved to the database's file: %s", e)
 
+    def checkpoint_again(self) -> int:
+        """``checkpoint``, also when one failed before: the disk may have room now. Returns 0."""
+        self._checkpoints = True
+        self.checkpoint()
+        return 0
+
     def index_hashes(self) -> None:
         """Have the index of hashes (hashes.py) take what it lacks, which is looked through by
         every search until then. To be called now and then, by one thread."""
+        if self.forbidden():
+            return
         try:
             # race: solo, as in ``checkpoint``
             self.hashes.move(lambda run: self.write(lambda tx: run(), solo=True))
@@ -252,14 +314,19 @@ class Meta:
     def prune_events(self, keep: int) -> int:
         """Forget all but the newest ``keep`` events; returns how many went."""
         edge = self.last_event - keep
+        if edge <= 0:
+            return 0
+        gone = 0
+        for to in (*range(self.first_event() + _PRUNED, edge, _PRUNED), edge):
 
-        def run(tx: Tx) -> int:
-            rows = self.db.writer.execute(
-                "DELETE FROM events WHERE seq <= ? RETURNING 1", [edge]
-            ).fetchall()
-            return len(rows)
+            def run(tx: Tx, to: int = to) -> int:
+                rows = self.db.writer.execute(
+                    "DELETE FROM events WHERE seq <= ? RETURNING 1", [to]
+                ).fetchall()
+                return len(rows)
 
-        return self.write(run, solo=True) if edge > 0 else 0
+            gone += self.write(run, solo=True)
+        return gone
 
     def events(self, after: int, limit: int = 1000) -> list[Event]:
         """Events numbered above ``after``, oldest first."""
@@ -367,12 +434,15 @@ class Meta:
 
     def _run(self) -> None:
         while (group := self._queue.take()) is not None:
+            self._work = time.monotonic(), group[0].solo
             noted = self.noted and not group[0].noting
             if noted and (error := self._commit_notes()) is not None:
                 for job in group:
                     job.future.set_exception(error)
-                continue
-            self._commit_group(group)
+            else:
+                self._commit_group(group)
+            self._seconds += time.monotonic() - self._work[0]
+            self._work = 0.0, False
 
     def _commit_notes(self) -> BaseException | None:
         """Do what is noted, in a group of its own; what forbids it."""
@@ -421,10 +491,13 @@ class Meta:
             failed = self._made_durable(staged, set(), purged, quick)
         if failed is not None:
             error = self._translate(failed)
+            self.failing = first_line(error)
             self.on_discard()
             for job, _ in done:
                 job.future.set_exception(error)
             return
+        if staged or purged:
+            self.failing = ""
         if next_event - 1 > self.last_event:
             self._witness.note(next_event - 1)
         self._publish(staged, purged, next_event - 1)
@@ -484,6 +557,11 @@ class Meta:
             return Exhausted(
                 f"no space left on the file system of {where}: nothing was written", FREE_SPACE
             )
+        if is_read_only(e):
+            where = self.db.path.parent
+            return Exhausted(
+                f"the file system of {where} is read-only: nothing was written", READ_ONLY
+            )
         log.error("metadata commit failed: %r", e)
         return (
             told(self.db.path, e)
@@ -541,4 +619,5 @@ class Meta:
         self.db.before_read = self._folding.in_time = lambda: None
         self.notes = None
         self._barrier = lambda: None
+        self.writing = Pulse("", lambda: None)
         self.on_publish = lambda staged: None

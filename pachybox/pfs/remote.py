@@ -7,7 +7,8 @@ their credentials and endpoint are those of the box: its environment, or ``confi
 
 A caller who is not ``trusted`` (not a user of this machine) may not make the box
 fetch from the machine itself or its private network, read its files (``file``), or turn to
-a server of theirs with its credentials (``minio``). Proxies are not used.
+a server of theirs with its credentials (``minio``). ``reach`` (the setting url_fetch) says more
+for such callers: "any" lets them name any http address, "none" no URL at all. Proxies are not used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import http.client
 import ipaddress
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -27,6 +27,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.pfs import buckets, local_files
+from pachybox.tls import machine_context
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -40,6 +41,15 @@ TIMEOUT_S = 60.0
 
 _SAFE = "/%:@!$&'()*+,;=~-._"  # left alone in a URL's path; a % is taken for an escape
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is reached by others
+# What Python takes for public, and is not: metadata services of clouds among them.
+_INNER = [
+    ipaddress.ip_network(network)
+    for network in (
+        *("192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4", "168.63.129.16/32"),
+        *("2001:db8::/32", "2001::/23", "3fff::/20"),
+    )
+]
 
 
 @dataclass(slots=True)
@@ -66,6 +76,7 @@ def open_url(
     url: str,
     *,
     trusted: bool,
+    reach: str = "public",
     config: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Iterator[Remote]:
@@ -79,8 +90,9 @@ def open_url(
     NotReady when the server does not answer.
     """
     scheme = _scheme(url)
+    _require_reach(url, trusted, reach)
     if scheme in ("http", "https"):
-        with _open_http(url, trusted, timeout_s) as remote:
+        with _open_http(url, trusted or reach == "any", timeout_s) as remote:
             yield remote
     elif scheme == "file":
         with local_files.opened(url, trusted=trusted) as file:
@@ -95,6 +107,7 @@ def list_prefix(
     *,
     warn: Callable[[str], None],
     trusted: bool = True,
+    reach: str = "public",
     config: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Iterator[Listed]:
@@ -103,6 +116,7 @@ def list_prefix(
     Keys that end in ``/``, which make folders in some tools, are left out and told to
     ``warn``. Raises as :func:`open_url`; NotFound when nothing is below.
     """
+    _require_reach(url, trusted, reach)
     if _scheme(url) in ("http", "https"):
         raise InvalidArgument(
             f"{_public(url)} cannot be walked", "-r needs an s3:// or gs:// URL; name each file"
@@ -134,6 +148,14 @@ def list_prefix(
 
 
 # schemes and names
+
+
+def _require_reach(url: str, trusted: bool, reach: str) -> None:
+    if reach == "none" and not trusted:
+        raise Refused(
+            f"{_public(url)} is not fetched: url_fetch is none in the box's settings",
+            "fetch it yourself and put the file, or ask on the machine itself",
+        )
 
 
 def _scheme(url: str) -> str:
@@ -226,18 +248,36 @@ def _resolve(host: str, port: int, url: str) -> list[str]:
 
 def _check_public(addresses: list[str], url: str) -> None:
     for address in addresses:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address):
-            inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
-            if ip in _NAT64:
-                inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-            if inner:
-                ip = inner
-        if not ip.is_global or ip.is_multicast:
+        if not _is_public(address) or _is_own(address):
             raise Refused(
                 f"{_public(url)} is at {address}, inside the box's own network",
                 "fetch it yourself and put the file, or ask on the machine itself",
             )
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner:
+            ip = inner
+        elif ip not in _UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _INNER)
+
+
+def _is_own(address: str) -> bool:
+    """Whether it is one of this machine's: the way to oneself begins where it ends. Nothing is
+    sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.connect((address, 9))
+        except OSError:
+            return False  # no way there at all
+        return ipaddress.ip_address(str(trial.getsockname()[0])) == ipaddress.ip_address(address)
 
 
 def _connect(
@@ -255,7 +295,7 @@ def _connect(
             connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
             connection.sock = raw
             return connection
-        context = ssl.create_default_context()
+        context = machine_context()
         connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
         try:
             connection.sock = context.wrap_socket(raw, server_hostname=host)

@@ -67,10 +67,11 @@ class RepoInfo:
 class Pfs:
     """Versioned repos over one metadata database and one content store."""
 
-    def __init__(self, meta: Meta, blobs: BlobStore) -> None:
+    def __init__(self, meta: Meta, blobs: BlobStore, nodes_bytes: int = _NODES) -> None:
+        """``nodes_bytes``: decoded tree nodes are kept within them."""
         self.meta = meta
         self.blobs = blobs
-        self.trees = Trees(blobs.get, cache_bytes=_NODES)
+        self.trees = Trees(blobs.get, cache_bytes=nodes_bytes)
         self.content = Content(blobs)
         self.listener: Listener | None = None
         self._graph = Graph(self._last_seq())

@@ -155,14 +155,14 @@ class JobRun:
         limit = self.pipeline.spec.get("job_timeout")
         if not limit:
             return None
-        began = self._record.started or datetime.now(UTC)
-        left = planner.seconds(limit) - (datetime.now(UTC) - began).total_seconds()
+        now = datetime.now(UTC)
+        left = time_left(planner.seconds(limit), self._record.started or now, now)
 
         def expire() -> None:
             self.timed_out = True
             self.cancel()
 
-        timer = threading.Timer(max(0.0, left), expire)
+        timer = threading.Timer(left, expire)
         timer.daemon = True
         timer.start()
         return timer
@@ -338,3 +338,9 @@ def _why(results: Results) -> str:
     reason = f"datum {first.id} failed: {first.reason}"
     more = results.tally.counts()["failed"] - 1
     return f"{reason} (and {more} more)" if more else reason
+
+
+def time_left(limit_s: float, began: datetime, now: datetime) -> float:
+    """Seconds a job may still take that began before the box did. Its beginning is known by the
+    wall clock alone: one that was put back since does not give a job more than its whole time."""
+    return limit_s - min(max((now - began).total_seconds(), 0.0), limit_s)

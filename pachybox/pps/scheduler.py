@@ -85,6 +85,7 @@ class Scheduler:
         self._published_groups = 0
         self._stopping = False
         self._due = True
+        self._looking = 0.0  # since when; 0.0 when it waits
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
     def start(self, doors: Mapping[str, str] | None = None) -> None:
@@ -123,10 +124,29 @@ class Scheduler:
         if not mine:
             self._open.pop(job.pipeline, None)
 
+    def at_work(self) -> float:
+        """For how many seconds one look at what is due has taken; 0.0 when none is."""
+        began = self._looking
+        return time.monotonic() - began if began else 0.0
+
+    @property
+    def thread(self) -> threading.Thread:
+        """Its own."""
+        return self._thread
+
     def running(self) -> int:
         """How many jobs run now."""
         with self._wake:
             return len(self._running)
+
+    def open_jobs(self) -> dict[Pipeline, int]:
+        """How many jobs of each pipeline are not computed yet."""
+        with self._wake:
+            return {pipeline: len(jobs) for pipeline, jobs in self._open.items()}
+
+    def slots(self) -> Slots:
+        """The places that datums run in."""
+        return self._slots
 
     def live(self, job: Job) -> JobRun | ServiceRun | None:
         """The run of ``job`` if it runs now."""
@@ -199,7 +219,9 @@ class Scheduler:
                 self._due = False
                 waiting = self._next_jobs()
                 unused, self._unused = self._unused, {}
+            self._looking = time.monotonic()
             done = self._look(waiting, unused)
+            self._looking = 0.0
 
     def _look(self, waiting: list[Job], unused: dict[Pipeline, CommitId | None]) -> bool:
         """Whether all went well; what does not work with one job is no other's trouble."""

@@ -29,7 +29,7 @@ from pachybox.errors import (
     NotFound,
     Refused,
 )
-from pachybox.meta.tables import PIPELINES, SECRETS, SecretRecord, dumps
+from pachybox.meta.tables import PIPELINES, SECRETS, TOKENS, SecretRecord, dumps
 from pachybox.meta.tx import Tx
 from pachybox.meta.writer import Meta
 from pachybox.pps.secret_file import SecretFile, parse
@@ -184,25 +184,35 @@ class Secrets:
 
     # ---- the key
 
-    def _seal(self, parsed: SecretFile) -> bytes:
-        clear = {k: base64.b64encode(v).decode() for k, v in sorted(parsed.values.items())}
+    def seal(self, clear: bytes, name: str) -> bytes:
+        """``clear`` encrypted, bound to ``name`` (as "token ci"). Raises Refused when the key that
+        sealed what there is is missing."""
         nonce = os.urandom(_NONCE)
-        cipher = self._with_key(make=not self._meta.all(SECRETS))
-        return nonce + cipher.encrypt(nonce, dumps(clear).encode(), _bound_to(parsed.name))
+        sealed = any(t.sealed for t in self._meta.all(TOKENS)) or self._meta.all(SECRETS)
+        return nonce + self._with_key(make=not sealed).encrypt(nonce, clear, _bound_to(name))
 
-    def _open(self, record: SecretRecord) -> bytes:
+    def open(self, sealed: bytes, name: str) -> bytes:
+        """What ``seal`` was given. Raises Refused when the key file is missing, Corrupt when it is
+        another one."""
         from cryptography.exceptions import InvalidTag
 
-        nonce, sealed = record.sealed[:_NONCE], record.sealed[_NONCE:]
+        nonce, rest = sealed[:_NONCE], sealed[_NONCE:]
         try:
-            return self._with_key(make=False).decrypt(nonce, sealed, _bound_to(record.name))
+            return self._with_key(make=False).decrypt(nonce, rest, _bound_to(name))
         except InvalidTag:
             with self._lock:
                 self._cipher = None  # the right file may be put there
             raise Corrupt(
-                f"secret {record.name} cannot be opened with the key in {self._key_file}",
+                f"{name} cannot be opened with the key in {self._key_file}",
                 "restore the key file that belongs to this box, or delete and create the secret",
             ) from None
+
+    def _seal(self, parsed: SecretFile) -> bytes:
+        clear = {k: base64.b64encode(v).decode() for k, v in sorted(parsed.values.items())}
+        return self.seal(dumps(clear).encode(), f"secret {parsed.name}")
+
+    def _open(self, record: SecretRecord) -> bytes:
+        return self.open(record.sealed, f"secret {record.name}")
 
     def _with_key(self, *, make: bool) -> AESGCM:
         """The cipher. ``make``: nothing is sealed yet, so a missing key may be made."""
@@ -252,7 +262,8 @@ def _new_key(path: Path) -> bytes:
 
 
 def _bound_to(name: str) -> bytes:
-    return f"pachybox secret 1 {name}".encode()
+    kind, _, rest = name.partition(" ")
+    return f"pachybox {kind} 1 {rest}".encode()
 
 
 def _text(name: str, key: str, value: bytes) -> str:

@@ -18,6 +18,11 @@ class Slots:
         self._waiting: deque[object] = deque()
 
     @property
+    def busy(self) -> int:
+        """How many places are taken."""
+        return self.width - self._free
+
+    @property
     def contended(self) -> bool:
         """Whether somebody waits: who holds a place should give it up between two datums."""
         return bool(self._waiting)

@@ -16,7 +16,11 @@ from pathlib import Path
 
 from pachybox.errors import Exhausted
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room."""
+
+READ_ONLY = "mount it writable again; pachybox doctor says more"
+"""The remedy for a file system that takes no writes."""
 _SYNC_FILE_RANGE_WRITE = 2
 _FICLONE = 0x40049409
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,11 +30,14 @@ _syncfs = getattr(_libc, "syncfs", None)
 
 @contextmanager
 def full_disk_is_exhausted(where: Path) -> Iterator[None]:
-    """Turn "no space", "over quota" and "file too large" into Exhausted naming ``where``."""
+    """Turn "no space", "over quota", "file too large" and "read-only" into Exhausted naming
+    ``where``."""
     try:
         yield
     except OSError as e:
-        if e.errno not in _FULL:
+        if e.errno == errno.EROFS:
+            raise Exhausted(f"the file system of {where} is read-only", READ_ONLY) from e
+        if e.errno not in FULL:
             raise
         raise Exhausted(
             f"cannot write under {where}: {os.strerror(e.errno or 0)}",

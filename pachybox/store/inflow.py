@@ -28,8 +28,8 @@ from pachybox.store.transfer import CHUNK, Sums
 PIECE = 2 * CHUNK  # smaller ones cost a third more of the processor: threads wake for each
 RING = 6  # pieces of one inflow
 _LEAST = 2  # of them, when there are many inflows
-_ALL = 32  # pieces of all inflows, but for their first ones
-_SPARE = 8  # kept when nobody needs them: new memory costs more than the hash of what it holds
+PIECES = 32  # of all inflows, but for their first ones
+_SPARED = 4  # a fourth is kept when nobody needs it: new memory costs more than hashing its content
 
 Update = Callable[[memoryview], object]
 
@@ -52,11 +52,12 @@ class _Memory:
         self._lock = threading.Lock()
         self._spare: list[memoryview] = []
         self._taken = 0
+        self.most = PIECES
 
     def take(self, held: int) -> memoryview | None:
         """Another buffer for who has ``held``; None when that must do."""
         with self._lock:
-            if held >= RING or (held >= _LEAST and self._taken >= _ALL):
+            if held >= RING or (held >= _LEAST and self._taken >= self.most):
                 return None
             self._taken += 1
             if self._spare:
@@ -67,11 +68,16 @@ class _Memory:
         """A buffer that is not used any more."""
         with self._lock:
             self._taken -= 1
-            if len(self._spare) < _SPARE:
+            if len(self._spare) < self.most // _SPARED:
                 self._spare.append(view)
 
 
 _memory = _Memory()
+
+
+def bound(pieces: int) -> None:
+    """How many pieces all inflows of this process may have, but for their first ones."""
+    _memory.most = pieces
 
 
 class Inflow:

@@ -38,7 +38,7 @@ from pachybox.store.transfer import CHUNK, Sums, copy_out, hash_file
 
 SUM_MAGIC = b"PBXSUMS\0"
 SUFFIX = ".sum"
-KEPT = 64  # objects kept open, with their sums
+KEPT = 64  # objects kept open, with their sums, where open files are plenty
 SYNC_ALL_FROM = 64  # one sync of the file system costs less than this many of files
 _READ = 8 << 20
 
@@ -108,6 +108,7 @@ class Objects:
         self.bad: set[Hash] = set()  # found corrupt: a new put replaces them
         self._uploads: set[str] = set()
         self._numbers = count(1)
+        self.most_open = KEPT
         self._opened: OrderedDict[Hash, Opened] = OrderedDict()
         present = set(os.listdir(folder))
         for shard in (f"{n:02x}" for n in range(256)):
@@ -159,7 +160,7 @@ class Objects:
         with self.lock:
             if path.exists():  # race: it may have been collected, and must not be kept open
                 self._opened[h] = opened
-                while len(self._opened) > KEPT:
+                while len(self._opened) > self.most_open:
                     self._opened.popitem(last=False)
         return opened
 

@@ -40,7 +40,7 @@ from pachybox.store.pack import (
 )
 
 MAX_UNSYNCED = 64 << 20  # written but not durable, at most: bounds what a reopening must verify
-MAX_FILES = 256  # packs kept open for reading
+MAX_FILES = 256  # packs kept open for reading, where open files are plenty
 NAME = re.compile(r"(\d{8,})\.pack\Z")
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Packs:
         self.bad: set[Hash] = set()  # found corrupt: a new put stores them afresh
         self._append = threading.Lock()
         self._syncing = threading.Lock()
+        self.most_open = MAX_FILES
         self._files: deque[Pack] = deque()
         self._batch: dict[Hash, bytes] = {}
         self._writing: dict[Hash, bytes] = {}
@@ -146,7 +147,7 @@ class Packs:
             with self.lock:
                 pack.file = file
                 self._files.append(pack)
-                if len(self._files) > MAX_FILES:
+                if len(self._files) > self.most_open:
                     self._files.popleft().file = None
         return file
 

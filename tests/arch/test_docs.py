@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pachybox.cli import settings_page, troubleshooting_page
 from tests.arch.repo import ROOT, files, name
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+ANCHOR = re.compile(r"\]\(#([^)]*)\)")
 # Spelled so that this file passes its own test.
 UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b")
 PRIVATE = re.compile(r"/wor[k]/|/tmp/brie[f]|pyp[i]\.org|pythonhoste[d]")
@@ -54,6 +57,21 @@ def test_no_file_has_words_that_do_not_belong(words: re.Pattern[str]) -> None:
         if words.search(line)
     ]
     assert found == []
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    written = settings_page.DOCS.read_text()
+    assert settings_page.text() == written, "run: python -m pachybox.cli.settings_page"
+
+
+def test_the_page_of_troubles_is_up_to_date() -> None:
+    written = troubleshooting_page.DOCS.read_text()
+    remedy = "run: python -m pachybox.cli.troubleshooting_page"
+    assert troubleshooting_page.text() == written, remedy
+    anchors = {
+        re.sub(r"[^\w -]", "", a.lower()).replace(" ", "-") for a in HEADING.findall(written)
+    }
+    assert set(ANCHOR.findall(written)) <= anchors
 
 
 def test_the_licence_is_whole() -> None:

@@ -25,17 +25,20 @@ MARK = "--- line "
 def environment() -> Iterator[dict[str, str]]:
     """A user who has nothing but the checkout's command on the PATH; the box goes down after."""
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
-        home = Path(folder) / "box"
-        home.mkdir()
-        (home / "box.toml").write_text("http_port = 0\ngrpc_port = 0\n")
         programs = Path(sys.executable).parent
         env = {
             "HOME": folder,
+            "TMPDIR": folder,
             "PATH": f"{programs}:{os.environ['PATH']}",
-            "PACHYBOX_HOME": str(home),
+            "PACHYBOX_HOME": f"{folder}/box",
+            "PACHYBOX_HTTP_PORT": "0",
+            "PACHYBOX_GRPC_PORT": "0",
         }
         yield env
-        subprocess.run([programs / "pachybox", "down"], env=env, capture_output=True, check=False)
+        for socket in Path(folder).glob("*/run/box.sock"):
+            here = {**env, "PACHYBOX_HOME": str(socket.parents[1])}
+            command = [programs / "pachybox", "down"]
+            subprocess.run(command, env=here, capture_output=True, check=False)
 
 
 def walk(lines: list[str], env: dict[str, str]) -> dict[str, str]:

@@ -34,8 +34,18 @@ def closed_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     yield from _running(tmp_path_factory.mktemp("closed") / "home", f'token = "{TOKEN}"\n')
 
 
-def _running(home: Path, settings: str) -> Iterator[RealBox]:
-    box = RealBox(home, {"PACHYBOX_RUNNER": "process"}, settings).start()
+@pytest.fixture(scope="module")
+def tls_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
+    """A box with that token which speaks TLS."""
+    home = tmp_path_factory.mktemp("tls") / "home"
+    yield from _running(home, f'token = "{TOKEN}"\n', tls=True)
+
+
+def _running(home: Path, settings: str, *, tls: bool = False) -> Iterator[RealBox]:
+    box = RealBox(home, {"PACHYBOX_RUNNER": "process"}, settings)
+    if tls:
+        box.cli("cert", "localhost", "127.0.0.1")
+    box.start()
     yield box
     box.stop()
 
@@ -43,13 +53,13 @@ def _running(home: Path, settings: str) -> Iterator[RealBox]:
 @pytest.mark.timeout(SUITE_S + 60)
 @pytest.mark.parametrize("client", environments.names())
 def test_an_unmodified_client_drives_the_box(
-    client: str, open_box: RealBox, closed_box: RealBox, tmp_path: Path
+    client: str, open_box: RealBox, closed_box: RealBox, tls_box: RealBox, tmp_path: Path
 ) -> None:
     if said := environments.trouble(client):
         if os.environ.get("CI"):
             pytest.fail(said, pytrace=False)
         pytest.skip(said)
-    done = run(client, addresses(open_box, closed_box), tmp_path)
+    done = run(client, addresses(open_box, closed_box, tls_box), tmp_path)
     if done.returncode:
         pytest.fail(f"the suite of {client} failed\n{done.stdout}", pytrace=False)
 
@@ -82,13 +92,17 @@ def run(
     )
 
 
-def addresses(open_box: RealBox, closed_box: RealBox) -> dict[str, str]:
+def addresses(open_box: RealBox, closed_box: RealBox, tls_box: RealBox) -> dict[str, str]:
     """Where the doors are and what opens them, as the suites' environment (inner.py)."""
     said = open_box.client.call(BOX, "Status")
+    secure = tls_box.client.status()
     return {
         "PACHYBOX_HTTP": said["address"],
         "PACHYBOX_GRPC": said["grpcAddress"].removeprefix("grpc://"),
         "PACHYBOX_SOCKET": str(open_box.socket),
+        "PACHYBOX_TLS": secure.address,
+        "PACHYBOX_TLS_GRPC": secure.grpc_address,
+        "PACHYBOX_TLS_CA": str(tls_box.home / "tls" / "ca.pem"),
         "PACHYBOX_S3": closed_box.client.status().address,
         "PACHYBOX_S3_SOCKET": str(closed_box.socket),
         "PACHYBOX_TOKEN": TOKEN,

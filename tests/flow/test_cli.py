@@ -557,9 +557,10 @@ def test_completion_scripts_are_sound(run: Run, shell_name: str) -> None:
 
 def test_doctor_fsck_garbage_collect_and_status_say_how_the_box_is(run: Run) -> None:
     checks = succeeded(run("doctor")).splitlines()
-    assert all(re.match(r"(ok|warn) +\S|      \S", line) for line in checks)
+    shape = r"[A-Z][a-z]+( [a-z]+)*$|  (ok|warn)  +PB\d{3} \S|              \S|0 failed, "
+    assert all(re.match(shape, line) for line in checks)
     records = [json.loads(line) for line in succeeded(run("doctor --raw")).splitlines()]
-    assert all(set(r) == {"check", "level", "detail", "remedy"} for r in records)
+    assert all(set(r) == {"code", "check", "level", "detail", "remedy"} for r in records)
     assert "0 errors" in succeeded(run("fsck"))
     assert succeeded(run("garbage-collect")).startswith("freed ")
     status = succeeded(run("status"))

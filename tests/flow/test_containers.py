@@ -163,8 +163,8 @@ def test_limits_are_the_containers(box: RealBox, busybox_image: str) -> None:
 
 def test_doctor_says_what_starts_containers(box: RealBox) -> None:
     said = box.cli("doctor").splitlines()
-    assert any(line.startswith("ok    podman: podman ") for line in said), said
-    assert any(line.startswith("ok    containers: started by ") for line in said), said
+    assert any(line.startswith("  ok    PB601 podman: podman ") for line in said), said
+    assert any(line.startswith("  ok    PB602 containers: started by ") for line in said), said
 
 
 # ---- which runner

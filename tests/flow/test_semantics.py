@@ -335,7 +335,10 @@ def test_the_variables_of_user_code_are_those_of_the_reference(box: RealBox) -> 
     }
     assert {name: env.get(name) for name in expected} == expected
     assert env["PPS_POD_NAME"].startswith("p-")
-    assert {name for name in env if name.startswith("PACHYBOX")} <= {"PACHYBOX_ADDRESS"}
+    assert {name for name in env if name.startswith("PACHYBOX")} <= {
+        "PACHYBOX_ADDRESS",
+        "PACHYBOX_TOKEN",
+    }
 
 
 def test_empty_files_are_names_only_and_a_link_to_one_is_its_content(box: RealBox) -> None:

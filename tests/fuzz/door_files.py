@@ -27,8 +27,9 @@ _OPS: tuple[list[object], ...] = (
     ["s", "/split", "line", 5, {"target_file_datums": 1}], ["m", 4], ["p", "/big", 70_000],
 )  # fmt: skip
 _PAGES = (
-    "/", "/docs", "/openapi.json", "/metrics", "/healthz", "/jsonschema/", "/jsonschema/pps_v2/"
-    "CreatePipelineRequest.schema.json", "/jsonschema/pfs_v2/Repo.schema.json", "/favicon.ico",
+    "/", "/docs", "/openapi.json", "/metrics", "/healthz", "/readyz", "/jsonschema/",
+    "/jsonschema/pps_v2/CreatePipelineRequest.schema.json",
+    "/jsonschema/pfs_v2/Repo.schema.json", "/favicon.ico",
 )  # fmt: skip
 
 

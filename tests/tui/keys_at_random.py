@@ -45,7 +45,8 @@ _OFTEN = ("enter", "enter", "escape", "tab", "j", "k", "down", "1", "2", "3", "4
 
 class Pressed(PachyApp):
     """The terminal, which writes down in order what was confirmed and what was changed. It never
-    ends; unless ``confirms``, what would confirm a question does not reach it."""
+    ends, and stays at its box; unless ``confirms``, what would confirm a question does not reach
+    it."""
 
     confirms = False
 
@@ -68,6 +69,9 @@ class Pressed(PachyApp):
     def exit(self, *args: Any, **more: Any) -> None:
         if self.crash:
             super().exit(*args, **more)
+
+    async def move(self, name: str) -> None:
+        """There may be another box here, which is nobody's to try keys on."""
 
     def defect(self, error: Exception) -> None:
         self.defects.append("".join(traceback.format_exception(error)))

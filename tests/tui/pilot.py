@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from pachybox.cli.app import find
@@ -40,8 +43,19 @@ class Terminal:
         await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
-        """The characters of a text as keys."""
-        await self.pilot.press(*(_NAMES.get(c, c) for c in text))
+        """The characters of a text as keys, as fast as they are taken: all that was printable so
+        far is sent at once, as a terminal sends a burst, a key with a name of its own waits."""
+        driver = self.app._driver
+        assert driver is not None
+        for part in re.split(r"([\n\t])", text):
+            if part in _ALONE:
+                await self.press(_ALONE[part])
+                continue
+            for c in part:
+                key = Key(_character_to_key(c), c)
+                key.set_sender(self.app)
+                driver.send_message(key)
+            await self.pilot.pause()
 
     async def confirm(self, *keys: str) -> None:
         """Answer a question, later than a repeated key would."""
@@ -80,7 +94,7 @@ class Terminal:
         await self.until(lambda: all(w in self.text for w in words), f"{words}", timeout_s)
 
 
-_NAMES = {" ": "space", "\n": "enter"}
+_ALONE = {"\n": "enter", "\t": "tab"}
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ async def quiet(t: Terminal) -> None:
         await answered(t)
     end = asyncio.get_running_loop().time() + 30
     while t.app.store.link.state != "live":
-        assert asyncio.get_running_loop().time() < end, "it is not live"
+        assert asyncio.get_running_loop().time() < end, f"not live: {t.app.store.link}\n{t.text}"
         await asyncio.sleep(0.02)  # between two looks at a condition
 
 

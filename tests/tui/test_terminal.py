@@ -94,6 +94,29 @@ def test_a_first_session_from_nothing_to_a_living_graph(opens: Opens, tmp_path: 
         t.sees("stopped 0")
 
 
+def test_what_is_copied_reaches_the_terminal(shared_box: RealBox, opens: Opens) -> None:
+    """By the terminal's own way, which ssh passes on as it is."""
+    shared_box.client.create_repo("copied")
+    shared_box.client.put_file("copied@master:/a.txt", b"a")
+    t = opens(shared_box.home)
+    t.take_copies()
+    t.run("pachybox tui copied@master")
+    t.sees("live", "Repos > copied")
+    t.press("y")
+    t.sees("Copy what?", "copied")
+
+    def chosen() -> bool:
+        t.press("Enter")  # one that comes too soon after the question is not taken
+        return "Copy what?" not in t.screen()
+
+    eventually(chosen, "one of them is chosen")
+    eventually(lambda: "copied" in t.clipboard(), "the terminal has it")
+    t.press("q")
+    t.sees("Repos 1")
+    t.press("q")
+    restored(t)
+
+
 def test_it_takes_any_size_and_goes_on(shared_box: RealBox, opens: Opens) -> None:
     shared_box.client.create_repo("sizes")
     t = opens(shared_box.home)

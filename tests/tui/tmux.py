@@ -67,6 +67,14 @@ class Tmux:
         except AssertionError as e:
             raise AssertionError(f"not within {timeout_s} s: {words}\n{last[0]}") from e
 
+    def take_copies(self) -> None:
+        """Have the terminal do what programs in it say of the clipboard (OSC 52)."""
+        self._run("set-option", "-s", "set-clipboard", "on")
+
+    def clipboard(self) -> str:
+        """What a program in it copied last; empty before."""
+        return self._run("show-buffer") if self._run("list-buffers") else ""
+
     def resize(self, width: int, height: int) -> None:
         """Another size of the window."""
         self._run("resize-window", "-x", str(width), "-y", str(height))

@@ -33,7 +33,8 @@ class ArchiveRoutes:
         return _told(self._box.restore(readinto))
 
     def restore_from(self, url: str, call: Call) -> dict[str, Any]:
-        with remote.open_url(url, trusted=call.local) as source:
+        reach = self._box.config.url_fetch
+        with remote.open_url(url, trusted=call.local, reach=reach) as source:
             return _told(self._box.restore(source.readinto))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
+from pachybox.api.access.principal import Role
 from pachybox.api.frame_writer import FrameWriter
-from pachybox.api.frames import Op
+from pachybox.api.frames import Copy, Op, Url
 from pachybox.api.handlers import messages as m
 from pachybox.api.handlers.upload import Upload
 from pachybox.api.handlers.web import WebRoutes
@@ -19,6 +20,7 @@ from pachybox.api.wire import content
 from pachybox.box import Box
 from pachybox.errors import InvalidArgument
 from pachybox.model.files import Kind
+from pachybox.model.ids import DEFAULT_PROJECT, Repo
 from pachybox.model.paths import clean, escape, parent
 from pachybox.model.refs import parse_repo
 from pachybox.pfs.read import File
@@ -33,23 +35,43 @@ _PIECES = 8192  # and at most so many pieces, for files may be empty
 class FileRoutes(WebRoutes):
     """What the files door and the web door call."""
 
+    def _judged(self, ops: Iterator[Op], call: Call) -> Iterator[Op]:
+        """``ops`` as far as the caller may have each done."""
+        for op in ops:
+            if isinstance(op, Copy):
+                source = Repo(op.src_project or DEFAULT_PROJECT, op.src_repo)
+                self._policy.require(call, Role.READER, source)
+            elif isinstance(op, Url):  # the box itself fetches, by what it has at hand
+                self._policy.require(call, Role.WRITER)
+            else:
+                call.principal.require_live()
+            yield op
+
     def put(
         self, project: str, repo: str, ref: str, description: str, ops: Iterator[Op], call: Call
     ) -> dict[str, Any]:
         """One upload as one commit; see the files door."""
         target = parse_repo(repo, project)
-        self._box.pfs.check_target(target, ref)
-        with self._box.pfs.blobs.session() as session:
-            upload = Upload(self._box.reader, session, trusted=call.local)
-            made = upload.take(ops)
-            commit = self._box.pfs.write(session, target, ref, made, description)
-        return json_format.MessageToDict(m.commit_info(commit))
+        with self._policy.under(call, Role.WRITER, target):
+            self._box.pfs.check_target(target, ref)
+            with self._box.pfs.blobs.session() as session:
+                upload = Upload(
+                    self._box.reader, session, trusted=call.local, reach=self._box.config.url_fetch
+                )
+                made = upload.take(self._judged(ops, call))
+                commit = self._box.pfs.write(session, target, ref, made, description)
+        return json_format.MessageToDict(self._policy.shown(call, m.commit_info(commit)))
 
     def put_fileset(self, ops: Iterator[Op], call: Call) -> str:
         """One upload as a fileset; see the files door."""
+        self._policy.require(call, Role.WRITER, somewhere=True)
         with self._box.pfs.blobs.session() as session:
-            upload = Upload(self._box.reader, session, trusted=call.local)
-            return self._box.filesets.create(session, upload.take(ops))
+            upload = Upload(
+                self._box.reader, session, trusted=call.local, reach=self._box.config.url_fetch
+            )
+            made = self._box.filesets.create(session, upload.take(self._judged(ops, call)))
+        self._policy.changed(call)
+        return made
 
     def get(
         self, project: str, repo: str, ref: str, path: str, *, glob: bool, joined: bool,
@@ -57,6 +79,13 @@ class FileRoutes(WebRoutes):
     ) -> None:  # fmt: skip
         """A file, a directory's files, or all that a glob matches; see the files door."""
         target = parse_repo(repo, project)
+        with self._policy.under(call, Role.READER, target):
+            self._get(target, ref, path, glob, joined, offset, limit, out)
+
+    def _get(
+        self, target: Repo, ref: str, path: str, glob: bool, joined: bool, offset: int,
+        limit: int | None, out: FrameWriter,
+    ) -> None:  # fmt: skip
         pattern = path if glob else escape(clean(path))
         if offset or limit is not None:
             file = self._box.reader.one_file(target, ref, path)
@@ -135,7 +164,7 @@ def modify_file(box: Box, requests: Iterator[Any], call: Call) -> Any:
     repo, ref = m.to_ref(first.set_commit)
     box.pfs.check_target(repo, ref)
     with box.pfs.blobs.session() as session:
-        upload = Upload(box.reader, session, trusted=call.local)
+        upload = Upload(box.reader, session, trusted=call.local, reach=box.config.url_fetch)
         modify(upload, requests)
         box.pfs.write(session, repo, ref, upload.ops)
     return Empty()

@@ -33,7 +33,7 @@ _REPO = Repo(DEFAULT_PROJECT, FILESETS_REPO)
 @handles("pfs_v2.API/CreateFileSet")
 def create_file_set(box: Box, requests: Iterator[Any], call: Call) -> Any:
     with box.pfs.blobs.session() as session:
-        upload = Upload(box.reader, session, trusted=call.local)
+        upload = Upload(box.reader, session, trusted=call.local, reach=box.config.url_fetch)
         modify(upload, requests)
         return pfs.CreateFileSetResponse(file_set_id=box.filesets.create(session, upload.ops))
 
@@ -109,7 +109,7 @@ def clear_cache(box: Box, request: Any, call: Call) -> Any:
 @handles("storage.Fileset/CreateFileset")
 def create_fileset(box: Box, requests: Iterator[Any], call: Call) -> Any:
     with box.pfs.blobs.session() as session:
-        upload = Upload(box.reader, session, trusted=call.local)
+        upload = Upload(box.reader, session, trusted=call.local, reach=box.config.url_fetch)
         _modify(upload, requests)
         made = box.filesets.create(session, upload.ops)
     return storage.CreateFilesetResponse(fileset_id=made)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -15,6 +18,7 @@ from pachybox.api.handlers import batch
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
 from pachybox.box import Box
+from pachybox.care.scrub import Pass
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound
 from pachybox.meta.tables import TransactionRecord
 from pachybox.meta.writer import utc_now
@@ -24,6 +28,7 @@ from pachybox.pfs import metadata, wait
 from pachybox.pfs.change import Change
 from pachybox.pps import labels
 
+_SCRUB_TOLD_S = 0.2
 _COMPATIBLE = (2, 12, 0)  # what clients are told: the version whose API this is
 
 
@@ -52,7 +57,8 @@ def inspect_cluster(box: Box, request: Any, call: Call) -> Any:
             ),
         ),
         metadata=labels.of_box(box.meta),
-        proxy_host=box.address.removeprefix("http://"),
+        proxy_host=box.address.partition("://")[2],
+        proxy_tls=box.address.startswith("https://"),
     )
     if box.restarting is not None:
         made.pending_restart = True
@@ -213,6 +219,7 @@ def doctor(box: Box, request: Any, call: Call) -> Iterator[Any]:
             level=finding.level,
             detail=finding.detail,
             remedy=finding.remedy,
+            code=finding.code,
         )
 
 
@@ -247,7 +254,9 @@ def subscribe_events(box: Box, request: Any, call: Call) -> Iterator[Any]:
 
 @handles("pachybox.v1.API/Fsck")
 def fsck(box: Box, request: Any, call: Call) -> Iterator[Any]:
-    for line in box.fsck(fix=request.fix):
+    if request.fix and request.quick:
+        raise InvalidArgument("a quick check mends nothing", "leave out fix, or quick")
+    for line in box.fsck(fix=request.fix, quick=request.quick):
         yield ours.FsckResponse(level=line.level, thing=line.thing, detail=line.detail)
 
 
@@ -270,3 +279,35 @@ def collect_garbage(box: Box, request: Any, call: Call) -> Any:
         packs_removed=done.packs_removed,
         objects_removed=done.objects_removed,
     )
+
+
+@handles("pachybox.v1.API/Scrub")
+def scrub(box: Box, request: Any, call: Call) -> Iterator[Any]:
+    if request.now:
+        told = 0.0
+        for now in box.scrub.now():
+            if call.cancel.is_set():
+                return
+            if time.monotonic() - told > _SCRUB_TOLD_S:
+                yield _scrubbed(box, now)
+                told = time.monotonic()
+    now, known = box.scrub.state()
+    made = _scrubbed(box, now)
+    for one in known:
+        made.damage.add(**asdict(one.damage), files=one.files)
+    yield made
+
+
+def _scrubbed(box: Box, now: Pass) -> Any:
+    _, known = box.scrub.state()
+    made = ours.ScrubResponse(
+        began=m.timestamp(datetime.fromtimestamp(now.began, UTC)),
+        done_bytes=now.done,
+        total_bytes=now.total,
+        ended=now.ended,
+        period_seconds=int(box.scrub.period_s),
+        damaged=len(known),
+    )
+    if now.whole_at:
+        made.last_whole.CopyFrom(m.timestamp(datetime.fromtimestamp(now.whole_at, UTC)))
+    return made

@@ -28,12 +28,15 @@ _FOLD = 32_768  # plain puts kept one by one before they become a tree
 class Upload:
     """Collects the file operations of one upload."""
 
-    def __init__(self, reader: Reader, session: Session, *, trusted: bool) -> None:
+    def __init__(
+        self, reader: Reader, session: Session, *, trusted: bool, reach: str = "public"
+    ) -> None:
         """``trusted`` callers (by the unix socket) may have the box fetch URLs of its own
         network."""
         self._reader = reader
         self._session = session
         self._trusted = trusted
+        self._reach = reach
         self.ops: list[FileOp] = []
         self.warnings: list[str] = []
         self._folded = 0  # operations at the beginning that are not to be folded again
@@ -131,13 +134,16 @@ class Upload:
         """Fetch a URL, or with ``recursive`` every object below it."""
         if recursive:
             base = clean(path).rstrip("/")
-            for item in list_prefix(url, warn=self.warnings.append, trusted=self._trusted):
+            found = list_prefix(
+                url, warn=self.warnings.append, trusted=self._trusted, reach=self._reach
+            )
+            for item in found:
                 self._fetch(f"{base}/{item.suffix}", item.url, append)
             return
         self._fetch(path, url, append)
 
     def _fetch(self, path: str, url: str, append: bool) -> None:
-        with open_url(url, trusted=self._trusted) as remote:
+        with open_url(url, trusted=self._trusted, reach=self._reach) as remote:
             self.put_stream(path, remote.readinto, append=append)
 
     def _split(self, op: Split) -> None:

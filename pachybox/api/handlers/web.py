@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.principal import Role
 from pachybox.api.archive_address import Wanted
 from pachybox.api.files_door import FilePart
 from pachybox.api.table import Call
@@ -19,13 +21,15 @@ from pachybox.pfs.read import File
 class WebRoutes:
     """What the web door calls."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, policy: Policy) -> None:
         self._box = box
+        self._policy = policy
 
     def page(self, project: str, repo: str, ref: str, path: str, call: Call) -> Download | Listing:
         """A file, or a directory."""
-        reader = self._box.reader
-        found = reader.inspect(parse_repo(repo, project), ref, path)
+        reader, target = self._box.reader, parse_repo(repo, project)
+        with self._policy.under(call, Role.READER, target):
+            found = reader.inspect(target, ref, path)
         etag, finished = found.entry.hash.hex(), found.commit.finished
         if found.entry.is_dir:
             return Listing(etag, self._entries(found), finished)
@@ -52,9 +56,9 @@ class WebRoutes:
             key = one.project, one.repo, one.ref
             try:
                 if key not in commits:
-                    commits[key] = self._box.reader.commit(
-                        parse_repo(one.repo, one.project), one.ref
-                    )
+                    target = parse_repo(one.repo, one.project)
+                    with self._policy.under(call, Role.READER, target):
+                        commits[key] = self._box.reader.commit(target, one.ref)
                 found.append((one, commits[key]))
             except PachyboxError as e:
                 yield one, e

@@ -1,7 +1,7 @@
 """Who asks: signatures found, their form checked, and where a token is set, compared.
 
-With a token the secret key is the token; the access key is the token too, or ``pachybox``, which
-keeps the token out of presigned addresses. Without one there is nothing to compare with: any
+With tokens the secret key is a token; the access key is the token too, or its name, which keeps it
+out of presigned addresses (see Access.signer). Without any there is nothing to compare with: all
 credentials do, and none; what is malformed or expired is still refused.
 """
 
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from time import time
 
+from pachybox.api.access.callers import Access
+from pachybox.api.access.principal import NOBODY, Principal
 from pachybox.api.http import Request
 from pachybox.api.s3 import sigv2, sigv4
 from pachybox.api.s3.errors import S3Error
-
-ACCESS_KEY = "pachybox"
-"""The access key that may stand for the token."""
 
 SKEW_S = 15 * 60
 MOST_EXPIRES_S = 7 * 24 * 3600
@@ -38,26 +37,24 @@ _V2 = re.compile(r"AWS ([^:\s]+):([A-Za-z0-9+/]{27}=)")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks. ``key`` is the signing key of version 4 where the signature was compared, for the
-    chunks of a body; with it the ``timestamp``, ``scope`` and ``signature`` they follow."""
+    """Who asks: ``principal``. ``key`` is the signing key of version 4 where the signature was
+    compared, for the chunks of a body; with it the ``timestamp``, ``scope`` and ``signature`` they
+    follow."""
 
     key: bytes = b""
     timestamp: str = ""
     scope: str = ""
     signature: str = ""
     payload: str = ""
-
-
-_NOBODY = Identity()
+    principal: Principal = NOBODY
 
 
 class Gate:
-    """Tells who may ask. ``token`` "" = none is set."""
+    """Tells who asks."""
 
-    def __init__(self, token: str, authenticate: Callable[[Mapping[str, str], bool], str]) -> None:
-        """``authenticate`` judges requests without a signature of S3's (see door.Access)."""
-        self._token = token
-        self._authenticate = authenticate
+    def __init__(self, access: Access) -> None:
+        """``access`` judges requests without a signature of S3's, and knows the secret keys."""
+        self._access = access
 
     def check(self, request: Request, query: Mapping[str, str], bucket: str) -> Identity:
         """Who sent ``request``; ``bucket`` is a virtual host's. Raises S3Error, Unauthenticated."""
@@ -70,21 +67,23 @@ class Gate:
             return self._presigned(request, query)
         if "AWSAccessKeyId" in query and "Signature" in query:
             return self._presigned_v2(request, query, bucket)
-        self._authenticate(request.headers, request.local)
-        return _NOBODY
+        return Identity(principal=self._access.of_headers(request.headers, request.local))
 
-    def secret(self, access_key: str) -> str:
-        """The secret key of ``access_key``. Raises InvalidAccessKeyId."""
-        given = access_key.encode("utf-8", "replace")
-        known = hmac.compare_digest(given, self._token.encode())
-        if not known and access_key != ACCESS_KEY:
+    def unsigned(self, request: Request) -> Principal:
+        """Who asks where no signature is compared. Raises Unauthenticated when one is wanted."""
+        return self._access.principal("", local=request.local)
+
+    def signer(self, access_key: str) -> tuple[Principal, str]:
+        """Whose ``access_key`` it is, and the secret key. Raises InvalidAccessKeyId."""
+        found = self._access.signer(access_key)
+        if found is None:
             raise S3Error("InvalidAccessKeyId")
-        return self._token
+        return found
 
     @property
     def closed(self) -> bool:
-        """Whether a token is set."""
-        return bool(self._token)
+        """Whether callers that do not come by the socket must show who they are."""
+        return self._access.closed
 
     def _v4(
         self, request: Request, access: str, scope: str, signed: str, signature: str,
@@ -97,8 +96,8 @@ class Gate:
         if abs(_seconds(timestamp) - time()) > SKEW_S:
             raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": timestamp})
         payload = headers.get("x-amz-content-sha256", "")
-        if not self._token or request.local:
-            return Identity(payload=payload) if payload else _NOBODY
+        if request.local or not self.closed:
+            return Identity(payload=payload, principal=self.unsigned(request))
         if not payload:
             raise S3Error("InvalidRequest", "The header x-amz-content-sha256 is missing.")
         return self._compare(request, access, scope, signed, signature, timestamp, payload)
@@ -129,8 +128,8 @@ class Gate:
             or query.get("X-Amz-Content-Sha256")
             or sigv4.UNSIGNED
         )
-        if not self._token or request.local:
-            return Identity(payload=payload)
+        if request.local or not self.closed:
+            return Identity(payload=payload, principal=self.unsigned(request))
         return self._compare(
             request, access, scope, signed, signature, timestamp, payload, "X-Amz-Signature"
         )
@@ -139,7 +138,7 @@ class Gate:
         self, request: Request, access: str, scope: str, signed: str, signature: str,
         timestamp: str, payload: str, without: str | None = None,
     ) -> Identity:  # fmt: skip
-        secret = self.secret(access)
+        principal, secret = self.signer(access)
         if not f"{scope}{signed}{signature}{payload}".isascii():  # an address can say anything
             raise S3Error("SignatureDoesNotMatch")
         headers, names = request.headers, signed.split(";")
@@ -159,7 +158,7 @@ class Gate:
         made = sigv4.sign(key, sigv4.string_to_sign(timestamp, scope, text))
         if not hmac.compare_digest(made, signature):
             raise S3Error("SignatureDoesNotMatch")
-        return Identity(key, timestamp, scope, signature, payload)
+        return Identity(key, timestamp, scope, signature, payload, principal)
 
     def _v2(self, request: Request, header: str, bucket: str) -> Identity:
         match = _V2.fullmatch(header)
@@ -192,8 +191,9 @@ class Gate:
         self, request: Request, bucket: str, access: str, signature: str, date: str
     ) -> Identity:
         payload = request.headers.get("x-amz-content-sha256", "")
-        if self._token and not request.local:
-            secret, given = self.secret(access), signature.encode("utf-8", "replace")
+        if self.closed and not request.local:
+            principal, secret = self.signer(access)
+            given = signature.encode("utf-8", "replace")
             # Clients sign a bucket alone as /bucket/ and ask for /bucket: Amazon takes both.
             alone = not bucket and request.path.count("/") == 1 and len(request.path) > 1
             for path in (request.path, f"{request.path}/") if alone else (request.path,):
@@ -201,9 +201,9 @@ class Gate:
                     request.method, bucket, path, request.query, request.headers, date
                 )
                 if hmac.compare_digest(sigv2.sign(secret, text).encode(), given):
-                    return Identity(payload=payload)
+                    return Identity(payload=payload, principal=principal)
             raise S3Error("SignatureDoesNotMatch")
-        return Identity(payload=payload)
+        return Identity(payload=payload, principal=self.unsigned(request))
 
 
 def _parse_header(header: str) -> tuple[str, str, str, str]:

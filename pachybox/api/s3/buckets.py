@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pachybox.api.access.principal import Role
 from pachybox.api.s3.absent import owner_xml, refuse_headers
 from pachybox.api.s3.context import Ask
 from pachybox.api.s3.errors import S3Error
@@ -29,7 +30,7 @@ def read_xml(ask: Ask, root: str, *, summed: bool = True) -> Node:
 
 def list_buckets(ask: Ask) -> None:
     """ListBuckets, with prefix, max-buckets and continuation-token."""
-    found = sorted(ask.objects.buckets(), key=lambda bucket: bucket.name)
+    found = sorted(filter(ask.sees, ask.objects.buckets()), key=lambda bucket: bucket.name)
     prefix = ask.query.get("prefix", "")
     after = ask.query.get("continuation-token", "")
     text = ask.query.get("max-buckets", "10000")
@@ -67,6 +68,7 @@ def create_bucket(ask: Ask) -> None:
             raise S3Error("MalformedXML", f"The XML cannot be read: {e}.") from None
         if root.name != "CreateBucketConfiguration":
             raise S3Error("MalformedXML", "The document must be CreateBucketConfiguration.")
+    ask.require(ask.bucket_name, Role.WRITER)
     ask.objects.create_bucket(ask.bucket_name)
     ask.send(200, [("Location", f"/{ask.bucket_name}")])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
+from pachybox.api.access.principal import Role
 from pachybox.api.s3.absent import refuse_headers
 from pachybox.api.s3.checksums import FULL, Digests, algorithm, base64_of
 from pachybox.api.s3.conditions import check_source, of_write
@@ -32,7 +33,7 @@ def source_of(ask: Ask) -> tuple[Bucket, ObjectInfo]:
     name, _, key = path.removeprefix("/").partition("/")
     if not name or not key:
         raise S3Error("InvalidArgument", "x-amz-copy-source must be /bucket/key.")
-    bucket = ask.objects.bucket(name)
+    bucket = ask.bucket_named(name, Role.READER)
     try:
         info = ask.objects.get(bucket, key, version_id)
     except InvalidKey:

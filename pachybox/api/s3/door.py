@@ -12,19 +12,25 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from time import monotonic
 
+from pachybox.api.access.callers import Access
+from pachybox.api.access.needs import S3
+from pachybox.api.access.policy import Policy
+from pachybox.api.access.principal import Role
 from pachybox.api.guard import guard
 from pachybox.api.http import Request
 from pachybox.api.metrics import Metrics
 from pachybox.api.response import Response
 from pachybox.api.s3 import absent, buckets, copies, deletes, listing, multipart, objects, puts
-from pachybox.api.s3.auth import Gate
+from pachybox.api.s3.auth import Gate, Identity
 from pachybox.api.s3.context import XML, Ask
 from pachybox.api.s3.errors import NotModified, S3Error, as_s3_error, error_xml
 from pachybox.api.s3.form import is_form, post_object
 from pachybox.api.s3.objects import check_values, wire_text
 from pachybox.api.s3.puts import answer_put
 from pachybox.api.s3.route import address, check_key, claims, operation, parse_query, virtual_bucket
+from pachybox.api.table import Call, Cancel
 from pachybox.api.transport import Gone, TimedOut
+from pachybox.errors import PachyboxError
 from pachybox.pfs.objects import Objects
 
 log = logging.getLogger("pachybox.api")
@@ -41,6 +47,7 @@ _OPERATIONS: dict[str, Callable[[Ask], None]] = {
 }
 
 
+_NEVER = Cancel()  # nothing here waits for a client to leave
 _NOT_HOISTED = ("x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-copy-source", "x-amz-content-")
 
 
@@ -50,15 +57,15 @@ class S3Door:
     def __init__(
         self,
         service: Objects,
+        access: Access,
+        policy: Policy | None = None,
         *,
-        token: str,
-        authenticate: Callable[[Mapping[str, str], bool], str],
         domains: tuple[str, ...] = ("localhost",),
     ) -> None:
-        """``domains``: names (lower case) before which a bucket may stand in Host;
-        ``authenticate`` judges requests that carry no signature of S3's."""
+        """``domains``: names (lower case) before which a bucket may stand in Host."""
         self._objects = service
-        self._gate = Gate(token, authenticate)
+        self._gate = Gate(access)
+        self._policy = policy or Policy()
         self.domains = domains
         self._count = itertools.count(secrets.randbits(60))
         self._host_id = ("x-amz-id-2", secrets.token_urlsafe(24))
@@ -104,7 +111,7 @@ class S3Door:
 
     def _ask(self, request: Request, response: Response) -> Ask:
         ids = ("x-amz-request-id", f"{next(self._count):016X}"), self._host_id
-        return Ask(request, response, self._objects, ids)
+        return Ask(request, response, self._objects, ids, self._policy)
 
     def _step(self, ask: Ask, step: Callable[[], None], metrics: Metrics) -> None:
         """Come to an answer, with an error if need be, or to what is to be made before it."""
@@ -119,15 +126,39 @@ class S3Door:
         except NotModified as e:
             ask.response.send(304, XML, b"", [*ask.ids, *e.headers])
         except Exception as e:
-            error = as_s3_error(e, ask.operation)
+            error = as_s3_error(self._told(ask, e), ask.operation)
             code = error.code
             self._refuse(ask, error, slow=isinstance(e, TimedOut))
         finally:
             if code:
+                self._note(ask, code)
                 took = monotonic() - ask.began
                 name = f"S3 {ask.operation or 'other'}"
                 metrics.observe(name, code, took)
                 log.debug("request method=%s code=%s seconds=%.4f", name, code, took)
+
+    def _told(self, ask: Ask, error: Exception) -> Exception:
+        """The error as the caller may know it."""
+        if ask.call is None or not isinstance(error, PachyboxError):
+            return error
+        sight = self._policy.sight(ask.call.principal)
+        return error if sight is None else sight.error(error)
+
+    def _note(self, ask: Ask, code: str) -> None:
+        changes = S3.get(ask.operation, Role.READER) is not Role.READER
+        if changes and ask.call is not None and code != "AccessDenied":  # that is noted already
+            self._policy.changed(ask.call, *ask.touched, code=code)
+
+    def _admit(self, ask: Ask, identity: Identity) -> None:
+        """It is known who asks: may they at all? Raises Denied."""
+        principal, wire = identity.principal, ask.response.wire
+        ask.identity, wire.principal = identity, principal
+        ask.call = Call(
+            f"S3 {ask.operation}", _NEVER, principal, metadata=ask.headers,
+            local=ask.request.local, door="s3", peer=wire.peer,
+        )  # fmt: skip
+        role = S3.get(ask.operation, Role.READER)
+        self._policy.require(ask.call, role, somewhere=True)
 
     def _serve(self, ask: Ask, hosts: frozenset[str] | None) -> None:
         request = ask.request
@@ -140,10 +171,11 @@ class S3Door:
         ask.closed = self._gate.closed
         ask.operation = operation(request.method, ask.bucket_name, ask.key, query, request.headers)
         if ask.operation == "PostObject":
-            post_object(ask, self._gate)
+            post_object(ask, self._gate, lambda identity: self._admit(ask, identity))
             return
         host = request.headers.get("host", "")
-        ask.identity = self._gate.check(request, query, virtual_bucket(host, self.domains))
+        identity = self._gate.check(request, query, virtual_bucket(host, self.domains))
+        self._admit(ask, identity)
         if "X-Amz-Signature" in query:
             ask.headers = _with_hoisted(request.headers, query)
         if len(ask.key) > 255:

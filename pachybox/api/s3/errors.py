@@ -11,6 +11,7 @@ from pachybox.api.s3.xml import escape
 from pachybox.api.transport import TimedOut
 from pachybox.errors import (
     AlreadyExists,
+    Denied,
     Exhausted,
     InvalidArgument,
     NotFound,
@@ -131,6 +132,7 @@ _KINDS: tuple[tuple[type[PachyboxError], str], ...] = (
     (types.InvalidPartOrder, "InvalidPartOrder"),
     (types.EntityTooSmall, "EntityTooSmall"),
     (Unauthenticated, "AccessDenied"),
+    (Denied, "AccessDenied"),
     (Unimplemented, "NotImplemented"),
     (Exhausted, "InsufficientStorage"),
     (NotReady, "ServiceUnavailable"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
+from pachybox.api.access.principal import NOBODY
 from pachybox.api.http import Request
 from pachybox.api.s3 import sigv4
 from pachybox.api.s3.absent import refuse_headers
-from pachybox.api.s3.auth import Gate, credential
+from pachybox.api.s3.auth import Gate, Identity, credential
 from pachybox.api.s3.checksums import SIZES, base64_of, digest_of
 from pachybox.api.s3.context import Ask, Header
 from pachybox.api.s3.errors import S3Error
@@ -30,15 +32,16 @@ def is_form(request: Request) -> bool:
     return bool(boundary_of(request.headers.get("content-type", "")))
 
 
-def post_object(ask: Ask, gate: Gate) -> None:
-    """PostObject. Raises what a PUT raises, and what the policy forbids."""
+def post_object(ask: Ask, gate: Gate, admit: Callable[[Identity], None]) -> None:
+    """PostObject. ``admit`` judges who sent it. Raises what a PUT raises, and what the policy
+    forbids."""
     boundary = boundary_of(ask.headers.get("content-type", ""))
     if not boundary:
         raise S3Error("MethodNotAllowed", "A POST to a bucket is a form, multipart/form-data.")
-    bucket = ask.bucket()
     reader = FormReader(ask.request.body.readinto, boundary)
     fields = reader.fields()
-    _check_sender(ask, gate, fields)
+    admit(_sender(ask, gate, fields))
+    bucket = ask.bucket()
     if "key" in fields:
         fields["key"] = fields["key"].replace("${filename}", reader.filename)
     least, most = 0, 1 << 62
@@ -69,13 +72,13 @@ def post_object(ask: Ask, gate: Gate) -> None:
     _answer(ask, fields, info)
 
 
-def _check_sender(ask: Ask, gate: Gate, fields: dict[str, str]) -> None:
+def _sender(ask: Ask, gate: Gate, fields: dict[str, str]) -> Identity:
     """Who signed the policy. Raises AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch."""
     policy = fields.get("policy")
     if policy is None or "authorization" in ask.headers:
-        gate.check(ask.request, ask.query, "")
-        return
-    made = ""
+        return gate.check(ask.request, ask.query, "")
+    made, closed = "", gate.closed
+    principal = NOBODY if closed else gate.unsigned(ask.request)  # when closed: the signer's
     if "x-amz-signature" in fields:
         signature = fields["x-amz-signature"]
         if fields.get("x-amz-algorithm") != sigv4.ALGORITHM:
@@ -84,17 +87,19 @@ def _check_sender(ask: Ask, gate: Gate, fields: dict[str, str]) -> None:
             access, scope = credential(fields.get("x-amz-credential", ""))
         except ValueError:
             raise S3Error("InvalidArgument", "x-amz-credential is malformed.") from None
-        if gate.closed:
-            made = sigv4.sign(sigv4.signing_key(gate.secret(access), scope), policy.encode())
+        if closed:
+            principal, secret = gate.signer(access)
+            made = sigv4.sign(sigv4.signing_key(secret, scope), policy.encode())
     elif "signature" in fields and "awsaccesskeyid" in fields:
         signature = fields["signature"]
-        if gate.closed:
-            secret = gate.secret(fields["awsaccesskeyid"]).encode()
-            made = base64.b64encode(hmac.digest(secret, policy.encode(), "sha1")).decode()
+        if closed:
+            principal, secret = gate.signer(fields["awsaccesskeyid"])
+            made = base64.b64encode(hmac.digest(secret.encode(), policy.encode(), "sha1")).decode()
     else:
         raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'signature'.")
-    if gate.closed and not hmac.compare_digest(made.encode(), signature.encode()):
+    if closed and not hmac.compare_digest(made.encode(), signature.encode()):
         raise S3Error("SignatureDoesNotMatch")
+    return Identity(principal=principal)
 
 
 def _as_headers(fields: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from pachybox.api.access import Access
 from pachybox.api.door import LOOPBACK_NAMES
@@ -25,7 +26,7 @@ class DatumGate(Listener):
         """``token`` "": anyone on this machine may ask, as on the box's own door."""
         super().__init__(Limits(), metrics)
         self._buckets = buckets
-        self._s3 = S3Door(buckets, token=token, authenticate=Access(token).of_headers)
+        self._s3 = S3Door(buckets, Access(token))
         host, port = self.listen_tcp("127.0.0.1", 0)
         self.url = f"http://{host}:{port}"
         self.key = token or _NO_SECRET
@@ -43,12 +44,12 @@ class DatumGate(Listener):
 class DatumGates:
     """Opens them; see pps.gate.Gates."""
 
-    def __init__(self, *, closed: bool, metrics: Metrics) -> None:
-        """``closed``: the box has a token, so each door has a secret of its own."""
+    def __init__(self, *, closed: Callable[[], bool], metrics: Metrics) -> None:
+        """``closed``: whether the box wants tokens, so that each door has a secret of its own."""
         self._closed = closed
         self._metrics = metrics
 
     def open(self, buckets: DatumBuckets) -> DatumGate:
         """A door to ``buckets``."""
-        token = secrets.token_urlsafe(24) if self._closed else ""
+        token = secrets.token_urlsafe(24) if self._closed() else ""
         return DatumGate(buckets, token, self._metrics)

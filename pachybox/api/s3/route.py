@@ -12,7 +12,7 @@ from pachybox.api.s3.errors import S3Error
 
 RESERVED = frozenset(
     ("api", "archive", "box", "docs", "files", "healthz", "ingest", "jsonschema", "metrics",
-     "openapi.json", "pfs")
+     "openapi.json", "pfs", "readyz")
 )  # fmt: skip
 """First segments that belong to other doors unless the request is plainly S3's."""
 

@@ -41,12 +41,14 @@ class WorkerLost(NotReady):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of ``pachybox doctor``. ``remedy`` is empty when there is nothing to mend."""
+    """One line of ``pachybox doctor``. ``remedy`` is empty when there is nothing to mend; ``code``
+    is given by doctor."""
 
     check: str
     level: Literal["ok", "warn", "fail"]
     detail: str
     remedy: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def test_what_a_handler_is_told(opened: Opened) -> None:
     call = manor.calls[-1]
     assert (call.transaction, call.command, call.local) == ("t1", "pachctl list repo", False)
     assert call.metadata["user-agent"].startswith("grpc-python")
-    assert call.principal == "local"
+    assert call.principal.name == "local"
 
 
 def test_errors_have_code_and_text(opened: Opened) -> None:

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from pachybox.api.access.principal import OWNER
 from pachybox.api.transport import Limits
 from tests.unit.api.conftest import Serve, Served
 from tests.unit.api.house import Raw
@@ -287,7 +288,7 @@ def test_the_call_tells_who_asks_and_how(serve: Serve, tmp_path: object) -> None
     )
     call = served.house.calls[-1]
     assert (call.token, call.transaction, call.command) == ("t0", "tx", "pachybox version")
-    assert (call.principal, call.local) == ("local", False)
+    assert (call.principal, call.local) == (OWNER, False)
     raw.call("versionpb_v2.API/GetVersion", {}, authn_token="t1")
     assert served.house.calls[-1].token == "t1"
     raw.close()

@@ -70,6 +70,15 @@ def test_head_sends_no_body(client: Raw, stored: bytes) -> None:
     assert (status, headers["content-length"]) == (200, "100")
     assert client.request("HEAD", "/healthz")[0] == 200
     assert client.request("GET", "/healthz")[2] == b"ok\n"
+    assert client.request("GET", "/readyz")[2] == b"ok\n"
+
+
+def test_what_ails_the_box_is_a_line_each(serve: Serve) -> None:
+    raw = Raw(serve(checks={"/healthz": lambda: ["one", "two"]}).socket)
+    status, _, body = raw.request("GET", "/healthz")
+    assert (status, body) == (503, b"one\ntwo\n")
+    assert raw.request("POST", "/healthz")[0] == 405
+    raw.close()
 
 
 @pytest.mark.parametrize("path", ["/pfs/default/images", "/pfs/a/b", "/pfs/", "/pfs/a//b/c"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from pachybox.api.access.principal import Principal, Role
 from pachybox.api.door import Access
 from pachybox.errors import Unauthenticated
 from tests.unit.api.conftest import Serve, Served
@@ -77,9 +78,12 @@ def test_a_link_from_elsewhere_may_be_followed(remote: Raw) -> None:
     assert remote.request("GET", "/docs", sec_fetch_site="cross-site")[0] == 403
 
 
-def needs_token(headers: Mapping[str, str], local: bool) -> str:
+ME = Principal("me", Role.ADMIN)
+
+
+def needs_token(headers: Mapping[str, str], local: bool) -> Principal:
     if local or headers.get("authorization") == "Bearer right":
-        return "me"
+        return ME
     raise Unauthenticated("no authentication token (try logging in)", "set PACHYBOX_TOKEN")
 
 
@@ -93,5 +97,5 @@ def test_without_its_token_a_client_is_unauthenticated(serve: Serve) -> None:
         assert raw.request("GET", path)[0] == 401
     assert raw.request("GET", "/healthz")[0] == 200
     assert raw.request("POST", VERSION, b"{}", authorization="Bearer right")[0] == 200
-    assert served.house.calls[-1].principal == "me"
+    assert served.house.calls[-1].principal is ME
     raw.close()

@@ -11,6 +11,7 @@ import zipfile
 import pytest
 
 from pachybox.api import archive_address, jsonschema
+from pachybox.api.access.principal import OWNER, Principal
 from pachybox.api.door import Access
 from pachybox.api.parser import parse
 from pachybox.api.samples import sample
@@ -230,12 +231,12 @@ class _Holed(io.RawIOBase):
 
 
 def test_a_link_may_carry_the_token(serve: Serve) -> None:
-    def authenticate(headers: object, local: bool) -> str:
+    def authenticate(headers: object, local: bool) -> Principal:
         if headers.get("authn-token") != "t0":  # type: ignore[attr-defined]
             raise Unauthenticated("no authentication token (try logging in)")
-        return "me"
+        return OWNER
 
-    served = serve(access=Access(authenticate, None))
+    served = serve(access=Access(authenticate, closed=lambda: True))
     served.house.files = {"/a.txt": b"hello"}
     raw = Raw(served.tcp)
     for path in (FILE, "/archive/AQ.zip"):

@@ -531,7 +531,7 @@ def test_progress_is_shown_on_a_terminal_only_and_cleared_at_the_end() -> None:
     [
         ("-- cre", ["create"]),
         ("create -- p", ["project", "pipeline"]),
-        ("config get -- a", ["active-context"]),
+        ("config get -- a", ["active-context", "audit_bytes"]),
         ("inspect repo -- im", ["images"]),
         ("list commit -- im", ["images@"]),
         ("list commit -- images@m", ["images@master"]),

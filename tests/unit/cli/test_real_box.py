@@ -196,7 +196,7 @@ async def test_the_asyncio_client_works_on_a_real_box(real: Box) -> None:
 def test_checks_find_nothing_wrong(real: Box) -> None:
     assert "0 errors" in real.ok("fsck")
     assert real.ok("garbage-collect").startswith("freed ")
-    assert real.run("doctor").stdout.startswith("ok    python")
+    assert real.run("doctor").stdout.startswith("The machine\n  ok    PB101 python")
 
 
 def test_down_returns_once_the_directory_is_free_and_is_repeatable(real: Box) -> None:

@@ -196,19 +196,22 @@ OURS = {
     "summary", "page_job", "page_datum", "page_file", "page_commit", "page_diff", "timing",
     "repo_users",
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
-    "run_pipeline", "list_history", "status", "shutdown", "doctor", "fsck", "collect_garbage",
-    "events", "version", "inspect_cluster", "delete_secret", "validate_pipelines",
+    "run_pipeline", "list_history", "status", "shutdown", "settings", "doctor", "fsck",
+    "collect_garbage", "events", "version", "inspect_cluster", "delete_secret",
+    "validate_pipelines",
     "create_pipeline", "diff_pipelines", "build_pipeline", "create_python_pipeline",
     "open_trial", "run_trial", "save_trial", "create_ingest", "inspect_ingest", "list_ingest",
     "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",
     "ingest_log", "create_demo", "delete_demo",
     "read_log", "find_log", "follow_log", "check_spec", "describe_spec",
-    "preview_input",
+    "preview_input", "list_webhook", "test_webhook", "scrub",
+    "create_token", "list_token", "delete_token", "delete_all_tokens", "audit",
+    "create_backup", "list_backup", "verify_backup", "restore_backup", "prune_backup",
 }  # fmt: skip
 PLAIN = {
-    "call", "stream", "close", "healthy", "put", "put_file", "put_files", "put_url", "copy_file",
-    "delete_file", "get_file", "save_file", "get_files", "open", "archive_url", "commit",
-    "transaction", "create_fileset", "upload_fileset",
+    "call", "stream", "close", "healthy", "ready", "put", "put_file", "put_files", "put_url",
+    "copy_file", "delete_file", "get_file", "save_file", "get_files", "open", "archive_url",
+    "commit", "transaction", "create_fileset", "upload_fileset",
 }  # fmt: skip
 
 

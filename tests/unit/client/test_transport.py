@@ -263,13 +263,17 @@ def test_an_error_that_is_no_json_keeps_its_text() -> None:
         ("127.0.0.1:1234", "http://127.0.0.1:1234"),
         ("somewhere", "http://somewhere:30600"),
         ("[::1]:1", "http://[::1]:1"),
+        ("https://a:1/", "https://a:1"),
+        ("https://a", "https://a:30600"),
     ],
 )
 def test_addresses_are_understood_in_all_their_forms(text: str, expected: str) -> None:
     assert str(resolve(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["https://a:1", "grpc://a:1", "a:b", "http://", "a:99999"])
+@pytest.mark.parametrize(
+    "text", ["https://", "https://a/b", "grpc://a:1", "a:b", "http://", "a:99999"]
+)
 def test_addresses_of_other_kinds_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         resolve(text)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pachybox.api.access import Access
 from pachybox.api.http import Body, Request
 from pachybox.api.s3 import sigv2, sigv4
 from pachybox.api.s3.auth import Gate
@@ -134,5 +135,5 @@ def test_addresses_that_say_anything_are_refused(name: str, value: str) -> None:
     body = cast(Body, None)
     request = Request("GET", "/a/b", urlencode(query), 1, {"host": HOST}, body, local=False)
     with pytest.raises(S3Error) as caught:
-        Gate("token", lambda headers, local: "").check(request, query, "")
+        Gate(Access("token")).check(request, query, "")
     assert caught.value.status in (400, 403)

@@ -1,0 +1,274 @@
+"""Another version of pachybox in the place of the one there is, and back when it does not do.
+
+the new program runs here -> backup -> stop -> copy of the metadata -> the new program in its
+place -> start -> ready? doctor, a quick fsck -> done, or: stop, old program, old metadata, start
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.running import Manager, Running, managed
+from pachybox import upgrade as copies
+from pachybox.config import Config
+from pachybox.errors import NotFound, PachyboxError, Refused
+
+_RUN_S = 60.0  # the new program unpacks itself the first time
+_UP_S = 120.0
+_GRACE_S = 60.0
+_BACK_S = 900.0  # for the old program, however short the new one was given
+_BACKUP_S = 7 * 86_400.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs a box: a command, and the file that it is, when it is one file."""
+
+    command: tuple[str, ...]
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, file: Path | None) -> Program:
+        """The one file at ``file``, or this installation."""
+        if file is None:
+            return cls((sys.executable, "-m", "pachybox.cli"))
+        return cls((str(file),), file)
+
+    def ask(self, *args: str, home: Path, timeout_s: float = _RUN_S) -> str:
+        """What a command of it prints. Raises Refused with its last words when it fails."""
+        env = {**os.environ, "PACHYBOX_HOME": str(home)}
+        env.pop("PACHYBOX_FILE", None)
+        command = [*self.command, *args]
+        try:
+            done = subprocess.run(
+                command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=timeout_s, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as e:
+            raise Refused(f"{command[0]} cannot be run here: {e}") from e
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            last = said[-1].removeprefix("pachybox: ") if said else f"status {done.returncode}"
+            raise Refused(f"{' '.join([Path(command[0]).name, *args])}: {last}")
+        return done.stdout
+
+    def version(self, home: Path) -> str:
+        """Its version; proves that it runs here. Raises Refused."""
+        return self.ask("version", "--client-only", home=home).strip()
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """One upgrade of the box that ``config`` is of. ``new``: the file of the new program; None:
+    it is installed already, and the box is to run it. ``say`` is told of each step."""
+
+    config: Config
+    new: Path | None
+    installed: Path | None
+    say: Say
+    wait_s: float
+    backup: bool = True
+    _wrong: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> str:
+        """Do it; the version that runs now. Raises Refused when it is not begun, or when it failed
+        and all is as it was before."""
+        home = self.config.home
+        old = Program.of(self.installed)
+        incoming = Program.of(self.new if self.new is not None else self.installed)
+        version = incoming.version(home)
+        running = Running.look(self.config)
+        before = running.version if running is not None else old.version(home)
+        _require_newer(before, version)
+        if running is not None and running.pid == 1:
+            raise Refused(
+                "the box is the first process of a container", "start one of the new image"
+            )
+        self.say(f"from {before} to {version}")
+        manager = managed(running) if running is not None else None
+        if running is not None:
+            self._wrong = running.wrong()
+            if self.backup and self.config.backup_to:
+                self.say(f"backing up to {self.config.backup_to}")
+                old.ask("backup", "create", home=home, timeout_s=_BACKUP_S)
+            self.say("stopping the box")
+            running.stop(manager, self.wait_s)
+        self._replace(old, incoming, version, running, manager)
+        return version
+
+    def _replace(
+        self,
+        old: Program,
+        incoming: Program,
+        version: str,
+        running: Running | None,
+        manager: Manager | None,
+    ) -> None:
+        """With the box stopped."""
+        database = self.config.home / "meta.duckdb"
+        copy, previous = None, None
+        try:
+            if database.exists():
+                copy = copies.take(database, event=copies.seen(database))
+                self.say(f"the metadata is copied to {copy.path}")
+            if self.new is not None and self.installed is not None:
+                previous = swap(self.new, self.installed)
+                self.say(f"{self.installed} is the new program, {previous} the old one")
+            now = Program.of(self.installed)
+            self._start(now, running, manager)
+            self._prove(version)
+        except (PachyboxError, OSError) as e:
+            self.say(f"it failed: {e}")
+            self._undo(old, copy, previous, running, manager)
+            was = "the old program and its metadata are back" if self.new else (
+                "the metadata is what it was; install the version from before, then start the box"
+            )  # fmt: skip
+            raise Refused(f"not upgraded to {version}: {_message(e)}", was) from e
+        if copy is not None:
+            copies.finished(copy)
+        if running is None:
+            found = Running.look(self.config)
+            if found is not None:
+                found.stop(None, self.wait_s)
+
+    def _start(self, program: Program, was: Running | None, manager: Manager | None) -> None:
+        self.say("starting the box")
+        if manager is not None:
+            manager.start()
+            return
+        flags = was.flags if was is not None else ()
+        try:
+            program.ask("up", "--detach", *flags, home=self.config.home, timeout_s=_UP_S)
+        except Refused:
+            if Running.free(self.config):
+                raise
+            # it is only slow: a migration may take long
+
+    def _prove(self, version: str) -> None:
+        """Wait until the box is ready, and see that nothing is wrong that was not before."""
+        found = Running.await_ready(self.config, self.wait_s)
+        if found.version != version:
+            raise Refused(f"the box that runs is of version {found.version}")
+        self.say("ready; looking for what may be wrong")
+        worse = [text for what, text in found.wrong().items() if what not in self._wrong]
+        if worse:
+            raise Refused("; ".join(worse))
+
+    def _undo(
+        self,
+        old: Program,
+        copy: copies.Copy | None,
+        previous: Path | None,
+        running: Running | None,
+        manager: Manager | None,
+    ) -> None:
+        database = self.config.home / "meta.duckdb"
+        Running.end(self.config, manager, max(self.wait_s, _GRACE_S))
+        if previous is not None and self.installed is not None:
+            restore(previous, self.installed)
+            self.say(f"{self.installed} is the old program again")
+        if copy is not None:
+            copies.put_back(database, copy)
+            copies.finished(copy)
+            self.say("the metadata is what it was")
+        if running is None or self.new is None:
+            return
+        try:
+            self._start(old, running, manager)
+            Running.await_ready(self.config, _BACK_S)
+        except PachyboxError as e:
+            raise Refused(
+                f"not upgraded, and the old program does not start either: {e.message}",
+                f"see {self.config.log_file}, then: pachybox up",
+            ) from e
+
+
+def undo(config: Config, say: Say) -> None:
+    """Put back the metadata from before the last upgrade, and the program, where there is one
+    from before. The box does not run. Raises NotFound, Refused."""
+    if Running.look(config) is not None or not Running.free(config):
+        raise Refused("the box is running", "stop it first: pachybox down")
+    found = copies.copies(config.home)
+    if not found:
+        raise NotFound(
+            f"there is no copy of the metadata in {config.home}",
+            "one is made by each upgrade; restore a backup instead",
+        )
+    copies.put_back(config.home / "meta.duckdb", found[0])
+    copies.finished(found[0])
+    say(f"the metadata is that of {found[0].taken}; what was written since is lost")
+    file = installed_file(None)
+    previous = _previous(file) if file is not None else None
+    if file is not None and previous is not None and previous.exists():
+        restore(previous, file)
+        say(f"{file} is the program from before")
+
+
+def installed_file(running: Running | None) -> Path | None:
+    """The one file that the box runs from, or that would run it; None where pachybox is installed
+    in another way."""
+    for where in (running.file if running is not None else "", os.environ.get("PACHYBOX_FILE", "")):
+        if where and Path(where).is_file():
+            return Path(where)
+    return None
+
+
+def swap(new: Path, installed: Path) -> Path:
+    """Put the file ``new`` in the place of ``installed``, at once and durable; where the old one
+    is kept. Raises OSError."""
+    previous, part = _previous(installed), installed.with_name(f".{installed.name}.part")
+    shutil.copyfile(new, part)
+    part.chmod(installed.stat().st_mode & 0o777 | 0o555)
+    _sync(part)
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(installed, previous)
+    except OSError:  # a file system without links
+        shutil.copy2(installed, previous)
+    _sync(previous)
+    part.replace(installed)
+    _sync(installed.parent)
+    return previous
+
+
+def restore(previous: Path, installed: Path) -> None:
+    """Put what ``swap`` kept back in its place. Raises OSError."""
+    previous.replace(installed)
+    _sync(installed.parent)
+
+
+def _previous(installed: Path) -> Path:
+    return installed.with_name(f"{installed.name}.previous")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _require_newer(before: str, after: str) -> None:
+    if _numbers(after) < _numbers(before):
+        raise Refused(
+            f"{after} is older than {before}, which has written the metadata",
+            "go back with: pachybox upgrade --undo",
+        )
+
+
+def _message(e: PachyboxError | OSError) -> str:
+    return e.message if isinstance(e, PachyboxError) else str(e)

@@ -1,0 +1,216 @@
+"""A backup and a prune that end at any of their steps: what is visible can be restored.
+
+Every write and every removal in the place is a step; after the one with a given number nothing is
+done any more. The next run, by somebody else, goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pachybox.backup import packs, sender
+from pachybox.backup.create import Job, create
+from pachybox.backup.keep import parse_keep
+from pachybox.backup.prune import prune
+from pachybox.backup.recover import recover
+from pachybox.backup.repository import Repository
+from pachybox.backup.service import never, silent
+from pachybox.backup.target import Folder
+from pachybox.backup.verify import verify
+from pachybox.meta.writer import Meta
+from pachybox.model.files import Entry, Kind
+from pachybox.model.ids import Repo
+from pachybox.pfs.service import Pfs
+from pachybox.pfs.write import PutFile
+from pachybox.store.blobs import BlobStore
+
+OLD, NEW, MORE = (Repo("default", name) for name in ("old", "new", "more"))
+
+
+class Dead(BaseException):
+    """The process is gone."""
+
+
+class Mortal(Folder):
+    """A directory whose user dies when its step number ``last`` is done."""
+
+    def __init__(self, top: Path, last: int) -> None:
+        super().__init__(top)
+        self.left = last
+
+    def _step(self, act: Callable[[], None]) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            act()
+        if self.left <= 0:
+            raise Dead
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        self._step(lambda: Folder.put(self, name, data))
+
+    def delete(self, name: str) -> None:
+        self._step(lambda: Folder.delete(self, name))
+
+
+class World:
+    """A box without doors, and a place for its backups."""
+
+    def __init__(self, top: Path) -> None:
+        self.top, self.place = top, top / "place"
+        self.blobs = BlobStore.open(top / "store")
+        self.meta = Meta(top / "meta.duckdb", barrier=self.blobs.flush)
+        self.pfs = Pfs(self.meta, self.blobs)
+
+    def close(self) -> None:
+        self.meta.close()
+        self.blobs.close()
+
+    def fill(self, repo: Repo, seed: int) -> None:
+        """A commit of small files in two directories and two large ones, of which one is cut."""
+        draw = random.Random(seed)
+        self.pfs.create_repo(repo)
+        sizes = {f"/d{i % 2}/{i}": 50 + i for i in range(40)} | {"/l1": 140_000, "/l2": 300_000}
+        with self.blobs.session() as session:
+            ops = []
+            for path, size in sizes.items():
+                data = draw.randbytes(size)
+                entry = Entry(path.rpartition("/")[2], Kind.FILE, session.put(data), size)
+                ops.append(PutFile(path, entry))
+            self.pfs.write(session, repo, "master", ops)
+
+    def back_up(self, target: Folder) -> str:
+        return create(Job(self.pfs, target, self.top, "box"))[0].id
+
+    def prune(self, target: Folder) -> None:
+        prune(target, parse_keep("last 1"), self.top, silent, never)
+
+    def bury(self) -> None:
+        """What a look at the processes of the dead would say."""
+        for lock in (self.place / "locks").glob("*"):
+            lock.unlink()
+
+    def require_good(self) -> list[str]:
+        """Every backup there is can be restored; their ids."""
+        repository = Repository.open(Folder(self.place))
+        ids = repository.snapshot_ids()
+        done = verify(repository, ids, 1.0, self.top, silent, never)
+        assert done.problems == []
+        return ids
+
+
+def _ended(calls: Iterator[int]) -> bool:
+    return next(calls, None) is None
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Two backups: the first has what the second has not, and what the box has again since."""
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    monkeypatch.setattr(sender, "PIECE", 150_000)
+    monkeypatch.setattr(sender, "_INDEX_PACKS", 3)
+    (tmp_path / "a").mkdir()
+    made = World(tmp_path / "a")
+    made.fill(OLD, 1)
+    made.back_up(Folder(made.place))
+    made.pfs.delete_repo(OLD, force=True)
+    made.fill(NEW, 2)
+    made.back_up(Folder(made.place))
+    made.fill(OLD, 1)
+    made.fill(MORE, 3)
+    yield made
+    made.close()
+
+
+def each_end(world: World, act: Callable[[Folder], object]) -> Iterator[int]:
+    """``act`` on a place as it was at first, ended at each step; the number of the step."""
+    saved = world.top / "saved"
+    shutil.copytree(world.place, saved)
+    for step in range(1, 1000):
+        shutil.rmtree(world.place)
+        shutil.copytree(saved, world.place)
+        try:
+            act(Mortal(world.place, step))
+        except Dead:
+            world.bury()
+            yield step
+        else:
+            assert step > 8
+            break
+
+
+def test_a_prune_that_ends_anywhere_leaves_all_that_is_visible_whole(world: World) -> None:
+    """And the backup behind it, of content that the prune had begun to take away."""
+    newest = world.require_good()[-1]
+    for _ in each_end(world, world.prune):
+        assert newest in world.require_good()
+        world.back_up(Folder(world.place))
+        world.require_good()
+        world.prune(Folder(world.place))
+        assert len(world.require_good()) == 1
+
+
+def test_a_backup_that_ends_anywhere_leaves_all_that_is_visible_whole(world: World) -> None:
+    before = world.require_good()
+    for _ in each_end(world, world.back_up):
+        assert world.require_good()[: len(before)] == before
+        made = world.back_up(Folder(world.place))
+        assert world.require_good()[-1] == made
+
+
+def test_what_a_backup_that_ended_had_sent_is_not_sent_again(world: World) -> None:
+    shutil.rmtree(world.place)
+    sizes = []
+    for _ in range(2):
+        repository = create(Job(world.pfs, Folder(world.place), world.top, "box"))[0]
+        sizes.append(repository.sent)
+        for snapshot in (world.place / "snapshots").iterdir():
+            snapshot.unlink()
+    assert sizes[1] < sizes[0] / 10
+
+
+def test_a_backup_that_was_pruned_under_it_is_not_made_visible(world: World) -> None:
+    """As by a prune that took its lock for dead."""
+    stages: list[str] = []
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "sending" and "sending" not in stages:
+            world.bury()
+            world.prune(Folder(world.place))
+        stages.append(stage)
+
+    with pytest.raises(Exception, match=r"pruned while|lock on"):
+        create(Job(world.pfs, Folder(world.place), world.top, "box", report))
+    assert len(world.require_good()) == 1
+
+
+def test_a_restore_goes_on_where_it_was(world: World) -> None:
+    """Called off at several moments, then to its end: the same content, nothing visible before."""
+    world.back_up(Folder(world.place))
+    (world.top / "b").mkdir()
+    again = World(world.top / "b")
+    repository = Repository.open(Folder(world.place))
+    newest = repository.snapshot_ids()[-1]
+    try:
+        for much in (1, 30, 70, 95):
+            with pytest.raises(Exception, match="called off"):
+                recover(
+                    again.pfs, repository, newest, again.top, silent,
+                    partial(_ended, iter(range(much))),
+                )  # fmt: skip
+            assert again.pfs.list_repos() == []
+        recover(again.pfs, repository, newest, again.top, silent, never)
+        for repo in (OLD, NEW, MORE):
+            roots = [w.pfs.resolve(repo, "master").root for w in (world, again)]
+            assert roots[0] == roots[1]
+            entries = list(again.pfs.trees.rows(roots[0]))
+            assert [again.blobs.get(h) for _, _, h in entries] == [
+                world.blobs.get(h) for _, _, h in entries
+            ]
+    finally:
+        again.close()

@@ -21,7 +21,7 @@ from pachybox.errors import Corrupt, Refused
 Told = Callable[[str, int, int], None]
 Json = dict[str, Any]
 
-_OWN = frozenset({"box.toml", "store", "work", "logs", "run", "ingest", "tls", "secret.key"})
+_GIVEN = frozenset({"box.toml", "tls", "secret.key"})  # what one may bring before
 
 
 def listed(to: str) -> list[Json]:
@@ -53,6 +53,7 @@ def restored(home: Path, to: str, id: str, password: str, told: Told) -> Json:
     try:
         place = box.backups.place(to)
         done = place.restore(box.pfs, box.config.key_file, id, password, told, never)
+        box.webhooks.skip()
     finally:
         box.close()
     return {"backup": _info(done.snapshot, place.target.shown), "hasKey": done.key}
@@ -83,7 +84,8 @@ _COUNTS = ("repos", "commits", "pipelines", "jobs", "secrets")
 
 
 def _require_new(home: Path) -> None:
+    """Refused unless the directory is new, or a box's. Whether that is empty is seen by itself."""
     names = os.listdir(home) if home.exists() else []
-    foreign = [n for n in names if n not in _OWN and not n.startswith("meta.duckdb")]
-    if foreign:
+    foreign = [name for name in names if name not in _GIVEN]
+    if foreign and not (home / "run" / "box.pid").exists():
         raise Refused(f"{home} holds other files, like {foreign[0]}", "name a new directory")

@@ -25,7 +25,7 @@ from pachybox.errors import Corrupt
 from pachybox.model.ids import Hash
 
 PACK_BYTES = 16 << 20  # a pack is closed beyond this
-PIECE = 32 << 20  # a longer blob is cut
+PIECE = 16 << 20  # a longer blob is cut
 PACK_ROWS = 1 << 16
 VERSION = 1
 

@@ -85,7 +85,10 @@ def prune(
 
 def _divide(repository: Repository, keep: Keep) -> Pruned:
     snapshots = [repository.snapshot(id) for id in repository.snapshot_ids()]
-    wanted = keep.kept([(one.id, one.time) for one in snapshots], time.time())
+    wanted: set[str] = set()
+    for box in {one.box for one in snapshots}:  # one does not count for another
+        mine = [(one.id, one.time) for one in snapshots if one.box == box]
+        wanted |= keep.kept(mine, time.time())
     if snapshots and not wanted:
         raise Refused("no backup would be left", "keep some: --keep 'last 1'")
     return Pruned(

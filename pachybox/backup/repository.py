@@ -18,7 +18,8 @@ import re
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,7 +45,8 @@ VERSION = 1
 CONFIG = "pachybox-backup.json"
 LATEST = "latest"
 _STAMP = len("20260101T000000000Z")
-_CACHED = 3  # packs kept whole in memory at most
+_CACHED = 64 << 20  # bytes of packs kept whole in memory
+_AT_ONCE = 8
 _NEAR = 4 << 20  # a pack up to this size is read whole when a piece of it is asked for
 _ID = re.compile(r"[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}")
 
@@ -187,11 +189,15 @@ class Repository:
     def indexes(self) -> list[Index]:
         """Every index that counts. Raises Corrupt."""
         found = []
-        for name in self.index_names():
-            shown = f"{self.target.shown}/index/{name}"
-            found.append(decode_index(name, self.target.get(f"index/{name}"), shown))
+        for name, data in self._several([f"index/{name}" for name in self.index_names()]):
+            found.append(decode_index(name.partition("/")[2], data, f"{self.target.shown}/{name}"))
         superseded = {name for index in found for name in index.supersedes}
         return [index for index in found if index.name not in superseded]
+
+    def _several(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Whole files, some asked for at once: of a bucket each takes a while."""
+        with ThreadPoolExecutor(_AT_ONCE, "backup-read") as pool:
+            yield from zip(names, pool.map(self.target.get, names), strict=True)
 
     def held(self) -> Held:
         """What there is. Raises Corrupt."""
@@ -265,7 +271,7 @@ class Repository:
         whole = self._whole.get(name)
         if whole is None:
             whole = self._whole[name] = self._read_whole(name)
-            while len(self._whole) > _CACHED:
+            while sum(map(len, self._whole.values())) > _CACHED and len(self._whole) > 1:
                 self._whole.popitem(last=False)
         self._whole.move_to_end(name)
         return whole[offset : offset + length]

@@ -11,12 +11,13 @@ from typing import Self
 
 import numpy as np
 
-from pachybox.backup.packs import PIECE, Kind, PackBuilder, Rows, encode_index
+from pachybox.backup.packs import PACK_BYTES, PIECE, Kind, PackBuilder, Rows, encode_index
 from pachybox.backup.repository import Repository
 from pachybox.errors import Refused
 from pachybox.model.ids import Hash
 
 _WRITERS = 2
+_MOST = PACK_BYTES + (1 << 20)  # bytes of a pack
 _INDEX_PACKS = 32  # an index after so many packs ...
 _INDEX_S = 120.0  # ... or so long, so that a backup that was cut short is not begun anew
 
@@ -58,6 +59,8 @@ class Sender:
 
     def add_piece(self, kind: Kind, h: Hash, data: bytes | memoryview, at: int, total: int) -> None:
         """A part of a blob; the others must come before ``settle`` or ``index`` is called."""
+        if len(data) + self._pack.size > _MOST:
+            self._close()
         self._pack.add(kind, h, data, at, total)
         if self._pack.full:
             self._close()
@@ -79,8 +82,7 @@ class Sender:
 
     def finish(self) -> tuple[list[tuple[str, int]], list[Rows]]:
         """Have all that came be there; the packs and their rows that no index names yet."""
-        if not self._pack.empty:
-            self._close()
+        self._close()
         while self._writing:
             self._take()
         done = self._packs, self._rows
@@ -88,11 +90,13 @@ class Sender:
         return done
 
     def _close(self) -> None:
+        if self._pack.empty:
+            return
         if self._gone():
             raise Refused("the backup was called off", "what was sent already is used by the next")
         data, rows = self._pack.close()
         self._writing.append((rows, self._pool.submit(self._repository.put_pack, data)))
-        while len(self._writing) > _WRITERS:
+        while len(self._writing) >= _WRITERS:  # memory: as many packs, and the next
             self._take()
 
     def _take(self) -> None:

@@ -24,6 +24,7 @@ from pachybox.errors import Corrupt, InvalidArgument, NotReady, PachyboxError, R
 from pachybox.meta.tables import FACTS, SECRETS
 from pachybox.meta.tx import Tx
 from pachybox.pfs.service import Pfs
+from pachybox.store.disk import full_disk_is_exhausted
 
 log = logging.getLogger("pachybox.backup")
 
@@ -165,21 +166,29 @@ class Backups:
         """Make a backup; how it went is a fact and an event. ``password``: have the key of secrets
         in it, wrapped. ``new``: the place may be another than before. Raises what create.py does,
         and NotReady when one is being made."""
-        place = self.place(to)
-        shown = place.target.shown
+        own = to in ("", self._config.backup_to)
+        try:
+            place = self.place(to)
+        except PachyboxError as e:
+            if own and self._config.backup_to:
+                self.failed(self._config.backup_to, e)
+            raise
+        shown, key = place.target.shown, self._key(password)
         with self._alone():
+            known, off = self._known(), self._called_off(gone)
             try:
-                known = self._known()
                 job = Job(
-                    self._pfs, place.target, self._scratch, self._box_id(), report,
-                    self._called_off(gone), self._key(password),
+                    self._pfs, place.target, self._scratch, self._box_id(), report, off, key,
                     "" if new else known.get(shown, ""),
                 )  # fmt: skip
-                snapshot, repository = create(job)
+                with _told(self._scratch):
+                    snapshot, repository = create(job)
                 self._done(shown, {**known, shown: repository}, snapshot)
             except PachyboxError as e:
                 log.warning("not backed up to=%s: %s", shown, e)
-                self.failed(shown, e)
+                # a slip of whoever asks, or a stop, is no trouble of the box's
+                if (own or shown in known) and not off():
+                    self.failed(shown, e)
                 raise
         log.info("backed up to=%s id=%s sent=%d", shown, snapshot.id, snapshot.sent)
         return snapshot
@@ -189,7 +198,7 @@ class Backups:
     ) -> Restored:
         """Fill this box, which is empty; see recover.py."""
         place = self.place(to)
-        with self._alone():
+        with self._alone(), _told(self._scratch):
             found = place.restore(
                 self._pfs, self._config.key_file, id, password, report, self._called_off(gone)
             )
@@ -243,3 +252,15 @@ class Backups:
             self._pfs.meta.write(change)
         except PachyboxError as e:  # a full disk, or the box is closing: the log has it
             log.warning("that the backup failed is no event: %s", e)
+
+
+@contextmanager
+def _told(scratch: Path) -> Iterator[None]:
+    """Say what is wrong with the box's own disk. Of the place's the target does."""
+    try:
+        with full_disk_is_exhausted(scratch):
+            yield
+    except OSError as e:
+        raise NotReady(
+            f"the box's own files cannot be read or written: {e}", "see pachybox doctor"
+        ) from e

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
+from pachybox.errors import Exhausted, InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.pfs import buckets
-from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, sync_path, write_all
+from pachybox.store.disk import FULL, pread_all, remove, sync_path, write_all
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -89,7 +89,7 @@ class Folder:
         """See Target."""
         path = self.top / name
         beside = self.top / TMP / f"{os.getpid()}-{secrets.token_hex(8)}"
-        with self._told(name), full_disk_is_exhausted(self.top):
+        with self._told(name):
             self._make(beside.parent)
             self._make(path.parent)
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -174,6 +174,11 @@ class Folder:
                 "give the box's user the right to",
             ) from e
         except OSError as e:
+            if e.errno in FULL:
+                raise Exhausted(
+                    f"cannot write under {self.top}: {e.strerror}",
+                    "free space there, or remove old backups: pachybox backup prune",
+                ) from e
             raise NotReady(
                 f"{self.top / name} cannot be used: {e.strerror or e}", "mend it, then try again"
             ) from e

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from pachybox.errors import Exhausted
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room."""
+
 READ_ONLY = "mount it writable again; pachybox doctor says more"
 """The remedy for a file system that takes no writes."""
 _SYNC_FILE_RANGE_WRITE = 2
@@ -35,7 +37,7 @@ def full_disk_is_exhausted(where: Path) -> Iterator[None]:
     except OSError as e:
         if e.errno == errno.EROFS:
             raise Exhausted(f"the file system of {where} is read-only", READ_ONLY) from e
-        if e.errno not in _FULL:
+        if e.errno not in FULL:
             raise
         raise Exhausted(
             f"cannot write under {where}: {os.strerror(e.errno or 0)}",

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from pachybox.backup.service import Place, never, silent
 from pachybox.client import Client
-from pachybox.errors import NotFound, PachyboxError
+from pachybox.errors import Exhausted, NotFound, PachyboxError
 from tests.boxes import RealBox
+from tests.crash.disks import SmallDisk
 
 ROUNDS = 6
 KEEP = 3
@@ -119,3 +123,26 @@ def restored(
         assert not [f for f in again.client.fsck() if f.get("level") == "error"]
     finally:
         again.stop()
+
+
+def test_a_place_without_room_keeps_what_it_has(
+    box: RealBox, small_disk: Callable[[int], SmallDisk], tmp_path: Path
+) -> None:
+    """What did not fit is said, leaves nothing half, and is there when there is room."""
+    disk = small_disk(24 << 20)
+    place, c = disk.where / "place", box.client
+    c.create_repo("data")
+    c.put_file("data@master:/small", b"x")
+    first = c.create_backup(str(place)).id
+    c.put_file("data@master:/large", os.urandom(10 << 20))
+    c.put_file("data@master:/more", os.urandom(10 << 20))
+    disk.fill(12 << 20)
+    with pytest.raises(Exhausted, match=r"No space left"):
+        c.create_backup(str(place))
+    assert "No space left" in " ".join(c.status().warnings)
+    assert good(place, tmp_path) == [first]
+    assert not list((place / "tmp").iterdir())
+    disk.release()
+    c.create_backup(str(place))
+    assert len(good(place, tmp_path)) == 2
+    assert not any("backup" in warning for warning in c.status().warnings)

@@ -86,31 +86,6 @@ def test_nothing_new_costs_next_to_nothing(source: RealBox, tmp_path: Path) -> N
     assert len(packs(place)) - before <= 1  # the event that tells of the first one
 
 
-def test_content_deleted_and_collected_meanwhile_is_in_the_backup(
-    box: RealBox, tmp_path: Path
-) -> None:
-    """What a backup has begun to send is held while the collector works."""
-    c, place = box.client, tmp_path / "place"
-    c.create_repo("gone")
-    content = {f"/{i}": os.urandom(5 << 20) for i in range(8)}
-    for path, data in content.items():
-        c.put_file(f"gone@master:{path}", data)
-    done: list[object] = []
-
-    def told(stage: str, at: int, total: int) -> None:
-        if stage == "sending" and not done:
-            c.delete_repo("gone", force=True)
-            done.append(c.collect_garbage())
-
-    c.create_backup(str(place), progress=told)
-    again = revived(box, place, tmp_path / "again")
-    try:
-        for path, data in content.items():
-            assert again.client.get_file(f"gone@master:{path}") == data
-    finally:
-        again.stop()
-
-
 def test_other_directories_and_its_own_are_no_place(source: RealBox, tmp_path: Path) -> None:
     c = source.client
     other = tmp_path / "other"
@@ -210,6 +185,32 @@ def test_prune_keeps_what_is_kept_whole(box: RealBox, tmp_path: Path) -> None:
         assert again.client.get_file("r@master:/small/3/7") == c.get_file("r@master:/small/3/7")
     finally:
         again.stop()
+
+
+def test_boxes_that_share_a_place_do_not_count_for_each_other(
+    source: RealBox, box: RealBox, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "place")
+    box.client.create_repo("other")
+    mine = [box.client.create_backup(place).id for _ in range(2)]
+    others = [source.client.create_backup(place).id for _ in range(2)]
+    source.client.prune_backup("last 1", place)
+    assert [one.id for one in source.client.list_backup(place)] == [mine[1], others[1]]
+    assert not source.client.verify_backup(place, share=1.0).get("problems")
+
+
+def test_a_directory_with_other_files_is_not_restored_into(source: RealBox, tmp_path: Path) -> None:
+    place, home = str(tmp_path / "place"), tmp_path / "mine"
+    source.client.create_backup(place)
+    home.mkdir()
+    (home / "letter").write_text("dear")
+    ran = source.run("backup", "restore", "--from", place, "--home", str(home))
+    assert ran.returncode == 1
+    assert "holds other files" in ran.stderr
+    assert [path.name for path in home.iterdir()] == ["letter"]
+    ran = source.run("backup", "restore", "--from", place, "--home", str(source.home))
+    assert ran.returncode == 1
+    assert "is running" in ran.stderr
 
 
 def test_prune_takes_nothing_when_what_is_kept_is_damaged(source: RealBox, tmp_path: Path) -> None:
@@ -324,8 +325,7 @@ def test_the_box_backs_itself_up_and_keeps_what_it_is_to_keep(tmp_path: Path) ->
         assert len(list(box.client.list_backup())) <= 3  # one may be removed at this moment
         kinds = {e.kind for e in box.client.events(kinds=["backup."])}
         assert kinds == {"backup.done"}
-        shutil.rmtree(place)
-        place.write_text("in the way")
+        place.rename(tmp_path / "unmounted")
         eventually(
             lambda: any(e.kind == "backup.failed" for e in box.client.events(kinds=["backup."])),
             "it tells that there is no place",

@@ -26,6 +26,7 @@ from pachybox.backup.verify import verify
 from pachybox.meta.writer import Meta
 from pachybox.model.files import Entry, Kind
 from pachybox.model.ids import Repo
+from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.write import PutFile
 from pachybox.store.blobs import BlobStore
@@ -62,6 +63,7 @@ class World:
     """A box without doors, and a place for its backups."""
 
     def __init__(self, top: Path) -> None:
+        top.mkdir()
         self.top, self.place = top, top / "place"
         self.blobs = BlobStore.open(top / "store")
         self.meta = Meta(top / "meta.duckdb", barrier=self.blobs.flush)
@@ -114,7 +116,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
     monkeypatch.setattr(sender, "PIECE", 150_000)
     monkeypatch.setattr(sender, "_INDEX_PACKS", 3)
-    (tmp_path / "a").mkdir()
     made = World(tmp_path / "a")
     made.fill(OLD, 1)
     made.back_up(Folder(made.place))
@@ -174,6 +175,33 @@ def test_what_a_backup_that_ended_had_sent_is_not_sent_again(world: World) -> No
     assert sizes[1] < sizes[0] / 10
 
 
+def test_what_is_deleted_and_collected_meanwhile_is_in_the_backup(world: World) -> None:
+    """It is held while it is sent, also when the collector moves or would remove it."""
+    roots = {repo: world.pfs.resolve(repo, "master").root for repo in (OLD, NEW, MORE)}
+    collected: list[int] = []
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "sending" and not collected:
+            for repo in roots:
+                world.pfs.delete_repo(repo, force=True)
+            world.blobs.packs.seal()
+            collected.append(care.collect_garbage(world.pfs).freed_bytes)
+
+    made = create(Job(world.pfs, Folder(world.place), world.top, "box", report))[0]
+    assert collected
+    assert world.require_good()[-1] == made.id
+    again = World(world.top / "again")
+    try:
+        recover(again.pfs, Repository.open(Folder(world.place)), made.id, again.top, silent, never)
+        for repo, root in roots.items():
+            assert again.pfs.resolve(repo, "master").root == root
+            for _, _, h in again.pfs.trees.rows(root):
+                again.blobs.verify(h)
+    finally:
+        again.close()
+    assert care.collect_garbage(world.pfs).freed_bytes > 0
+
+
 def test_a_backup_that_was_pruned_under_it_is_not_made_visible(world: World) -> None:
     """As by a prune that took its lock for dead."""
     stages: list[str] = []
@@ -192,7 +220,6 @@ def test_a_backup_that_was_pruned_under_it_is_not_made_visible(world: World) -> 
 def test_a_restore_goes_on_where_it_was(world: World) -> None:
     """Called off at several moments, then to its end: the same content, nothing visible before."""
     world.back_up(Folder(world.place))
-    (world.top / "b").mkdir()
     again = World(world.top / "b")
     repository = Repository.open(Folder(world.place))
     newest = repository.snapshot_ids()[-1]

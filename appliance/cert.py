@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pachybox import settings
 from pachybox.config import Config
 from pachybox.errors import AlreadyExists, Corrupt, InvalidArgument, NotFound
 
@@ -156,19 +157,10 @@ def show(file: Path, ca: Path | None = None) -> Shown:
 
 
 def settle(config: Config) -> bool:
-    """Have ``box.toml`` name the files in ``tls``; False when it does already."""
-    import tomlkit
-
+    """Have ``box.toml`` name the files in ``tls``; False when it does already. Raises what
+    ``settings.change`` raises."""
     wanted = {"tls_cert": f"{FOLDER}/{CERT}", "tls_key": f"{FOLDER}/{KEY}"}
-    path = config.home / "box.toml"
-    settings = tomlkit.parse(path.read_text() if path.exists() else "")
-    if all(settings.get(key) == value for key, value in wanted.items()):
-        return False
-    for key, value in wanted.items():
-        settings[key] = value
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    _write(path, tomlkit.dumps(settings).encode(), mode)
-    return True
+    return settings.change(config.home, wanted)
 
 
 def _check(names: Sequence[str], days: int) -> None:
@@ -297,14 +289,13 @@ def _give(path: Path) -> None:
         os.chown(path, above.st_uid, above.st_gid)
 
 
-def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Replace a file, atomically and durably; nobody else could read it at any moment."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(data)
-        os.fchmod(file.fileno(), mode)
         _give(new)
         file.flush()
         os.fsync(file.fileno())

@@ -15,9 +15,10 @@ _SHORTEST = 6  # characters of a known value; shorter ones are in every text by 
 _VALUES_HIDDEN = re.compile(r"env|environment|annotations|labels|headers", re.I)
 _HIDDEN = re.compile(
     r".*(password|passwd|passphrase|secret|token|credential|api_?key|access_?key|private_?key|auth)"
-    r".*|stdin|err_?stdin|errStdin|pod_?patch|pod_?spec|reason|error|salt|offset.*|user_?spec.*",
+    r".*|stdin|err_?stdin|pod_?patch|pod_?spec|salt|user_?spec.*",
     re.I,
 )
+_SAID = re.compile(r"reason|error|offset.*", re.I)  # maybe in words of user code
 _NAMES_ONLY = re.compile(r"(image_?pull_?)?secrets", re.I)  # secrets by name, which is none
 _COMMANDS = re.compile(r"cmd|err_?cmd|entrypoint", re.I)
 
@@ -69,6 +70,8 @@ class Redactor:
     def _field(self, key: str, value: Any) -> Any:
         if _NAMES_ONLY.fullmatch(key):
             return value
+        if _SAID.fullmatch(key) and value:
+            return LEFT_OUT
         if _HIDDEN.fullmatch(key) and isinstance(value, str | list) and value:
             self._learn_all(value if isinstance(value, list) else [value])
             return LEFT_OUT

@@ -28,6 +28,7 @@ from pachybox.settings import effective
 
 _LOG_BYTES = 1 << 20  # of each file
 _EVENTS = 5000
+_USERS = ("job.", "pipeline.", "ingest.", "datum.")  # may tell what user code said
 _MOST = 200  # pipelines whose specs are taken
 _PROC = ("limits", "status", "cgroup", "io", "oom_score", "mountinfo")
 _MACHINE = ("meminfo", "loadavg", "mounts", "pressure/cpu", "pressure/io", "pressure/memory")
@@ -92,7 +93,7 @@ def _secrets_of(config: Config | None) -> Iterator[str]:
         yield webhook.secret
         yield webhook.url.partition("://")[2].partition("/")[2]
     for path in (config.key_file, config.tls_files[1]):
-        if path.is_file() and os.access(path, os.R_OK):
+        if os.access(path, os.R_OK) and path.is_file():
             yield path.read_text(errors="replace").strip()
 
 
@@ -150,7 +151,7 @@ def _events(box: Client, redactor: Redactor) -> Iterator[Any]:
             "seq": event.seq,
             "time": event.time.isoformat(),
             "kind": event.kind,
-            "data": redactor.record(event.data),
+            "data": redactor.record(event.data) if event.kind.startswith(_USERS) else event.data,
         }
 
 
@@ -206,15 +207,22 @@ def _of_files(config: Config, pid: int | None) -> Iterator[_Part]:
         shown = [one._asdict() for one in effective(config)]
         yield "settings.json", lambda: _json({"home": str(home), "settings": shown})
     yield "environment.txt", _variables
-    for path in sorted((home / "run").glob("box.*")):
-        if path.suffix != ".sock" and path.name != "box.pid":
-            yield f"logs/{path.name}", lambda path=path: _tail(path)  # type: ignore[misc]
+    for path in _logs(home / "run"):
+        yield f"logs/{path.name}", lambda path=path: _tail(path)  # type: ignore[misc]
     yield "files.txt", lambda: _listing(home)
     for name in _PROC if pid is not None else ():
         yield f"proc/{name}", lambda name=name: Path("/proc", str(pid), name).read_text()  # type: ignore[misc]
     for name in _MACHINE:
         if Path("/proc", name).exists():
             yield f"machine/{name}", lambda name=name: Path("/proc", name).read_text()  # type: ignore[misc]
+
+
+def _logs(run: Path) -> list[Path]:
+    """The box's own logs; none that another user may not see."""
+    if not os.access(run, os.R_OK | os.X_OK):
+        return []
+    found = sorted(run.glob("box.*"))
+    return [path for path in found if path.suffix != ".sock" and path.name != "box.pid"]
 
 
 def _variables() -> str:

@@ -114,24 +114,25 @@ class Upgrade:
     ) -> None:
         """With the box stopped."""
         database = self.config.home / "meta.duckdb"
-        copy, previous = None, None
+        copy, was = None, None
         try:
             if database.exists():
                 copy = copies.take(database, event=copies.seen(database))
                 self.say(f"the metadata is copied to {copy.path}")
             if self.new is not None and self.installed is not None:
-                previous = swap(self.new, self.installed)
-                self.say(f"{self.installed} is the new program, {previous} the old one")
-            now = Program.of(self.installed)
-            self._start(now, running, manager)
+                was = swap(self.new, self.installed)
+                self.say(f"{self.installed} is the new program")
+            self._start(Program.of(self.installed), running, manager)
             self._prove(version)
         except (PachyboxError, OSError) as e:
             self.say(f"it failed: {e}")
-            self._undo(old, copy, previous, running, manager)
-            was = "the old program and its metadata are back" if self.new else (
+            self._undo(old, copy, was, running, manager)
+            now = "the old program and its metadata are back" if self.new else (
                 "the metadata is what it was; install the version from before, then start the box"
             )  # fmt: skip
-            raise Refused(f"not upgraded to {version}: {_message(e)}", was) from e
+            raise Refused(f"not upgraded to {version}: {_message(e)}", now) from e
+        if was is not None and self.installed is not None:
+            was.replace(_previous(self.installed))
         if copy is not None:
             copies.finished(copy)
         if running is None:
@@ -166,18 +167,18 @@ class Upgrade:
         self,
         old: Program,
         copy: copies.Copy | None,
-        previous: Path | None,
+        was: Path | None,
         running: Running | None,
         manager: Manager | None,
     ) -> None:
         database = self.config.home / "meta.duckdb"
         Running.end(self.config, manager, max(self.wait_s, _GRACE_S))
-        if previous is not None and self.installed is not None:
-            restore(previous, self.installed)
+        if was is not None and self.installed is not None:
+            restore(was, self.installed)
             self.say(f"{self.installed} is the old program again")
         if copy is not None:
             copies.put_back(database, copy)
-            copies.finished(copy)
+            copies.drop(copy)
             self.say("the metadata is what it was")
         if running is None or self.new is None:
             return
@@ -223,25 +224,25 @@ def installed_file(running: Running | None) -> Path | None:
 
 def swap(new: Path, installed: Path) -> Path:
     """Put the file ``new`` in the place of ``installed``, at once and durable; where the old one
-    is kept. Raises OSError."""
-    previous, part = _previous(installed), installed.with_name(f".{installed.name}.part")
+    is until it is known which of them stays. Raises OSError."""
+    old, part = (installed.with_name(f".{installed.name}.{what}") for what in ("old", "part"))
     shutil.copyfile(new, part)
     part.chmod(installed.stat().st_mode & 0o777 | 0o555)
     _sync(part)
-    previous.unlink(missing_ok=True)
+    old.unlink(missing_ok=True)
     try:
-        os.link(installed, previous)
+        os.link(installed, old)
     except OSError:  # a file system without links
-        shutil.copy2(installed, previous)
-    _sync(previous)
+        shutil.copy2(installed, old)
+    _sync(old)
     part.replace(installed)
     _sync(installed.parent)
-    return previous
+    return old
 
 
-def restore(previous: Path, installed: Path) -> None:
-    """Put what ``swap`` kept back in its place. Raises OSError."""
-    previous.replace(installed)
+def restore(old: Path, installed: Path) -> None:
+    """Put an old program back in its place. Raises OSError."""
+    old.replace(installed)
     _sync(installed.parent)
 
 

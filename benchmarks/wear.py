@@ -1,9 +1,9 @@
 """Bytes written to the device for each byte that came: what flash wears by.
 
-On an ext4 of its own in a file, whose block device counts what reaches it, the journal of the file
-system and all; with it what the daemon gave to the kernel (/proc/PID/io). Each load ends with the
-box stopped and the disk synced, so nothing is left in memory. Where none can be mounted the figure
-is that of the daemon alone, and the row says so.
+On an ext4 of its own in a file, whose block device counts all that reaches it, the journal of the
+file system too; beside it what the daemon gave to the kernel (/proc/PID/io). Each load ends with
+the box stopped and the disk synced, so nothing is left in memory. Where none can be mounted the
+figure is that of the daemon alone, and the row says so.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ class Box:
 
     def _room(self) -> Room:
         plan = self.plan
-        more = max(plan.database_bytes, min(ROOM.more_bytes, plan.memory // 2))
+        # of old databases the log alone may need as much again while it is brought in
+        more = max(2 * plan.database_bytes, min(ROOM.more_bytes, plan.memory // 2))
         return Room(plan.database_bytes, more, plan.database_threads)
 
     def start(self) -> None:

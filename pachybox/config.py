@@ -297,8 +297,12 @@ def _read(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as e:
+    except UnicodeDecodeError as e:
         raise InvalidArgument(f"cannot read {path}: {e}", "mend or remove the file") from e
+    except OSError as e:
+        raise InvalidArgument(
+            f"cannot read {path}: {e.strerror}", "run this as the user the box runs as"
+        ) from e
 
 
 def _webhooks(given: object, source: str) -> tuple[Webhook, ...]:

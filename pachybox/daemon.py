@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -182,6 +181,7 @@ def serve(box: Box) -> Doors:
     )
     box.doors = [server.troubles, rpc.troubles]
     box.pps.scheduler.shop.gates = DatumGates(closed=lambda: access.closed, metrics=metrics)
+    known.on_end(access.end_open)  # before those that look who may go on
     known.on_end(rpc.end_dead)
     known.on_end(server.end_dead)
     doors = Doors(server, rpc, known, audit)
@@ -263,7 +263,9 @@ def run(config: Config) -> None:
         "ready address=%s grpc=%s socket=%s pid=%d",
         box.address, box.grpc_address, config.socket, os.getpid(),
     )  # fmt: skip
-    manager.ready(f"serving at {box.address} and {box.grpc_address}", lambda: _trouble(box))
+    manager.ready(
+        f"serving at {box.address} and {box.grpc_address}", lambda: answers(config.socket)
+    )
     try:
         while not box.wait_stop(memory.TRIM_S):
             box.meta.index_hashes()
@@ -285,12 +287,6 @@ def run(config: Config) -> None:
     if box.restarting is not None:
         # the same command line in the same process, so that who watches it sees no end
         os.execve(sys.executable, init.same_command(), {**os.environ, **manager.environment})
-
-
-def _trouble(box: Box) -> Sequence[str]:
-    """Why the box is not well: metadata and the door are asked, for real. Blocks while they do."""
-    box.meta.db.read("SELECT 1")
-    return answers(box.config.socket)
 
 
 def main(config: Config | None = None) -> None:

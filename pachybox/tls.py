@@ -7,6 +7,7 @@ is encrypted.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -20,6 +21,12 @@ Buffer = bytes | bytearray | memoryview
 _READ_BYTES = 128 << 10  # of what is encrypted, at once
 _WRITE_BYTES = 256 << 10
 _JOINED_BYTES = 64 << 10
+_BUNDLES = (  # of Debian, Fedora, SUSE, Alpine
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 _QUIET_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 _HELLO = 0x16  # the first byte of every TLS connection: a record of the handshake
 
@@ -242,13 +249,28 @@ class TlsSocket:
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
+def machine_context() -> ssl.SSLContext:
+    """A client's context that trusts what this machine trusts, also where OpenSSL was built for
+    other paths than those of the machine."""
+    context = ssl.create_default_context()
+    usual = ssl.get_default_verify_paths()
+    told = {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
+    bundle = next(filter(os.path.exists, _BUNDLES), "")
+    if bundle and not (told or usual.cafile or usual.capath):
+        context.load_verify_locations(bundle)
+    return context
+
+
 def client_context(ca: str = "") -> ssl.SSLContext:
     """What a client needs to know a box: the certificates in the file ``ca`` are trusted, the
     box's own among them; "" trusts what the machine trusts. Raises OSError (ssl.SSLError when the
     file holds no certificate)."""
-    context = ssl.create_default_context(cafile=ca or None)
-    if ca:  # the box's own certificate is as good as that of who signed it
+    if ca:
+        context = ssl.create_default_context(cafile=ca)
+        # the box's own certificate is as good as that of who signed it
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    else:
+        context = machine_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -111,6 +111,11 @@ def finished(copy: Copy) -> None:
         log.warning("%s: %s", copy.path, e)
 
 
+def drop(copy: Copy) -> None:
+    """Remove a copy that nobody will want: things are as it has them."""
+    shutil.rmtree(copy.path, ignore_errors=True)
+
+
 def put_back(database: Path, copy: Copy) -> None:
     """Have the metadata be what it was when ``copy`` was made. Nobody has it open. What was
     changed since is lost. A kill in between is mended by ``mend``. Raises what that does."""

@@ -66,8 +66,11 @@ def is_read_only(where: Path) -> bool:
         return True
     device = where.stat().st_dev
     wanted = f" {os.major(device)}:{os.minor(device)} "
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-        return any(wanted in line and "emergency_ro" in line.rsplit(" ", 1)[-1] for line in file)
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            return any(wanted in line and "emergency_ro" in line.split(" ")[-1] for line in file)
+    except OSError:  # no /proc, or not all of it
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import blake3
@@ -50,15 +49,14 @@ def build(target: Path = TARGET, level: int = LEVEL) -> None:
         tree.make(root)
         _launcher(root)
         check(root)
-        assemble(root, target, level)
+        assemble(root, target, level, _stub())
 
 
-def assemble(root: Path, target: Path, level: int) -> None:
+def assemble(root: Path, target: Path, level: int, stub: bytes) -> None:
     """Put the stub in front of a tree, whose ``bin/pachybox`` it will run; into ``target``."""
     manifest, frames, length = _pack(root, level)
     listed = _compressed([manifest], level)
     payload = b"".join([listed, *frames])
-    stub = _stub()
     sizes = (len(stub), len(payload), length, len(manifest), len(listed))
     hashes = (blake3.blake3(data).digest() for data in (payload, manifest))
     whole = target.with_name(f"{target.name}.new")
@@ -105,7 +103,12 @@ def _launcher(root: Path) -> None:
     made.chmod(0o755)
 
 
-@cache
+def stub_of(file: Path) -> bytes:
+    """The stub of a finished one file."""
+    data = file.read_bytes()
+    return data[: _TRAILER.unpack(data[-_TRAILER.size :])[1]]
+
+
 def _stub() -> bytes:
     """The static program in front."""
     target = f"{architecture()}-linux-musl"

@@ -109,6 +109,7 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
             user = user or users.make(wanted.user, wanted.home, wanted.root)
             owner = (user.uid, user.gid)
     home = wanted.on_disk(wanted.home)
+    _check_owner(wanted, home, owner)
     yield Step("data", str(wanted.home), files.make_folder(home, 0o700, owner, act=act))
     yield _settings(wanted, home / "box.toml", owner, act=act)
     if wanted.program is not None:
@@ -120,6 +121,19 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
     yield Step("unit", str(wanted.unit), state)
     state = files.link(wanted.on_disk(wanted.wanted), f"../{wanted.name}.service", act=act)
     yield Step(wanted.occasion, str(wanted.wanted), state)
+
+
+def _check_owner(wanted: Plan, home: Path, owner: files.Owner | None) -> None:
+    """Raise Refused when the data directory is another user's. The usual one is given to the user
+    by systemd itself, with all that is in it."""
+    if owner is None or wanted.state_directory or not home.is_dir():
+        return
+    there = home.stat().st_uid
+    if there != owner[0]:
+        raise Refused(
+            f"{wanted.home} belongs to user {there}, not to {wanted.user}",
+            f"give it to it, chown -R {wanted.user}: {wanted.home}, and install again",
+        )
 
 
 def _settings(wanted: Plan, path: Path, owner: files.Owner | None, *, act: bool) -> Step:

@@ -55,6 +55,11 @@ class Plan:
         return self.units / f"{self.name}.service"
 
     @property
+    def state_directory(self) -> bool:
+        """Whether the data lie where systemd keeps those of services."""
+        return self.home == Path("/var/lib") / self.name
+
+    @property
     def target(self) -> str:
         """What it is started as a part of."""
         return f"{'multi-user' if self.system else 'default'}.target"

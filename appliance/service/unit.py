@@ -150,7 +150,7 @@ def _rest(plan: Plan) -> Iterator[str]:
 
 
 def _paths(plan: Plan) -> Iterator[str]:
-    if plan.home == Path("/var/lib") / plan.name:
+    if plan.state_directory:
         yield f"StateDirectory={plan.name}"
         yield "StateDirectoryMode=0700"
     shown = (plan.home, *plan.writable)

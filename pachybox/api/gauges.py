@@ -86,7 +86,7 @@ class Gauges:
     def _certificate(self) -> float:
         if not self._box.config.tls_cert:
             return 0.0
-        path = Path(self._box.config.tls_cert)
+        path = self._box.config.home / self._box.config.tls_cert
         try:
             changed = path.stat().st_mtime_ns
             if changed != self._expires[0]:

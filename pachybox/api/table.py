@@ -20,9 +20,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pachybox.api import definitions
-from pachybox.api.access.needs import ADMIN, METHODS
+from pachybox.api.access.needs import ADMIN, FIELDS, METHODS
 from pachybox.api.access.policy import Policy
-from pachybox.api.access.principal import OWNER, Principal
+from pachybox.api.access.principal import NOBODY, Principal, Role
 from pachybox.errors import NotFound, Unimplemented
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Call:
 
     method: str
     cancel: Cancel = field(default_factory=Cancel)
-    principal: Principal = OWNER
+    principal: Principal = NOBODY
     token: str = ""
     transaction: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -123,6 +123,12 @@ class Method:
         self.descriptor = descriptor
         self.handler = handler
         self.need = METHODS.get(self.full_name, ADMIN)
+        self.plain = (
+            self.kind is Kind.UNARY
+            and self.need.role is Role.READER
+            and self.full_name not in FIELDS
+        )
+        """Whether it is one answer to one message, for whoever may read the whole box."""
         self._policy = policy
 
     @cached_property

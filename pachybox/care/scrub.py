@@ -123,10 +123,11 @@ class Scrub:
 
     def now(self) -> Iterator[Pass]:
         """Read and prove all content now, as fast as nobody else wants the disk; how far it is,
-        piece by piece. Left early, the pass goes on by itself as usual. Raises Refused when one
-        runs already."""
+        piece by piece. Left early, the pass before it goes on as if nothing had been. Raises
+        Refused when one runs already."""
         if not self._one.acquire(timeout=5.0):
             raise Refused("a scrub runs already", "see how far it is: pachybox scrub")
+        before = self._pass
         try:
             self._look_again()
             self._begin()
@@ -136,6 +137,8 @@ class Scrub:
             self._close()
             yield self._pass
         finally:
+            if not self._pass.ended:
+                self._pass = before
             self._one.release()
 
     # ---- by itself

@@ -129,6 +129,8 @@ def _names(name: str, rest: Sequence[str], current: str) -> Iterator[str]:
         rest and rest[-1] in ("-p", "--pipeline") and noun in ("job", "logs", "commit")
     ) or name == "subscribe job":
         source = _pipelines
+    elif rest and rest[-1] == "--repo":
+        source = _repos
     elif rest and rest[-1] == "--ingest":
         source = _ingests
     elif name in ("start commit", "put file"):
@@ -211,6 +213,10 @@ def _secrets(box: Client, current: str) -> Iterator[str]:
     return (info.name for info in box.list_secret())
 
 
+def _tokens(box: Client, current: str) -> Iterator[str]:
+    return (token.name for token in box.list_token() if token.state == "active")
+
+
 _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "repo": _repos,
     "branch": _branches,
@@ -224,4 +230,5 @@ _NOUNS: dict[str, Callable[[Client, str], Iterator[str]]] = {
     "transaction": _transactions,
     "project": _projects,
     "secret": _secrets,
+    "token": _tokens,
 }

@@ -23,14 +23,13 @@ def findings() -> list[Json]:
     """What the box of this machine says, which knows its pipelines too; without one what can be
     seen from here."""
     config = readable_config()
-    if config.socket.exists():
-        box = Box(str(config.socket), timeout_s=_PATIENCE_S)
-        try:
-            return [{key: f.get(key, "") for key in _FIELDS} for f in box.doctor()]
-        except PachyboxError:  # it does not run, or is too busy to say
-            pass
-        finally:
-            box.close()
+    box = Box(str(config.socket), timeout_s=_PATIENCE_S)
+    try:
+        return [{key: f.get(key, "") for key in _FIELDS} for f in box.doctor()]
+    except (PachyboxError, OSError):  # it does not run, is too busy to say, or is another user's
+        pass
+    finally:
+        box.close()
     from pachybox.doctor import findings
 
     return [{key: getattr(f, key) for key in _FIELDS} for f in findings(config)]
@@ -71,9 +70,10 @@ def _print(out: Output, found: list[Json]) -> None:
                 out.line(f"              {visible(one['remedy'])}")
     bad = [one for one in found if one["level"] != "ok"]
     if bad:
+        worst = next((one for one in bad if one["level"] == "fail"), bad[0])
         failed = sum(one["level"] == "fail" for one in bad)
         out.line(f"{failed} failed, {len(bad) - failed} to know of; about one of them: "
-                 f"pachybox doctor {bad[0]['code']}")  # fmt: skip
+                 f"pachybox doctor {worst['code']}")  # fmt: skip
 
 
 def _explain(out: Output, text: str) -> int:

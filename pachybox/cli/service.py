@@ -212,7 +212,7 @@ COMMANDS = {
         ),
         "A hardened unit of systemd with a watchdog and a bound of memory, a user, the data\n"
         "directory, settings with comments, completion of shells. Run again it changes what\n"
-        "differs: a newer program is installed by its own install. See docs/install.md.",
+        "differs: a newer program is installed by its own install. See docs/service.md.",
     ),
     "uninstall": Command(
         _uninstalling,

@@ -68,6 +68,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "webhook test": "send a test to them",
             },
         ),
+        ("dashboard", {"dashboard": "print the dashboard for Grafana, or alerts for Prometheus"}),
         ("demo", {"demo": "make a small DAG that stays alive, to look around with"}),
         ("licenses", {"licenses": "list what the program carries, and under which licences"}),
         ("tui", {"tui": "open the terminal: what runs, what there is, and keys for all of it"}),

@@ -98,8 +98,9 @@ def _reach(config: Config, running: bool) -> Finding:
         remedy = "make a certificate: pachybox cert; or listen on 127.0.0.1"
         return found("PB402", "fail", f"{where}, and has no certificate", remedy)
     if not config.token and not running:
-        remedy = "make one before the start: pachybox create token NAME"
-        return found("PB402", "warn", f"{where}, which takes a token; box.toml has none", remedy)
+        text = f"{where}, which takes a token, and box.toml has none"
+        remedy = "none is needed where create token made one; else: pachybox config set token -"
+        return found("PB402", "warn", text, remedy)
     return found("PB402", "ok", f"{where}, with TLS and tokens")
 
 

@@ -28,8 +28,16 @@ def findings(config: Config, *, running: bool) -> Iterator[Finding]:
     yield from _file_system(home, where)
     yield _disk(config, facts)
     yield _inodes(facts)
-    if home.exists():
+    if there(home):
         yield from _inside(config, running)
+
+
+def there(path: Path) -> bool:
+    """Whether ``path`` exists, as far as this user may see."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _access(home: Path, where: Path, facts: os.statvfs_result) -> Iterator[Finding]:
@@ -41,12 +49,12 @@ def _access(home: Path, where: Path, facts: os.statvfs_result) -> Iterator[Findi
             "see dmesg for why and check the disk; then: mount -o remount,rw",
         )
     elif not os.access(where, os.W_OK | os.X_OK):
-        remedy = "set PACHYBOX_HOME to a directory of yours"
+        remedy = "set PACHYBOX_HOME to a directory of yours, or be the user the box runs as"
         yield found("PB201", "fail", f"{home} cannot be written", remedy)
         return
-    state = "exists" if home.exists() else "will be made"
+    state = "exists" if there(home) else "will be made"
     yield found("PB201", "ok", f"{home} ({state})")
-    if home.exists() and home.stat().st_mode & 0o077:
+    if there(home) and home.stat().st_mode & 0o077:
         yield found(
             "PB202",
             "warn",
@@ -56,7 +64,7 @@ def _access(home: Path, where: Path, facts: os.statvfs_result) -> Iterator[Findi
 
 
 def _existing_parent(path: Path) -> Path:
-    while not path.exists():
+    while not there(path):
         path = path.parent
     return path
 
@@ -122,9 +130,7 @@ def _inodes(facts: os.statvfs_result) -> Finding:
 def _inside(config: Config, running: bool) -> Iterator[Finding]:
     try:
         entries = {entry.name: entry for entry in config.home.iterdir()}
-    except OSError as e:
-        text = f"{config.home} cannot be read: {e.strerror}"
-        yield found("PB201", "fail", text, "run this as the user the box runs as")
+    except OSError:  # another user's, which was said
         return
     yield from _owner(config.home, entries)
     yield from _parts(config.home, entries)

@@ -12,12 +12,14 @@ from pachybox.config import Config
 from pachybox.doctor import secret_key
 from pachybox.doctor.codes import Level, found
 from pachybox.doctor.cold import of_time
+from pachybox.doctor.home import there
 from pachybox.errors import PachyboxError
 from pachybox.meta.tables import FACTS, SECRETS, TOKENS
 from pachybox.meta.writer import Meta
 from pachybox.model.schedule import parse_schedule
 from pachybox.model.units import format_age, format_size
 from pachybox.overview import Attention
+from pachybox.pfs.zone import local_zone
 from pachybox.pps.runners.base import Finding
 
 _GRACE = timedelta(hours=1)
@@ -53,7 +55,7 @@ def findings(
     for part, (code, bad) in _PARTS.items():
         said = _said(meta, part)
         if said is not None:
-            when = format_age(said.at, datetime.now(UTC))
+            when = _ago(said.at)
             level: Level = bad if said.error else "ok"
             text = f"{said.error} ({when})" if said.error else f"went well {when}"
             yield found(code, level, text, said.remedy if said.error else "")
@@ -97,12 +99,12 @@ def _work(attention: Sequence[Attention]) -> Iterator[Finding]:
 def _backup(config: Config, said: _Said | None) -> Finding:
     if said is not None and said.error:
         remedy = said.remedy or "mend that, then: pachybox backup create"
-        when = format_age(said.at, datetime.now(UTC))
+        when = _ago(said.at)
         return found("PB801", "fail", f"the last one failed {when}: {said.error}", remedy)
     if not config.backup_to:
         return found("PB801", "warn", "none is set up", f"set it up: {_SET_UP}")
     where = Path(config.backup_to)
-    if "://" not in config.backup_to and not where.exists() and not where.parent.exists():
+    if "://" not in config.backup_to and not there(where) and not there(where.parent):
         remedy = "mount it, or name another: pachybox config set backup_to DIR"
         return found("PB801", "fail", f"{where} is not there", remedy)
     if not config.backup_schedule:
@@ -117,15 +119,20 @@ def _backup(config: Config, said: _Said | None) -> Finding:
 
 def _age(schedule: str, said: _Said) -> Finding:
     now = datetime.now(UTC)
-    when = format_age(said.at, now)
+    when = _ago(said.at)
     try:
-        due = parse_schedule(schedule).after(said.at)
+        due = parse_schedule(schedule, local=local_zone()).after(said.at)
     except PachyboxError as e:
         return found("PB801", "fail", f"backup_schedule: {e.message}", e.hint or "mend it")
     if due is not None and now > due + _GRACE:
-        text = f"the last one was made {when}, and another was due {format_age(due, now)}"
+        text = f"the last one was made {when}, and another was due {_ago(due)}"
         return found("PB801", "fail", text, "see run/box.log; make one: pachybox backup create")
     return found("PB801", "ok", f"the last one was made {when}")
+
+
+def _ago(then: datetime) -> str:
+    text = format_age(then, datetime.now(UTC))
+    return text[0].lower() + text[1:]
 
 
 def _said(meta: Meta, part: str) -> _Said | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from pachybox.config import SETTINGS, Config, load
 from pachybox.doctor.codes import found
+from pachybox.doctor.home import there
 from pachybox.errors import InvalidArgument
 from pachybox.pps.runners.base import Finding
 
@@ -24,11 +25,11 @@ def findings(config: Config, *, running: bool) -> Iterator[Finding]:
     except InvalidArgument as e:
         yield found("PB301", "fail", e.message, e.hint or "mend it: pachybox config explain")
     else:
-        state = "can be read" if path.exists() else "is not there, all is as by default"
+        state = "can be read" if there(path) else "is not there, all is as by default"
         yield found("PB301", "ok", f"{path} {state}")
         if running:
             yield _in_force(config, would)
-    if path.exists() and path.stat().st_mode & 0o022:
+    if there(path) and path.stat().st_mode & 0o022:
         yield found("PB302", "warn", f"others may write {path}", f"run: chmod 600 {path}")
     yield from _misspelt(os.environ)
 

@@ -19,7 +19,6 @@ import http.client
 import ipaddress
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -28,6 +27,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from pachybox.errors import InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.pfs import buckets, local_files
+from pachybox.tls import machine_context
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -295,7 +295,7 @@ def _connect(
             connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
             connection.sock = raw
             return connection
-        context = ssl.create_default_context()
+        context = machine_context()
         connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
         try:
             connection.sock = context.wrap_socket(raw, server_hostname=host)

@@ -67,7 +67,7 @@ class Machine:
             return said in ("running", "degraded")
 
         try:
-            eventually(started, "systemd runs the machine", 30.0)
+            eventually(started, "systemd runs the machine")
         except AssertionError:
             self.end()
             pytest.skip("systemd does not start in a container here")
@@ -81,7 +81,7 @@ class Machine:
         """Run a program in it as root; all there is to know of that."""
         return subprocess.run(
             ["podman", "exec", "--interactive", self.name, *command],
-            input=stdin, capture_output=True, text=True, timeout=60, check=False,
+            input=stdin, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def run(self, *command: str, stdin: str = "", check: bool = True) -> str:

@@ -41,7 +41,7 @@ exec chroot . /bin/sh -c 'umount -l /old && echo ready && while read -r line; do
 
 
 class Root:
-    """One root in namespaces: run programs in it, put files into it."""
+    """One root in namespaces: run programs in it, put files into it below ``path``."""
 
     def __init__(self, path: Path, lower: Path | None = None) -> None:
         self.path = path
@@ -60,6 +60,8 @@ class Root:
         if self._init.stdout.readline() != "ready\n":
             self.end()
             raise RuntimeError(f"{path} cannot be entered")
+        if lower:
+            self.path = Path(f"/proc/{self._first()}/root")
 
     def end(self) -> None:
         """End every process in it."""
@@ -69,12 +71,14 @@ class Root:
         self._init.stdout.close()
         self._init.wait(30)
 
+    def _first(self) -> str:
+        """The namespaces' first process, by its number outside."""
+        return Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text().split()[0]
+
     def command(self, *words: str, env: Mapping[str, str] | None = None) -> list[str]:
         """What runs ``words`` in the root, from outside."""
-        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text()
-        pid = children.split()[0]
         given = {"PATH": PATH, "HOME": "/root", "TERM": "xterm-256color", **(env or {})}
-        enter = ["nsenter", "-t", pid, "-m", "-n", "-p", "-r", "-w", "--"]
+        enter = ["nsenter", "-t", self._first(), "-m", "-n", "-p", "-r", "-w", "--"]
         return [*enter, "/usr/bin/env", "-i", *(f"{k}={v}" for k, v in given.items()), *words]
 
     def run(

@@ -112,6 +112,18 @@ def test_a_directory_that_is_none_of_a_box_is_not_purged(root: Path, program: Pa
 
 
 @as_root
+def test_data_of_another_user_is_not_taken(root: Path, program: Path) -> None:
+    (root / "srv/data").mkdir(parents=True)
+    where = ("--root", str(root), "--program", str(program), "--home", "/srv/data")
+    done = pachybox("install", *where)
+    assert done.returncode == 1
+    assert "/srv/data belongs to user 0, not to pachybox; give it to it, chown -R" in done.stderr
+    uid = next(x for x in (root / "etc/passwd").read_text().splitlines() if "pachybox" in x)
+    os.chown(root / "srv/data", int(uid.split(":")[2]), 0)
+    assert steps("install", *where)["data"] == "kept"
+
+
+@as_root
 def test_without_systemd_nothing_is_written(tmp_path: Path, program: Path) -> None:
     names = ("var/lib", "etc/systemd/system", "usr/local")
     folders = [tmp_path / name for name in names]

@@ -23,7 +23,7 @@ echo "VERSION $0 $*"
 """
 
 
-def made(folder: Path, version: str, content: bytes = b"") -> Path:
+def made(folder: Path, version: str, stub: bytes, content: bytes) -> Path:
     """A one file whose program is a script."""
     tree = folder / f"tree-{version}"
     (tree / "bin").mkdir(parents=True)
@@ -33,17 +33,18 @@ def made(folder: Path, version: str, content: bytes = b"") -> Path:
     (tree / "lib" / "deep" / "data").write_bytes(content)
     (tree / "lib" / "empty").write_bytes(b"")
     target = folder / version
-    build.assemble(tree, target, 1)
+    build.assemble(tree, target, 1, stub)
     return target
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two versions."""
     folder = tmp_path_factory.mktemp("stub")
+    stub = build.stub_of(binary)
     return {
-        "one": made(folder, "one", bytes(range(256)) * 100_000),
-        "two": made(folder, "two", b"two"),
+        "one": made(folder, "one", stub, bytes(range(256)) * 100_000),
+        "two": made(folder, "two", stub, b"two"),
     }
 
 

@@ -92,7 +92,7 @@ def test_killed_it_comes_back_with_its_data(machine: Machine) -> None:
 def test_one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine: Machine) -> None:
     drop_in = machine.path("/etc/systemd/system/pachybox.service.d/soon.conf")
     drop_in.parent.mkdir()
-    drop_in.write_text("[Service]\nWatchdogSec=1\nRestartSec=0\n")
+    drop_in.write_text("[Service]\nWatchdogSec=2\nRestartSec=0\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "pachybox")
     (pid,) = machine.unit("pachybox", "MainPID")
@@ -106,22 +106,19 @@ def test_one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine: Machine) 
     machine.run("systemctl", "daemon-reload")
 
 
-def test_one_that_was_told_to_stop_stays_down(machine: Machine) -> None:
+def test_one_that_was_told_to_stop_stays_down_until_it_is_installed_again(
+    machine: Machine,
+) -> None:
     machine.run("pachybox", "down")
     eventually(lambda: machine.unit("pachybox", "ActiveState") == ["inactive"], "it is down")
     assert machine.unit("pachybox", "Result") == ["success"]
     refused = machine.call("pachybox", "up")
     assert refused.returncode == 1
     assert "systemctl start pachybox" in refused.stderr
-    machine.run("systemctl", "start", "pachybox")
-    assert serves(machine)
 
-
-def test_settings_that_cannot_be_are_told_by_install(machine: Machine) -> None:
     settings = machine.path("/var/lib/pachybox/box.toml")
     good = settings.read_text()
     settings.write_text(good + "\nhttp_prt = 1\n")
-    machine.run("systemctl", "stop", "pachybox")
     done = machine.call(PROGRAM, "install")
     settings.write_text(good)
     assert done.returncode == 1

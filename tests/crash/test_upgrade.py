@@ -230,6 +230,10 @@ def test_an_upgrade_migrates_and_one_that_fails_leaves_all_as_it_was(
     older = installed.run("upgrade", str(programs.make("older", "89.0")))
     assert (older.returncode, "89.0 is older than 91.0" in older.stderr) == (1, True)
     assert installed.state() == ("91.0", "one")
+    installed.run("down")
+    assert installed.run("upgrade", "--undo", "--yes").returncode == 0
+    assert installed.run("up", "--detach").returncode == 0
+    assert installed.state() == ("90.0", "one")
 
 
 def test_a_program_that_does_not_run_here_changes_nothing(

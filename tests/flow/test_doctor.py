@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,16 @@ from pachybox.meta.writer import Meta
 from pachybox.pps.runners.base import Finding
 from tests.boxes import RealBox, eventually, free_port
 from tests.flow.shell import Run, refused, succeeded
+
+NOBODY = """
+import os, sys
+from pachybox.cli import main
+import pachybox.cli.doctor, pachybox.doctor, encodings.idna
+os.setgid(65534), os.setuid(65534)
+os.environ.update(PACHYBOX_HOME=sys.argv[1], PACHYBOX_RUNNER="process", XDG_CONFIG_HOME="/none")
+sys.exit(main(["doctor", "--raw"]))
+"""
+"""Doctor as another user, who need not be able to read this installation."""
 
 
 class Said(NamedTuple):
@@ -250,6 +261,32 @@ def _tear(home: Path) -> None:
 def _newer(path: Path) -> None:
     with duckdb.connect(str(path)) as database:
         database.execute("INSERT INTO schema_version VALUES (9999)")
+
+
+@pytest.fixture
+def theirs(is_root: bool) -> Iterator[Path]:
+    """A data directory that another user sees from outside."""
+    if not is_root:
+        pytest.skip("becoming another user takes root")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home = Path(folder) / "home"
+        (home / "run").mkdir(parents=True)
+        (home / "box.toml").write_text("workers = 1\n")
+        home.chmod(0o700)
+        yield home
+
+
+def test_another_users_directory_is_told_and_not_stumbled_over(theirs: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NOBODY, str(theirs)], capture_output=True, text=True, check=False
+    )
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.stderr == ""
+    assert done.returncode == 1
+    said = {r["code"]: r for r in records}
+    assert said["PB201"]["detail"] == f"{theirs} cannot be written"
+    assert said["PB301"]["detail"] == f"cannot read {theirs}/box.toml: Permission denied"
 
 
 def test_a_clock_before_the_data_is_noticed(made: Path, look: Look) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import socket
+import struct
 import tarfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -141,6 +143,18 @@ def test_a_chunked_message_without_end_is_cut_off(shared_box: RealBox) -> None:
     chunk = b"%x\r\n" % MIB + b" " * MIB + b"\r\n"
     head = POST + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert send(shared_box, head + chunk * 40)[0] == 413
+
+
+def test_frames_of_an_upload_are_bounded(shared_box: RealBox) -> None:
+    head = b"POST /files/put?repo=harm&ref=master HTTP/1.1\r\nHost: localhost\r\n"
+    for frame in (
+        struct.pack("<I", 0xFFFFFFFF),
+        struct.pack("<I", 17 * MIB) + b"[",
+        struct.pack("<I", 20) + b'[["p","/x",99999999]]'[:20],
+        struct.pack("<I", 10) + b"[" * 10,
+    ):
+        body = head + b"Content-Length: %d\r\n\r\n%s" % (len(frame), frame)
+        assert send(shared_box, body)[0] == 400
 
 
 # ---- paths
@@ -293,6 +307,17 @@ SPECS = {
 def test_texts_of_specs_are_bounded(shared_box: RealBox, name: str) -> None:
     with pytest.raises(InvalidArgument):
         shared_box.client.create_pipelines(SPECS[name])
+
+
+def test_secrets_and_patterns_are_bounded(shared_box: RealBox) -> None:
+    c = shared_box.client
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "x" * (2 * MIB)}}
+    with pytest.raises(InvalidArgument, match="1 MiB at most"):
+        c.create_secret(json.dumps(secret))
+    for pattern in ("/" + "a*" * 5000, "/" + "(a|" * 40 + "b" + ")" * 40, "/" + "{a," * 40):
+        with pytest.raises(InvalidArgument):
+            list(c.glob_file(f"harm@master:{pattern}"))
+    assert list(c.glob_file("harm@master:/" + "*a" * 100)) == []  # many stars cost no exponent
 
 
 def test_the_address_of_an_archive_unpacks_to_little(shared_box: RealBox) -> None:

@@ -147,7 +147,7 @@ def test_figures_of_sources_are_metrics(shared_box: RealBox, post: Poster) -> No
     assert max(Counter(heads).values()) == 1
     order = [re.split(r"[{ ]", line)[0] for line in lines if line.startswith("pachybox_ingest_")]
     groups = [name for at, name in enumerate(order) if at == 0 or order[at - 1] != name]
-    assert len(groups) == len(set(groups)) == 11
+    assert len(groups) == len(set(groups)) == 12
     for name in ("counted", "idle"):
         client.delete_ingest(name)
 

@@ -224,7 +224,7 @@ JSON = st.recursive(
     max_leaves=20,
 )
 HIDING = st.sampled_from(
-    ["password", "dbPassword", "token", "secret_key", "stdin", "env", "reason", "authToken", "salt"]
+    ["password", "dbPassword", "token", "secret_key", "stdin", "env", "authToken", "salt"]
 )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -180,6 +182,26 @@ def test_a_token_ends_at_once_also_for_what_goes_on(house: House) -> None:
     done.set()
 
 
+def test_a_download_ends_with_its_token(house: House) -> None:
+    owner = house.box.client
+    size = 64 << 20
+    owner.put_file("mine@master:/large", bytes(size))
+    address = house.http.removeprefix("http://")
+    for path in ("/files/get?repo=mine&ref=master&path=/large", "/pfs/default/mine/master/large"):
+        token = owner.create_token(f"downloads-{path[1:4]}", "reader")
+        line = http.client.HTTPConnection(address, timeout=30)
+        line.request("GET", path, headers={"authn-token": token})
+        answer = line.getresponse()
+        assert answer.status == 200
+        got = len(answer.read(1000))
+        owner.delete_token(f"downloads-{path[1:4]}")
+        with suppress(http.client.HTTPException, OSError):
+            while piece := answer.read(1 << 20):
+                got += len(piece)
+        assert got < size
+        line.close()
+
+
 def test_a_token_expires(house: House) -> None:
     owner = house.box.client
     token = owner.create_token("brief", "reader", expires_s=1)
@@ -205,9 +227,15 @@ def test_revoking_the_last_does_not_open_the_box(tmp_path: Path) -> None:
 
     try:
         assert projects("")  # open, to this machine
+        open_client = Client(box.client.status().address, token="", patience_s=0)
+        before = open_client.events(follow=True)
+        assert next(before)
         token = box.cli("create", "token", "one", "--role", "reader", "--expires", "2d").strip()
         assert token.startswith("pb_")
         assert len(token) == 46
+        with pytest.raises(PachyboxError):  # who was let in without one is not any more
+            list(before)
+        open_client.close()
         held = box.home / "meta.duckdb"
         box.cli("delete", "token", "one")
         with pytest.raises(Unauthenticated):

@@ -153,7 +153,7 @@ def test_jobs_datums_and_logs_of_what_reads_other_repos(house: House) -> None:
     assert code(rpc, "pps_v2.API/GetLogs", **mine, master=True) == "PERMISSION_DENIED"
     assert code(rpc, "pps_v2.API/GetLogs") == "PERMISSION_DENIED"
     assert code(rpc, "pps_v2.API/ListJob", jq_filter="error(.)") == "PERMISSION_DENIED"
-    for method in ("GetBoxLog", "ListIngest", "ListImage", "Doctor", "Fsck"):
+    for method in ("GetBoxLog", "InspectIngest", "ListImage", "Doctor", "Fsck"):
         assert code(rpc, f"pachybox.v1.API/{method}") == "PERMISSION_DENIED"
     for method in ("logs.API/GetLogs", "pps_v2.API/QueryLoki", "pfs_v2.API/ReposSummary"):
         assert code(rpc, method) == "PERMISSION_DENIED"
@@ -381,6 +381,8 @@ def test_posted_records(house: House) -> None:
     ):
         assert house.page(f"/ingest/{name}", who)[0] == status, (who, name)
     assert house.page("/ingest/feed", "", b"{}")[0] == 401
+    (seen,) = house.rpc("bound-reader")("pachybox.v1.API/ListIngest")
+    assert (seen.ingest.name, seen.spec_json) == ("feed", "")
     # a source that reads folders or runs programs has the rights of the box
     program = json.dumps({"name": "x", "to": "mine@x", "command": {"cmd": ["true"]}})
     asked = code(house.rpc("writer"), "pachybox.v1.API/CreateIngest", text=program)

@@ -27,7 +27,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from pachybox.client import Client
-from pachybox.errors import AlreadyExists, NotFound, PachyboxError
+from pachybox.errors import AlreadyExists, NotFound, NotReady, PachyboxError, Unreachable
 from tests.boxes import RealBox, eventually
 from tests.flow.posting import Poster, committed, records
 from tests.s3 import S3
@@ -54,7 +54,8 @@ CLOCK = {
     "input": {"cron": {"name": "tick", "spec": "@every 1s"}},
     "transform": {"cmd": ["sh"], "stdin": ["ls /pfs/tick > /pfs/out/last"]},
 }
-Refusals = (PachyboxError, HTTPException, OSError)  # what a client of a box meets that is killed
+Broken = (Unreachable, NotReady, HTTPException, OSError)
+"""What a client of a box meets that is killed."""
 
 
 class Everything:
@@ -139,8 +140,10 @@ class Everything:
                 self.done[name] += 1
             except AssertionError as e:
                 self.wrong.append(f"{name}: {e}")
-            except Refusals:
+            except Broken:
                 self.done["broken"] += 1
+            except PachyboxError as e:
+                self.wrong.append(f"{name}: {type(e).__name__} {e}")
 
     # ---- the clients, one turn each
 
@@ -194,7 +197,7 @@ class Everything:
             client.summary()
             list(client.list_job())
             client.status()
-            with suppress(NotFound):
+            with suppress(NotFound, NotReady):
                 list(client.list_file("copy@master:/"))
 
     def _deleting(self) -> None:

@@ -16,18 +16,39 @@
 
 uint8_t chunk[CHUNK];
 
+/* A number and the blank behind it; NULL where there is none. By hand, since each start reads
+ * thousands: a strtoull or strchr may look for the end of the whole text first. */
+static const char *number(const char *at, unsigned base, unsigned long long *value) {
+    const char *digit = at;
+    for (*value = 0; *digit >= '0' && (unsigned)(*digit - '0') < base; digit++)
+        *value = *value * base + (*digit - '0');
+    return digit > at && *digit == ' ' ? digit + 1 : NULL;
+}
+
 const char *next_entry(const char *line, struct entry *entry) {
-    int used = 0;
-    if (sscanf(line, "%o %llu %64s %4095[^\n]%n", &entry->mode, &entry->size, entry->hash,
-               entry->path, &used) != 4 || line[used] != '\n')
+    unsigned long long mode;
+    if (!(line = number(line, 8, &mode)) || !(line = number(line, 10, &entry->size)))
         return NULL;
-    return line + used + 1;
+    const char *end = line;
+    while (*end && *end != '\n')
+        end++;
+    if (!*end || end - line < 2 * HASH + 2 || line[2 * HASH] != ' ')
+        return NULL;
+    size_t length = end - line - 2 * HASH - 1;
+    if (length >= sizeof entry->path)
+        return NULL;
+    memcpy(entry->hash, line, 2 * HASH);
+    memcpy(entry->path, line + 2 * HASH + 1, length);
+    entry->hash[2 * HASH] = entry->path[length] = 0;
+    entry->mode = mode;
+    return end + 1;
 }
 
 /* The frame of a group of files, "= OFFSET LENGTH"; NULL for another line. */
 const char *next_group(const char *line, size_t *offset, size_t *length) {
     int used = 0;
-    if (sscanf(line, "= %zu %zu%n", offset, length, &used) != 2 || line[used] != '\n')
+    if (*line != '=' || sscanf(line, "= %zu %zu%n", offset, length, &used) != 2 ||
+        line[used] != '\n')
         return NULL;
     return line + used + 1;
 }

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from pachybox.api.access.principal import CODE, OVER, OWNER, ROOT, Principal
+from pachybox.api.access.principal import CODE, OVER, OWNER, ROOT, Grant, Principal
 from pachybox.config import Config
 from pachybox.errors import Refused, Unauthenticated
 
@@ -49,6 +49,7 @@ class Access:
         self._token = token
         self._made = made
         self._remote = remote
+        self._anyone = _anyone()
         self.code_token = f"pb_{secrets.token_urlsafe(32)}"
         """What user code of this run of the box shows; kept nowhere."""
 
@@ -62,8 +63,10 @@ class Access:
 
         Raises Unauthenticated with the texts Pachyderm's clients know.
         """
-        if local or not self.closed:
+        if local:
             return OWNER
+        if not self.closed:
+            return self._anyone
         if not token:
             raise Unauthenticated("no authentication token (try logging in)")
         given = token.encode("utf-8", "replace")
@@ -76,6 +79,13 @@ class Access:
         if found is None:
             raise Unauthenticated(OVER)
         return found
+
+    def end_open(self) -> None:
+        """Once tokens are wanted, whoever was let in without any may ask no more."""
+        if self.closed:
+            before, self._anyone = self._anyone, _anyone()
+            assert before.grant is not None
+            before.grant.over = True
 
     def of_headers(self, headers: Mapping[str, str], local: bool) -> Principal:
         """``principal`` of a request by its headers: ``authn-token``, or a bearer token."""
@@ -92,6 +102,11 @@ class Access:
             return self.principal(access_key), access_key
         except Unauthenticated:
             return self._made.secret(access_key) if self._made is not None else None
+
+
+def _anyone() -> Principal:
+    """Whoever is on this machine, as long as no token is wanted."""
+    return Principal(OWNER.name, OWNER.role, grant=Grant())
 
 
 Authenticate = Callable[[Mapping[str, str], bool], Principal]

@@ -48,13 +48,13 @@ pfs_v2.API reader seen ListProject InspectProject WalkCommitProvenance WalkCommi
 pfs_v2.API reader seen WalkBranchProvenance WalkBranchSubvenance ShardFileSet
 pfs_v2.API reader named InspectRepo InspectBranch InspectCommit SubscribeCommit FindCommits GetFile
 pfs_v2.API reader named GetFileTAR InspectFile ListFile WalkFile GlobFile DiffFile GetFileSet
-pfs_v2.API reader box ListTask CheckStorage GetCache ReposSummary InspectProjectV2
+pfs_v2.API reader box ListTask GetCache ReposSummary InspectProjectV2
 pfs_v2.API writer seen CreateFileSet RenewFileSet ComposeFileSet
 pfs_v2.API writer named CreateRepo StartCommit FinishCommit ClearCommit SquashCommit DropCommit
 pfs_v2.API writer named CreateBranch DeleteBranch ModifyFile AddFileSet ForgetCommit
 pfs_v2.API writer box SquashCommitSet DropCommitSet PutCache ClearCache Egress CreateProject
 pfs_v2.API admin named DeleteRepo
-pfs_v2.API admin box DeleteRepos DeleteAll DeleteProject Fsck ActivateAuth
+pfs_v2.API admin box DeleteRepos DeleteAll DeleteProject Fsck CheckStorage ActivateAuth
 
 storage.Fileset reader seen ReadFileset ReadFilesetCDR ShardFileset
 storage.Fileset writer seen CreateFileset RenewFileset ComposeFileset
@@ -81,11 +81,12 @@ debug_v2.Debug admin box Profile Binary Dump SetLogLevel GetDumpV2Template DumpV
 admin_v2.API admin box RestartPachyderm
 
 pachybox.v1.API reader seen Status SubscribeEvents GetSummary FlushCommit FlushJob DescribeSpec
+pachybox.v1.API reader seen ListIngest
 pachybox.v1.API reader named ListHistory ResolveCommit GetLogs DiffFile ReadLog FindLog FollowLog
 pachybox.v1.API reader named PageJob PageDatum GetTiming PageFile PageCommit PageDiff ListRepoUsers
 pachybox.v1.API reader box Doctor ValidatePipelines DiffPipelines ExtractPipeline GetBoxLog
 pachybox.v1.API reader box GetSettings ListWebhook
-pachybox.v1.API reader box ListImage ListIngest InspectIngest GetIngestLog CheckSpec PreviewInput
+pachybox.v1.API reader box ListImage InspectIngest GetIngestLog CheckSpec PreviewInput
 pachybox.v1.API writer named CreateBranch
 pachybox.v1.API writer box CreatePipelines RunPipeline DeleteCommit StopJob OpenTrial RunTrial
 pachybox.v1.API writer box SaveTrial CreateIngest PauseIngest ResumeIngest RunIngest DeleteIngest
@@ -235,6 +236,11 @@ def _to_pipelines(request: Any) -> Iterator[Thing]:
         yield Thing("pipeline", pipeline.project, pipeline.name)
 
 
+def _projects(request: Any) -> Iterator[Thing]:
+    for name in request.projects:
+        yield Thing("project", name, name)
+
+
 def _commit(request: Any) -> Iterator[Thing]:
     repo = parse_commit_ref(request.commit).repo
     yield Thing("repo", repo.project, repo.name, repo.type)
@@ -244,6 +250,7 @@ TEXTS: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
     "pachybox.v1.API/ListHistory": _of_texts,
     "pachybox.v1.API/ResolveCommit": _of_texts,
     "pachybox.v1.API/FlushCommit": _to_repos,
+    "pachybox.v1.API/ListIngest": _projects,
     "pachybox.v1.API/FlushJob": _to_pipelines,
     "pachybox.v1.API/DeleteCommit": _commit,
 }

@@ -45,11 +45,14 @@ class Policy:
         """Refuse a caller that has not ``role`` on all of ``repos``; on none: on the whole box, or
         (``somewhere``) on anything. Raises Denied, which is noted, and Unauthenticated when what
         was granted is over."""
-        call.principal.require_live()
+        caller = call.principal
+        caller.require_live()
+        if caller.repos is None and caller.role >= role:
+            return
         things = [Thing("repo", repo.project, repo.name, repo.type) for repo in repos]
         scope = Scope.SEEN if somewhere else Scope.NAMED if repos else Scope.BOX
         try:
-            self._judge(call.principal, Need(role, scope), things)
+            self._judge(caller, Need(role, scope), things)
         except Denied as e:
             self.note(call, things, e.code)
             raise
@@ -97,6 +100,10 @@ class Policy:
     def run(self, method: Method, request: Any, call: Call) -> Any:
         """Have ``method`` handle a request (an iterator of them), if the caller may. Raises Denied,
         and what the handler raises."""
+        if method.plain and call.principal.repos is None:
+            # perf: every role may read, nothing of it is noted, and nothing taken out (2 µs)
+            assert method.handler is not None
+            return method.handler(request, call)
         return _Run(self, method, call).run(request)
 
     def _judge(self, caller: Principal, need: Need, things: Sequence[Thing]) -> None:

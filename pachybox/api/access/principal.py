@@ -77,11 +77,14 @@ OWNER = Principal("local", Role.ADMIN)
 """Whoever may ask at all where nothing tells callers apart: on the box's socket, and on loopback
 as long as there is no token."""
 
+NOBODY = Principal("nobody", Role.READER, frozenset(), Grant(over=True))
+"""Who asks as long as it is not known: may nothing."""
+
 ROOT = Principal("root", Role.ADMIN)
 """Whoever shows the token of box.toml."""
 
 CODE = Principal("code", Role.WRITER)
 """User code of jobs, spouts and services, by the token it finds in its environment."""
 
-RESERVED = frozenset({OWNER.name, ROOT.name, CODE.name, "pachybox"})
+RESERVED = frozenset({OWNER.name, NOBODY.name, ROOT.name, CODE.name, "pachybox"})
 """Names that no token may have; the last is an access key of S3."""

@@ -191,6 +191,18 @@ def _summary(sight: Sight, summary: Any) -> Any:
     return summary
 
 
+def _ingest(sight: Sight, info: Any) -> Any:
+    """A source is seen by what it brings data to; how it gets it is not told."""
+    if not _repo_seen(sight, info.to):
+        return None
+    if info.HasField("pipeline") and not sight._sift(info.pipeline):
+        return None
+    info.reason, info.error = sight.text(info.reason), sight.text(info.error)
+    info.ClearField("spec_json")
+    info.ClearField("offset_json")
+    return info
+
+
 def _job_page(sight: Sight, page: Any) -> Any:
     _keep(page.jobs, lambda one: _pipeline_seen(sight, one.pipeline))
     return page
@@ -229,6 +241,7 @@ def _project(sight: Sight, info: Any) -> Any:
 _SPECIAL: Mapping[str, Callable[[Sight, Any], Any]] = {
     "pachybox.v1.Event": _event,
     "pachybox.v1.Summary": _summary,
+    "pachybox.v1.IngestInfo": _ingest,
     "pachybox.v1.JobPage": _job_page,
     "pachybox.v1.ListRepoUsersResponse": _users,
     "pachybox.v1.StatusResponse": _only("version", "started", "address", "grpc_address"),

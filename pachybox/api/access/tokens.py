@@ -177,7 +177,7 @@ class Tokens:
             return record
 
         made = self._meta.write(change)
-        self._current()
+        self._end()  # the first closes the box
         return made, token
 
     def list(self) -> list[TokenRecord]:

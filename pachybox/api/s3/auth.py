@@ -17,7 +17,7 @@ from functools import lru_cache
 from time import time
 
 from pachybox.api.access.callers import Access
-from pachybox.api.access.principal import OWNER, Principal
+from pachybox.api.access.principal import NOBODY, Principal
 from pachybox.api.http import Request
 from pachybox.api.s3 import sigv2, sigv4
 from pachybox.api.s3.errors import S3Error
@@ -46,10 +46,7 @@ class Identity:
     scope: str = ""
     signature: str = ""
     payload: str = ""
-    principal: Principal = OWNER
-
-
-_NOBODY = Identity()
+    principal: Principal = NOBODY
 
 
 class Gate:
@@ -70,8 +67,11 @@ class Gate:
             return self._presigned(request, query)
         if "AWSAccessKeyId" in query and "Signature" in query:
             return self._presigned_v2(request, query, bucket)
-        principal = self._access.of_headers(request.headers, request.local)
-        return _NOBODY if principal is OWNER else Identity(principal=principal)
+        return Identity(principal=self._access.of_headers(request.headers, request.local))
+
+    def unsigned(self, request: Request) -> Principal:
+        """Who asks where no signature is compared. Raises Unauthenticated when one is wanted."""
+        return self._access.principal("", local=request.local)
 
     def signer(self, access_key: str) -> tuple[Principal, str]:
         """Whose ``access_key`` it is, and the secret key. Raises InvalidAccessKeyId."""
@@ -97,7 +97,7 @@ class Gate:
             raise S3Error("RequestTimeTooSkewed", fields={"RequestTime": timestamp})
         payload = headers.get("x-amz-content-sha256", "")
         if request.local or not self.closed:
-            return Identity(payload=payload) if payload else _NOBODY
+            return Identity(payload=payload, principal=self.unsigned(request))
         if not payload:
             raise S3Error("InvalidRequest", "The header x-amz-content-sha256 is missing.")
         return self._compare(request, access, scope, signed, signature, timestamp, payload)
@@ -129,7 +129,7 @@ class Gate:
             or sigv4.UNSIGNED
         )
         if request.local or not self.closed:
-            return Identity(payload=payload)
+            return Identity(payload=payload, principal=self.unsigned(request))
         return self._compare(
             request, access, scope, signed, signature, timestamp, payload, "X-Amz-Signature"
         )
@@ -203,7 +203,7 @@ class Gate:
                 if hmac.compare_digest(sigv2.sign(secret, text).encode(), given):
                     return Identity(payload=payload, principal=principal)
             raise S3Error("SignatureDoesNotMatch")
-        return Identity(payload=payload)
+        return Identity(payload=payload, principal=self.unsigned(request))
 
 
 def _parse_header(header: str) -> tuple[str, str, str, str]:

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from pachybox.api.access.principal import OWNER
+from pachybox.api.access.principal import NOBODY
 from pachybox.api.http import Request
 from pachybox.api.s3 import sigv4
 from pachybox.api.s3.absent import refuse_headers
@@ -77,7 +77,8 @@ def _sender(ask: Ask, gate: Gate, fields: dict[str, str]) -> Identity:
     policy = fields.get("policy")
     if policy is None or "authorization" in ask.headers:
         return gate.check(ask.request, ask.query, "")
-    made, principal, closed = "", OWNER, gate.closed
+    made, closed = "", gate.closed
+    principal = NOBODY if closed else gate.unsigned(ask.request)  # when closed: the signer's
     if "x-amz-signature" in fields:
         signature = fields["x-amz-signature"]
         if fields.get("x-amz-algorithm") != sigv4.ALGORITHM:

@@ -1,0 +1,1 @@
+"""What Grafana and Prometheus show and say of a box: made by ``python -m appliance.grafana``."""

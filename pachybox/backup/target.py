@@ -87,6 +87,12 @@ class Folder:
 
     def put(self, name: str, data: Buffer) -> None:
         """See Target."""
+        try:
+            self._write(name, data)
+        except NotFound:  # race: a prune that ends removes what lies in TMP
+            self._write(name, data)
+
+    def _write(self, name: str, data: Buffer) -> None:
         path = self.top / name
         beside = self.top / TMP / f"{os.getpid()}-{secrets.token_hex(8)}"
         with self._told(name):

@@ -259,6 +259,8 @@ def test_the_key_of_secrets_comes_along_by_a_passphrase(box: RealBox, tmp_path: 
     key = (box.home / "secret.key").read_bytes()
     for path in Path(place).rglob("*"):
         assert not path.is_file() or key not in path.read_bytes()
+    said = [p.read_bytes() for p in box.home.rglob("*") if p.is_file()]
+    assert not any(b"a long passphrase" in text for text in said)
     new = tmp_path / "new"
     box.env["PACHYBOX_BACKUP_PASSWORD"] = "another passphrase"
     ran = box.run("backup", "restore", "--from", place, "--home", str(new))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pachybox import __version__
@@ -21,12 +22,13 @@ from pachybox.box import Box
 from pachybox.care import gauges as care_gauges
 from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.lateness import is_late
-from pachybox.meta.tables import PIPELINES, REPOS
+from pachybox.meta.tables import PIPELINES, REPOS, TOKENS
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord
 
 MOST = 500
 _SLOW_S = 60.0
+_SOON = timedelta(days=14)
 
 
 class Gauges:
@@ -71,9 +73,22 @@ class Gauges:
         yield "pachybox_pipelines", text, "gauge", {}, float(len(box.meta.all(PIPELINES)))
         text = "Number of the newest event."
         yield "pachybox_last_event", text, "gauge", {}, float(box.meta.last_event)
+        yield from self._tokens()
         if ends := self._certificate():
             text = "When the certificate of the doors ends, in seconds since 1970."
             yield "pachybox_certificate_expires_seconds", text, "gauge", {}, ends
+
+    def _tokens(self) -> Iterator[Gauge]:
+        now = datetime.now(UTC)
+        ends = [
+            token.expires
+            for token in self._box.meta.all(TOKENS)
+            if token.revoked is None and (token.expires is None or token.expires > now)
+        ]
+        soon = sum(end is not None and end - now < _SOON for end in ends)
+        yield "pachybox_tokens", "Tokens that hold.", "gauge", {}, float(len(ends))
+        text = "Tokens that hold and end within two weeks."
+        yield "pachybox_tokens_ending", text, "gauge", {}, float(soon)
 
     def _commit_count(self) -> int:
         with self._lock:

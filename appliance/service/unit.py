@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def render(plan: Plan) -> str:
 
 
 def facts(text: str) -> dict[str, str]:
-    """What ``render`` noted in a unit's text: Home, Program, User, Share; {} when not ours."""
+    """What ``render`` noted at the end of a unit's text, by key; {} when it is not ours."""
     found: dict[str, str] = {}
     section = ""
     for line in text.split("\n"):
@@ -147,6 +148,8 @@ def _rest(plan: Plan) -> Iterator[str]:
     yield f"Program={'' if plan.command else plan.installed_program}"
     yield f"Share={plan.share}"
     yield f"User={plan.user}"
+    yield f"Memory={plan.memory}"
+    yield f"Writable={json.dumps([str(path) for path in plan.writable])}"
 
 
 def _paths(plan: Plan) -> Iterator[str]:

@@ -138,7 +138,6 @@ def test_a_second_box_as_root_in_an_odd_place(machine: Machine) -> None:
     assert status["home"] == home
     assert machine.unit("second", "MemoryMax", "User") == ["2000000000", "root"]
     doctor = machine.run("env", f"PACHYBOX_HOME={home}", "pachybox", "doctor", check=False)
-    assert "large inputs as EROFS images" in doctor or "no EROFS images" in doctor
     assert "full: mount and PID namespace for each datum" in doctor
     machine.run("pachybox", "uninstall", "--name", "second")
     assert machine.path(home).exists()

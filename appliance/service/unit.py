@@ -58,7 +58,10 @@ _AS_ROOT = """\
 # Runs as root: containers of images need that, and inputs are shown as EROFS images. So what is
 # closed is less: user code without an image is root as well, unless its spec names a user.
 ProtectSystem=full
-ProtectClock=yes
+# podman keeps a lock among its settings.
+ReadWritePaths=-/etc/containers
+# Not ProtectClock, which would close the devices too: GPUs, and what containers ask for.
+CapabilityBoundingSet=~CAP_SYS_TIME CAP_WAKE_ALARM CAP_SYS_BOOT
 ProtectHostname=yes
 LockPersonality=yes
 RestrictRealtime=yes

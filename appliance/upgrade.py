@@ -94,6 +94,8 @@ class Upgrade:
             )
         self.say(f"from {before} to {version}")
         manager = managed(running) if running is not None else None
+        if manager is None:
+            _require_own(home)
         if running is not None:
             self._wrong = running.wrong()
             if self.backup and self.config.backup_to:
@@ -261,6 +263,15 @@ def _sync(path: Path) -> None:
 def _numbers(version: str) -> tuple[int, ...]:
     found = re.match(r"[0-9]+(\.[0-9]+)*", version)
     return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _require_own(home: Path) -> None:
+    """Who starts a box is whom it runs as: what root starts would leave files that are root's."""
+    if os.geteuid() == 0 and home.exists() and home.stat().st_uid != 0:
+        raise Refused(
+            f"the box at {home} is another user's and no service runs it",
+            "start its service first, or run this as that user",
+        )
 
 
 def _require_newer(before: str, after: str) -> None:

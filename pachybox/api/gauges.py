@@ -187,10 +187,10 @@ class Gauges:
 
     def _jobs(self) -> Iterator[Gauge]:
         box = self._box
-        scheduler, counts = box.pps.scheduler, box.tally.counts()
+        scheduler = box.pps.scheduler
         text = "Jobs running now."
         yield "pachybox_jobs_running", text, "gauge", {}, float(scheduler.running())
-        slots = scheduler.slots()
+        slots = scheduler.slots
         text = "Datums that may run at once."
         yield "pachybox_datum_slots", text, "gauge", {}, float(slots.width)
         text = "Datums that run now."
@@ -218,6 +218,11 @@ class Gauges:
         for record in shown:
             jobs = waiting.get(record.pipeline, 0)
             yield "pachybox_pipeline_jobs_open", text, "gauge", _of(record.pipeline), float(jobs)
+        yield from self._ended(shown)
+
+    def _ended(self, shown: list[PipelineRecord]) -> Iterator[Gauge]:
+        """What jobs that are over came to."""
+        counts = self._box.tally.counts()
         yield from _by_pipeline(shown, counts.jobs, "jobs_total", "Jobs that ended, by outcome.")
         text = "Datums of jobs that ended, by outcome."
         yield from _by_pipeline(shown, counts.datums, "datums_total", text)

@@ -9,22 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pachybox.backup import key as keys
-from pachybox.backup.create import Job, Report, create
-from pachybox.backup.keep import parse_keep
-from pachybox.backup.locks import reading
-from pachybox.backup.prune import Pruned, prune
-from pachybox.backup.recover import recover
-from pachybox.backup.repository import Repository, Snapshot
-from pachybox.backup.target import Folder, Target, open_target
-from pachybox.backup.verify import Verified, verify
 from pachybox.config import Config
 from pachybox.errors import Corrupt, InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, SECRETS
 from pachybox.meta.tx import Tx
 from pachybox.pfs.service import Pfs
 from pachybox.store.disk import full_disk_is_exhausted
+
+if TYPE_CHECKING:  # perf: the daemon starts faster; few of its hours have a backup in them
+    from pachybox.backup.create import Report
+    from pachybox.backup.prune import Pruned
+    from pachybox.backup.repository import Snapshot
+    from pachybox.backup.target import Target
+    from pachybox.backup.verify import Verified
 
 log = logging.getLogger("pachybox.backup")
 
@@ -56,11 +55,15 @@ class Place:
 
     def __init__(self, to: str, scratch: Path) -> None:
         """Raises InvalidArgument when ``to`` is no place."""
+        from pachybox.backup.target import open_target
+
         self.target: Target = open_target(to)
         self._scratch = scratch
 
     def list(self) -> list[Snapshot | Corrupt]:
         """Every backup, the oldest first; an error in place of one that cannot be read."""
+        from pachybox.backup.repository import Repository
+
         repository = Repository.open(self.target)
         found: list[Snapshot | Corrupt] = []
         for id in repository.snapshot_ids():
@@ -74,6 +77,10 @@ class Place:
         self, ids: Sequence[str], share: float, report: Report, gone: Callable[[], bool]
     ) -> Verified:
         """See verify.py; no ids: all."""
+        from pachybox.backup.locks import reading
+        from pachybox.backup.repository import Repository
+        from pachybox.backup.verify import verify
+
         if not 0 <= share <= 1:
             raise InvalidArgument(f"a share of {share}", "give 0% to 100%")
         repository = Repository.open(self.target)
@@ -85,6 +92,9 @@ class Place:
         self, keep: str, report: Report, gone: Callable[[], bool], *, dry_run: bool = False
     ) -> Pruned:
         """See prune.py."""
+        from pachybox.backup.keep import parse_keep
+        from pachybox.backup.prune import prune
+
         rules = parse_keep(keep)
         return prune(self.target, rules, self._scratch, report, gone, dry_run=dry_run)
 
@@ -94,6 +104,11 @@ class Place:
     ) -> Restored:  # fmt: skip
         """Fill an empty box; see recover.py. The key of its secrets comes back where it is in the
         backup and ``password`` opens it. Raises InvalidArgument on a wrong one, first of all."""
+        from pachybox.backup import key as keys
+        from pachybox.backup.locks import reading
+        from pachybox.backup.recover import recover
+        from pachybox.backup.repository import Repository
+
         repository = Repository.open(self.target)
         with reading(self.target, gone):
             found = repository.find(id)
@@ -144,6 +159,8 @@ class Backups:
                 "no place for backups is named",
                 "name one, or set it: pachybox config set backup_to PLACE",
             )
+        from pachybox.backup.target import Folder
+
         place = Place(to, self._scratch)
         if isinstance(place.target, Folder):
             real, home = place.target.top.resolve(), self._config.home.resolve()
@@ -166,6 +183,8 @@ class Backups:
         """Make a backup; how it went is a fact and an event. ``password``: have the key of secrets
         in it, wrapped. ``new``: the place may be another than before. Raises what create.py does,
         and NotReady when one is being made."""
+        from pachybox.backup.create import Job, create
+
         own = to in ("", self._config.backup_to)
         try:
             place = self.place(to)
@@ -226,6 +245,8 @@ class Backups:
             key = self._config.key_file.read_bytes()
         except FileNotFoundError:
             return {}  # no secret was made yet
+        from pachybox.backup import key as keys
+
         return keys.wrap(key, password)
 
     def _known(self) -> dict[str, str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pachybox.api.definitions import box as ours
 from pachybox.api.failures import as_error
 from pachybox.api.handlers import messages as m
 from pachybox.api.table import Call, handles
-from pachybox.backup.create import Report
-from pachybox.backup.repository import Snapshot
 from pachybox.box import Box
 from pachybox.errors import Corrupt, InvalidArgument, PachyboxError
+
+if TYPE_CHECKING:
+    from pachybox.backup.create import Report
+    from pachybox.backup.repository import Snapshot
 
 _TELL_S = 0.2
 

@@ -176,7 +176,7 @@ def image(name: str) -> str:
 def own(tag: str) -> str:
     """A busybox like no other, as ``tag``, for who wants to delete it: its id."""
     recipe = _busybox("own", f"LABEL own={tag}-{os.urandom(8).hex()}")
-    with _folder_of_mine():
+    with folder_of_mine():
         _import(recipe, tag)
     return run("image", "inspect", "--format={{.Id}}", tag).stdout.strip()
 
@@ -334,7 +334,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
 
 
 @contextmanager
-def _folder_of_mine() -> Iterator[Path]:
+def folder_of_mine() -> Iterator[Path]:
     """A folder that stays from run to run; held by one process at a time."""
     folder = Path(tempfile.gettempdir()) / f"pachybox-test-images-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -348,7 +348,7 @@ def _folder_of_mine() -> Iterator[Path]:
 def made(recipe: Recipe) -> str:
     """The recipe's tag, after making the image if need be; RuntimeError with podman's words."""
     tag = recipe.tag
-    with _folder_of_mine():
+    with folder_of_mine():
         if run("image", "exists", tag).returncode:
             _import(recipe, tag)
     return tag
@@ -373,7 +373,7 @@ def static(source: Path) -> Path:
     """A C program compiled against musl by ziglang, with the flags of the shim, whose C library is
     made already; once for each source."""
     name = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    with _folder_of_mine() as folder:
+    with folder_of_mine() as folder:
         program = folder / f"{source.stem}-{name}"
         if not program.exists():
             target = ["-target", f"{platform.machine()}-linux-musl", "-static", "-Os", "-s"]

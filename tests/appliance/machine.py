@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,7 @@ class Machine:
     def end(self) -> None:
         """Switch it off."""
         images.run("rm", "--force", "--time=0", self.name)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def call(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program in it as root; all there is to know of that."""
@@ -105,10 +107,11 @@ class Machine:
 
 
 @pytest.fixture(scope="session")
-def unpacked(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache as root leaves it."""
     cache = tmp_path_factory.mktemp("unpacked")
     cache.chmod(0o755)
     env = {**os.environ, "PACHYBOX_CACHE": str(cache)}
     subprocess.run([binary, "version", "--client-only"], env=env, check=True, capture_output=True)
-    return cache
+    yield cache
+    shutil.rmtree(cache)

@@ -71,7 +71,11 @@ def _package(one: importlib.metadata.Distribution) -> Part:
     short = next(iter(said.get_all("License-Expression") or ()), "") or " / ".join(classified)
     if not short:
         short = next(iter(said.get_all("License") or ()), "").strip().partition("\n")[0]
-    return Part(str(said["Name"]), one.version, short or "see the text", tuple(_texts(one)))
+    texts = tuple(_texts(one))
+    if not texts and short.startswith("MIT"):  # two packages bring no text
+        mit = Path(__file__).parent / "binary" / "licences" / "mit.txt"
+        texts = ("The package brings no text of its licence. That of MIT:\n\n" + mit.read_text(),)
+    return Part(str(said["Name"]), one.version, short or "see the text", texts)
 
 
 def _texts(one: importlib.metadata.Distribution) -> Iterator[str]:

@@ -75,6 +75,7 @@ def take(database: Path, *, event: int, schema: int = 0, to: int = 0) -> Copy:
             return have
     folder = home / _COPIES
     folder.mkdir(mode=0o700, exist_ok=True)
+    _give(folder, home)
     for left in folder.glob("*.part"):
         shutil.rmtree(left)
     files = list(_files(database))
@@ -85,6 +86,7 @@ def take(database: Path, *, event: int, schema: int = 0, to: int = 0) -> Copy:
     part = made.path.with_name(f"{made.path.name}.part")
     try:
         part.mkdir(mode=0o700)
+        _give(part, home)
         for file in files:
             _copy(file, part / file.name)
         _write_about(replace(made, path=part))
@@ -192,6 +194,7 @@ def _write_about(copy: Copy) -> None:
     about = {key: value for key, value in asdict(copy).items() if key != "path"}
     part = copy.path / f"{_ABOUT}.part"
     part.write_text(json.dumps(about))
+    _give(part, copy.path)
     _sync(part)
     part.replace(copy.path / _ABOUT)
 
@@ -201,6 +204,9 @@ def _copy(source: Path, to: Path) -> None:
     to.unlink(missing_ok=True)
     with open(source, "rb") as reading, open(to, "xb") as writing:
         os.fchmod(writing.fileno(), 0o600)
+        if os.geteuid() == 0:  # an upgrade of a service, whose box is another user
+            owner = os.fstat(reading.fileno())
+            os.fchown(writing.fileno(), owner.st_uid, owner.st_gid)
         while True:
             try:
                 if not os.copy_file_range(reading.fileno(), writing.fileno(), _PIECE):
@@ -210,6 +216,13 @@ def _copy(source: Path, to: Path) -> None:
                 break
         writing.flush()
         os.fsync(writing.fileno())
+
+
+def _give(path: Path, like: Path) -> None:
+    """To the owner of ``like``, when it is root who made it."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _sync(path: Path) -> None:

@@ -191,7 +191,7 @@ def main() -> int:
     """``python -m appliance.binary.build [--level N] [TARGET]``."""
     parser = argparse.ArgumentParser(description="build the one file")
     parser.add_argument("target", nargs="?", type=Path, default=TARGET)
-    parser.add_argument("--level", type=int, default=LEVEL, help="of zstd: 1 quick, 19 small")
+    parser.add_argument("--level", type=int, default=LEVEL, help="of zstd: -1 quick, 19 small")
     args = parser.parse_args()
     began = time.monotonic()
     try:

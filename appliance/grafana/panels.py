@@ -365,6 +365,10 @@ ALERTS: tuple[Alert, ...] = (
         "The certificate of {{ $labels.instance }} ends within two weeks: pachybox cert renew",
     ),
     Alert(
+        "PachyboxTokensEnd", "pachybox_tokens_ending > 0", "1h", "warning",
+        "Tokens of {{ $labels.instance }} end within two weeks: pachybox list token",
+    ),
+    Alert(
         "PachyboxWebhookFails", "pachybox_webhook_failing == 1", "30m", "warning",
         "Webhook {{ $labels.webhook }} of {{ $labels.instance }} is not heard",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,8 @@ def installed(wanted: Plan) -> Plan | None:
     facts = unit.facts(path.read_text(errors="replace"))
     if not facts:
         raise Refused(
-            f"{wanted.unit} was not written by pachybox install", "remove it by hand, if you want"
+            f"{wanted.unit} was not written by pachybox install",
+            "remove it by hand, or choose another --name",
         )
     program = Path(facts["Program"]) if facts.get("Program") else None
     return replace(
@@ -36,6 +38,8 @@ def installed(wanted: Plan) -> Plan | None:
         command=() if program else ("elsewhere",),
         share=Path(facts["Share"]),
         user=facts.get("User", ""),
+        memory=int(facts.get("Memory") or 0),
+        writable=tuple(Path(path) for path in json.loads(facts.get("Writable") or "[]")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,10 @@ _AS_ROOT = """\
 # Runs as root: containers of images need that, and inputs are shown as EROFS images. So what is
 # closed is less: user code without an image is root as well, unless its spec names a user.
 ProtectSystem=full
-ProtectClock=yes
+# podman keeps a lock among its settings.
+ReadWritePaths=-/etc/containers
+# Not ProtectClock, which would close the devices too: GPUs, and what containers ask for.
+CapabilityBoundingSet=~CAP_SYS_TIME CAP_WAKE_ALARM CAP_SYS_BOOT
 ProtectHostname=yes
 LockPersonality=yes
 RestrictRealtime=yes
@@ -72,7 +76,7 @@ def render(plan: Plan) -> str:
 
 
 def facts(text: str) -> dict[str, str]:
-    """What ``render`` noted in a unit's text: Home, Program, User, Share; {} when not ours."""
+    """What ``render`` noted at the end of a unit's text, by key; {} when it is not ours."""
     found: dict[str, str] = {}
     section = ""
     for line in text.split("\n"):
@@ -147,6 +151,8 @@ def _rest(plan: Plan) -> Iterator[str]:
     yield f"Program={'' if plan.command else plan.installed_program}"
     yield f"Share={plan.share}"
     yield f"User={plan.user}"
+    yield f"Memory={plan.memory}"
+    yield f"Writable={json.dumps([str(path) for path in plan.writable])}"
 
 
 def _paths(plan: Plan) -> Iterator[str]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pachybox import __version__
@@ -21,12 +22,13 @@ from pachybox.box import Box
 from pachybox.care import gauges as care_gauges
 from pachybox.ingest import gauges as ingest_gauges
 from pachybox.ingest.lateness import is_late
-from pachybox.meta.tables import PIPELINES, REPOS
+from pachybox.meta.tables import PIPELINES, REPOS, TOKENS
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord
 
 MOST = 500
 _SLOW_S = 60.0
+_SOON = timedelta(days=14)
 
 
 class Gauges:
@@ -71,9 +73,22 @@ class Gauges:
         yield "pachybox_pipelines", text, "gauge", {}, float(len(box.meta.all(PIPELINES)))
         text = "Number of the newest event."
         yield "pachybox_last_event", text, "gauge", {}, float(box.meta.last_event)
+        yield from self._tokens()
         if ends := self._certificate():
             text = "When the certificate of the doors ends, in seconds since 1970."
             yield "pachybox_certificate_expires_seconds", text, "gauge", {}, ends
+
+    def _tokens(self) -> Iterator[Gauge]:
+        now = datetime.now(UTC)
+        ends = [
+            token.expires
+            for token in self._box.meta.all(TOKENS)
+            if token.revoked is None and (token.expires is None or token.expires > now)
+        ]
+        soon = sum(end is not None and end - now < _SOON for end in ends)
+        yield "pachybox_tokens", "Tokens that hold.", "gauge", {}, float(len(ends))
+        text = "Tokens that hold and end within two weeks."
+        yield "pachybox_tokens_ending", text, "gauge", {}, float(soon)
 
     def _commit_count(self) -> int:
         with self._lock:
@@ -172,10 +187,10 @@ class Gauges:
 
     def _jobs(self) -> Iterator[Gauge]:
         box = self._box
-        scheduler, counts = box.pps.scheduler, box.tally.counts()
+        scheduler = box.pps.scheduler
         text = "Jobs running now."
         yield "pachybox_jobs_running", text, "gauge", {}, float(scheduler.running())
-        slots = scheduler.slots()
+        slots = scheduler.slots
         text = "Datums that may run at once."
         yield "pachybox_datum_slots", text, "gauge", {}, float(slots.width)
         text = "Datums that run now."
@@ -203,6 +218,11 @@ class Gauges:
         for record in shown:
             jobs = waiting.get(record.pipeline, 0)
             yield "pachybox_pipeline_jobs_open", text, "gauge", _of(record.pipeline), float(jobs)
+        yield from self._ended(shown)
+
+    def _ended(self, shown: list[PipelineRecord]) -> Iterator[Gauge]:
+        """What jobs that are over came to."""
+        counts = self._box.tally.counts()
         yield from _by_pipeline(shown, counts.jobs, "jobs_total", "Jobs that ended, by outcome.")
         text = "Datums of jobs that ended, by outcome."
         yield from _by_pipeline(shown, counts.datums, "datums_total", text)

@@ -111,28 +111,29 @@ def _paths(args: Args) -> Plan:
 
 
 def _wanted(args: Args) -> Plan:
-    """What the flags ask for. Raises InvalidArgument when they do not go together."""
+    """What the flags ask for; where they say nothing, what an earlier install was told. Raises
+    InvalidArgument when they do not go together."""
     from dataclasses import replace
 
-    from appliance.service import plan
+    from appliance.service import plan, uninstall
 
-    home = Path(args.home) if args.home else None
-    folder = Path(args.bin) if args.bin else None
+    paths = _paths(args)
+    there = uninstall.installed(paths) or paths
+    home = Path(args.home) if args.home else there.home
+    folder = Path(args.bin) if args.bin else there.bin
     if args.user:
-        for given, name in ((args.root, "--root"), (args.run_as, "--run-as"),
-                            (args.writable, "--writable")):  # fmt: skip
-            if given:
-                raise InvalidArgument(f"{name} is for services of a machine", "leave --user out")
+        if args.run_as or args.writable:
+            name = "--run-as" if args.run_as else "--writable"
+            raise InvalidArgument(f"{name} is for services of a machine", "leave --user out")
         made = plan.own(args.name, home=home, bin_=folder)
     else:
-        made = plan.system(
-            args.name, root=Path(args.root or "/"), home=home, bin_=folder, user=args.run_as or ""
-        )
+        user = args.run_as or there.user
+        made = plan.system(args.name, root=paths.root, home=home, bin_=folder, user=user)
     ports = {"http_port": args.port, "grpc_port": args.grpc_port}
     return replace(
         made,
-        memory=args.memory or 0,
-        writable=tuple(Path(path).absolute() for path in args.writable),
+        memory=args.memory or there.memory,
+        writable=tuple(Path(path).absolute() for path in args.writable) or there.writable,
         ports={key: value for key, value in ports.items() if value is not None},
     )
 
@@ -212,7 +213,8 @@ COMMANDS = {
         ),
         "A hardened unit of systemd with a watchdog and a bound of memory, a user, the data\n"
         "directory, settings with comments, completion of shells. Run again it changes what\n"
-        "differs: a newer program is installed by its own install. See docs/service.md.",
+        "differs, and keeps what it was told before: a newer program is installed by its own\n"
+        "install. See docs/service.md.",
     ),
     "uninstall": Command(
         _uninstalling,

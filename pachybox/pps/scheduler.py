@@ -68,7 +68,7 @@ class Scheduler:
         ``runner`` is for pipelines without an image, ``containers`` for the others. ``disk`` is
         closed by ``stop``."""
         self._pfs = pfs
-        self._slots = Slots(slots)
+        self.slots = Slots(slots)
         self.pool = WorkerPool(runner, work, secrets, containers)
         self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
         self.pins: Pins | None = None  # which pipelines wait for their images
@@ -86,7 +86,7 @@ class Scheduler:
         self._stopping = False
         self._due = True
         self._looking = 0.0  # since when; 0.0 when it waits
-        self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
+        self.thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
     def start(self, doors: Mapping[str, str] | None = None) -> None:
         """Load the open jobs and begin. Jobs that were running when the box died are run again;
@@ -112,7 +112,7 @@ class Scheduler:
             self._pfs.change_later(lambda ch, p=one.pipeline: pipelines.set_to_standby(ch, p))  # type: ignore[misc]
         if self.pins is not None:
             self.pins.start()
-        self._thread.start()
+        self.thread.start()
 
     def _add(self, job: Job) -> None:
         self._open.setdefault(job.pipeline, {})[job] = None
@@ -129,11 +129,6 @@ class Scheduler:
         began = self._looking
         return time.monotonic() - began if began else 0.0
 
-    @property
-    def thread(self) -> threading.Thread:
-        """Its own."""
-        return self._thread
-
     def running(self) -> int:
         """How many jobs run now."""
         with self._wake:
@@ -143,10 +138,6 @@ class Scheduler:
         """How many jobs of each pipeline are not computed yet."""
         with self._wake:
             return {pipeline: len(jobs) for pipeline, jobs in self._open.items()}
-
-    def slots(self) -> Slots:
-        """The places that datums run in."""
-        return self._slots
 
     def live(self, job: Job) -> JobRun | ServiceRun | None:
         """The run of ``job`` if it runs now."""
@@ -167,8 +158,8 @@ class Scheduler:
             one.run.cancel()
         for one in running:
             one.thread.join()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
         self.shop.disk.close()
         self.pool.close()
         self.shop.trash.close()
@@ -341,7 +332,7 @@ class Scheduler:
         log.info("job started job=%s", job)
         try:
             with full_disk_is_exhausted(self.shop.work):
-                run.run(self._slots)
+                run.run(self.slots)
         except NotReady:
             log.info("job handed back job=%s", job)
         except ImageMissing as e:

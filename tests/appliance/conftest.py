@@ -46,7 +46,7 @@ def binary() -> Path:
             for old in BUILT.iterdir():
                 if old.is_dir():
                     shutil.rmtree(old)
-            command = [sys.executable, "-m", "appliance.binary.build", "--level", "3", str(made)]
+            command = [sys.executable, "-m", "appliance.binary.build", "--level=-1", str(made)]
             done = subprocess.run(
                 command, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_S, check=False
             )

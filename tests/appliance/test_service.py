@@ -82,6 +82,28 @@ def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None
 
 
 @as_root
+def test_what_was_chosen_once_stays_chosen(root: Path, program: Path) -> None:
+    where = ("--root", str(root), "--program", str(program))
+    told = ("--home", "/srv/a b", "--bin", "/opt/bin", "--run-as", "root", "--memory", "1GB")
+    steps("install", *where, *told, "--writable", "/mnt/x", "--writable", "/mnt/y z")
+    before = (root / UNIT).read_text()
+    assert set(steps("install", *where).values()) == {"kept"}
+    assert (root / UNIT).read_text() == before
+    assert not (root / "var/lib/pachybox").exists()
+
+
+@as_root
+def test_a_unit_of_somebody_else_is_left_alone(root: Path, program: Path) -> None:
+    (root / UNIT).parent.mkdir(parents=True)
+    (root / UNIT).write_text("[Service]\nExecStart=/bin/true\n")
+    for command in (("install", "--program", str(program)), ("uninstall", "--purge", "-y")):
+        done = pachybox(*command, "--root", str(root))
+        assert done.returncode == 1
+        assert "was not written by pachybox install" in done.stderr
+    assert "/bin/true" in (root / UNIT).read_text()
+
+
+@as_root
 def test_uninstall_leaves_data_and_what_others_use(root: Path, program: Path) -> None:
     where = ("--root", str(root))
     for name in ("pachybox", "second"):

@@ -137,6 +137,8 @@ def test_a_second_box_as_root_in_an_odd_place(machine: Machine) -> None:
     status = json.loads(machine.run("env", f"PACHYBOX_HOME={home}", "pachybox", "status", "--raw"))
     assert status["home"] == home
     assert machine.unit("second", "MemoryMax", "User") == ["2000000000", "root"]
+    doctor = machine.run("env", f"PACHYBOX_HOME={home}", "pachybox", "doctor", check=False)
+    assert "full: mount and PID namespace for each datum" in doctor
     machine.run("pachybox", "uninstall", "--name", "second")
     assert machine.path(home).exists()
     assert machine.path("/usr/local/bin/pachybox").exists(), "the first box starts it"

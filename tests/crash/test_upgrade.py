@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -148,6 +149,19 @@ def test_no_more_copies_are_kept_than_two_and_none_without_room(home: Path) -> N
     finally:
         upgrade._ROOM = room
     assert len(upgrade.copies(home)) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_what_root_copies_and_puts_back_is_the_box_s_own(home: Path) -> None:
+    for path in (home, *home.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    database = home / "meta.duckdb"
+    copy = upgrade.take(database, event=upgrade.seen(database))
+    upgrade.put_back(database, copy)
+    upgrade.finished(copy)
+    owners = {path.stat().st_uid for path in (home, *home.rglob("*")) if path.exists()}
+    assert owners == {65534}
+    whole(database)
 
 
 class Programs:

@@ -67,8 +67,11 @@ def test_a_scrub_finds_what_rots_tells_it_and_sees_it_mended(box: RealBox) -> No
     head = client.inspect_commit("data@master").id
     where = f"data@{head}:/big"
     assert any(where in text for text in client.status().warnings)
-    found = [f for f in client.doctor() if f["check"] == "scrub"]
-    assert found[0]["level"] == "fail"
+
+    def failing() -> list[dict[str, str]]:
+        return [f for f in client.doctor() if f["check"] == "scrub" and f["level"] == "fail"]
+
+    found = eventually(failing, "doctor tells of it")
     assert where in found[0]["detail"]
     assert "pachybox fsck" in found[0]["remedy"]
     assert [e.data["files"] for e in client.events(kinds=["scrub.damaged"])] == [[where]]

@@ -302,7 +302,8 @@ def test_256_mb_of_memory_do(tmp_path: Path, group: Path) -> None:
     large = tmp_path / "large"
     box = Bounded(tmp_path / "home", bound).up()
     try:
-        assert "memory=256MiB" in (box.home / "run" / "box.log").read_text()
+        said = box.home / "run" / "box.log"
+        eventually(lambda: "memory=256MiB" in said.read_text(), "it planned for 256 MB")
         client = box.client
         client.create_repo("data")
         with open(large, "wb") as f:  # not a hole: zeros would not be written

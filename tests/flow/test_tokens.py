@@ -282,3 +282,25 @@ def test_user_code_has_a_token_of_its_own(tmp_path: Path) -> None:
         assert token.startswith("pb_")
     finally:
         box.stop()
+
+
+def test_no_archive_holds_tokens_and_restoring_leaves_those_there_are(
+    house: House, tmp_path: Path
+) -> None:
+    file = tmp_path / "box.tar"
+    house.box.cli("extract", str(file))
+    assert b"meta/tokens" not in file.read_bytes()
+    other = RealBox(tmp_path / "home").start()
+    try:
+        token = other.client.create_token("own", "reader")
+        other.cli("restore", str(file))
+        assert [t.name for t in other.client.list_token()] == ["own"]
+        with Client(other.client.status().address, token=token) as client:
+            assert client.get_file("hidden@master:/f") == b"content of hidden"
+        with (
+            Client(other.client.status().address, token=house.tokens["admin"]) as client,
+            pytest.raises(Unauthenticated),
+        ):
+            client.list_project().all()
+    finally:
+        other.stop()

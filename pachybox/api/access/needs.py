@@ -109,9 +109,6 @@ def _read(table: str) -> dict[str, Need]:
 
 METHODS: Mapping[str, Need] = _read(_TABLE)
 
-OF_ADMINS = ("auth_v2.API", "enterprise_v2.API", "identity_v2.API", "license_v2.API")
-"""Services of which what is not in the table is an administrator's."""
-
 S3: Mapping[str, Role] = {
     **dict.fromkeys(
         ("ListBuckets", "ListObjects", "ListObjectsV2", "GetBucketLocation", "ListMultipartUploads",

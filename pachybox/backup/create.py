@@ -77,13 +77,14 @@ def create(job: Job) -> tuple[Snapshot, str]:
     with locked(job.target, alone=False, wait_s=_WAIT_S, gone=job.gone) as lock:
         repository = Repository.open_or_create(job.target)
         job.report("reading what is there", 0, 0)
-        held = repository.held()
+        there = repository.packs_there()
+        held = Held(repository.indexes(), there)
         held.lost.update(repository.lost_indexes())
         with (
             job.pfs.blobs.session() as session,
             tempfile.TemporaryFile(dir=job.scratch) as spool,
             tempfile.TemporaryFile(dir=job.scratch) as places,
-            Sender(repository, job.gone) as sender,
+            Sender(repository, job.gone, there) as sender,
         ):
             now = time.time()
             job.report("looking for what is new", 0, 0)
@@ -126,7 +127,8 @@ def _require_same(job: Job) -> None:
 
 
 def _require_unpruned(repository: Repository, held: Held, sender: Sender) -> None:
-    """NotReady when an index that this backup relies on does not count any more."""
+    """NotReady when an index that this backup relies on does not count any more, or a pack that it
+    found or wrote is gone."""
     now = set(repository.index_names())
     mine = {*held.indexes, *sender.indexes}
     superseded: set[str] = set()
@@ -134,7 +136,8 @@ def _require_unpruned(repository: Repository, held: Held, sender: Sender) -> Non
         shown = f"{repository.target.shown}/index/{name}"
         index = decode_index(name, repository.target.get(f"index/{name}"), shown)
         superseded.update(index.supersedes)
-    if not mine <= now or mine & superseded:
+    gone = sender.packs - repository.packs_there().keys()
+    if gone or not mine <= now or mine & superseded:
         raise NotReady(
             f"{repository.target.shown} was pruned while the backup was made",
             "run it again; what it sent is still there",

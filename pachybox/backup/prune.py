@@ -75,7 +75,7 @@ def prune(
         lock.check()
         for snapshot in done.removed:
             target.delete(f"snapshots/{snapshot.id}.json")
-        with Sender(repository, gone) as sender:
+        with Sender(repository, gone, {}) as sender:
             named = _sweep(repository, held, live, there, names, sender, lock, done, report)
         _remove_packs(target, there, named, lock, done)
         for name, _ in list(target.list(TMP)):

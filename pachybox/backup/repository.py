@@ -18,7 +18,7 @@ import re
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -215,10 +215,12 @@ class Repository:
             relied -= set(index.supersedes)
         return sorted(relied)
 
-    def put_pack(self, data: Buffer) -> tuple[str, int]:
-        """Write a pack; its name and size."""
+    def put_pack(self, data: Buffer, there: Mapping[str, int]) -> tuple[str, int]:
+        """Write a pack, unless it is among those that are ``there`` (name and size), as after a
+        backup that was cut short; its name and size."""
         name = name_of(data)
-        self.target.put(pack_path(name), data)
+        if there.get(name) != len(data):
+            self.target.put(pack_path(name), data)
         return name, len(data)
 
     def put_index(self, data: bytes) -> str:

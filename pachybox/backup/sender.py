@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -23,10 +23,14 @@ _INDEX_S = 120.0  # ... or so long, so that a backup that was cut short is not b
 
 
 class Sender:
-    """Takes blobs. ``sent``: bytes written; ``indexes``: the names of indexes written."""
+    """Takes blobs. ``sent``: bytes written; ``packs``, ``indexes``: the names of those it made."""
 
-    def __init__(self, repository: Repository, gone: Callable[[], bool]) -> None:
+    def __init__(
+        self, repository: Repository, gone: Callable[[], bool], there: Mapping[str, int]
+    ) -> None:
+        """``there``: packs that need not be written again, see Repository.put_pack."""
         self._repository = repository
+        self._there = there
         self._gone = gone
         self._pack = PackBuilder()
         self._pool = ThreadPoolExecutor(_WRITERS, "backup")
@@ -35,6 +39,7 @@ class Sender:
         self._rows: list[Rows] = []
         self._indexed = time.monotonic()
         self.sent = 0
+        self.packs: set[str] = set()
         self.indexes: list[str] = []
 
     def __enter__(self) -> Self:
@@ -95,7 +100,9 @@ class Sender:
         if self._gone():
             raise Refused("the backup was called off", "what was sent already is used by the next")
         data, rows = self._pack.close()
-        self._writing.append((rows, self._pool.submit(self._repository.put_pack, data)))
+        self._writing.append(
+            (rows, self._pool.submit(self._repository.put_pack, data, self._there))
+        )
         while len(self._writing) >= _WRITERS:  # memory: as many packs, and the next
             self._take()
 
@@ -104,5 +111,6 @@ class Sender:
         name, size = writing.result()
         rows["pack"] = len(self._packs)
         self._packs.append((name, size))
+        self.packs.add(name)
         self._rows.append(rows)
         self.sent += size

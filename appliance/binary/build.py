@@ -28,8 +28,9 @@ from appliance.binary import tree
 from appliance.binary.elf import Elf
 from pachybox.errors import PachyboxError, Refused
 
-FLOOR = (2, 35)
-"""The oldest glibc that the program runs with: Ubuntu 22.04's. A build that needs more fails."""
+FLOOR = "2.35"
+"""The oldest glibc that the program runs with: Ubuntu 22.04's. A build that needs more fails, unless
+it was told a newer one."""
 TARGET = tree.ROOT / "dist" / "pachybox"
 STUB = Path(__file__).with_name("stub")
 LEVEL = 19
@@ -41,15 +42,16 @@ _GROUP = 12 << 20
 _COMPILE_S = 600  # a first build makes the C library too
 
 
-def build(target: Path = TARGET, level: int = LEVEL) -> None:
-    """Write the one file to ``target``, atomically. Raises Refused, OSError."""
+def build(target: Path = TARGET, level: int = LEVEL, floor: str = FLOOR) -> None:
+    """Write the one file to ``target``, atomically; ``floor`` is the glibc that machines will have.
+    Raises Refused, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="binary-", dir=target.parent) as made:
         root = Path(made)
         tree.make(root)
-        _launcher(root)
-        check(root)
-        assemble(root, target, level, _stub())
+        _launcher(root, floor)
+        check(root, floor)
+        assemble(root, target, level, _stub(floor))
 
 
 def assemble(root: Path, target: Path, level: int, stub: bytes) -> None:
@@ -83,18 +85,14 @@ def _zig(*arguments: str) -> None:
         raise Refused(f"zig {arguments[0]} failed: {done.stderr.strip()}", "look at the source")
 
 
-def _glibc() -> str:
-    return ".".join(map(str, FLOOR))
-
-
-def _launcher(root: Path) -> None:
+def _launcher(root: Path, floor: str) -> None:
     """The interpreter, for glibc, in ``bin``; it finds libraries in ``lib`` for all it loads."""
     (root / "bin").mkdir()
     made = root / "bin" / "pachybox"
     library = f'-DLIBPYTHON="{tree.libpython().name}"'
     _zig(
         *("cc", "-target", f"{architecture()}-linux-gnu.2.28", "-O2", "-s", "-Wall", "-Wextra"),
-        *("-Werror", "-Wl,-rpath,$ORIGIN/../lib", library, f'-DGLIBC="{_glibc()}"'),
+        *("-Werror", "-Wl,-rpath,$ORIGIN/../lib", library, f'-DGLIBC="{floor}"'),
         *("-o", str(made), str(STUB / "launcher.c"), "-ldl"),
     )
     elf = Elf(made)
@@ -109,7 +107,7 @@ def stub_of(file: Path) -> bytes:
     return data[: _TRAILER.unpack(data[-_TRAILER.size :])[1]]
 
 
-def _stub() -> bytes:
+def _stub(floor: str) -> bytes:
     """The static program in front."""
     target = f"{architecture()}-linux-musl"
     with tempfile.TemporaryDirectory() as folder:
@@ -120,28 +118,36 @@ def _stub() -> bytes:
         )
         _zig(
             *("cc", "-target", target, "-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror"),
-            *(f'-DGLIBC="{_glibc()}"', "-o", str(made), str(codec)),
+            *(f'-DGLIBC="{floor}"', "-o", str(made), str(codec)),
             *(str(path) for path in sorted(STUB.glob("*.c")) if path.name != "launcher.c"),
         )
         return made.read_bytes()
 
 
-def check(root: Path) -> None:
-    """Raise Refused when something in the tree needs a newer glibc than FLOOR, or a library that
-    is neither in the tree nor on every Debian and Ubuntu."""
+def check(root: Path, floor: str = FLOOR) -> None:
+    """Raise Refused when something in the tree needs a newer glibc than ``floor``, or a library
+    that is neither in the tree nor on every Debian and Ubuntu."""
+    most = _numbers(floor)
     for path in tree.elves(root):
         elf = Elf(path)
         for library, version in elf.versions():
-            words = version.partition("GLIBC_")[2].split(".")
-            if words[0].isdigit() and tuple(map(int, words)) > FLOOR:
+            needed = version.partition("GLIBC_")[2]
+            if _numbers(needed) > most:
                 raise Refused(
                     f"{path.relative_to(root)} needs {version} of {library}",
-                    f"build where Python and its libraries need glibc {_glibc()} at most",
+                    f"build where Python and its libraries need glibc {floor} at most, or for "
+                    f"newer machines only: make binary ARGS=--glibc={needed}",
                 )
         beside = {one.name for one in path.parent.iterdir()}
         for name in elf.needed():
             if name not in tree.SYSTEM and name not in beside and not list(root.rglob(name)):
                 raise Refused(f"{path.relative_to(root)} needs {name}", "carry it in the tree")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """``2.35`` as numbers; of what is no version none."""
+    words = version.split(".")
+    return tuple(map(int, words)) if all(map(str.isdecimal, words)) else ()
 
 
 def _files(root: Path) -> list[Path]:
@@ -187,15 +193,24 @@ def _compressed(pieces: Iterable[bytes], level: int) -> bytes:
     return zstandard.ZstdCompressor(compression_params=parameters).compress(b"".join(pieces))
 
 
+def _version(text: str) -> str:
+    if not _numbers(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version, like {FLOOR}")
+    return text
+
+
 def main() -> int:
-    """``python -m appliance.binary.build [--level N] [TARGET]``."""
+    """``python -m appliance.binary.build [--level N] [--glibc VERSION] [TARGET]``."""
     parser = argparse.ArgumentParser(description="build the one file")
     parser.add_argument("target", nargs="?", type=Path, default=TARGET)
     parser.add_argument("--level", type=int, default=LEVEL, help="of zstd: -1 quick, 19 small")
+    parser.add_argument(
+        "--glibc", type=_version, default=FLOOR, help=f"what machines will have ({FLOOR})"
+    )
     args = parser.parse_args()
     began = time.monotonic()
     try:
-        build(args.target.absolute(), args.level)
+        build(args.target.absolute(), args.level, args.glibc)
     except PachyboxError as error:
         sys.stderr.write(f"make binary: {error}\n")
         return 1

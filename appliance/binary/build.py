@@ -29,8 +29,8 @@ from appliance.binary.elf import Elf
 from pachybox.errors import PachyboxError, Refused
 
 FLOOR = "2.35"
-"""The oldest glibc that the program runs with: Ubuntu 22.04's. A build that needs more fails, unless
-it was told a newer one."""
+"""The oldest glibc that the program runs with: Ubuntu 22.04's. A build that needs more fails,
+unless it was told a newer one."""
 TARGET = tree.ROOT / "dist" / "pachybox"
 STUB = Path(__file__).with_name("stub")
 LEVEL = 19

@@ -204,6 +204,14 @@ def test_a_bundle_can_be_piped_and_says_what_it_cannot(laden: RealBox, tmp_path:
         "x-amz-signature={}&x=1",
         "-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----",
         "pb_{}",
+        "token: 'two words {}'",
+        '"client_secret": "with a \\" in it {}"',
+        '{{"message": "{{\\"password\\": \\"two words {}\\"}}"}}',
+        "SECRET_KEY={}",
+        "https://user:p@{}@host/x",
+        "GET https://host/x?key={}",
+        "ghp_{}",
+        "eyJhbGciOi9.{}",
         "ingest=x crashed: {}",
     ],
 )
@@ -226,6 +234,13 @@ JSON = st.recursive(
 HIDING = st.sampled_from(
     ["password", "dbPassword", "token", "secret_key", "stdin", "env", "authToken", "salt"]
 )
+
+
+def test_what_is_learned_is_left_out_however_it_is_written() -> None:
+    redactor = Redactor()
+    value = {"auth": {"user": "me", "pw": 'planted"Z\n1'}, "secret": {"name": "s", "key": "k"}}
+    assert redactor.record(value) == {"auth": LEFT_OUT, "secret": {"name": "s", "key": "k"}}
+    assert "planted" not in redactor.text(json.dumps({"said": value["auth"]["pw"]}))
 
 
 @given(JSON, HIDING)

@@ -43,6 +43,7 @@ MESSAGE_BYTES = 20 << 20
 
 _ENVELOPE = 64 << 10  # what a message of that content has around it
 REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
+CONNECTIONS = 512
 _CALLS = 1000
 _REOPEN_S = 0.05
 _STUCK_S = 120.0
@@ -62,6 +63,9 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    # who says nothing, or no more, takes a descriptor all the same
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
 )
 
 
@@ -74,10 +78,13 @@ class GrpcDoor:
         authenticate: Authenticate,
         metrics: Metrics,
         requests_bytes: int = REQUESTS_BYTES,
+        connections: int = CONNECTIONS,
     ) -> None:
-        """``requests_bytes``: of requests that all calls together hold."""
+        """``requests_bytes``: of requests that all calls together hold. ``connections``: at most
+        at each port; others are hung up on."""
         self._table = table
         self._requests_bytes = requests_bytes
+        self._options = (*_OPTIONS, ("grpc.max_allowed_incoming_connections", connections))
         self._authenticate = authenticate
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -193,7 +200,7 @@ class GrpcDoor:
 
     async def _start(self, wanted: list[tuple[str, int, Any]]) -> None:
         """A server at these places."""
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._rows,))
         bound = [(host, _add(server, host, port, tls), tls) for host, port, tls in wanted]
         await server.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -309,6 +310,37 @@ def test_stopping_ends_streams_and_lets_calls_end(tmp_path: Path) -> None:
     stopping.join(10)
     assert time.monotonic() - began < 10
     rpc.close()
+    door.stop()
+
+
+def test_connections_are_bounded_at_each_port() -> None:
+    """Who opens thousands and says nothing takes no more descriptors than that."""
+    door = GrpcDoor(Table(), Access().of_headers, Metrics(), connections=2)
+    address = door.listen("127.0.0.1", 0, inner=True)
+
+    def greeted(to: tuple[str, int]) -> socket.socket | None:
+        sock = socket.create_connection(to, 10)
+        try:
+            sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            if sock.recv(9):
+                return sock
+        except ConnectionError:
+            pass
+        sock.close()
+        return None
+
+    held = [greeted(address) for _ in range(2)]
+    assert None not in held
+    assert greeted(address) is None
+    inner = greeted(("127.0.0.1", door.inner_port))
+    assert inner is not None, "another port is another door"
+    for sock in (inner, held.pop()):
+        assert sock is not None
+        sock.close()
+    held.append(eventually(lambda: greeted(address), "one that left made room"))
+    for sock in held:
+        assert sock is not None
+        sock.close()
     door.stop()
 
 

@@ -208,7 +208,9 @@ def _of_files(config: Config, pid: int | None) -> Iterator[_Part]:
         yield "settings.json", lambda: _json({"home": str(home), "settings": shown})
     yield "environment.txt", _variables
     for path in sorted((home / "run").glob("box.*")):
-        if path.suffix != ".sock" and path.name != "box.pid":
+        # a link of the box's user would have root read what that user cannot
+        ours = path.is_file() and not path.is_symlink()
+        if ours and path.suffix != ".sock" and path.name != "box.pid":
             yield f"logs/{path.name}", lambda path=path: _tail(path)  # type: ignore[misc]
     yield "files.txt", lambda: _listing(home)
     for name in _PROC if pid is not None else ():

@@ -160,9 +160,12 @@ def test_what_is_looked_for_would_be_found() -> None:
 
 def test_a_box_that_does_not_run_is_bundled_too(laden: RealBox, tmp_path: Path) -> None:
     laden.stop()
+    (tmp_path / "outside").write_text("of another user")
+    (laden.home / "run/box.link").symlink_to(tmp_path / "outside")
     done = laden.run("support", "bundle", str(tmp_path / "cold.tar.gz"))
     assert done.returncode == 0, done.stderr
     found = members((tmp_path / "cold.tar.gz").read_bytes())
+    assert "logs/box.link" not in found, "no link of the box's user is followed"
     assert {"doctor.jsonl", "settings.json", "logs/box.log", "files.txt"} <= set(found)
     assert traces(found) == []
     (laden.home / "box.toml").write_text(f'tken = "{planted("misspelt")}"\nworkers = "x"\n')

@@ -20,6 +20,8 @@ from appliance.service.systemd import Systemd
 from pachybox.errors import InvalidArgument, Refused
 
 _VERSION = re.compile(r"\d+\.\d+\S*")
+_GIVEN = frozenset({"lost+found", "secret.key", "tls"})
+"""What a directory may have in it before there is a box."""
 _TRY_S = 120.0  # a one file unpacks itself first
 
 
@@ -93,7 +95,7 @@ def _check_free(home: Path, shown: Path) -> None:
     and a purge removes it whole."""
     if not home.is_dir() or any((home / mark).exists() for mark in plan.MARKS):
         return
-    others = sorted(path.name for path in home.iterdir() if path.name != "lost+found")
+    others = sorted(path.name for path in home.iterdir() if path.name not in _GIVEN)
     if others:
         raise Refused(
             f"{shown} has other things in it: {', '.join(others[:3])}",

@@ -40,8 +40,8 @@ class Owner:
 
     @classmethod
     def of(cls, place: Path) -> Owner:
-        """Whose a file, or a directory of /proc, is."""
-        about = place.stat()
+        """Whose a directory is, or a file; of a link, whose that is."""
+        about = place.stat() if place.is_dir() else place.lstat()
         return cls(about.st_uid, about.st_gid)
 
     @property
@@ -147,7 +147,7 @@ class Upgrade:
         self.say(f"from {before} to {version}")
         manager = managed(running) if running is not None else None
         if running is not None:
-            self._owner = Owner.of(Path("/proc", str(running.pid)))
+            self._owner = Owner.of(self.config.socket)
             self._wrong = running.wrong()
             if self.backup and self.config.backup_to:
                 self.say(f"backing up to {self.config.backup_to}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -278,6 +280,28 @@ def test_root_runs_no_program_that_another_user_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(Refused, match="can be changed by others than root"):
         installed_file(running)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can end what is of others")
+def test_root_ends_no_process_of_others_that_a_box_calls_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.running._ASK_S", 0.1)
+    config = load(tmp_path)
+    config.pid_file.parent.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as other, config.pid_file.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as the box's user would
+        file.write(str(other.pid))
+        file.flush()
+        os.chown(config.pid_file, UID, UID)
+        with pytest.raises(Refused, match="still stopping"):
+            Running.end(config, None, 0.1)
+        assert other.poll() is None
+        os.chown(config.pid_file, 0, 0)
+        ending = threading.Thread(target=lambda: (other.wait(), file.close()))
+        ending.start()
+        Running.end(config, None, 30.0)
+        ending.join()
 
 
 def test_a_program_that_does_not_run_here_changes_nothing(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -27,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pachybox import settings
 from pachybox.config import Config
-from pachybox.errors import AlreadyExists, Corrupt, InvalidArgument, NotFound
+from pachybox.errors import AlreadyExists, Corrupt, InvalidArgument, NotFound, Refused
 
 FOLDER, CERT, KEY, CA, CA_KEY = "tls", "cert.pem", "key.pem", "ca.pem", "ca.key"
 MOST_DAYS = 825
@@ -101,8 +102,13 @@ def make(home: Path, names: Sequence[str], days: int, *, force: bool = False) ->
         )
     _check(names, days)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    _give(folder)
+    above = folder.parent.stat()
+    fd = _opened(folder)
+    try:
+        os.fchmod(fd, 0o700)
+        _give(fd, above)
+    finally:
+        os.close(fd)
     key = ec.generate_private_key(ec.SECP256R1())
     ca = _authority(key)
     _write(folder / CA_KEY, _pem(key))
@@ -157,10 +163,11 @@ def show(file: Path, ca: Path | None = None) -> Shown:
 
 
 def settle(config: Config) -> bool:
-    """Have ``box.toml`` name the files in ``tls``; False when it does already. Raises what
-    ``settings.change`` raises."""
-    wanted = {"tls_cert": f"{FOLDER}/{CERT}", "tls_key": f"{FOLDER}/{KEY}"}
-    return settings.change(config.home, wanted)
+    """Have ``box.toml`` name the files in ``tls``; False when it does already. Raises as
+    ``settings.change``."""
+    return settings.change(
+        config.home, {"tls_cert": f"{FOLDER}/{CERT}", "tls_key": f"{FOLDER}/{KEY}"}
+    )
 
 
 def _check(names: Sequence[str], days: int) -> None:
@@ -281,27 +288,37 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _give(path: Path) -> None:
+def _opened(folder: Path) -> int:
+    """The directory's descriptor. Raises Refused when it is a link: root would follow it to where
+    whoever owns the directory around it could not write."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError as e:
+        raise Refused(f"{folder} is no directory", "remove it, then run this again") from e
+
+
+def _give(fd: int, above: os.stat_result) -> None:
     """What root makes belongs to whoever the directory around it belongs to: the box, which may
     run as another user."""
     if os.geteuid() == 0:
-        above = path.parent.stat()
-        os.chown(path, above.st_uid, above.st_gid)
+        os.fchown(fd, above.st_uid, above.st_gid)
 
 
 def _write(path: Path, data: bytes) -> None:
     """Replace a file, atomically and durably; nobody else could read it at any moment."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
-        _give(new)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    new = f".{path.name}.{os.getpid()}"
+    folder = _opened(path.parent)
     try:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with open(os.open(new, flags, 0o600, dir_fd=folder), "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), 0o600)
+            _give(file.fileno(), os.fstat(folder))
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
     finally:
         os.close(folder)

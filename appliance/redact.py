@@ -25,16 +25,22 @@ _COMMANDS = re.compile(r"cmd|err_?cmd|entrypoint", re.I)
 _WORD = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|signature|credential)"
 )
+_SCALAR = r"true\b|false\b|null\b|\d+\b"
 _PATTERNS = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*-----|\Z)", re.S), ""),
-    (re.compile(r"(?<=://)[^/\s\"'@]+(?=@)"), ""),
+    (re.compile(r"(?<=://)[^/\s\"']+(?=@)"), ""),
+    (re.compile(r"(://[^\s\"'?]+\?)[^\s\"'\\]+"), r"\1"),  # what an address asks for
     (re.compile(r"\bpb_[A-Za-z0-9_-]{16,}"), ""),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"), ""),
+    (re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|sk-)[A-Za-z0-9_-]{16,}"), ""),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]{8,}"), ""),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.I), r"\1 "),
-    (re.compile(r"\b(x-amz-[a-z-]+|authorization|authn-token|cookie)(=|:\s*)[^\s&\"',]+", re.I),
-     r"\1\2"),
-    (re.compile(rf"(\b\w*{_WORD}[\"']?\s*[=:]\s*)([\"']?)"
-                r"(?!true\b|false\b|null\b|\d+\b|\(|[\"'])[^\s\"',&}\]]+", re.I), r"\1\2"),
+    (re.compile(r"\b(x-amz-[a-z-]+|authorization|authn-token|cookie)(=|:\s*)"
+                r"(?!\()[^\s&\"',]+", re.I), r"\1\2"),
+    (re.compile(rf"(\b\w*{_WORD}\w*\\*[\"']?\s*[=:]\s*(\\*[\"']))"
+                r"(?!\()(?:(?!\2)(?:\\.|[^\n]))+?(?=\2)", re.I), r"\1"),
+    (re.compile(rf"(\b\w*{_WORD}\w*\\*[\"']?\s*[=:]\s*)(\\*[\"']?)"
+                rf"(?!{_SCALAR}|[(\[{{\"'\\])[^\s\"',&}}\]]+", re.I), r"\1\2"),
     (re.compile(r"(\bcrashed: |\breason=).*"), r"\1"),
 )  # fmt: skip
 """What secrets look like in texts, and what stays of it. The last is what user code said last."""
@@ -53,7 +59,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """``text`` without what is known, and what looks like it."""
-        for value in sorted(self._known, key=len, reverse=True):
+        written = {json.dumps(value, ensure_ascii=False)[1:-1] for value in self._known}
+        for value in sorted(self._known | written, key=len, reverse=True):
             text = text.replace(value, LEFT_OUT)
         for pattern, stays in _PATTERNS:
             text = pattern.sub(stays + LEFT_OUT, text)
@@ -72,8 +79,10 @@ class Redactor:
             return value
         if _SAID.fullmatch(key) and value:
             return LEFT_OUT
-        if _HIDDEN.fullmatch(key) and isinstance(value, str | list) and value:
-            self._learn_all(value if isinstance(value, list) else [value])
+        if _HIDDEN.fullmatch(key) and isinstance(value, str | list | dict) and value:
+            if key.lower() == "secret" and isinstance(value, dict):
+                return value  # one of the box's, by name and key
+            self._learn_all([value])
             return LEFT_OUT
         if _COMMANDS.fullmatch(key) and isinstance(value, list) and value:
             return [value[0], *([LEFT_OUT] if value[1:] else [])]
@@ -110,3 +119,5 @@ class Redactor:
         for value in values:
             if isinstance(value, str):
                 self.learn(value)
+            elif isinstance(value, dict | list):
+                self._learn_all(list(value.values()) if isinstance(value, dict) else value)

@@ -184,6 +184,8 @@ def managed(running: Running) -> Manager | None:
         group = Path(f"/proc/{running.pid}/cgroup").read_text()
     except OSError:
         return None
+    if os.geteuid() == 0 and not _is_of(running.pid, running.config.socket):
+        return None
     for unit in reversed(_UNIT.findall(group)):
         for user in (False, True):
             command = [*_systemctl(user), "show", "-p", "MainPID", "--value", unit]
@@ -229,4 +231,14 @@ def _holder(config: Config) -> int:
         text = config.pid_file.read_text().strip()
     except OSError:
         return 0
-    return int(text) if text.isdecimal() else 0
+    pid = int(text) if text.isdecimal() else 0
+    return pid if pid and _is_of(pid, config.pid_file) else 0
+
+
+def _is_of(pid: int, file: Path) -> bool:
+    """Whether a process is of the user whose ``file`` is: that user says which it is, and could
+    have root end one of others."""
+    try:
+        return Path("/proc", str(pid)).stat().st_uid == file.lstat().st_uid
+    except OSError:
+        return False

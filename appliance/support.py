@@ -218,11 +218,12 @@ def _of_files(config: Config, pid: int | None) -> Iterator[_Part]:
 
 
 def _logs(run: Path) -> list[Path]:
-    """The box's own logs; none that another user may not see."""
+    """The box's own logs; none that another user may not see, and no links: one of the box's user
+    would have root read what that user cannot."""
     if not os.access(run, os.R_OK | os.X_OK):
         return []
-    found = sorted(run.glob("box.*"))
-    return [path for path in found if path.suffix != ".sock" and path.name != "box.pid"]
+    found = [path for path in sorted(run.glob("box.*")) if path.name not in ("box.sock", "box.pid")]
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _variables() -> str:

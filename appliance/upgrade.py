@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,43 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """The user that the box runs as. Root does as that user what it does to the box's files: else
+    they would be root's afterwards, and links of that user would lead root elsewhere."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, place: Path) -> Owner:
+        """Whose a directory is, or a file; of a link, whose that is."""
+        about = place.stat() if place.is_dir() else place.lstat()
+        return cls(about.st_uid, about.st_gid)
+
+    @property
+    def other(self) -> bool:
+        """Whether it is another user, and the caller may act as any."""
+        return os.geteuid() == 0 and self.uid != 0
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Files are opened and made as this user."""
+        if not self.other:
+            yield
+            return
+        groups, group = os.getgroups(), os.getegid()
+        os.setgroups([self.gid])
+        os.setegid(self.gid)
+        os.seteuid(self.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(group)
+            os.setgroups(groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """What runs a box: a command, and the file that it is, when it is one file."""
 
@@ -42,15 +81,24 @@ class Program:
             return cls((sys.executable, "-m", "pachybox.cli"))
         return cls((str(file),), file)
 
-    def ask(self, *args: str, home: Path, timeout_s: float = _RUN_S) -> str:
-        """What a command of it prints. Raises Refused with its last words when it fails."""
+    def ask(
+        self, *args: str, home: Path, timeout_s: float = _RUN_S, owner: Owner | None = None
+    ) -> str:
+        """What a command of it prints, run as ``owner`` (None: as the caller). Raises Refused with
+        its last words when it fails."""
         env = {**os.environ, "PACHYBOX_HOME": str(home)}
         env.pop("PACHYBOX_FILE", None)
         command = [*self.command, *args]
+        other = owner is not None and owner.other
+        if other:
+            env["HOME"] = str(home)
         try:
             done = subprocess.run(
                 command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=timeout_s, check=False,
+                timeout=timeout_s, check=False, cwd=home if other else None,
+                user=owner.uid if owner is not None and other else None,
+                group=owner.gid if owner is not None and other else None,
+                extra_groups=() if other else None,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as e:
             raise Refused(f"{command[0]} cannot be run here: {e}") from e
@@ -77,6 +125,10 @@ class Upgrade:
     wait_s: float
     backup: bool = True
     _wrong: dict[str, str] = field(default_factory=dict)
+    _owner: Owner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._owner = Owner.of(self.config.home)
 
     def run(self) -> str:
         """Do it; the version that runs now. Raises Refused when it is not begun, or when it failed
@@ -97,6 +149,7 @@ class Upgrade:
         if manager is None:
             _require_own(home)
         if running is not None:
+            self._owner = Owner.of(self.config.socket)
             self._wrong = running.wrong()
             if self.backup and self.config.backup_to:
                 self.say(f"backing up to {self.config.backup_to}")
@@ -119,7 +172,8 @@ class Upgrade:
         copy, was = None, None
         try:
             if database.exists():
-                copy = copies.take(database, event=copies.seen(database))
+                with self._owner.acting():
+                    copy = copies.take(database, event=copies.seen(database))
                 self.say(f"the metadata is copied to {copy.path}")
             if self.new is not None and self.installed is not None:
                 was = swap(self.new, self.installed)
@@ -136,7 +190,8 @@ class Upgrade:
         if was is not None and self.installed is not None:
             was.replace(_previous(self.installed))
         if copy is not None:
-            copies.finished(copy)
+            with self._owner.acting():
+                copies.finished(copy)
         if running is None:
             found = Running.look(self.config)
             if found is not None:
@@ -149,7 +204,10 @@ class Upgrade:
             return
         flags = was.flags if was is not None else ()
         try:
-            program.ask("up", "--detach", *flags, home=self.config.home, timeout_s=_UP_S)
+            program.ask(
+                "up", "--detach", *flags,
+                home=self.config.home, timeout_s=_UP_S, owner=self._owner,
+            )  # fmt: skip
         except Refused:
             if Running.free(self.config):
                 raise
@@ -179,8 +237,9 @@ class Upgrade:
             restore(was, self.installed)
             self.say(f"{self.installed} is the old program again")
         if copy is not None:
-            copies.put_back(database, copy)
-            copies.drop(copy)
+            with self._owner.acting():
+                copies.put_back(database, copy)
+                copies.drop(copy)
             self.say("the metadata is what it was")
         if running is None or self.new is None:
             return
@@ -205,8 +264,9 @@ def undo(config: Config, say: Say) -> None:
             f"there is no copy of the metadata in {config.home}",
             "one is made by each upgrade; restore a backup instead",
         )
-    copies.put_back(config.home / "meta.duckdb", found[0])
-    copies.finished(found[0])
+    with Owner.of(config.home).acting():
+        copies.put_back(config.home / "meta.duckdb", found[0])
+        copies.finished(found[0])
     say(f"the metadata is that of {found[0].taken}; what was written since is lost")
     file = installed_file(None)
     previous = _previous(file) if file is not None else None
@@ -217,11 +277,28 @@ def undo(config: Config, say: Say) -> None:
 
 def installed_file(running: Running | None) -> Path | None:
     """The one file that the box runs from, or that would run it; None where pachybox is installed
-    in another way."""
+    in another way. Raises Refused when root would run and replace what another user named."""
     for where in (running.file if running is not None else "", os.environ.get("PACHYBOX_FILE", "")):
         if where and Path(where).is_file():
+            _require_ours(Path(where))
             return Path(where)
     return None
+
+
+def _require_ours(file: Path) -> None:
+    """Where the box runs from is known from its own process, whose user may say what it wants:
+    root takes no file of which another is the owner, or that others may change."""
+    if os.geteuid() != 0:
+        return
+    real = file.resolve()
+    for part in (real, *real.parents):
+        about = part.stat()
+        open_to_all = about.st_mode & 0o002 and not about.st_mode & stat.S_ISVTX
+        if about.st_uid != 0 or open_to_all:
+            raise Refused(
+                f"the box runs from {file}, and {part} can be changed by others than root",
+                f"if you trust it, name it: pachybox upgrade --program {file}",
+            )
 
 
 def swap(new: Path, installed: Path) -> Path:

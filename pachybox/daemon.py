@@ -161,7 +161,7 @@ def serve(box: Box) -> Doors:
     table = Table(collect(box, *_HANDLERS, ours), policy)
     metrics = Metrics(Gauges(box))
     authenticate = access.of_headers
-    rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes)
+    rpc = GrpcDoor(table, authenticate, metrics, box.plan.requests_bytes, box.plan.connections)
     server = Server(
         table,
         files.FileRoutes(box, policy),

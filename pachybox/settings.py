@@ -79,7 +79,7 @@ def change(home: Path, put: Mapping[str, str], drop: Iterable[str] = ()) -> bool
     cannot be written.
     """
     values = {key: _as_written(key, text) for key, text in put.items()}
-    path = Path(os.path.realpath(home / "box.toml"))
+    path = _place(home)
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(path.parent):
@@ -88,6 +88,18 @@ def change(home: Path, put: Mapping[str, str], drop: Iterable[str] = ()) -> bool
         raise Refused(
             f"cannot write {path}: {e.strerror or e}", "run this as the user the box runs as"
         ) from e
+
+
+def _place(home: Path) -> Path:
+    """Where ``box.toml`` really lies. Raises Refused for a link that root must not follow, as the
+    box's user made it."""
+    path = home / "box.toml"
+    if os.geteuid() == 0 and path.is_symlink() and (owner := path.lstat().st_uid) != 0:
+        raise Refused(
+            f"{path} is a link that user {owner} made, and root does not follow it",
+            "run this as the user the box runs as, or give the link to root: chown -h root",
+        )
+    return Path(os.path.realpath(path))
 
 
 def _as_written(key: str, text: str) -> Value:
@@ -146,7 +158,9 @@ def _replace(path: Path, text: str, *, secret: bool) -> None:
         like = path.stat()
         mode = 0o600 if secret else stat.S_IMODE(like.st_mode)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temporary.unlink(missing_ok=True)
+    # root does this in the directory of another: new, so that it is no link of theirs
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "w") as file:
             if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import IO
 
 Owner = tuple[int, int]
 """Numbers of a user and a group."""
@@ -30,20 +31,25 @@ def put_text(
     changed without ``act``."""
     content = text.encode()
     same = path.is_file() and path.read_bytes() == content
-    return _put(path, mode, owner, lambda new: new.write_bytes(content), same=same, act=act)
+    return _put(path, mode, owner, lambda new: new.write(content), same=same, act=act)
 
 
 def put_copy(path: Path, source: Path, *, act: bool = True) -> State:
     """Have a copy of the program ``source`` at ``path``, which may be running meanwhile."""
     same = path.is_file() and (path.samefile(source) or filecmp.cmp(path, source, shallow=False))
-    return _put(path, 0o755, None, lambda new: shutil.copyfile(source, new), same=same, act=act)
+
+    def write(new: IO[bytes]) -> None:
+        with open(source, "rb") as file:
+            shutil.copyfileobj(file, new, 1 << 20)
+
+    return _put(path, 0o755, None, write, same=same, act=act)
 
 
 def _put(
     path: Path,
     mode: int,
     owner: Owner | None,
-    write: Callable[[Path], object],
+    write: Callable[[IO[bytes]], object],
     *,
     same: bool,
     act: bool,
@@ -55,13 +61,18 @@ def _put(
         return state
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    # root works in directories of others, who must not get it to follow a link of theirs: the file
+    # is new, and known by its descriptor from then on
+    fd = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
-        os.close(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-        write(new)
-        new.chmod(mode)
-        if owner is not None:
-            os.chown(new, *owner)
-        sync(new)
+        with open(fd, "wb") as file:
+            write(file)
+            file.flush()
+            os.fchmod(fd, mode)
+            if owner is not None:
+                os.fchown(fd, *owner)
+            os.fsync(fd)
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -86,9 +97,13 @@ def make_folder(path: Path, mode: int, owner: Owner | None = None, *, act: bool 
     if act:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode)
-        path.chmod(mode)  # whatever the umask
-        if owner is not None:
-            os.chown(path, *owner)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, mode)  # whatever the umask
+            if owner is not None:
+                os.fchown(fd, *owner)
+        finally:
+            os.close(fd)
         sync(path.parent)
     return State.MADE
 

@@ -20,6 +20,8 @@ from appliance.service.systemd import Systemd
 from pachybox.errors import InvalidArgument, Refused
 
 _VERSION = re.compile(r"\d+\.\d+\S*")
+_GIVEN = frozenset({"lost+found", "secret.key", "tls"})
+"""What a directory may have in it before there is a box."""
 _TRY_S = 120.0  # a one file unpacks itself first
 
 
@@ -78,12 +80,27 @@ def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
     if start:
         manager.needed()
     if not wanted.system:
+        _check_free(wanted.home, wanted.home)
         return
     as_root("installed")
+    _check_free(wanted.on_disk(wanted.home), wanted.home)
     if wanted.user != ROOT_USER and users.find(wanted.user, wanted.root) is None:
         if wanted.user != wanted.name:
             raise Refused(f"there is no user {wanted.user}", "make it, or leave --run-as out")
         users.tool()
+
+
+def _check_free(home: Path, shown: Path) -> None:
+    """Raise Refused for a directory with other things in it than a box: it becomes the box's own,
+    and a purge removes it whole."""
+    if not home.is_dir() or any((home / mark).exists() for mark in plan.MARKS):
+        return
+    others = sorted(path.name for path in home.iterdir() if path.name not in _GIVEN)
+    if others:
+        raise Refused(
+            f"{shown} has other things in it: {', '.join(others[:3])}",
+            "name a directory of the box's own: --home DIR",
+        )
 
 
 def as_root(done: str) -> None:

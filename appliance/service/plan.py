@@ -16,6 +16,8 @@ DEFAULT_NAME = "pachybox"
 ROOT_USER = "root"
 CACHE = Path("/var/cache/pachybox")
 """Where the one file looks first for what root unpacked of it: its user cannot change it."""
+MARKS = ("box.toml", "meta.duckdb")
+"""What a directory of a box has in it, one at least."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _ODD = re.compile(r"[\x00-\x1f\x7f]")

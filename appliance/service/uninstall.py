@@ -13,8 +13,6 @@ from appliance.service.install import Step
 from appliance.service.plan import Plan
 from pachybox.errors import Refused
 
-_MARKS = ("meta.duckdb", "store", "box.toml")
-
 
 def installed(wanted: Plan) -> Plan | None:
     """``wanted`` with what the unit that is there says of itself; None when there is none.
@@ -43,15 +41,34 @@ def installed(wanted: Plan) -> Plan | None:
     )
 
 
+def check(there: Plan) -> None:
+    """Raise Refused, before anything is stopped or removed, when a purge would remove a directory
+    that is none of a box, or not of this box alone."""
+    home = there.on_disk(there.home)
+    if home.is_symlink():
+        raise Refused(
+            f"{there.home} is a link to {home.readlink()}",
+            "uninstall without --purge, and remove the data by hand",
+        )
+    if home.is_dir() and any(home.iterdir()) and not any((home / m).exists() for m in plan.MARKS):
+        raise Refused(f"{home} has nothing of a box in it", "remove it by hand, if you want")
+    for name, other in _others(there).items():
+        if other.is_relative_to(there.home):
+            raise Refused(
+                f"{there.home} has the data of {name} in it too",
+                f"uninstall that first: --name {name.removesuffix('.service')}",
+            )
+
+
 def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
     """Take everything away, saying each step; the data and its user only with ``purge``. Without
     ``act`` only say what would go. The service must have been stopped.
 
-    Raises Refused before anything is removed when the data directory is none of a box.
+    Raises Refused before anything is removed; see ``check``.
     """
     home = there.on_disk(there.home)
     if purge:
-        _check_home(home)
+        check(there)
     yield Step(
         there.occasion, str(there.wanted), files.remove(there.on_disk(there.wanted), act=act)
     )
@@ -83,18 +100,13 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
             yield Step("unpacked program", str(plan.CACHE), state)
 
 
-def _check_home(home: Path) -> None:
-    """Raise Refused when a directory does not look like a box's: it would be removed whole."""
-    if home.is_dir() and any(home.iterdir()) and not any((home / m).exists() for m in _MARKS):
-        raise Refused(f"{home} has nothing of a box in it", "remove it by hand, if you want")
-
-
-def _others(there: Plan) -> list[str]:
-    """The other services that were installed here: they share program and completion."""
-    folder = there.on_disk(there.units)
-    return sorted(
-        path.name
-        for path in folder.glob("*.service")
-        if path.name != there.unit.name and path.is_file()
-        and unit.facts(path.read_text(errors="replace"))
-    )  # fmt: skip
+def _others(there: Plan) -> dict[str, Path]:
+    """The other services that were installed here, and their data: they share program and
+    completion."""
+    found = {}
+    for path in sorted(there.on_disk(there.units).glob("*.service")):
+        if path.name != there.unit.name and path.is_file():
+            facts = unit.facts(path.read_text(errors="replace"))
+            if facts:
+                found[path.name] = Path(facts["Home"])
+    return found

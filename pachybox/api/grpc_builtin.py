@@ -6,10 +6,12 @@ server is healthy may be asked by those who know no token; what it offers, by th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
+import grpc.aio
 
 from pachybox.api.access.callers import Authenticate
 from pachybox.api.grpc_calls import metadata_of, refuse
@@ -17,6 +19,8 @@ from pachybox.errors import PachyboxError
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_AT_ONCE = 4
+_ASK_S = 5.0
 
 
 class Builtin:
@@ -26,6 +30,7 @@ class Builtin:
         self._services = tuple(services)
         self._authenticate = authenticate
         self._health: Any = None
+        self._reading = asyncio.Semaphore(_AT_ONCE)
 
     def find(self, path: str) -> Any:
         """gRPC's handler of the method at ``path`` (``/service/method``), or None."""
@@ -45,10 +50,11 @@ class Builtin:
     def _check(self) -> Any:
         from grpc_health.v1 import health_pb2
 
-        async def check(request: Any, context: Any) -> Any:
+        async def check(requests: Any, context: Any) -> Any:
+            request = await self._asked(context, health_pb2.HealthCheckRequest)
             return await (await self._servicer()).Check(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             check,
             health_pb2.HealthCheckRequest.FromString,
             health_pb2.HealthCheckResponse.SerializeToString,
@@ -57,14 +63,27 @@ class Builtin:
     def _watch(self) -> Any:
         from grpc_health.v1 import health_pb2
 
-        async def watch(request: Any, context: Any) -> None:
+        async def watch(requests: Any, context: Any) -> None:
+            request = await self._asked(context, health_pb2.HealthCheckRequest)
             await (await self._servicer()).Watch(request, context)
 
-        return grpc.unary_stream_rpc_method_handler(
+        return grpc.stream_stream_rpc_method_handler(
             watch,
             health_pb2.HealthCheckRequest.FromString,
             health_pb2.HealthCheckResponse.SerializeToString,
         )
+
+    async def _asked(self, context: Any, kind: Any) -> Any:
+        """The question of who may be a stranger: few are read at a time, each for a short while,
+        since gRPC holds what has come of it."""
+        async with self._reading:
+            try:
+                request = await asyncio.wait_for(context.read(), _ASK_S)
+            except TimeoutError:
+                await context.abort(
+                    grpc.StatusCode.DEADLINE_EXCEEDED, "the request came too slowly"
+                )
+        return kind() if request is grpc.aio.EOF else request
 
     async def _servicer(self) -> Any:
         if self._health is None:

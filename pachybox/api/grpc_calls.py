@@ -209,9 +209,14 @@ class Calls:
 
 def metadata_of(context: Any) -> dict[str, str]:
     """What a client sent beside its message, by lower-case name."""
+    return named(context.invocation_metadata())
+
+
+def named(metadata: Any) -> dict[str, str]:
+    """gRPC's pairs of names and values, by lower-case name."""
     return {
         key.lower(): value if isinstance(value, str) else value.decode("latin-1")
-        for key, value in context.invocation_metadata()
+        for key, value in metadata or ()
     }
 
 

@@ -26,12 +26,12 @@ import grpc.aio
 from pachybox.api.access.callers import Authenticate
 from pachybox.api.certificates import Certificates
 from pachybox.api.grpc_builtin import Builtin
-from pachybox.api.grpc_calls import Calls, refuse
+from pachybox.api.grpc_calls import Calls, named, refuse
 from pachybox.api.grpc_queues import Budget
 from pachybox.api.metrics import Metrics
-from pachybox.api.table import Table
+from pachybox.api.table import Method, Table
 from pachybox.api.threads import Threads
-from pachybox.errors import NotFound, PachyboxError, Refused, Unimplemented
+from pachybox.errors import NotFound, PachyboxError, Refused, Unauthenticated, Unimplemented
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -43,6 +43,7 @@ MESSAGE_BYTES = 20 << 20
 
 _ENVELOPE = 64 << 10  # what a message of that content has around it
 REQUESTS_BYTES = 128 << 20  # of requests that all calls together hold
+CONNECTIONS = 512
 _CALLS = 1000
 _REOPEN_S = 0.05
 _STUCK_S = 120.0
@@ -62,6 +63,9 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    # who says nothing, or no more, takes a descriptor all the same
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
 )
 
 
@@ -74,10 +78,13 @@ class GrpcDoor:
         authenticate: Authenticate,
         metrics: Metrics,
         requests_bytes: int = REQUESTS_BYTES,
+        connections: int = CONNECTIONS,
     ) -> None:
-        """``requests_bytes``: of requests that all calls together hold."""
+        """``requests_bytes``: of requests that all calls together hold. ``connections``: at most
+        at each port; others are hung up on."""
         self._table = table
         self._requests_bytes = requests_bytes
+        self._options = (*_OPTIONS, ("grpc.max_allowed_incoming_connections", connections))
         self._authenticate = authenticate
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,12 +195,22 @@ class GrpcDoor:
         )
         built = {method.service for method in self._table if method.handler is not None}
         self._builtin = Builtin(sorted(built), self._authenticate)
-        self._rows = _Rows(self._table, calls, self._builtin)
+        self._rows = _Rows(self._table, calls, self._builtin, self._refused)
         await self._start(wanted)
+
+    def _refused(self, method: Method, metadata: Any) -> PachyboxError | None:
+        """Why who sends ``metadata`` may not ask at all. That is found before gRPC reads anything:
+        else strangers could have it hold requests, as many as they like."""
+        try:
+            self._authenticate(named(metadata), False)
+        except Unauthenticated as e:
+            self._metrics.observe(method.full_name, e.code, 0.0)
+            return e
+        return None
 
     async def _start(self, wanted: list[tuple[str, int, Any]]) -> None:
         """A server at these places."""
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._rows,))
         bound = [(host, _add(server, host, port, tls), tls) for host, port, tls in wanted]
         await server.start()
@@ -249,7 +266,14 @@ class GrpcDoor:
 class _Rows(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Finds the handler of a call by its path."""
 
-    def __init__(self, table: Table, calls: Calls, builtin: Builtin) -> None:
+    def __init__(
+        self,
+        table: Table,
+        calls: Calls,
+        builtin: Builtin,
+        refused: Callable[[Method, Any], PachyboxError | None],
+    ) -> None:
+        self._refused = refused
         self._builtin = builtin
         self._known = {f"/{method.full_name}": method for method in table}
         self._made: dict[str, Any] = {}
@@ -259,10 +283,14 @@ class _Rows(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: Any) -> Any:
         """gRPC's handler; of a method that is not there, one that says so."""
         path = handler_call_details.method
+        method = self._known.get(path)
+        if method is not None:
+            error = self._refused(method, handler_call_details.invocation_metadata)
+            if error is not None:
+                return _refusal(error)
         made = self._made.get(path)
         if made is not None:
             return made
-        method = self._known.get(path)
         made = self._builtin.find(path) if method is None else self._calls.behaviour(method)
         if made is None:
             return _refusal(_unknown(self._table, path))

@@ -163,7 +163,7 @@ class IngestDoor:
         try:
             record = self._pushes.find(ingest)
         except NotFound:
-            self._policy.require(self._call(request, response), Role.READER)
+            self._policy.require(self._call(request, response), _role(request))
             raise
         if request.local or not secret_of(record):
             return record, self._judged(request, response, record)
@@ -184,9 +184,11 @@ class IngestDoor:
 
     def _judged(self, request: Request, response: Response, record: IngestRecord) -> Call:
         """The call of who shows a token of the box, or needs none. Raises Denied."""
-        call = self._call(request, response)
-        role = Role.READER if request.method in ("GET", "HEAD") else Role.WRITER
-        self._policy.require(call, role, record.to.repo)
+        call, repo = self._call(request, response), record.to.repo
+        bound = call.principal.repos
+        # where a source goes is told to nobody who does not know that repo, nor that there is one
+        theirs = bound is None or (repo.project, repo.name) in bound
+        self._policy.require(call, _role(request), *([repo] if theirs else []))
         return call
 
     def _call(
@@ -220,6 +222,11 @@ class IngestDoor:
             ).encode()
             + b"\n"
         )
+
+
+def _role(request: Request) -> Role:
+    """What is wanted of who asks."""
+    return Role.READER if request.method in ("GET", "HEAD") else Role.WRITER
 
 
 def _shut(error: NotReady) -> Rejected:

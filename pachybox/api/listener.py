@@ -47,6 +47,8 @@ class Listener(ABC):
         self._wires: set[Wire] = set()
         # perf: many clients connect anew for each request, and a thread costs 100 us to make
         self._threads = Threads("api", limits.connections)
+        # the owner and the watchdog are not to wait for whoever floods the port
+        self._own_threads = Threads("api-own", limits.connections)
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
         self._unix: list[tuple[Path, int]] = []
         self._stopping = threading.Event()
@@ -140,19 +142,22 @@ class Listener(ABC):
         def serve() -> None:
             self._serve(wire, tls)
 
-        if not self._threads.run(serve) and not (
-            self._made_room() and self._threads.run(serve, _ROOM_S)
+        threads = self._own_threads if wire.local else self._threads
+        if not threads.run(serve) and not (
+            self._made_room(local=wire.local) and threads.run(serve, _ROOM_S)
         ):
             if tls is None:  # else there is no way yet to say it
                 wire.try_send(_FULL)
             self._leave(wire)
 
-    def _made_room(self) -> bool:
-        """Hang up on the connection that has idled longest, as any server may; False when none
-        has for a while."""
+    def _made_room(self, *, local: bool) -> bool:
+        """Hang up on the connection that has idled longest, as any server may, among those by the
+        unix socket (``local``) or the others; False when none has for a while."""
         idle_before = time.monotonic() - self._limits.spare_s
         with self._lock:
-            idle = [w for w in self._wires if 0.0 < w.idle_since <= idle_before]
+            idle = [
+                w for w in self._wires if w.local == local and 0.0 < w.idle_since <= idle_before
+            ]
         if not idle:
             return False
         min(idle, key=lambda w: w.idle_since).hang_up(socket.SHUT_RD)
@@ -262,6 +267,7 @@ class Listener(ABC):
         if self._lane is not None:
             self._lane.stop()
         self._threads.stop()
+        self._own_threads.stop()
         self._attendant.stop()
 
     def _has_ended(self, wire: Wire, timeout_s: float) -> bool:

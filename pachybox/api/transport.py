@@ -67,7 +67,8 @@ class Limits:
     ``idle_s`` between requests, ``head_s`` for a whole request head once its first byte
     came, ``body_s`` between two pieces of a body, ``send_s`` for a client that takes none
     of its answer (someone reading in a pager), ``message_bytes`` one JSON message. Past
-    ``connections`` one that has idled for ``spare_s`` makes room, or the new one is refused.
+    ``connections`` one that has idled for ``spare_s`` makes room, or the new one is refused; those
+    by the unix socket are counted by themselves.
     """
 
     idle_s: float = 120.0

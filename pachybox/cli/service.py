@@ -75,6 +75,8 @@ def _uninstall(app: App, args: Args) -> None:
         return
     if there.system:
         as_root("removed")
+    if args.purge:
+        uninstall.check(there)
     if args.purge and not args.dry_run:
         app.confirm(f"Delete all data of the box in {there.home}, its settings and keys")
     manager = Systemd(user=args.user)

@@ -14,7 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.service import plan, unit
+from appliance import cert
+from appliance.service import files, plan, unit
+from pachybox import settings
+from pachybox.errors import Refused
 
 MOST_EXPOSED = 3.2
 UNIT = "etc/systemd/system/pachybox.service"
@@ -131,6 +134,69 @@ def test_a_directory_that_is_none_of_a_box_is_not_purged(root: Path, program: Pa
     assert "nothing of a box" in refused.stderr
     assert (home / "thesis.txt").exists()
     assert (root / UNIT).exists()
+
+
+@as_root
+def test_a_purge_removes_the_data_of_its_own_service_alone(root: Path, program: Path) -> None:
+    where = ("--root", str(root))
+    installed = (*where, "--program", str(program))
+    (root / "srv/all").mkdir(parents=True)
+    (root / "srv/all/thesis.txt").write_text("years of work")
+    full = pachybox("install", *installed, "--home", "/srv/all")
+    assert (full.returncode, "/srv/all has other things in it: thesis.txt" in full.stderr) == (1, 1)
+    assert not (root / UNIT).exists()
+
+    home = "/var/lib/pachybox"
+    steps("install", *installed)
+    steps("install", *installed, "--name", "second", "--home", home, "--run-as", "pachybox")
+    shared = pachybox("uninstall", *where, "--purge", "-y")
+    assert shared.returncode == 1
+    assert f"{home} has the data of second.service in it too" in shared.stderr
+    steps("uninstall", *where, "--name", "second")
+    (root / "srv/box").parent.mkdir(exist_ok=True)
+    (root / "var/lib/pachybox").rename(root / "srv/box")
+    (root / "var/lib/pachybox").symlink_to("../../srv/box")
+    linked = pachybox("uninstall", *where, "--purge", "-y")
+    assert (linked.returncode, "is a link to" in linked.stderr) == (1, True)
+    assert (root / "srv/box/box.toml").exists()
+    assert (root / UNIT).exists()
+
+
+def test_root_follows_no_link_of_the_directorys_owner(tmp_path: Path) -> None:
+    """The service's user may plant links under names that root is about to write."""
+    victim = tmp_path / "shadow"
+    victim.write_text("root's own")
+    victim.chmod(0o640)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("box.toml", "cert.pem", "key.pem", "ca.pem", "ca.key"):
+        (home / f".{name}.{os.getpid()}").symlink_to(victim)
+    files.put_text(home / "box.toml", "http_port = 1\n", 0o600, (os.geteuid(), os.getegid()))
+    (home / f".box.toml.{os.getpid()}").symlink_to(victim)
+    assert settings.change(home, {"http_port": "2"})
+    (home / "tls").symlink_to(tmp_path)
+    with pytest.raises(Refused, match="tls is no directory"):
+        cert.make(home, ["localhost"], 10)
+    (home / "tls").unlink()
+    (home / "tls").mkdir()
+    for name in ("cert.pem", "key.pem", "ca.pem", "ca.key"):
+        (home / f"tls/.{name}.{os.getpid()}").symlink_to(victim)
+    cert.make(home, ["localhost"], 10)
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("root's own", 0o640)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "shadow"]
+
+
+@as_root
+def test_root_changes_no_settings_behind_a_link_of_another(tmp_path: Path) -> None:
+    target, link = tmp_path / "other.toml", tmp_path / "box.toml"
+    target.write_text("http_port = 1\n")
+    link.symlink_to(target)
+    os.chown(link, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(Refused, match="is a link that user 12345 made"):
+        settings.change(tmp_path, {"http_port": "2"})
+    os.chown(link, 0, 0, follow_symlinks=False)
+    assert settings.change(tmp_path, {"http_port": "2"})
+    assert target.read_text() == "http_port = 2\n"
 
 
 @as_root

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from appliance.running import Running
+from appliance.upgrade import Owner, Program, installed_file
 from pachybox import upgrade
+from pachybox.config import load
 from pachybox.errors import Refused
 from pachybox.meta.tables import EVENTS, REPOS
 from pachybox.meta.writer import Meta
 from tests.boxes import RealBox, eventually
 from tests.flow.test_health import asked
 
+UID = 12_345
 SLOW = "CREATE TABLE slow AS SELECT sum(sin(i)) AS s FROM range(4_000_000_000) t(i)"
 QUICK = "CREATE TABLE quick (n INTEGER)"
 BROKEN = "SELECT error('it cannot be')"
@@ -248,6 +255,70 @@ def test_an_upgrade_migrates_and_one_that_fails_leaves_all_as_it_was(
     assert installed.run("upgrade", "--undo", "--yes").returncode == 0
     assert installed.run("up", "--detach").returncode == 0
     assert installed.state() == ("90.0", "one")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root upgrades the box of another user")
+def test_what_root_does_to_a_box_of_another_user_stays_that_users() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        box = RealBox(folder / "home").start()
+        box.client.create_repo("kept")
+        box.stop()
+        for path in (box.home, *box.home.rglob("*")):
+            os.chown(path, UID, UID, follow_symlinks=False)
+        owner = Owner.of(box.home)
+        with owner.acting():
+            upgrade.take(box.home / "meta.duckdb", event=1)
+        (folder / "victim").write_text("root's own")
+        (box.home / "meta.part").symlink_to(folder / "victim")
+        refused = box.run("upgrade", "--undo", "-y")
+        assert (refused.returncode, "Permission denied" in refused.stderr) == (1, True)
+        assert (folder / "victim").read_text() == "root's own"
+        (box.home / "meta.part").unlink()
+        done = box.run("upgrade", "--undo", "-y")
+        assert done.returncode == 0, done.stderr
+        others = [path for path in (box.home, *box.home.rglob("*")) if path.lstat().st_uid != UID]
+        assert others == []
+        assert Program(("id",)).ask("-u", home=box.home, owner=owner).strip() == str(UID)
+    assert os.geteuid() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can run what another user names")
+def test_root_runs_no_program_that_another_user_named(tmp_path: Path) -> None:
+    file = tmp_path / "pachybox"
+    file.write_text("#!/bin/sh\n")
+    running = Running(load(tmp_path), 1, "1.0", str(file), ())
+    assert installed_file(running) == file
+    os.chown(file, UID, UID)
+    with pytest.raises(Refused, match="can be changed by others than root"):
+        installed_file(running)
+    os.chown(file, 0, 0)
+    tmp_path.chmod(0o777)
+    with pytest.raises(Refused, match="can be changed by others than root"):
+        installed_file(running)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can end what is of others")
+def test_root_ends_no_process_of_others_that_a_box_calls_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.running._ASK_S", 0.1)
+    config = load(tmp_path)
+    config.pid_file.parent.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as other, config.pid_file.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as the box's user would
+        file.write(str(other.pid))
+        file.flush()
+        os.chown(config.pid_file, UID, UID)
+        with pytest.raises(Refused, match="still stopping"):
+            Running.end(config, None, 0.1)
+        assert other.poll() is None
+        os.chown(config.pid_file, 0, 0)
+        ending = threading.Thread(target=lambda: (other.wait(), file.close()))
+        ending.start()
+        Running.end(config, None, 30.0)
+        ending.join()
 
 
 def test_a_program_that_does_not_run_here_changes_nothing(

@@ -160,9 +160,12 @@ def test_what_is_looked_for_would_be_found() -> None:
 
 def test_a_box_that_does_not_run_is_bundled_too(laden: RealBox, tmp_path: Path) -> None:
     laden.stop()
+    (tmp_path / "outside").write_text("of another user")
+    (laden.home / "run/box.link").symlink_to(tmp_path / "outside")
     done = laden.run("support", "bundle", str(tmp_path / "cold.tar.gz"))
     assert done.returncode == 0, done.stderr
     found = members((tmp_path / "cold.tar.gz").read_bytes())
+    assert "logs/box.link" not in found, "no link of the box's user is followed"
     assert {"doctor.jsonl", "settings.json", "logs/box.log", "files.txt"} <= set(found)
     assert traces(found) == []
     (laden.home / "box.toml").write_text(f'tken = "{planted("misspelt")}"\nworkers = "x"\n')
@@ -204,6 +207,14 @@ def test_a_bundle_can_be_piped_and_says_what_it_cannot(laden: RealBox, tmp_path:
         "x-amz-signature={}&x=1",
         "-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----",
         "pb_{}",
+        "token: 'two words {}'",
+        '"client_secret": "with a \\" in it {}"',
+        '{{"message": "{{\\"password\\": \\"two words {}\\"}}"}}',
+        "SECRET_KEY={}",
+        "https://user:p@{}@host/x",
+        "GET https://host/x?key={}",
+        "ghp_{}",
+        "eyJhbGciOi9.{}",
         "ingest=x crashed: {}",
     ],
 )
@@ -226,6 +237,13 @@ JSON = st.recursive(
 HIDING = st.sampled_from(
     ["password", "dbPassword", "token", "secret_key", "stdin", "env", "authToken", "salt"]
 )
+
+
+def test_what_is_learned_is_left_out_however_it_is_written() -> None:
+    redactor = Redactor()
+    value = {"auth": {"user": "me", "pw": 'planted"Z\n1'}, "secret": {"name": "s", "key": "k"}}
+    assert redactor.record(value) == {"auth": LEFT_OUT, "secret": {"name": "s", "key": "k"}}
+    assert "planted" not in redactor.text(json.dumps({"said": value["auth"]["pw"]}))
 
 
 @given(JSON, HIDING)

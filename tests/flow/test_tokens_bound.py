@@ -380,6 +380,8 @@ def test_posted_records(house: House) -> None:
         *(("bound-reader", "none", 403), ("reader", "other", 200)),
     ):
         assert house.page(f"/ingest/{name}", who)[0] == status, (who, name)
+    told = [house.page(f"/ingest/{name}", "bound-writer", b"{}") for name in ("other", "none")]
+    assert told[0] == told[1], "a source elsewhere is told from none"
     assert house.page("/ingest/feed", "", b"{}")[0] == 401
     (seen,) = house.rpc("bound-reader")("pachybox.v1.API/ListIngest")
     assert (seen.ingest.name, seen.spec_json) == ("feed", "")

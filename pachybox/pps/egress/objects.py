@@ -80,8 +80,11 @@ def to_folder(output: Output, target: Folder, after: str, mark: Mark) -> None:
 
     def push(path: str, entry: Entry) -> None:
         output.check()
+        where = top / path[1:]
+        # user code may have put a link there that leads to where it cannot write itself
+        refuse_home(output, where.parent, f"{target}{path}")
         try:
-            _write(output, top / path[1:], entry)
+            _write(output, where, entry)
         except OSError as e:
             raise _told(f"{target}{path}", e) from e
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -309,6 +310,73 @@ def test_stopping_ends_streams_and_lets_calls_end(tmp_path: Path) -> None:
     stopping.join(10)
     assert time.monotonic() - began < 10
     rpc.close()
+    door.stop()
+
+
+def test_who_shows_no_token_is_refused_before_a_request_is_read() -> None:
+    """Else a stranger had the box hold requests, each as large as may be, as many as he likes."""
+    door = GrpcDoor(Table(), Access("right").of_headers, Metrics())
+    address = door.listen("127.0.0.1", 0)
+
+    def frame(kind: int, flags: int, stream: int, data: bytes) -> bytes:
+        head = len(data).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big")
+        return head + data
+
+    def pair(name: bytes, value: bytes) -> bytes:
+        return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+    headers = b"\x83\x86" + b"".join(
+        pair(name, value)
+        for name, value in (
+            (b":path", b"/pps_v2.API/CreateSecret"),
+            (b":authority", b"x"),
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+        )
+    )
+    with socket.create_connection(address, 10) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        begun = b"\0" + (19 << 20).to_bytes(4, "big")  # of a message that never comes
+        sock.sendall(frame(1, 4, 1, headers) + frame(0, 0, 1, begun))
+        answer = sock.makefile("rb")
+        while True:
+            head = answer.read(9)
+            assert head, "hung up without an answer"
+            data = answer.read(int.from_bytes(head[:3], "big"))
+            if head[3] == 1:
+                break
+    assert b"no authentication token" in data
+    door.stop()
+
+
+def test_connections_are_bounded_at_each_port() -> None:
+    """Who opens thousands and says nothing takes no more descriptors than that."""
+    door = GrpcDoor(Table(), Access().of_headers, Metrics(), connections=2)
+    address = door.listen("127.0.0.1", 0, inner=True)
+
+    def greeted(to: tuple[str, int]) -> socket.socket | None:
+        sock = socket.create_connection(to, 10)
+        try:
+            sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            if sock.recv(9):
+                return sock
+        except ConnectionError:
+            pass
+        sock.close()
+        return None
+
+    held = [greeted(address) for _ in range(2)]
+    assert None not in held
+    assert greeted(address) is None
+    inner = greeted(("127.0.0.1", door.inner_port))
+    assert inner is not None, "another port is another door"
+    for sock in (inner, held.pop()):
+        assert sock is not None
+        sock.close()
+    held.append(eventually(lambda: greeted(address), "one that left made room"))
+    for sock in held:
+        assert sock is not None
+        sock.close()
     door.stop()
 
 

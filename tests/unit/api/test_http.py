@@ -228,6 +228,19 @@ def test_connections_are_bounded(serve: Serve) -> None:
         raw.close()
 
 
+def test_who_floods_the_port_does_not_shut_out_the_owner(serve: Serve) -> None:
+    served = serve(limits=Limits(connections=2))
+    raws = [Raw(served.tcp) for _ in range(2)]
+    for raw in raws:
+        raw.send(b"GET /healthz HTTP/1.1\r\nHost: local")
+    third = Raw(served.tcp)
+    assert third.head()[0] == 503
+    own = Raw(served.socket)
+    assert own.call("versionpb_v2.API/GetVersion", {})[0] == 200
+    for raw in [*raws, third, own]:
+        raw.close()
+
+
 def test_idle_connections_make_room(serve: Serve) -> None:
     """The one that has idled longest goes; one in the midst of a request stays."""
     served = serve(limits=Limits(connections=2, spare_s=0.0))

@@ -294,6 +294,20 @@ def test_the_box_writes_nothing_into_its_own_directory(
         made.pusher.push(made.tree({"/a": b"x"}), files(f"file://{tmp_path}/link"), yes)
 
 
+@pytest.mark.parametrize("path", ["/link/box.toml", "/link/new/f", "/up/home/box.toml"])
+def test_a_link_in_a_target_does_not_lead_into_the_boxs_directory(
+    made: House, tmp_path: Path, path: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to(made.home)
+    (out / "up").symlink_to(made.home.parent)
+    path = path.replace("home", made.home.name)
+    with pytest.raises(Refused, match=f"egress to file://{out}{path} could write into"):
+        made.pusher.push(made.tree({path: b"x"}), files(f"file://{out}"), yes)
+    assert not {"box.toml", "new"} & {one.name for one in made.home.iterdir()}
+
+
 def test_part_sizes_keep_within_the_limit_of_s3() -> None:
     for size in (objects._WHOLE + 1, 80 << 30, 5 << 40):
         part = max(objects._PART, -(-size // (objects._MOST_PARTS - 1)))

@@ -48,6 +48,7 @@ def restored(home: Path, to: str, id: str, password: str, told: Told) -> Json:
     What was cut short goes on. Raises Refused when something is in the directory.
     """
     _require_new(home)
+    _place(to).chosen(id, password)  # what cannot be restored makes no directory
     os.umask(0o077)
     box = Box(load(home))
     try:

@@ -110,6 +110,10 @@ def _set(app: App, args: Args) -> None:
     if not args.unset and not args.words:
         raise InvalidArgument("nothing to set", "give KEY VALUE, or --unset KEY")
     put = {} if args.unset else _pairs(args.words)
+    if any(key.startswith("backup_") for key in put):
+        from appliance.backups import check_settings
+
+        check_settings(put)
     effects = _Effects(app)
     if not effects.address.local:
         raise Refused(

@@ -62,7 +62,10 @@ class Program:
 
     def version(self, home: Path) -> str:
         """Its version; proves that it runs here. Raises Refused."""
-        return self.ask("version", "--client-only", home=home).strip()
+        said = self.ask("version", "--client-only", home=home).strip()
+        if not _numbers(said):
+            raise Refused(f"{self.command[0]} is no pachybox", "name the one file of a newer one")
+        return said
 
 
 @dataclass(slots=True)

@@ -243,6 +243,8 @@ def test_an_upgrade_migrates_and_one_that_fails_leaves_all_as_it_was(
         assert installed.state() == ("91.0", "one")
     older = installed.run("upgrade", str(programs.make("older", "89.0")))
     assert (older.returncode, "89.0 is older than 91.0" in older.stderr) == (1, True)
+    other = installed.run("upgrade", "/bin/true")
+    assert (other.returncode, "/bin/true is no pachybox" in other.stderr) == (1, True)
     assert installed.state() == ("91.0", "one")
     installed.run("down")
     assert installed.run("upgrade", "--undo", "--yes").returncode == 0

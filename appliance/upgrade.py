@@ -27,6 +27,9 @@ _BACK_S = 900.0  # for the old program, however short the new one was given
 _BACKUP_S = 7 * 86_400.0
 Say = Callable[[str], None]
 
+_OF_OTHERS = ("PACHYBOX_FILE", "PACHYBOX_ADDRESS", "PACHYBOX_TOKEN", "PACHYBOX_CA")
+"""Of the environment: another program, and a box that is not the one of ``home``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -44,8 +47,8 @@ class Program:
 
     def ask(self, *args: str, home: Path, timeout_s: float = _RUN_S) -> str:
         """What a command of it prints. Raises Refused with its last words when it fails."""
-        env = {**os.environ, "PACHYBOX_HOME": str(home)}
-        env.pop("PACHYBOX_FILE", None)
+        env = {key: value for key, value in os.environ.items() if key not in _OF_OTHERS}
+        env["PACHYBOX_HOME"] = str(home)
         command = [*self.command, *args]
         try:
             done = subprocess.run(
@@ -99,9 +102,9 @@ class Upgrade:
         manager = managed(running) if running is not None else None
         if running is not None:
             self._wrong = running.wrong()
-            if self.backup and self.config.backup_to:
-                self.say(f"backing up to {self.config.backup_to}")
-                old.ask("backup", "create", home=home, timeout_s=_BACKUP_S)
+            if self.backup and (to := self.config.backup_to):
+                self.say(f"backing up to {to}")
+                old.ask("backup", "create", to, home=home, timeout_s=_BACKUP_S)
             self.say("stopping the box")
             running.stop(manager, self.wait_s)
         self._replace(old, incoming, version, running, manager)

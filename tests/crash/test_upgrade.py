@@ -267,3 +267,20 @@ def test_a_program_that_does_not_run_here_changes_nothing(
     assert installed.box.client.status().pid == before
     assert installed.run("upgrade", str(tmp_path / "none")).returncode == 1
     assert not Path(f"{installed.file}.previous").exists()
+
+
+def test_it_is_this_box_that_is_backed_up_before(
+    installed: Installed, programs: Programs, tmp_path: Path
+) -> None:
+    """Set after its start, and with another box named in the environment."""
+    place = tmp_path / "place"
+    assert installed.run("config", "set", "backup_to", str(place)).returncode == 0
+    before = installed.box.client.status().pid
+    installed.box.env["PACHYBOX_ADDRESS"] = "http://127.0.0.1:1"
+    done = installed.run("upgrade", str(programs.make("new", "91.0")))
+    del installed.box.env["PACHYBOX_ADDRESS"]
+    assert done.returncode == 0, done.stderr
+    assert f"backing up to {place}" in done.stderr
+    assert len(list((place / "snapshots").iterdir())) == 1
+    assert installed.state() == ("91.0", "one")
+    assert installed.box.client.status().pid != before

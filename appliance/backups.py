@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pachybox.backup.repository import Snapshot
 from pachybox.backup.service import Place, never
-from pachybox.box import Box
 from pachybox.config import load
-from pachybox.errors import Corrupt, Refused
+from pachybox.errors import Corrupt, InvalidArgument, Refused
 
 Told = Callable[[str, int, int], None]
 Json = dict[str, Any]
@@ -48,7 +47,10 @@ def restored(home: Path, to: str, id: str, password: str, told: Told) -> Json:
     What was cut short goes on. Raises Refused when something is in the directory.
     """
     _require_new(home)
+    _place(to).chosen(id, password)  # what cannot be restored makes no directory
     os.umask(0o077)
+    from pachybox.box import Box  # perf: nothing else here needs the database
+
     box = Box(load(home))
     try:
         place = box.backups.place(to)
@@ -57,6 +59,25 @@ def restored(home: Path, to: str, id: str, password: str, told: Told) -> Json:
     finally:
         box.close()
     return {"backup": _info(done.snapshot, place.target.shown), "hasKey": done.key}
+
+
+def check_settings(put: Mapping[str, str]) -> None:
+    """Raises InvalidArgument where a setting of backups cannot be."""
+    from pachybox.backup.keep import parse_keep
+    from pachybox.backup.target import open_target
+    from pachybox.model.schedule import parse_schedule
+
+    checks: dict[str, Callable[[str], object]] = {
+        "backup_to": open_target,
+        "backup_schedule": parse_schedule,
+        "backup_keep": parse_keep,
+    }
+    for key, check in checks.items():
+        if put.get(key):
+            try:
+                check(put[key])
+            except InvalidArgument as e:
+                raise InvalidArgument(f"{key}: {e.message}", e.hint) from None
 
 
 def _place(to: str) -> Place:

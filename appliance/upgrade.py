@@ -29,6 +29,9 @@ _BACK_S = 900.0  # for the old program, however short the new one was given
 _BACKUP_S = 7 * 86_400.0
 Say = Callable[[str], None]
 
+_OF_OTHERS = ("PACHYBOX_FILE", "PACHYBOX_ADDRESS", "PACHYBOX_TOKEN", "PACHYBOX_CA")
+"""Of the environment: another program, and a box that is not the one of ``home``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -86,8 +89,8 @@ class Program:
     ) -> str:
         """What a command of it prints, run as ``owner`` (None: as the caller). Raises Refused with
         its last words when it fails."""
-        env = {**os.environ, "PACHYBOX_HOME": str(home)}
-        env.pop("PACHYBOX_FILE", None)
+        env = {key: value for key, value in os.environ.items() if key not in _OF_OTHERS}
+        env["PACHYBOX_HOME"] = str(home)
         command = [*self.command, *args]
         other = owner is not None and owner.other
         if other:
@@ -110,7 +113,10 @@ class Program:
 
     def version(self, home: Path) -> str:
         """Its version; proves that it runs here. Raises Refused."""
-        return self.ask("version", "--client-only", home=home).strip()
+        said = self.ask("version", "--client-only", home=home).strip()
+        if not _numbers(said):
+            raise Refused(f"{self.command[0]} is no pachybox", "name the one file of a newer one")
+        return said
 
 
 @dataclass(slots=True)
@@ -151,9 +157,9 @@ class Upgrade:
         if running is not None:
             self._owner = Owner.of(self.config.socket)
             self._wrong = running.wrong()
-            if self.backup and self.config.backup_to:
-                self.say(f"backing up to {self.config.backup_to}")
-                old.ask("backup", "create", home=home, timeout_s=_BACKUP_S)
+            if self.backup and (to := self.config.backup_to):
+                self.say(f"backing up to {to}")
+                old.ask("backup", "create", to, home=home, timeout_s=_BACKUP_S)
             self.say("stopping the box")
             running.stop(manager, self.wait_s)
         self._replace(old, incoming, version, running, manager)

@@ -277,7 +277,7 @@ def load(home: Path | None = None, flags: Mapping[str, Value] | None = None) -> 
     values, webhooks = file = written(path, _read(path))
     if file.secret and path.stat().st_mode & 0o077:
         raise InvalidArgument(
-            f"{path} holds a token and others may read it", f"close it: chmod 600 {path}"
+            f"{path} holds a secret and others may read it", f"close it: chmod 600 {path}"
         )
     origin = dict.fromkeys(values, "box.toml")
     for one in SETTINGS.values():

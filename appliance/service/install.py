@@ -83,6 +83,11 @@ def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
         _check_free(wanted.home, wanted.home)
         return
     as_root("installed")
+    if not (wanted.root / "etc/passwd").is_file():
+        raise Refused(
+            f"{wanted.root} is no system: it has no etc/passwd",
+            "name the directory where one is installed, or mounted",
+        )
     _check_free(wanted.on_disk(wanted.home), wanted.home)
     if wanted.user != ROOT_USER and users.find(wanted.user, wanted.root) is None:
         if wanted.user != wanted.name:
@@ -121,10 +126,11 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
     owner: files.Owner | None = None
     if wanted.system:
         user = users.find(wanted.user, wanted.root)
-        yield Step("user", wanted.user, State.KEPT if user else State.MADE)
+        state = State.KEPT if user else State.MADE
         if act:
             user = user or users.make(wanted.user, wanted.home, wanted.root)
             owner = (user.uid, user.gid)
+        yield Step("user", wanted.user, state)
     home = wanted.on_disk(wanted.home)
     _check_owner(wanted, home, owner)
     yield Step("data", str(wanted.home), files.make_folder(home, 0o700, owner, act=act))

@@ -98,6 +98,17 @@ class Place:
         rules = parse_keep(keep)
         return prune(self.target, rules, self._scratch, report, gone, dry_run=dry_run)
 
+    def chosen(self, id: str, password: str) -> tuple[str, bytes]:
+        """The whole id of a backup, and the key of secrets in it where ``password`` opens it.
+        Raises NotFound, Corrupt, and InvalidArgument on a wrong password."""
+        from pachybox.backup import key as keys
+        from pachybox.backup.repository import Repository
+
+        repository = Repository.open(self.target)
+        found = repository.find(id)
+        wrapped = repository.snapshot(found).key
+        return found, keys.unwrap(wrapped, password) if wrapped and password else b""
+
     def restore(
         self, pfs: Pfs, key_file: Path, id: str, password: str, report: Report,
         gone: Callable[[], bool],
@@ -111,9 +122,7 @@ class Place:
 
         repository = Repository.open(self.target)
         with reading(self.target, gone):
-            found = repository.find(id)
-            wrapped = repository.snapshot(found).key
-            key = keys.unwrap(wrapped, password) if wrapped and password else b""
+            found, key = self.chosen(id, password)
             snapshot = recover(
                 pfs, repository, found, self._scratch, report, gone,
                 lambda: keys.put(key_file, key) if key else None,

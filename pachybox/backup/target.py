@@ -255,4 +255,11 @@ class Bucket:
         except (PachyboxError, GeneratorExit):
             raise
         except Exception as e:
-            raise buckets.told(f"{self.shown}/{name}".rstrip("/"), e, verb) from e
+            found = buckets.told(f"{self.shown}/{name}".rstrip("/"), e, verb)
+            if verb == "written" and isinstance(found, NotFound):
+                found = NotFound(
+                    f"there is no bucket {self._bucket}",
+                    "make it first; one of another box is a branch: "
+                    "pachybox create branch REPO@BRANCH",
+                )
+            raise found from e

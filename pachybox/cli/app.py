@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TypeVar
 
 from pachybox.cli.table import ALIASES, NOT_BUILT, commands
-from pachybox.errors import InvalidArgument, PachyboxError
+from pachybox.errors import InvalidArgument, PachyboxError, Unauthenticated
 
 if TYPE_CHECKING:
     from pachybox.cli.command import Args, Command
@@ -130,6 +130,8 @@ def _failed(e: Exception, *, verbose: bool) -> int:
         import traceback
 
         traceback.print_exc()
+    if isinstance(e, Unauthenticated) and not e.hint:  # its texts are those of Pachyderm
+        return _fail(f"{e.message}; show one: PACHYBOX_TOKEN, made by pachybox create token")
     if isinstance(e, PachyboxError):
         return _fail(str(e))
     if isinstance(e, OSError):

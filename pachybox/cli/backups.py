@@ -214,11 +214,11 @@ def _prune(app: App, args: Args) -> int:
             app.output.line(str(one.get("id")))
         for problem in problems:
             app.output.line(problem)
-    would = "would be removed" if args.dry_run else "removed"
-    note(
-        f"{len(removed)} backups {would}, {len(kept)} kept, "
-        f"{size(int(done.get('bytes') or 0))} freed"
-    )
+    if args.dry_run:  # what that frees is known when it is done
+        note(f"{len(removed)} backups would be removed, {len(kept)} kept")
+    else:
+        freed = size(int(done.get("bytes") or 0))
+        note(f"{len(removed)} backups removed, {len(kept)} kept, {freed} freed")
     return 1 if problems else 0
 
 
@@ -245,7 +245,7 @@ def _creating(parser: Parser) -> None:
     )
     flag(parser, "--with-key", help=f"the key of secrets too, sealed by ${_PASSWORD}")
     flag(parser, "--new", help="begin anew where there were backups before and are none now")
-    records(parser)
+    records(parser, times=False)
 
 
 def _listing(parser: Parser) -> None:
@@ -258,9 +258,13 @@ def _verifying(parser: Parser) -> None:
     _from(parser)
     flag(parser, "--read-all", help="read all content too")
     parser.add_argument(
-        "--sample", type=_share, default=0.0, metavar="5%%", help="read a part of it, by chance"
+        "--sample",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="read a part of it, by chance: 5%%",
     )
-    records(parser)
+    records(parser, times=False)
 
 
 def _restoring(parser: Parser) -> None:
@@ -269,7 +273,7 @@ def _restoring(parser: Parser) -> None:
     )
     _from(parser)
     parser.add_argument("--home", metavar="DIR", help="make a new data directory, without a box")
-    records(parser)
+    records(parser, times=False)
 
 
 def _pruning(parser: Parser) -> None:
@@ -278,7 +282,7 @@ def _pruning(parser: Parser) -> None:
     )
     _from(parser)
     flag(parser, "--dry-run", help="only say what would be removed")
-    records(parser)
+    records(parser, times=False)
 
 
 COMMANDS = {

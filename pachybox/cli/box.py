@@ -165,6 +165,18 @@ def _silent(box: Box) -> bool:
 def _status(app: App, args: Args) -> None:
     status = app.box(Box).status()
     out = app.output
+    if not status.pid and not out.form:  # a token for some repos is told no figures of the box
+        out.fields(
+            status,
+            [
+                ("Version", status.version),
+                ("Started", out.time(status.started)),
+                ("Address", status.address),
+                ("gRPC address", status.grpc_address),
+            ],
+        )
+        note("this token is for some repos; what it sees: pachybox list repo")
+        return
     free, total = size(status.disk_free_bytes), size(status.disk_total_bytes)
     out.fields(
         status,

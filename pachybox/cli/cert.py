@@ -93,12 +93,12 @@ def _names(parser: Parser, default: str) -> None:
 def _making(parser: Parser) -> None:
     _names(parser, "those of this machine")
     flag(parser, "--force", help="also when there is one: clients must trust the new CA")
-    records(parser)
+    records(parser, times=False)
 
 
 def _renewing(parser: Parser) -> None:
     _names(parser, "those of the old one")
-    records(parser)
+    records(parser, times=False)
 
 
 _ABOUT = """\

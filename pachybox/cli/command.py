@@ -75,12 +75,13 @@ def all_projects(parser: Parser) -> None:
     flag(parser, "-A", "--all-projects", help="of all projects")
 
 
-def records(parser: Parser, *, short: bool = True) -> None:
-    """--raw, -o and --full-timestamps, of commands that print records."""
+def records(parser: Parser, *, short: bool = True, times: bool = True) -> None:
+    """--raw and -o, of commands that print records; --full-timestamps where ``times`` are shown."""
     flag(parser, "--raw", help="one JSON object a line, as the API gives it")
     names = ("-o", "--output") if short else ("--output",)
     parser.add_argument(*names, choices=("json", "yaml"), help="the same as JSON or YAML")
-    flag(parser, "--full-timestamps", help="times instead of ages")
+    if times:
+        flag(parser, "--full-timestamps", help="times instead of ages")
 
 
 def ignored(parser: Parser, *names: str, value: bool = False) -> None:

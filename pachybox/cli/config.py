@@ -48,6 +48,10 @@ def _set_context(app: App, args: Args) -> None:
 def _update_context(app: App, args: Args) -> None:
     name = args.context or app.settings.active
     changed = {key: value for key in KEYS if (value := getattr(args, key)) is not None}
+    if changed.get("token") == "-":
+        from pachybox.cli.settings import asked
+
+        changed["token"] = asked("token")
     if changed.get("ca"):
         changed["ca"] = str(Path(changed["ca"]).absolute())
     if "address" in changed:
@@ -112,7 +116,9 @@ def _update_arguments(parser: Parser) -> None:
         metavar="ADDR",
         help="a socket's path, http://host:port or https://host:port",
     )
-    parser.add_argument("--token", help="the token to send")
+    parser.add_argument(
+        "--token", help="the token to send; - has it asked for, since others can read command lines"
+    )
     parser.add_argument(
         "--ca", metavar="FILE", help="the certificates an https box is known by (see cert show)"
     )

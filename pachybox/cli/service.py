@@ -11,7 +11,7 @@ from pachybox.cli.app import App
 from pachybox.cli.box import port
 from pachybox.cli.command import Args, Command, Parser, flag, many
 from pachybox.cli.output import note
-from pachybox.errors import InvalidArgument, PachyboxError
+from pachybox.errors import InvalidArgument, PachyboxError, Refused
 
 if TYPE_CHECKING:
     from appliance.service.install import Step
@@ -72,6 +72,11 @@ def _uninstall(app: App, args: Args) -> None:
     there = uninstall.installed(wanted)
     if there is None:
         note(f"there is no {wanted.unit}")
+        if args.purge and wanted.on_disk(wanted.home).exists():
+            raise Refused(
+                f"{wanted.home} is left from before, and no unit says that it is a box's",
+                f"look at it, then: rm -r {wanted.home}",
+            )
         return
     if there.system:
         as_root("removed")

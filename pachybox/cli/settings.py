@@ -110,6 +110,10 @@ def _set(app: App, args: Args) -> None:
     if not args.unset and not args.words:
         raise InvalidArgument("nothing to set", "give KEY VALUE, or --unset KEY")
     put = {} if args.unset else _pairs(args.words)
+    if any(key.startswith("backup_") for key in put):
+        from appliance.backups import check_settings
+
+        check_settings(put)
     effects = _Effects(app)
     if not effects.address.local:
         raise Refused(
@@ -134,7 +138,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     pairs = dict(zip(words[::2], words[1::2], strict=True))
     for key, text in pairs.items():
         if text == "-":
-            pairs[key] = _asked(key)
+            pairs[key] = asked(key)
         elif key in SETTINGS and SETTINGS[key].about.hidden:
             raise InvalidArgument(
                 f"{key} is a secret, and others can read command lines",
@@ -143,7 +147,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _asked(key: str) -> str:
+def asked(key: str) -> str:
     """A value from a line of standard input; at a terminal it is asked for and not shown."""
     if sys.stdin.isatty():
         from getpass import getpass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 
 from pachybox.cli.app import App
@@ -62,7 +63,7 @@ def _audit(app: App, args: Args) -> None:
                 what = " ".join((one.method.rpartition("/")[2], *one.things))
                 mark = "" if one.code == "ok" else f"  {one.code}"
                 when = out.stamp(one.time)
-                out.line(f"{when:20}  {one.who:16}  {one.door:7}  {one.peer:21}  {what}{mark}")
+                out.line(f"{when:24}  {one.who:16}  {one.door:7}  {one.peer:21}  {what}{mark}")
             if args.follow:
                 out.out.flush()
 
@@ -78,7 +79,12 @@ def _since(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return _lasts(text)
+        try:
+            return _lasts(text)
+        except ArgumentTypeError:
+            raise ArgumentTypeError(
+                f"{text!r} is no time; write 24h, 7d, 2026-01-31 or 2026-01-31T08:00"
+            ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max((datetime.now(UTC) - moment).total_seconds(), 0.001)
 
@@ -86,14 +92,17 @@ def _since(text: str) -> float:
 def _made(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
-        "--role", choices=("reader", "writer", "admin"), default="reader", help="what it may do"
+        "--role",
+        choices=("reader", "writer", "admin"),
+        default="reader",
+        help="what it may do (default: reader)",
     )
     many(parser, "--repo", metavar="REPO", help="only of this repo; else of the whole box")
     parser.add_argument(
         "--expires", type=_lasts, default=0.0, metavar="TIME", help="how long it holds: 90d, 12h"
     )
     flag(parser, "--s3", help="S3 clients may use NAME as access key, the token as secret key")
-    records(parser, short=False)
+    records(parser, short=False, times=False)
 
 
 def _gone(parser: Parser) -> None:
@@ -112,7 +121,6 @@ def _told(parser: Parser) -> None:
     flag(parser, "-f", "--follow", help="go on with what happens")
     flag(parser, "--raw", help="one JSON object a line")
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the same as JSON or YAML")
-    flag(parser, "--full-timestamps", help="times instead of ages")
 
 
 _ABOUT = """\

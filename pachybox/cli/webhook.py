@@ -41,7 +41,7 @@ def _tested(parser: Parser) -> None:
     parser.add_argument(
         "webhook", nargs="?", default="all", help="its number or its url; all of them by default"
     )
-    records(parser)
+    records(parser, times=False)
 
 
 COMMANDS = {

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pachybox.client.address import Address
 from pachybox.errors import BY_CODE, Internal, PachyboxError, Unreachable
 
 _BY_GRPC = {
     cls.grpc_code: cls for cls in BY_CODE.values() if cls is not Internal
 }  # for doors which give only a number
+
+
+_HERE = ("127.", "::1", "localhost")
 
 
 def from_json(error: Mapping[str, Any], status: int = 500) -> PachyboxError:
@@ -24,10 +28,16 @@ def from_json(error: Mapping[str, Any], status: int = 500) -> PachyboxError:
     return kind(message)
 
 
-def unreachable(address: object, why: str = "") -> Unreachable:
+def unreachable(address: Address, error: OSError) -> Unreachable:
     """No box answers at ``address``."""
-    tail = f" ({why})" if why else ""
-    return Unreachable(f"no box answers at {address}{tail}", "start one with: pachybox up")
+    tail, hint = f" ({error.strerror or error})", "start one with: pachybox up"
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+        tail = ""
+    elif isinstance(error, PermissionError) and address.path:
+        hint = "only its owner may use this socket; others: pachybox connect http://HOST:PORT"
+    if address.host and not address.host.startswith(_HERE):
+        hint = "see there: pachybox status; it listens beyond its machine where http_host says so"
+    return Unreachable(f"no box answers at {address}{tail}", hint)
 
 
 def lost(address: object, during: str) -> Unreachable:

@@ -41,10 +41,20 @@ def _context(ca: str) -> ssl.SSLContext:
         raise InvalidArgument(f"cannot read the certificates in {ca}: {why}", _TRUST) from e
 
 
+_NAMES = (
+    "use a name of its certificate (where the box runs: pachybox cert show), or give it this one: "
+    "pachybox cert renew NAME ..."
+)
+_REMEDIES = {62: _NAMES, 64: _NAMES, 10: "renew it where the box runs: pachybox cert renew"}
+"""By OpenSSL's code: another host name, another address, expired."""
+
+
 def _untrusted(address: Address, error: OSError) -> Unreachable:
     where = f"the box at {address}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(f"{where} cannot be trusted: {error.verify_message}", _TRUST)
+        why = error.verify_message.rstrip(".")
+        hint = _REMEDIES.get(error.verify_code, _TRUST)
+        return Unreachable(f"{where} cannot be trusted: {why}", hint)
     if isinstance(error, ssl.SSLError):
         return Unreachable(
             f"{where} speaks no TLS that is known here: {error.reason or error}",

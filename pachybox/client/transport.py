@@ -493,10 +493,8 @@ class Transport:
         if connection is None:
             try:
                 connection = Connection(self.address, self.timeout_s)
-            except (ConnectionRefusedError, FileNotFoundError):
-                raise unreachable(self.address) from None
             except OSError as e:
-                raise unreachable(self.address, e.strerror or str(e)) from e
+                raise unreachable(self.address, e) from e
         connection.scope = _scope.get()
         if connection.scope:
             connection.scope.add(connection)

@@ -143,6 +143,10 @@ def create(
     out.close()
 
 
+_MACHINES = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+"""Where clouds have credentials for their machines; asked for when none are given."""
+
+
 def told(url: str, error: Exception, verb: str) -> PachyboxError:
     """The error of obstore in ours; its own text has many lines, the first says it. ``verb`` is
     what was to be done to the URL: read, written."""
@@ -151,11 +155,11 @@ def told(url: str, error: Exception, verb: str) -> PachyboxError:
     if isinstance(error, FileNotFoundError):
         return NotFound(f"{url} does not exist", "check bucket and key")
     text = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    credentials = "give the box credentials (AWS_..., GOOGLE_... or AZURE_... in its environment)"
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return Refused(
-            f"{url} may not be {verb}: {text}",
-            "give the box credentials (AWS_..., GOOGLE_... or AZURE_... in its environment)",
-        )
+        return Refused(f"{url} may not be {verb}: {text}", credentials)
+    if any(host in text for host in _MACHINES):
+        return NotReady(f"{url} cannot be {verb} without credentials: {text}", credentials)
     if isinstance(error, InvalidPathError | ValueError):
         return InvalidArgument(f"{url} has a key that is no path: {text}", "rename the object")
     return NotReady(f"{url} cannot be {verb}: {text}", "check the address, then try again")

@@ -120,6 +120,9 @@ def test_uninstall_leaves_data_and_what_others_use(root: Path, program: Path) ->
     assert (gone["program"], gone["data"], gone["user"]) == ("removed", "removed", "removed")
     assert "second" not in (root / "etc/passwd").read_text()
     assert pachybox("uninstall", *where).returncode == 0, "what is not there is no error"
+    late = pachybox("uninstall", *where, "--purge", "-y")
+    assert late.returncode == 1
+    assert "/var/lib/pachybox is left from before" in late.stderr
 
 
 @as_root
@@ -240,6 +243,18 @@ def test_what_is_no_program_of_ours_is_refused_before_anything(root: Path, progr
     assert done.returncode == 1
     assert "no glibc here" in done.stderr
     assert not (root / "var").exists() or not (root / "var/lib").exists()
+
+
+@as_root
+def test_a_directory_without_a_system_is_refused_before_anything(
+    tmp_path: Path, program: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = pachybox("install", "--root", str(empty), "--program", str(program))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{empty} is no system: it has no etc/passwd" in done.stderr
+    assert not list(empty.iterdir())
 
 
 @as_root

@@ -250,6 +250,8 @@ def test_an_upgrade_migrates_and_one_that_fails_leaves_all_as_it_was(
         assert installed.state() == ("91.0", "one")
     older = installed.run("upgrade", str(programs.make("older", "89.0")))
     assert (older.returncode, "89.0 is older than 91.0" in older.stderr) == (1, True)
+    other = installed.run("upgrade", "/bin/true")
+    assert (other.returncode, "/bin/true is no pachybox" in other.stderr) == (1, True)
     assert installed.state() == ("91.0", "one")
     installed.run("down")
     assert installed.run("upgrade", "--undo", "--yes").returncode == 0
@@ -336,3 +338,20 @@ def test_a_program_that_does_not_run_here_changes_nothing(
     assert installed.box.client.status().pid == before
     assert installed.run("upgrade", str(tmp_path / "none")).returncode == 1
     assert not Path(f"{installed.file}.previous").exists()
+
+
+def test_it_is_this_box_that_is_backed_up_before(
+    installed: Installed, programs: Programs, tmp_path: Path
+) -> None:
+    """Set after its start, and with another box named in the environment."""
+    place = tmp_path / "place"
+    assert installed.run("config", "set", "backup_to", str(place)).returncode == 0
+    before = installed.box.client.status().pid
+    installed.box.env["PACHYBOX_ADDRESS"] = "http://127.0.0.1:1"
+    done = installed.run("upgrade", str(programs.make("new", "91.0")))
+    del installed.box.env["PACHYBOX_ADDRESS"]
+    assert done.returncode == 0, done.stderr
+    assert f"backing up to {place}" in done.stderr
+    assert len(list((place / "snapshots").iterdir())) == 1
+    assert installed.state() == ("91.0", "one")
+    assert installed.box.client.status().pid != before

@@ -247,6 +247,18 @@ def test_a_prune_waits_for_a_backup_and_says_who_is_at_work(box: RealBox, tmp_pa
     assert not lock.exists()
 
 
+@pytest.mark.parametrize("words", ["--from {0}/none", "20200101T --from {0}/place"])
+def test_what_is_not_there_makes_no_data_directory(
+    source: RealBox, tmp_path: Path, words: str
+) -> None:
+    source.client.create_backup(str(tmp_path / "place"))
+    home = tmp_path / "new"
+    ran = source.run("backup", "restore", *words.format(tmp_path).split(), "--home", str(home))
+    assert ran.returncode == 1
+    assert "pachybox backup" in ran.stderr
+    assert not home.exists()
+
+
 def test_the_key_of_secrets_comes_along_by_a_passphrase(box: RealBox, tmp_path: Path) -> None:
     place = str(tmp_path / "place")
     secret = {"metadata": {"name": "s"}, "stringData": {"k": "wonderful"}}
@@ -266,6 +278,7 @@ def test_the_key_of_secrets_comes_along_by_a_passphrase(box: RealBox, tmp_path: 
     ran = box.run("backup", "restore", "--from", place, "--home", str(new))
     assert ran.returncode == 1
     assert "passphrase" in ran.stderr
+    assert not new.exists()
     box.env["PACHYBOX_BACKUP_PASSWORD"] = "a long passphrase"
     box.cli("backup", "restore", "--from", place, "--home", str(new))
     assert (new / "secret.key").read_bytes() == key
@@ -279,7 +292,6 @@ def test_to_a_bucket_and_back(tmp_path: Path) -> None:
     """The bucket is a branch of another box, which is as good an S3 as any."""
     away = RealBox(tmp_path / "away").start()
     away.client.create_repo("backups")
-    away.client.create_branch("backups@master")
     env = {
         "AWS_ENDPOINT_URL": away.client.status().address,
         "AWS_ACCESS_KEY_ID": "any",
@@ -290,6 +302,9 @@ def test_to_a_bucket_and_back(tmp_path: Path) -> None:
     sender = RealBox(tmp_path / "sender", env).start()
     try:
         filled(sender)
+        with pytest.raises(NotFound, match=r"no bucket master\.backups"):
+            sender.client.create_backup(place)
+        away.client.create_branch("backups@master")
         first = sender.client.create_backup(place)
         sender.client.put_file("texts@master:/a", b"other\n")
         sender.client.wait_commit("joined@master")

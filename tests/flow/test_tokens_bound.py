@@ -98,6 +98,20 @@ def test_reads_of_what_is_theirs_and_of_nothing_else(house: House) -> None:
     assert not any(name in told for name in NAMES)
 
 
+def test_status_shows_no_figures_that_are_not_told(house: House) -> None:
+    box = house.box
+    # by the door: who comes by the socket is the owner
+    given = {"PACHYBOX_ADDRESS": house.http, "PACHYBOX_TOKEN": house.tokens["bound-reader"]}
+    env = {key: value for key, value in box.env.items() if key != "PACHYBOX_HOME"}
+    before, box.env = box.env, {**env, **given}
+    try:
+        shown = box.cli("status")
+    finally:
+        box.env = before
+    assert "Address: " in shown
+    assert not [line for line in shown.splitlines() if line.startswith(("Disk", "Repos", "Proc"))]
+
+
 def test_lists_leave_out_what_is_not_theirs(house: House) -> None:
     rpc = house.rpc("bound-reader")
     lists = ("ListRepo", "ListBranch", "ListCommit", "ListCommitSet", "ListProject")

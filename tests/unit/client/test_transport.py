@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pachybox.client import Client
-from pachybox.client.address import resolve
+from pachybox.client.address import Address, resolve
+from pachybox.client.errors import unreachable
 from pachybox.client.transport import Scope, target
 from pachybox.errors import (
     AlreadyExists,
@@ -96,6 +97,14 @@ def test_no_box_says_so_and_how_to_start_one(tmp_path: Path) -> None:
         ),
     ):
         client.status()
+
+
+def test_no_box_elsewhere_and_another_users_box_have_remedies_of_their_own() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    assert "see there" in unreachable(Address(host="lab.example.org", port=1), refused).hint
+    assert "pachybox up" in unreachable(Address(host="127.0.0.1", port=1), refused).hint
+    denied = unreachable(Address(path="/x/box.sock"), PermissionError(13, "Permission denied"))
+    assert str(denied).startswith("no box answers at /x/box.sock (Permission denied); only its own")
 
 
 def test_the_token_the_transaction_and_the_project_are_sent(box: Any) -> None:

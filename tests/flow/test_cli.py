@@ -327,6 +327,13 @@ def test_every_command_has_help_with_examples_that_parse(run: Run, name: str) ->
     assert succeeded(run(f"help {name}")) == shown
 
 
+@pytest.mark.parametrize("line", ["backup --help", "backup -h", "help backup"])
+def test_the_first_word_of_commands_has_help(run: Run, line: str) -> None:
+    shown = succeeded(run(line))
+    assert shown.startswith("usage: pachybox backup ...\n")
+    assert "  backup create   back the box up while it works" in shown
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

@@ -174,6 +174,10 @@ class Folder:
             raise NotFound(
                 f"{self.top / name} does not exist", "check the path, and that the disk is mounted"
             ) from None
+        except (FileExistsError, NotADirectoryError) as e:
+            raise Refused(
+                f"{self.top / name} is below what is no directory", "name a directory"
+            ) from e
         except PermissionError as e:
             raise Refused(
                 f"{self.top / name} may not be used: {e.strerror}",

@@ -98,7 +98,7 @@ class App:
             sys.stderr.write(f"{what}? [y/N] ")
             sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise InvalidArgument("not confirmed, nothing was deleted", "answer yes, or add -y")
+            raise InvalidArgument("not confirmed, nothing was changed", "answer yes, or add -y")
 
     def close(self) -> None:
         """Close the connections."""
@@ -242,6 +242,12 @@ def _unknown(words: list[str], known: dict[str, tuple[str, str]]) -> int:
 
         sys.stdout.write(topic(words[0]))
         return 0
+    if len(words) == 2 and words[1] in ("-h", "--help"):
+        from pachybox.cli.help import group
+
+        if found := group(words[0]):
+            sys.stdout.write(found)
+            return 0
     below = [name for name in known if name.startswith(words[0] + " ")]
     if below and len(plain) == 1:
         what = f"{words[0]} what? " + ", ".join(sorted(below))

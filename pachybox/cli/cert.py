@@ -96,6 +96,10 @@ def _making(parser: Parser) -> None:
     records(parser, times=False)
 
 
+def _showing(parser: Parser) -> None:
+    records(parser, times=False)
+
+
 def _renewing(parser: Parser) -> None:
     _names(parser, "those of the old one")
     records(parser, times=False)
@@ -110,7 +114,7 @@ COMMANDS = {
     "cert": Command(
         _making, _make, ("cert", "cert lab.example.org 192.168.1.20", "cert --force"), _ABOUT
     ),
-    "cert show": Command(records, _show, ("cert show", "cert show --raw")),
+    "cert show": Command(_showing, _show, ("cert show", "cert show --raw")),
     "cert renew": Command(
         _renewing,
         _renew,

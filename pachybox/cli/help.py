@@ -135,6 +135,14 @@ def topic(name: str) -> str:
     return _TOPICS[name] + ("\nCommands:\n" + "".join(related) if related else "")
 
 
+def group(word: str) -> str:
+    """The commands that begin with ``word``; "" when there are none."""
+    found = {name: known[1] for name, known in commands().items() if name.startswith(f"{word} ")}
+    width = max(map(len, found), default=0)
+    lines = [f"  {name.ljust(width)}  {summary}\n" for name, summary in found.items()]
+    return f"usage: pachybox {word} ...\n\n{''.join(lines)}" if lines else ""
+
+
 def _run(app: App, args: Args) -> int:
     from pachybox.cli.app import find, run
 
@@ -146,6 +154,9 @@ def _run(app: App, args: Args) -> int:
         app.output.out.write(topic(words[0]))
         return 0
     name, rest = find(words, commands())
+    if not name and len(words) == 1 and (found := group(words[0])):
+        app.output.out.write(found)
+        return 0
     return run([*name.split(), "--help"]) if name and not rest else run(words)
 
 

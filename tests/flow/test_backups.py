@@ -101,6 +101,14 @@ def test_other_directories_and_its_own_are_no_place(source: RealBox, tmp_path: P
         list(c.list_backup(str(tmp_path / "nothing")))
 
 
+def test_a_file_is_no_place(source: RealBox, tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    with pytest.raises(Refused, match=r"letter/.* is below what is no directory; name a directory"):
+        source.client.create_backup(str(tmp_path / "letter"))
+    with pytest.raises(Refused, match="name a directory"):
+        list(source.client.list_backup(str(tmp_path / "letter")))
+
+
 def test_a_disk_that_is_not_mounted_is_no_new_place(box: RealBox, tmp_path: Path) -> None:
     place = tmp_path / "place"
     box.client.create_backup(str(place))

@@ -327,6 +327,13 @@ def test_every_command_has_help_with_examples_that_parse(run: Run, name: str) ->
     assert succeeded(run(f"help {name}")) == shown
 
 
+@pytest.mark.parametrize("line", ["backup --help", "backup -h", "help backup"])
+def test_the_first_word_of_commands_has_help(run: Run, line: str) -> None:
+    shown = succeeded(run(line))
+    assert shown.startswith("usage: pachybox backup ...\n")
+    assert "  backup create   back the box up while it works" in shown
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -364,7 +371,7 @@ def test_what_is_not_built_says_so_with_what_to_do_instead(run: Run, name: str) 
 
 def test_deleting_everything_asks_first(run: Run) -> None:
     for line in ("delete all", "delete repo --all", "delete pipeline --all"):
-        assert "not confirmed, nothing was deleted" in refused(run(*line.split(), stdin=b"no\n"))
+        assert "not confirmed, nothing was changed" in refused(run(*line.split(), stdin=b"no\n"))
     assert "texts" in succeeded(run("list repo"))
 
 

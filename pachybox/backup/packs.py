@@ -202,6 +202,8 @@ def _unpack(data: bytes | memoryview, most: int) -> bytes:
     import zstandard
 
     try:
+        if zstandard.frame_content_size(data) > most:  # else ``max_output_size`` counts for nothing
+            raise ValueError("it is longer than it says")
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=most)
     except zstandard.ZstdError as e:
         raise ValueError(str(e)) from None

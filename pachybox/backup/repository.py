@@ -49,6 +49,7 @@ _STAMP = len("20260101T000000000Z")
 _CACHED = 64 << 20  # bytes of packs kept whole in memory
 _AT_ONCE = 8
 _NEAR = 4 << 20  # a pack up to this size is read whole when a piece of it is asked for
+_MOVE = "no other backup needs this file: move it away, to be able to prune too"
 _TIME_MOST = 1e11  # seconds: the year 5138
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}")
@@ -153,7 +154,7 @@ class Repository:
         outer = _json(self.target.get(name), shown)
         body = outer.get("snapshot")
         if not isinstance(body, str) or outer.get("blake3") != name_of(body.encode()):
-            raise damaged(shown, "it is not what its sum says")
+            raise damaged(shown, "it is not what its sum says", _MOVE)
         values = _json(body.encode(), shown)
         version = values.get("version", 0)
         if isinstance(version, int) and version > VERSION:
@@ -166,7 +167,7 @@ class Repository:
             found = None
         # whoever can write there can write a sum too; by its id a backup is removed
         if found is None or found.id != id or not _sound(found):
-            raise damaged(shown, "it is not what it should be")
+            raise damaged(shown, "it is not what it should be", _MOVE)
         return found
 
     def find(self, text: str) -> str:
@@ -213,11 +214,15 @@ class Repository:
         return Held(self.indexes(), self.packs_there())
 
     def lost_indexes(self) -> list[str]:
-        """Indexes that the newest backup relies on and that are gone, superseded by none."""
+        """Indexes that the newest backup relies on and that are gone, superseded by none. A damaged
+        backup does not say, and stands for them."""
         ids = self.snapshot_ids()
         if not ids:
             return []
-        relied = set(self.snapshot(ids[-1]).indexes)
+        try:
+            relied = set(self.snapshot(ids[-1]).indexes)
+        except Corrupt:
+            return ids[-1:]
         for name in self.index_names():
             relied.discard(name)
         for index in self.indexes() if relied else ():

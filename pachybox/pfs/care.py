@@ -70,7 +70,7 @@ def live(pfs: Pfs, roots: Iterable[Hash]) -> Iterator[Hash]:
     stack = list(roots)
     while stack:
         node = stack.pop()
-        key = int.from_bytes(node[:8], "big")
+        key = int.from_bytes(node[:16], "big")
         if key in seen or node == EMPTY:
             continue
         seen.add(key)

@@ -30,14 +30,14 @@ from pachybox.backup.records import Records
 from pachybox.backup.repository import Repository, Snapshot, new_id
 from pachybox.backup.sender import Sender
 from pachybox.backup.target import Target
-from pachybox.backup.walk import Seen, walk
+from pachybox.backup.walk import Seen, keys_of, walk
 from pachybox.errors import Corrupt, NotFound, NotReady
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
 from pachybox.store.format import RECORD, digest
 from pachybox.store.gc import contains
-from pachybox.store.index import Prefixes, prefixes
+from pachybox.store.index import Prefixes
 from pachybox.store.objects import SUFFIX
 from pachybox.store.pack import Pack
 from pachybox.store.session import Session
@@ -205,7 +205,7 @@ def _place(pfs: Pfs, wanted: Prefixes, plan: _Plan) -> None:
         if pack is None or not len(wanted):
             continue
         rows = np.concatenate([np.zeros(0, RECORD), *pack.records()])
-        keys = prefixes(rows["hash"].tobytes())
+        keys = keys_of(rows["hash"].tobytes())
         mine = contains(wanted, keys)
         rows, at = rows[mine], np.searchsorted(wanted, keys[mine])
         new = ~seen[at]  # a crash in a collection leaves a blob in two packs
@@ -215,7 +215,7 @@ def _place(pfs: Pfs, wanted: Prefixes, plan: _Plan) -> None:
     for _, names in pfs.blobs.objects.names():
         whole = [n for n in names if not n.endswith(SUFFIX) and len(n) == 64]
         hashes = bytes.fromhex("".join(whole))
-        keys = prefixes(hashes)
+        keys = keys_of(hashes)
         mine = contains(wanted, keys)
         rows = np.zeros(int(mine.sum()), RECORD)
         rows["hash"] = np.frombuffer(hashes, "V32")[mine]

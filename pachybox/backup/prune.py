@@ -26,10 +26,11 @@ from pachybox.backup.reach import needed
 from pachybox.backup.repository import Repository, Snapshot
 from pachybox.backup.sender import Sender
 from pachybox.backup.target import TMP, Target
+from pachybox.backup.walk import keys_of
 from pachybox.errors import Exhausted, NotFound, Refused
 from pachybox.model.ids import Hash
 from pachybox.store.gc import contains
-from pachybox.store.index import Prefixes, prefixes
+from pachybox.store.index import Prefixes
 
 _WAIT_S = 60.0
 _KEEP_SHARE = 0.5  # of a pack that lives; with less it is written anew
@@ -111,7 +112,7 @@ def _sweep(
     report: Report,
 ) -> set[str]:
     """Have indexes name what lives and nothing else; the packs that they name."""
-    alive = contains(live, prefixes(held.rows["hash"].tobytes())) & _first(held.rows)
+    alive = contains(live, keys_of(held.rows["hash"].tobytes())) & _first(held.rows)
     packs: list[tuple[str, int]] = []
     parts: list[Rows] = []
     again: list[tuple[str, Rows]] = []

@@ -28,7 +28,7 @@ from pachybox.backup.locks import locked
 from pachybox.backup.packs import Kind, decode_index
 from pachybox.backup.records import Records
 from pachybox.backup.repository import Repository, Snapshot, new_id
-from pachybox.backup.sender import Sender
+from pachybox.backup.sender import Sender, called_off
 from pachybox.backup.target import Target
 from pachybox.backup.walk import Seen, keys_of, walk
 from pachybox.errors import Corrupt, NotFound, NotReady
@@ -90,7 +90,7 @@ def create(job: Job) -> tuple[Snapshot, str]:
             job.report("looking for what is new", 0, 0)
             with job.pfs.blobs.collecting:
                 found = records.spool(job.pfs, spool)
-                plan = _plan(job.pfs, found.roots, held, session, places)
+                plan = _plan(job, found.roots, held, session, places)
             blobs = _send_data(job, plan, sender)
             tables = _send_records(found, held, sender)
             sender.index()
@@ -171,11 +171,14 @@ class _Plan:
             self.bytes += int(rows["length"].astype(np.int64).sum())
 
 
-def _plan(pfs: Pfs, roots: set[Hash], held: Held, session: Session, file: IO[bytes]) -> _Plan:
+def _plan(job: Job, roots: set[Hash], held: Held, session: Session, file: IO[bytes]) -> _Plan:
+    pfs = job.pfs
     plan, trees, data = _Plan(file), Seen(), Seen()
     # what lacks a pack may lack any part of a tree: then every tree is looked through
     skip = None if held.lost else lambda nodes: held.has(nodes, Kind.TREE)
     for found in walk(pfs.blobs.get, roots, skip):
+        if job.gone():
+            raise called_off()
         new = trees.new(found.trees)
         fresh = np.frombuffer(new, "V32")[~held.has(new, Kind.TREE)].tobytes()
         plan.trees += fresh

@@ -107,7 +107,8 @@ def create(job: Job) -> tuple[Snapshot, str]:
             _require_unpruned(repository, held, sender)
             lock.check()
             repository.write_snapshot(snapshot)
-    return snapshot, repository.id
+    # race: two boxes may have made it one at once, and the later one's id stays
+    return snapshot, Repository.open(job.target).id
 
 
 def _require_same(job: Job) -> None:

@@ -123,7 +123,10 @@ class Repository:
             return cls.open(target)
         except NotFound:
             pass
-        for name, _ in target.list(""):
+        names = {name for name, _ in target.list("")}
+        if CONFIG in names:  # race: of another box, which came first
+            return cls.open(target)
+        for name in names:
             if not name.startswith((f"{TMP}/", "locks/")):
                 raise Refused(
                     f"{target.shown} holds other files, like {name}",

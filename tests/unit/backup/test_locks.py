@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pachybox.backup import locks
+from pachybox.backup.create import Job, create
 from pachybox.backup.keep import parse_keep
 from pachybox.backup.locks import InUse, locked
 from pachybox.backup.prune import prune
@@ -87,3 +88,28 @@ def test_a_prune_that_lost_its_lock_on_the_way_removes_no_more_packs(
         prune(Slept(world.place), parse_keep("last 1"), world.top, silent, never)
     assert sum(path.exists() for path in nobody) == 2
     assert world.require_good()
+
+
+def test_two_boxes_that_begin_a_place_at_once_share_it(tmp_path: Path) -> None:
+    one, two = World(tmp_path / "one"), World(tmp_path / "two")
+    ids: list[str] = []
+
+    class Late(Folder):
+        """A directory that somebody else takes while one looks."""
+
+        def get(self, name: str) -> bytes:
+            try:
+                return super().get(name)
+            finally:
+                if not ids:
+                    ids.append("")
+                    ids.append(create(Job(two.pfs, Folder(self.top), two.top, "two"))[1])
+
+    try:
+        one.fill(NEW, 1)
+        two.fill(MORE, 2)
+        assert create(Job(one.pfs, Late(one.place), one.top, "one"))[1] == ids[1]
+        assert len(one.require_good()) == 2
+    finally:
+        one.close()
+        two.close()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from pachybox.backup.service import Backups, silent
 from pachybox.config import Config
-from pachybox.errors import InvalidArgument, PachyboxError
+from pachybox.errors import Internal, InvalidArgument, PachyboxError
 from pachybox.model.schedule import Schedule, parse_schedule
 
 log = logging.getLogger("pachybox.backup")
@@ -39,6 +39,7 @@ class Clock:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
         self._began = datetime.now(UTC)
+        self._old_stay = False  # what failed last is the prune: no reason for one more backup
 
     def start(self) -> None:
         """Begin, where there is a schedule and a place. A schedule that is none is told of."""
@@ -65,8 +66,10 @@ class Clock:
             try:
                 if self._due(schedule):
                     self._make()
-            except Exception:  # it must be there for the next one
+            except Exception as e:  # it must be there for the next one, which is not now
                 log.exception("the backup could not be made")
+                wrong = Internal(f"the backup went wrong: {e!r}", "see run/box.log")
+                self._backups.failed(self._config.backup_to, wrong)
 
     def _due(self, schedule: Schedule) -> bool:
         now, last = datetime.now(UTC), self._last()
@@ -74,7 +77,7 @@ class Clock:
         if since > now:  # the clock was set back
             since = self._began = min(self._began, now)
         due = schedule.after(since)
-        if last is not None and not last[1]:
+        if last is not None and not last[1] and not self._old_stay:
             again = since + _AGAIN
             due = again if due is None else min(due, again)
         return due is not None and due <= now
@@ -82,6 +85,7 @@ class Clock:
     def _make(self) -> None:
         to, keep = self._config.backup_to, self._config.backup_keep
         gone = self._stop.is_set
+        self._old_stay = False
         try:
             self._backups.create(to, silent, gone)
         except PachyboxError:
@@ -91,6 +95,7 @@ class Clock:
         try:
             self._backups.place(to).prune(keep, silent, gone)
         except PachyboxError as e:
+            self._old_stay = True
             log.warning("old backups stay: %s", e)
             told = type(e)(f"old backups stay: {e.message}", e.hint)
             self._backups.failed(to, told)

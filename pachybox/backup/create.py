@@ -28,16 +28,16 @@ from pachybox.backup.locks import locked
 from pachybox.backup.packs import Kind, decode_index
 from pachybox.backup.records import Records
 from pachybox.backup.repository import Repository, Snapshot, new_id
-from pachybox.backup.sender import Sender
+from pachybox.backup.sender import Sender, called_off
 from pachybox.backup.target import Target
-from pachybox.backup.walk import Seen, walk
+from pachybox.backup.walk import Seen, keys_of, walk
 from pachybox.errors import Corrupt, NotFound, NotReady
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
 from pachybox.store.format import RECORD, digest
 from pachybox.store.gc import contains
-from pachybox.store.index import Prefixes, prefixes
+from pachybox.store.index import Prefixes
 from pachybox.store.objects import SUFFIX
 from pachybox.store.pack import Pack
 from pachybox.store.session import Session
@@ -90,7 +90,7 @@ def create(job: Job) -> tuple[Snapshot, str]:
             job.report("looking for what is new", 0, 0)
             with job.pfs.blobs.collecting:
                 found = records.spool(job.pfs, spool)
-                plan = _plan(job.pfs, found.roots, held, session, places)
+                plan = _plan(job, found.roots, held, session, places)
             blobs = _send_data(job, plan, sender)
             tables = _send_records(found, held, sender)
             sender.index()
@@ -107,7 +107,8 @@ def create(job: Job) -> tuple[Snapshot, str]:
             _require_unpruned(repository, held, sender)
             lock.check()
             repository.write_snapshot(snapshot)
-    return snapshot, repository.id
+    # race: two boxes may have made it one at once, and the later one's id stays
+    return snapshot, Repository.open(job.target).id
 
 
 def _require_same(job: Job) -> None:
@@ -171,11 +172,14 @@ class _Plan:
             self.bytes += int(rows["length"].astype(np.int64).sum())
 
 
-def _plan(pfs: Pfs, roots: set[Hash], held: Held, session: Session, file: IO[bytes]) -> _Plan:
+def _plan(job: Job, roots: set[Hash], held: Held, session: Session, file: IO[bytes]) -> _Plan:
+    pfs = job.pfs
     plan, trees, data = _Plan(file), Seen(), Seen()
     # what lacks a pack may lack any part of a tree: then every tree is looked through
     skip = None if held.lost else lambda nodes: held.has(nodes, Kind.TREE)
     for found in walk(pfs.blobs.get, roots, skip):
+        if job.gone():
+            raise called_off()
         new = trees.new(found.trees)
         fresh = np.frombuffer(new, "V32")[~held.has(new, Kind.TREE)].tobytes()
         plan.trees += fresh
@@ -205,7 +209,7 @@ def _place(pfs: Pfs, wanted: Prefixes, plan: _Plan) -> None:
         if pack is None or not len(wanted):
             continue
         rows = np.concatenate([np.zeros(0, RECORD), *pack.records()])
-        keys = prefixes(rows["hash"].tobytes())
+        keys = keys_of(rows["hash"].tobytes())
         mine = contains(wanted, keys)
         rows, at = rows[mine], np.searchsorted(wanted, keys[mine])
         new = ~seen[at]  # a crash in a collection leaves a blob in two packs
@@ -215,7 +219,7 @@ def _place(pfs: Pfs, wanted: Prefixes, plan: _Plan) -> None:
     for _, names in pfs.blobs.objects.names():
         whole = [n for n in names if not n.endswith(SUFFIX) and len(n) == 64]
         hashes = bytes.fromhex("".join(whole))
-        keys = prefixes(hashes)
+        keys = keys_of(hashes)
         mine = contains(wanted, keys)
         rows = np.zeros(int(mine.sum()), RECORD)
         rows["hash"] = np.frombuffer(hashes, "V32")[mine]

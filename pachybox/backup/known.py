@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -24,6 +25,14 @@ def halves(hashes: bytes | bytearray) -> tuple[Numbers, Numbers]:
     return words[:, 0].astype(np.uint64), words[:, 1].astype(np.uint64)
 
 
+def _firsts(rows: Rows) -> Numbers:
+    """The first eight bytes of each row's hash."""
+    if not len(rows):
+        return np.zeros(0, np.uint64)
+    words = np.ndarray(len(rows), ">u8", rows, 0, rows.strides)
+    return words.astype(np.uint64)
+
+
 class Held:
     """All pieces, found by hash. ``lost``: packs that indexes name and that are not whole."""
 
@@ -33,8 +42,12 @@ class Held:
         self.indexes: list[str] = []
         self.lost: set[str] = set()
         numbers: dict[str, int] = {}
-        parts: list[Rows] = [np.zeros(0, ROW)]
-        for index in indexes:
+        todo = deque(indexes)
+        del indexes
+        self.rows = np.zeros(sum(len(index.rows) for index in todo), ROW)
+        count = 0
+        while todo:  # memory: each goes when its rows are copied
+            index = todo.popleft()
             self.indexes.append(index.name)
             there = np.zeros(len(index.packs), bool)
             places = np.zeros(len(index.packs), np.uint32)
@@ -46,11 +59,13 @@ class Held:
                     numbers[name] = len(self.packs)
                     self.packs.append(name)
                 places[i] = numbers.get(name, 0)
-            rows = index.rows[there[index.rows["pack"]]].copy()
-            rows["pack"] = places[rows["pack"]]
-            parts.append(rows)
-        self.rows = np.concatenate(parts)
-        keys = halves(self.rows["hash"].tobytes())[0]
+            mine = index.rows[there[index.rows["pack"]]]
+            rows = self.rows[count : count + len(mine)]
+            rows[:] = mine
+            rows["pack"] = places[mine["pack"]]
+            count += len(mine)
+        self.rows = self.rows[:count]
+        keys = _firsts(self.rows)
         order = np.lexsort((self.rows["at"], keys))
         self.rows, self._keys = self.rows[order], keys[order]
         self._whole = self._complete()
@@ -79,12 +94,13 @@ class Held:
         at[at == len(self._keys)] = 0
         mine = self.rows[at]
         _, have = halves(mine["hash"].tobytes())
-        alike = (self._keys[at] == keys) & (have == seconds)
-        found = np.asarray(alike & self._whole[at], bool)
+        near = self._keys[at] == keys
+        found = np.asarray(near & (have == seconds) & self._whole[at], bool)
         if kind is not None:
             found &= mine["kind"] == kind
-        # several rows of a hash: of another kind, or a second copy; few, so one by one
-        for i in np.flatnonzero(alike & ~found).tolist():
+        # several rows of a hash: of another kind, or a second copy; or of one that begins alike;
+        # few, so one by one
+        for i in np.flatnonzero(near & ~found).tolist():
             rows = self.rows[at[i] : np.searchsorted(self._keys, keys[i], "right")]
             flags = self._whole[at[i] : at[i] + len(rows)]
             mask = flags & (rows["hash"] == asked[i])

@@ -4,8 +4,8 @@ A lock is a file of its owner's. Whoever wants one writes it first and then look
 there, so that of two at least one sees the other, and steps back. What makes things visible or
 takes them away asks its lock again before (``check``).
 
-crash: a lock whose process is gone on this machine does not count, nor one of another machine that
-was not renewed for ``STALE_S``.
+crash: a lock whose process is gone on this machine does not count, nor one that this process could
+not remove, nor one of another machine that was not renewed for ``STALE_S``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pachybox.backup.target import Target
-from pachybox.errors import NotFound, NotReady, PachyboxError, Refused
+from pachybox.errors import Exhausted, NotFound, NotReady, PachyboxError, Refused
 
 log = logging.getLogger("pachybox.backup")
 
@@ -32,6 +32,10 @@ RENEW_S = 300.0
 STALE_S = 1800.0
 READ_WAIT_S = 60.0
 _TRY_S = (0.2, 0.5)  # between two tries
+_LOOK_S = 30.0
+
+_held: set[str] = set()
+"""Names of the locks that this process has now."""
 
 
 class InUse(NotReady):
@@ -45,7 +49,7 @@ class Lock:
         self._target = target
         self.name = name
         self._alone = alone
-        self._renewed = 0.0
+        self._renewed = self._checked = 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="backup-lock", daemon=True)
 
@@ -53,12 +57,18 @@ class Lock:
         """Say that it is held, now."""
         now = time.time()
         owner = {"alone": self._alone, "time": now, **_self()}
+        _held.add(self.name)
         self._target.put(self.name, json.dumps(owner).encode())
         self._renewed = now
 
     def begin(self) -> None:
         """Renew it by itself from now on."""
         self._thread.start()
+
+    def check_again(self) -> None:
+        """``check`` when that was a while ago: for what goes on for long, or slept."""
+        if abs(time.time() - self._checked) >= _LOOK_S:
+            self.check()
 
     def check(self) -> None:
         """Raise NotReady when the lock was lost: somebody may have taken it for dead."""
@@ -68,6 +78,7 @@ class Lock:
             raise self._lost() from None
         if time.time() - self._renewed > STALE_S:
             raise self._lost()
+        self._checked = time.time()
 
     def _lost(self) -> NotReady:
         return NotReady(
@@ -82,8 +93,10 @@ class Lock:
             self._thread.join()
         try:
             self._target.delete(self.name)
-        except PachyboxError as e:  # it is stale in a while
+        except PachyboxError as e:  # whoever looks next removes it, or in a while
             log.warning("the lock %s stays: %s", self.name, e)
+        finally:
+            _held.discard(self.name)
 
     def _renew(self) -> None:
         while not self._end.wait(RENEW_S):
@@ -111,14 +124,14 @@ def locked(
 
 @contextmanager
 def reading(target: Target, gone: Callable[[], bool]) -> Iterator[None]:
-    """Keep a place from being pruned while it is read. One that may not be written to is read
-    without a lock. Raises InUse."""
+    """Keep a place from being pruned while it is read. One that may not be written to, or is full,
+    is read without a lock. Raises InUse."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(target, alone=False, wait_s=READ_WAIT_S, gone=gone))
         except InUse:
             raise
-        except (NotReady, Refused) as e:
+        except (NotReady, Refused, Exhausted) as e:
             log.info("%s is read without a lock: %s", target.shown, e)
         yield
 
@@ -126,8 +139,8 @@ def reading(target: Target, gone: Callable[[], bool]) -> Iterator[None]:
 def _take(target: Target, alone: bool, until: float, gone: Callable[[], bool]) -> Lock:
     while True:
         lock = Lock(target, f"{FOLDER}/{secrets.token_hex(16)}", alone=alone)
-        lock.write()
         try:
+            lock.write()
             others = [o for o in _others(target, lock.name) if alone or o.get("alone")]
         except BaseException:
             lock.release()
@@ -156,20 +169,23 @@ def _others(target: Target, mine: str) -> Iterator[dict[str, Any]]:
             continue  # given up meanwhile
         except ValueError:
             owner = {}
-        if isinstance(owner, dict) and not _stale(owner):
+        if isinstance(owner, dict) and not _stale(owner, name):
             yield owner
         else:
             target.delete(name)
 
 
-def _stale(owner: dict[str, Any]) -> bool:
+def _stale(owner: dict[str, Any], name: str) -> bool:
     me = _self()
     when, pid = owner.get("time"), owner.get("pid")
     if not isinstance(when, int | float) or not isinstance(pid, int):
         return True
-    if all(owner.get(name) == me[name] for name in ("host", "boot", "namespace")):
-        return _began(pid) != owner.get("began")
-    return time.time() - when > STALE_S
+    if all(owner.get(key) == value for key, value in me.items()):
+        return name not in _held
+    if all(owner.get(key) == me[key] for key in ("host", "boot", "namespace")):
+        began = _began(pid)
+        return not began or began != owner.get("began")
+    return not abs(time.time() - when) <= STALE_S
 
 
 def _self() -> dict[str, Any]:

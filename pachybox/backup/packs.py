@@ -174,7 +174,11 @@ def encode_index(
 def decode_index(name: str, data: bytes, shown: str) -> Index:
     """An index from its bytes. Raises Corrupt."""
     if name_of(data) != name:
-        raise damaged(shown, "it is not what its name says")
+        raise damaged(
+            shown,
+            "it is not what its name says",
+            "move it away, and the next backup sends again what the box still has of it",
+        )
     try:
         magic, version, length = _HEAD.unpack_from(data)
         if magic != _INDEX_MAGIC or version > VERSION:
@@ -202,13 +206,15 @@ def _unpack(data: bytes | memoryview, most: int) -> bytes:
     import zstandard
 
     try:
+        if zstandard.frame_content_size(data) > most:  # else ``max_output_size`` counts for nothing
+            raise ValueError("it is longer than it says")
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=most)
     except zstandard.ZstdError as e:
         raise ValueError(str(e)) from None
 
 
-def damaged(shown: str, what: str) -> Corrupt:
+def damaged(
+    shown: str, what: str, remedy: str = "see what else is: pachybox backup verify"
+) -> Corrupt:
     """The error for a file of a backup that is not what it should be."""
-    return Corrupt(
-        f"the backup is damaged: {shown}: {what}", "see what else is: pachybox backup verify"
-    )
+    return Corrupt(f"the backup is damaged: {shown}: {what}", remedy)

@@ -1,10 +1,11 @@
 """Old backups go, and what only they needed.
 
 What the others need is found first, by reading all their records and trees; when anything of it is
-missing, nothing is taken away. Then, in this order: the snapshots go; what lives in packs that are
-mostly dead, or small, is written to new ones; one index names what lives and supersedes all others;
-those go; packs that it does not name go. A crash at any point leaves files that nobody names, for
-the next prune. Nobody else works in the repository meanwhile (locks.py).
+missing, nothing is taken away. Then, in this order: packs that no index names go, for there to be
+room; the snapshots go; what lives in packs that are mostly dead, or small, is written to new ones;
+one index names what lives and supersedes all others; those go; packs that it does not name go. A
+crash at any point leaves files that nobody names, for the next prune. Nobody else works in the
+repository meanwhile (locks.py).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from pachybox.backup.reach import needed
 from pachybox.backup.repository import Repository, Snapshot
 from pachybox.backup.sender import Sender
 from pachybox.backup.target import TMP, Target
-from pachybox.errors import NotFound, Refused
+from pachybox.backup.walk import keys_of
+from pachybox.errors import Exhausted, NotFound, Refused
 from pachybox.model.ids import Hash
 from pachybox.store.gc import contains
-from pachybox.store.index import Prefixes, prefixes
+from pachybox.store.index import Prefixes
 
 _WAIT_S = 60.0
 _KEEP_SHARE = 0.5  # of a pack that lives; with less it is written anew
@@ -72,12 +74,13 @@ def prune(
         names = repository.index_names()
         held = Held(repository.indexes(), there)
         live = needed(repository, held, done.kept, scratch, report, gone).keys
+        _remove_packs(repository, {*held.packs, *held.lost}, lock, done)
         lock.check()
         for snapshot in done.removed:
             target.delete(f"snapshots/{snapshot.id}.json")
         with Sender(repository, gone, {}) as sender:
             named = _sweep(repository, held, live, there, names, sender, lock, done, report)
-        _remove_packs(target, there, named, lock, done)
+        _remove_packs(repository, named, lock, done)
         for name, _ in list(target.list(TMP)):
             target.delete(name)
     return done
@@ -109,7 +112,7 @@ def _sweep(
     report: Report,
 ) -> set[str]:
     """Have indexes name what lives and nothing else; the packs that they name."""
-    alive = contains(live, prefixes(held.rows["hash"].tobytes())) & _first(held.rows)
+    alive = contains(live, keys_of(held.rows["hash"].tobytes())) & _first(held.rows)
     packs: list[tuple[str, int]] = []
     parts: list[Rows] = []
     again: list[tuple[str, Rows]] = []
@@ -128,14 +131,11 @@ def _sweep(
     same = alive.all() and not again and not held.lost and len(names) == len(held.indexes)
     if same and len(names) <= _INDEXES:
         return {name for name, _ in packs}
-    for i, (name, rows) in enumerate(again):
-        report("writing anew", i, len(again))
-        if not _write_again(repository, name, rows, sender):
-            done.problems.append(f"{repository.shown_pack(name)} is damaged, and stays")
-            rows["pack"] = len(packs)
-            packs.append((name, there[name]))
-            parts.append(rows)
-    fresh, rows_of = sender.finish()
+    stay, fresh, rows_of = _written_again(repository, again, sender, lock, done, report)
+    for name, rows in stay:
+        rows["pack"] = len(packs)
+        packs.append((name, there[name]))
+        parts.append(rows)
     for rows in rows_of:
         rows["pack"] += len(packs)
     packs, parts = packs + fresh, parts + rows_of
@@ -168,6 +168,32 @@ def _by_pack(held: Held, wanted: Flags) -> list[tuple[str, Rows]]:
     rows = rows[order]
     edges = np.searchsorted(rows["pack"], np.arange(len(held.packs) + 1))
     return [(name, rows[edges[i] : edges[i + 1]].copy()) for i, name in enumerate(held.packs)]
+
+
+def _written_again(
+    repository: Repository,
+    again: list[tuple[str, Rows]],
+    sender: Sender,
+    lock: Lock,
+    done: Pruned,
+    report: Report,
+) -> tuple[list[tuple[str, Rows]], list[tuple[str, int]], list[Rows]]:
+    """Have the pieces of packs in new ones: the packs that stay, those that came, and their rows.
+    Where there is no room all stay."""
+    stay = []
+    try:
+        for i, (name, rows) in enumerate(again):
+            report("writing anew", i, len(again))
+            lock.check_again()
+            if not _write_again(repository, name, rows, sender):
+                done.problems.append(f"{repository.shown_pack(name)} is damaged, and stays")
+                stay.append((name, rows))
+        fresh, rows_of = sender.finish()
+    except Exhausted as e:
+        text = f"{len(again)} packs stay as they are, prune again when there is room: {e.message}"
+        done.problems.append(text)
+        return again, [], []
+    return stay, fresh, rows_of
 
 
 def _write_again(repository: Repository, name: str, rows: Rows, sender: Sender) -> bool:
@@ -203,12 +229,11 @@ def _write_indexes(
     repository.put_index(encode_index(some, np.concatenate(rows), names))
 
 
-def _remove_packs(
-    target: Target, there: dict[str, int], named: set[str], lock: Lock, done: Pruned
-) -> None:
+def _remove_packs(repository: Repository, named: set[str], lock: Lock, done: Pruned) -> None:
     lock.check()
-    for name, size in there.items():
+    for name, size in repository.packs_there().items():
         if name not in named:
-            target.delete(pack_path(name))
+            lock.check_again()
+            repository.target.delete(pack_path(name))
             done.packs_removed += 1
             done.freed_bytes += size

@@ -20,14 +20,13 @@ from pachybox.backup.known import Held
 from pachybox.backup.packs import Rows, damaged, unpacked
 from pachybox.backup.records import TAKEN, Records, fill, require_empty, roots
 from pachybox.backup.repository import Repository, Snapshot
-from pachybox.backup.walk import Seen, walk
+from pachybox.backup.walk import Seen, keys_of, walk
 from pachybox.errors import Corrupt, InvalidArgument, Refused
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
 from pachybox.store.format import digest
 from pachybox.store.gc import contains
-from pachybox.store.index import prefixes
 from pachybox.store.session import Session
 
 _FLUSH = 256 << 20  # bytes between two flushes
@@ -142,14 +141,14 @@ class _Inflow:
         """Bring the rest. Raises Corrupt when some of it is nowhere."""
         keys, rows = wanted.keys, self._held.rows
         self._total = self.done + int(
-            rows["length"][contains(keys, prefixes(rows["hash"].tobytes()))].astype(np.int64).sum()
+            rows["length"][contains(keys, keys_of(rows["hash"].tobytes()))].astype(np.int64).sum()
         )
         there = np.zeros(len(keys), bool)
         troubles: list[Corrupt] = []
         long: set[Hash] = set()
         for name, rows in self._held.by_pack():
-            mine = rows[contains(keys, prefixes(rows["hash"].tobytes()))]
-            at = np.searchsorted(keys, prefixes(mine["hash"].tobytes()))
+            mine = rows[contains(keys, keys_of(rows["hash"].tobytes()))]
+            at = np.searchsorted(keys, keys_of(mine["hash"].tobytes()))
             cut = mine["length"] != mine["total"]
             long.update(Hash(row["hash"].tobytes()) for row in mine[cut])
             short, at = mine[~cut & ~there[at]], at[~cut & ~there[at]]
@@ -160,7 +159,7 @@ class _Inflow:
                     troubles.append(trouble)
         for h in long:
             self._long(h)
-            there[np.searchsorted(keys, prefixes(h))] = True
+            there[np.searchsorted(keys, keys_of(h))] = True
         if not there.all():
             raise (
                 troubles[0]

@@ -20,6 +20,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -48,6 +49,9 @@ _STAMP = len("20260101T000000000Z")
 _CACHED = 64 << 20  # bytes of packs kept whole in memory
 _AT_ONCE = 8
 _NEAR = 4 << 20  # a pack up to this size is read whole when a piece of it is asked for
+_MOVE = "no other backup needs this file: move it away, to be able to prune too"
+_TIME_MOST = 1e11  # seconds: the year 5138
+_HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}")
 
 
@@ -77,9 +81,10 @@ def new_id(now: float, newest: str = "") -> str:
     """The id of a backup made at ``now``. Ids sort in the order in which backups were made, also
     when the clock was set back after the ``newest``."""
     when = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}Z"
-    if newest and when <= newest[:_STAMP]:
-        last = datetime.strptime(newest[:_STAMP] + "+0000", "%Y%m%dT%H%M%S%fZ%z")
-        return new_id(last.timestamp() + 0.0015)
+    if when <= newest[:_STAMP] < "9999":
+        with suppress(ValueError):  # the name of a file, which may be no moment
+            last = datetime.strptime(newest[:_STAMP] + "+0000", "%Y%m%dT%H%M%S%fZ%z")
+            return new_id(last.timestamp() + 0.0015)
     return f"{when}-{uuid.uuid4().hex[:8]}"
 
 
@@ -118,7 +123,10 @@ class Repository:
             return cls.open(target)
         except NotFound:
             pass
-        for name, _ in target.list(""):
+        names = {name for name, _ in target.list("")}
+        if CONFIG in names:  # race: of another box, which came first
+            return cls.open(target)
+        for name in names:
             if not name.startswith((f"{TMP}/", "locks/")):
                 raise Refused(
                     f"{target.shown} holds other files, like {name}",
@@ -149,16 +157,21 @@ class Repository:
         outer = _json(self.target.get(name), shown)
         body = outer.get("snapshot")
         if not isinstance(body, str) or outer.get("blake3") != name_of(body.encode()):
-            raise damaged(shown, "it is not what its sum says")
+            raise damaged(shown, "it is not what its sum says", _MOVE)
         values = _json(body.encode(), shown)
-        if values.get("version", 0) > VERSION:
+        version = values.get("version", 0)
+        if isinstance(version, int) and version > VERSION:
             raise InvalidArgument(
                 f"{shown} was written by a newer pachybox", "use that one, or a later one"
             )
         try:
-            return Snapshot(**values)
+            found = Snapshot(**values)
         except TypeError:
-            raise damaged(shown, "it is not what it should be") from None
+            found = None
+        # whoever can write there can write a sum too; by its id a backup is removed
+        if found is None or found.id != id or not _sound(found):
+            raise damaged(shown, "it is not what it should be", _MOVE)
+        return found
 
     def find(self, text: str) -> str:
         """The id that ``text`` begins, or of the newest for "latest". Raises NotFound."""
@@ -204,11 +217,15 @@ class Repository:
         return Held(self.indexes(), self.packs_there())
 
     def lost_indexes(self) -> list[str]:
-        """Indexes that the newest backup relies on and that are gone, superseded by none."""
+        """Indexes that the newest backup relies on and that are gone, superseded by none. A damaged
+        backup does not say, and stands for them."""
         ids = self.snapshot_ids()
         if not ids:
             return []
-        relied = set(self.snapshot(ids[-1]).indexes)
+        try:
+            relied = set(self.snapshot(ids[-1]).indexes)
+        except Corrupt:
+            return ids[-1:]
         for name in self.index_names():
             relied.discard(name)
         for index in self.indexes() if relied else ():
@@ -289,6 +306,28 @@ class Repository:
             return self.target.get_range(pack_path(name), offset, length)
         except NotFound:
             raise damaged(self.shown_pack(name), "it is missing") from None
+
+
+def _sound(one: Snapshot) -> bool:
+    """Whether the values of a backup are such as ``write_snapshot`` writes."""
+    kinds: dict[type | tuple[type, ...], tuple[object, ...]] = {
+        str: (one.box, one.host, one.pachybox),
+        (int, float): (one.time,),
+        int: (one.version, one.schema, one.blobs, one.bytes, one.sent),
+        dict: (one.tables, one.records, one.hashes, one.key),
+        list: (one.indexes,),
+    }
+    if not all(isinstance(value, kind) for kind, some in kinds.items() for value in some):
+        return False
+    lists = one.tables.values()
+    return (
+        0 <= one.time < _TIME_MOST
+        and (one.box + one.host + one.pachybox).isprintable()
+        and all(isinstance(count, int) for count in one.records.values())
+        and all(isinstance(pieces, list) for pieces in lists)
+        and all(_HASH.fullmatch(str(piece)) for pieces in lists for piece in pieces)
+        and all(_HASH.fullmatch(str(name)) for name in one.indexes)
+    )
 
 
 def _json(text: bytes, shown: str) -> dict[str, Any]:

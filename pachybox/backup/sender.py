@@ -22,6 +22,11 @@ _INDEX_PACKS = 32  # an index after so many packs ...
 _INDEX_S = 120.0  # ... or so long, so that a backup that was cut short is not begun anew
 
 
+def called_off() -> Refused:
+    """The error of a backup for which nobody waits, or whose box stops."""
+    return Refused("the backup was called off", "what was sent already is used by the next")
+
+
 class Sender:
     """Takes blobs. ``sent``: bytes written; ``packs``, ``indexes``: the names of those it made."""
 
@@ -98,7 +103,7 @@ class Sender:
         if self._pack.empty:
             return
         if self._gone():
-            raise Refused("the backup was called off", "what was sent already is used by the next")
+            raise called_off()
         data, rows = self._pack.close()
         self._writing.append(
             (rows, self._pool.submit(self._repository.put_pack, data, self._there))

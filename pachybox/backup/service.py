@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pachybox.config import Config
-from pachybox.errors import Corrupt, InvalidArgument, NotReady, PachyboxError, Refused
+from pachybox.errors import Corrupt, InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.meta.tables import FACTS, SECRETS
 from pachybox.meta.tx import Tx
 from pachybox.pfs.service import Pfs
@@ -71,6 +71,8 @@ class Place:
                 found.append(repository.snapshot(id))
             except Corrupt as e:
                 found.append(e)
+            except NotFound:  # pruned meanwhile
+                continue
         return found
 
     def verify(

@@ -6,16 +6,18 @@ when ``put`` returns, and is never changed; that is all that the rest relies on.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pachybox.errors import Exhausted, InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.pfs import buckets
-from pachybox.store.disk import FULL, pread_all, remove, sync_path, write_all
+from pachybox.store.disk import FULL, pread_all, sync_path, write_all
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,6 +26,10 @@ Buffer = bytes | memoryview
 
 TMP = "tmp"
 _TIMEOUT_S = 60.0
+_MOST = 1 << 30  # bytes of a file that is read whole
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # of a FIFO none is awaited
 _SCHEMES = ("s3", "gs")
 
 
@@ -78,7 +84,11 @@ def open_target(url: str) -> Target:
 
 
 class Folder:
-    """A directory. Files are written beside, synced, and renamed into their place."""
+    """A directory. Files are written beside, synced, and renamed into their place.
+
+    Others may write there too, so below its top no symlink is followed and nothing but plain
+    files is opened: whoever has the place shall not have what the box's user may touch.
+    """
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -93,66 +103,101 @@ class Folder:
             self._write(name, data)
 
     def _write(self, name: str, data: Buffer) -> None:
-        path = self.top / name
-        beside = self.top / TMP / f"{os.getpid()}-{secrets.token_hex(8)}"
+        beside = f"{os.getpid()}-{secrets.token_hex(8)}"
         with self._told(name):
-            self._make(beside.parent)
-            self._make(path.parent)
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
+            self._make(self.top)
+            with self._folder(TMP, make=True) as tmp:
+                fd = os.open(beside, _NEW, 0o600, dir_fd=tmp)
                 try:
-                    write_all(fd, data)
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-                beside.rename(path)
-            except BaseException:
-                remove(beside)
-                raise
-            sync_path(path.parent)
+                    try:
+                        write_all(fd, data)
+                        os.fsync(fd)
+                    finally:
+                        os.close(fd)
+                    above, _, last = name.rpartition("/")
+                    with self._folder(above, make=True) as folder:
+                        os.rename(beside, last, src_dir_fd=tmp, dst_dir_fd=folder)
+                        os.fsync(folder)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(beside, dir_fd=tmp)
+                    raise
 
     def get(self, name: str) -> bytes:
         """See Target."""
-        with self._told(name):
-            return (self.top / name).read_bytes()
+        with self._told(name), self._file(name) as (fd, size):
+            if size > _MOST:
+                raise Refused(
+                    f"{self.top / name} is longer than any file of a backup", "move it away"
+                )
+            return pread_all(fd, size, 0)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """See Target."""
-        with self._told(name):
-            fd = os.open(self.top / name, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return pread_all(fd, length, offset)
-            finally:
-                os.close(fd)
+        with self._told(name), self._file(name) as (fd, size):
+            return pread_all(fd, max(min(length, size - offset), 0), offset)
 
     def list(self, folder: str) -> Iterator[tuple[str, int]]:
         """See Target."""
-        with self._told(folder or "."):
-            stack = [self.top / folder if folder else self.top]
-            while stack:
+        stack = [folder]
+        while stack:
+            name = stack.pop()
+            with self._told(name or "."):
                 try:
-                    entries = list(os.scandir(stack.pop()))
+                    with self._folder(name) as fd, os.scandir(fd) as entries:
+                        found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
+                        sizes = _sizes(fd, [one for one, is_dir in found if not is_dir])
                 except FileNotFoundError:
                     continue
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(Path(entry.path))
-                        continue
-                    try:
-                        size = entry.stat(follow_symlinks=False).st_size
-                    except FileNotFoundError:  # renamed or removed meanwhile
-                        continue
-                    yield str(Path(entry.path).relative_to(self.top)), size
+            below = f"{name}/" if name else ""
+            stack += [below + one for one, is_dir in found if is_dir]
+            yield from ((below + one, size) for one, size in sizes)
 
     def delete(self, name: str) -> None:
         """See Target."""
-        path = self.top / name
+        above, _, last = name.rpartition("/")
         with self._told(name):
             try:
-                path.unlink()
+                with self._folder(above) as folder:
+                    os.unlink(last, dir_fd=folder)
+                    os.fsync(folder)
             except FileNotFoundError:
                 return
-            sync_path(path.parent)
+
+    @contextmanager
+    def _folder(self, name: str, *, make: bool = False) -> Iterator[int]:
+        """An open directory below the top, or the top."""
+        fd = os.open(self.top, _DIRECTORY)
+        try:
+            for one in name.split("/") if name else ():
+                try:
+                    below = os.open(one, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                except FileNotFoundError:
+                    if not make:
+                        raise
+                    with suppress(FileExistsError):
+                        os.mkdir(one, 0o700, dir_fd=fd)
+                    os.fsync(fd)
+                    below = os.open(one, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[tuple[int, int]]:
+        """An open file, and its size."""
+        above, _, last = name.rpartition("/")
+        with self._folder(above) as folder:
+            fd = os.open(last, _READ, dir_fd=folder)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            yield fd, found.st_size
+        finally:
+            os.close(fd)
 
     def _make(self, folder: Path) -> None:
         """Make a directory and have it be there after a power cut."""
@@ -189,9 +234,23 @@ class Folder:
                     f"cannot write under {self.top}: {e.strerror}",
                     "free space there, or remove old backups: pachybox backup prune",
                 ) from e
+            if e.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise Refused(
+                    f"{self.top / name} is behind a symlink, or is no plain file",
+                    "find out who made it; a place of backups has plain files and directories only",
+                ) from e
             raise NotReady(
                 f"{self.top / name} cannot be used: {e.strerror or e}", "mend it, then try again"
             ) from e
+
+
+def _sizes(folder: int, names: Sequence[str]) -> list[tuple[str, int]]:
+    """The names and sizes of files in an open directory; without those that went meanwhile."""
+    found: list[tuple[str, int]] = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            found.append((name, os.stat(name, dir_fd=folder, follow_symlinks=False).st_size))
+    return found
 
 
 class Bucket:

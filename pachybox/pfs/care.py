@@ -63,14 +63,14 @@ def named_roots(pfs: Pfs) -> set[Hash]:
 
 
 def live(pfs: Pfs, roots: Iterable[Hash]) -> Iterator[Hash]:
-    """The hash of every node and blob reachable from ``roots``, nodes once each. Memory is 8
+    """The hash of every node and blob reachable from ``roots``, nodes once each. Memory is 16
     bytes of hash a node, as an int in a set. Raises Corrupt when a node cannot be read:
     then nothing may be collected, since what hangs on it is not known."""
     seen: set[int] = set()
     stack = list(roots)
     while stack:
         node = stack.pop()
-        key = int.from_bytes(node[:8], "big")
+        key = int.from_bytes(node[:16], "big")
         if key in seen or node == EMPTY:
             continue
         seen.add(key)

@@ -146,3 +146,33 @@ def test_a_place_without_room_keeps_what_it_has(
     c.create_backup(str(place))
     assert len(good(place, tmp_path)) == 2
     assert not any("backup" in warning for warning in c.status().warnings)
+
+
+def test_a_full_place_is_read_and_pruned(
+    box: RealBox, small_disk: Callable[[int], SmallDisk], tmp_path: Path
+) -> None:
+    """Without room to write what lives anew, what is dead goes all the same; then there is room."""
+    disk = small_disk(24 << 20)
+    place, c = disk.where / "place", box.client
+    for repos in (("stays", "goes"), ("brief",)):
+        for repo in repos:
+            c.create_repo(repo)
+            c.put_file(f"{repo}@master:/file", os.urandom(2 << 20 if repo == "stays" else 6 << 20))
+        c.create_backup(str(place))
+    for repo in ("goes", "brief"):
+        c.delete_repo(repo)
+    last = c.create_backup(str(place)).id
+    disk.fill()
+    assert not c.verify_backup(str(place), share=1.0).get("problems")
+    with pytest.raises(Exhausted, match=r"No space left"):
+        c.prune_backup("last 1", str(place))
+    assert len(good(place, tmp_path)) == 3
+    disk.release()
+    disk.fill(1 << 20)
+    (problem,) = c.prune_backup("last 1", str(place))["problems"]
+    assert "packs stay as they are, prune again when there is room" in problem
+    assert good(place, tmp_path) == [last]
+    assert disk.free > 6 << 20
+    assert not c.prune_backup("last 1", str(place)).get("problems")
+    assert good(place, tmp_path) == [last]
+    assert disk.free > 12 << 20

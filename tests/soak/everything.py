@@ -4,10 +4,11 @@
 
 Files are put by the client and by S3, records are posted, a cron ticks each second, two pipelines
 follow, readers look at everything, content is deleted and collected, proven, and the box is written
-out whole; and every few seconds the daemon is killed. What was acknowledged is kept in mind. At the
-end: all of it is there and right, each record once, no tick twice, the pipelines have done all,
-fsck finds nothing, and the daemon's memory in the second half is what it was in the first. A line
-each half minute; exit 1 when something does not hold.
+out whole and backed up, old backups pruned; and every few seconds the daemon is killed. What was
+acknowledged is kept in mind. At the end: all of it is there and right, each record once, no tick
+twice, the pipelines have done all, fsck finds nothing, every backup is whole by all its bytes, the
+oldest has what was acknowledged before it began, and the daemon's memory in the second half is what
+it was in the first. A line each half minute; exit 1 when something does not hold.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.boxes import RealBox, eventually
 from tests.flow.posting import Poster, committed, records
 from tests.s3 import S3
 
+BACKUPS_KEPT = "last 3"
 SETTINGS = "gc_interval_s = 5\nscrub_days = 1\nlogs_bytes = 20000000\n"
 KILLS_S = (4.0, 12.0)  # between two kills
 MEMORY_MB = 500.0
@@ -71,6 +73,8 @@ class Everything:
         self.put: dict[str, bytes] = {}
         self.objects: dict[str, bytes] = {}
         self.posted: list[int] = []
+        self.backed: dict[str, tuple[list[str], list[str]]] = {}
+        """By backup the files and objects that were acknowledged before it began."""
         self.memory: list[tuple[float, float]] = []
         self.kills = 0
         self.done: Counter[str] = Counter()
@@ -96,7 +100,7 @@ class Everything:
         self._up.set()
         works = (
             self._putting, self._storing, self._posting, self._reading, self._looking,
-            self._deleting, self._caring, self._weighing,
+            self._deleting, self._caring, self._backing, self._weighing,
         )  # fmt: skip
         threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
         for thread in threads:
@@ -218,6 +222,21 @@ class Everything:
             self._box.run("extract", "-f", str(whole))
             whole.unlink(missing_ok=True)
 
+    @property
+    def _backups(self) -> str:
+        return str(self._where / "backups")
+
+    def _backing(self) -> None:
+        """A backup, which is whole, and is there until it is pruned."""
+        before = list(self.put), list(self.objects)
+        with self._client() as client:
+            made = client.create_backup(self._backups)
+            self.backed[made.id] = before
+            problems = client.verify_backup(self._backups, [made.id]).get("problems")
+            assert not problems, problems
+            kept = client.prune_backup(BACKUPS_KEPT, self._backups).get("kept") or []
+            assert made.id in [one["id"] for one in kept], f"{made.id} was pruned"
+
     def _weighing(self) -> None:
         process = self._box.process
         if process is not None:
@@ -256,7 +275,31 @@ class Everything:
         ticked = [size for size in sizes if size]
         assert len(set(ticked)) == len(ticked) == max(ticked, default=0), "a tick is there twice"
         assert not [f for f in client.fsck() if f.get("level") != "info"]
+        self._prove_backups()
         self._flat()
+
+    def _prove_backups(self) -> None:
+        """Each backup is whole, and the oldest is restored."""
+        client = self._box.client
+        last = client.create_backup(self._backups)
+        self.backed[last.id] = list(self.put), list(self.objects)
+        found = client.verify_backup(self._backups, share=1.0)
+        assert not found.get("problems"), found
+        ids = [one.id for one in client.list_backup(self._backups)]
+        assert ids[-1] == last.id, ids
+        id = next(id for id in ids if id in self.backed)  # who was killed knows of no other
+        files, objects = self.backed[id]
+        home = self._where / "restored"
+        self._box.cli("backup", "restore", id, "--from", self._backups, "--home", str(home))
+        again = RealBox(home).start()
+        try:
+            for path in files:
+                assert again.client.get_file(f"data@master:{path}") == self.put[path], path
+            for key in objects:
+                assert again.client.get_file(f"bucket@master:/{key}") == self.objects[key], key
+            assert not [f for f in again.client.fsck() if f.get("level") == "error"]
+        finally:
+            again.kill()
 
     def _flat(self) -> None:
         """Memory of the second half beside the first."""

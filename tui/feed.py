@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pachybox.errors import PachyboxError
+from pachybox.errors import Denied, PachyboxError, Unauthenticated
 from tui.sound import unsound
 from tui.store import CONNECTING, LIVE, LOST, Link, Store
 
@@ -27,6 +27,7 @@ _SILENT_S = 0.5  # of a first answer that does not come: said on the screen
 _FIRST_S = 10.0  # a summary of a large box that wakes up
 _SUMMARY_S = 0.5  # the least time between two summaries while things change
 _IDLE_SUMMARY_S = 10.0
+_REFUSED_S = 30.0  # a token that is not let in is not, however often it is shown
 
 
 class Feed:
@@ -152,22 +153,24 @@ class Feed:
         """Count down to the next try. A box that comes back before is seen within a second: a
         knock on its door costs nothing beside what follows when it is open."""
         why = _why(error)
+        refused = isinstance(error, Denied | Unauthenticated)
+        pause_s = _REFUSED_S if refused else pause_s
         since = self.store.link.lost_at or datetime.now(UTC)
         until = time.monotonic() + pause_s
         self._again.clear()
         first = True
         while (left := until - time.monotonic()) > 0:
-            self.store.set_link(Link(LOST, 0.0, why, float(round(left + 0.49)), since))
+            self.store.set_link(Link(LOST, 0.0, why, float(round(left + 0.49)), since, refused))
             try:
                 await asyncio.wait_for(self._again.wait(), min(1.0, left))
                 break
             except TimeoutError:
                 pass
-            if not first and await self._open():
+            if not first and not refused and await self._open():
                 break
             first = False
         state = CONNECTING if self.store.summary is None else LOST
-        self.store.set_link(Link(state, 0.0, why, 0.0, since))
+        self.store.set_link(Link(state, 0.0, why, 0.0, since, refused))
 
     async def _open(self) -> bool:
         try:
@@ -186,7 +189,8 @@ def _checked(summary: T) -> T:
 
 def _why(error: Exception) -> str:
     if isinstance(error, PachyboxError):
-        return error.message
+        refused = isinstance(error, Denied | Unauthenticated)
+        return str(error) if refused else error.message
     if isinstance(error, OSError):
         return str(error) or repr(error)
     return f"the box's answer is not understood: {error}"

@@ -68,7 +68,7 @@ def _names(target: boxes.Target) -> Names:
     """What there is at the box; nothing when it does not answer at once."""
     from pachybox.client import Client
 
-    with Client(target.address, token=target.token, timeout_s=1.0) as box:
+    with Client(target.address, token=target.token, ca=target.ca, timeout_s=1.0) as box:
         try:
             return names_of(box.summary())
         except PachyboxError:

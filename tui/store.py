@@ -25,13 +25,15 @@ CONNECTING, LIVE, LOST = "connecting", "live", "lost"
 @dataclass(frozen=True, slots=True)
 class Link:
     """The way to the box: ``state`` is connecting, live or lost; ``retry_s`` until the next try;
-    ``ping_ms`` of the last answer; ``why`` it was lost."""
+    ``ping_ms`` of the last answer; ``why`` it was lost; ``refused``: the box is there, and lets
+    nobody in who shows what was shown."""
 
     state: str = CONNECTING
     ping_ms: float = 0.0
     why: str = ""
     retry_s: float = 0.0
     lost_at: datetime | None = None
+    refused: bool = False
 
 
 def _now() -> datetime:

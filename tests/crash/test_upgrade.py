@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def migrate(database: Path, *more: tuple[int, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
 
 
+@contextmanager
+def killed(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is killed at the end, which it must not have reached by itself."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+def holds(process: subprocess.Popen[bytes], file: Path) -> bool:
+    """Whether a process has a file open."""
+    with suppress(FileNotFoundError):  # what it had is closed meanwhile
+        return any(file.samefile(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+    return False
+
+
 def whole(database: Path) -> None:
     """It opens, and has what was in it."""
     meta = Meta(database)
@@ -85,11 +103,9 @@ def whole(database: Path) -> None:
 def test_a_kill_in_the_middle_of_a_migration_loses_nothing(home: Path) -> None:
     database = home / "meta.duckdb"
     for _ in range(3):
-        process = migrate(database, (9001, QUICK), (9002, SLOW))
-        eventually(lambda: upgrade.copies(home), "it is copied")
-        time.sleep(random.random() * 0.3)  # somewhere in it
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        with killed(migrate(database, (9001, QUICK), (9002, SLOW))) as process:
+            eventually(lambda p=process: holds(p, database), "it has opened it")  # type: ignore[misc]
+            time.sleep(random.random() * 0.3)  # somewhere in it
     [copy] = upgrade.copies(home)  # of the one state there was, however often it was begun
     assert not copy.done
     assert migrate(database, (9001, QUICK), (9002, "CREATE TABLE better (n INT)")).wait() == 0
@@ -114,11 +130,9 @@ def test_a_kill_while_metadata_is_put_back_is_mended_by_the_next_start(home: Pat
             upgrade.put_back(Path({str(database)!r}), upgrade.copies(Path({str(home)!r}))[0])
     """
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
-        eventually(lambda: (home / "meta.putback").exists(), "it is at it")
-        time.sleep(random.random() * 0.05)
-        process.kill()
-        process.wait()
+        with killed(subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])):
+            eventually(lambda: (home / "meta.putback").exists(), "it is at it")
+            time.sleep(random.random() * 0.05)  # somewhere in it
         whole(database)
     assert not (home / "meta.putback").exists()
 

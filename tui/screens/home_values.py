@@ -324,6 +324,8 @@ def _repo_line(repo: RepoSummary, now: datetime, width: int, ascii: bool) -> Ent
 def disk(summary: Summary, width: int, *, ascii: bool = False) -> list[Entry]:
     """How full the disk is, what of it is the box's, and how fast that grows."""
     machine, use = summary.machine, summary.disk
+    if not machine.memory_total:  # the box tells who is bound to repos nothing of its machine
+        return [Entry("disk:", (Piece("this token may not see it", "quiet"),))]
     part = machine.disk_used / machine.disk_total if machine.disk_total else 0.0
     style = disk_style(summary)
     words = {"held": ": ingest is held", "refused": ": nothing can be written"}.get(use.mark, "")

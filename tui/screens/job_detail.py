@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
+from pachybox.errors import Denied
 from tui import glyphs, shown
 from tui.keymap import Key
 from tui.places import JOB, Place
@@ -77,8 +78,8 @@ class JobDetail(DatumVerbs):
         self.job = job
         self.scope = "all" if pane == "logs" else "datum"
         self.summary: JobSummary | None = None
-        self.gone = False
-        """The box knows no such job."""
+        self._why = "loading ..."
+        """Why nothing is known of the job."""
         self._pane = pane if pane in PANES else PANES[0]
         self._inputs: tuple[str, ...] = ()
         self._rest: Timer | None = None
@@ -235,10 +236,17 @@ class JobDetail(DatumVerbs):
         while self._due:
             timing, self._due = self._due == 2, 0
             pipeline, _, id = self.job.rpartition("@")
-            found = await box.page_job(pipeline=pipeline, search=id, limit=1)
-            self.gone = not found.rows
+            try:
+                found = await box.page_job(pipeline=pipeline, search=id, limit=1)
+            except Denied as e:
+                self._why = str(e)
+                self.timing.say(self._why)
+                self._headline()
+                return
+            if not found.rows:
+                self._why = "there is no such job"
             self.summary = found.rows[0] if found.rows else self.summary
-            if not self._inputs and not self.gone:
+            if not self._inputs and found.rows:
                 self._inputs = await self.inputs_of(self.job)
             self.table.refresh_rows()
             self._headline()
@@ -258,8 +266,7 @@ class JobDetail(DatumVerbs):
     def _headline(self) -> None:
         frame, job = self.frame, self.summary
         if job is None:
-            said = "there is no such job" if self.gone else "loading ..."
-            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  {said}"))
+            self.query_one("#headline", Static).update(Content(f"{short(self.job)}  {self._why}"))
             return
         mark, ascii = glyphs.job(job.state), frame.ascii_only
         parts: list[tuple[str, str]] = [(mark.text(ascii), f"bold {glyphs.STYLES[mark.style]}")]

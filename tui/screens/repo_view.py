@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
 
-from pachybox.errors import NotFound
+from pachybox.errors import Denied, NotFound
 from tui import preview
 from tui.places import REPO, Place
 from tui.screens.bulk import Bulk
@@ -168,7 +168,13 @@ class RepoView(RepoVerbs, Shown, Bulk):
     # Branches and commits
 
     async def _first(self) -> None:
-        await self._load_branches()
+        try:
+            await self._load_branches()
+        except Denied as e:
+            for name in ("branches", "files"):
+                self.table(name).empty = str(e)
+                self.table(name).refresh_rows()
+            raise
         if not self.heads:
             await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
         ref = self.asked.ref

@@ -91,7 +91,7 @@ class Header(Widget):
             parts.append(Content.styled("connecting", "$text-warning"))
         name = f"  {visible(summary.name)}" if summary and summary.name else ""
         parts.append(f"{name}  {self._store.now.astimezone():%H:%M:%S} ")
-        if summary and self.size.width >= 110:
+        if summary and summary.machine.memory_total and self.size.width >= 110:
             machine, ascii = summary.machine, self._ascii
             loads = spark(list(self._store.loads), 4, ascii=ascii, most=1.0)
             memory = used(machine.memory_used, machine.memory_total)
@@ -127,6 +127,8 @@ class Banner(Widget):
     def render(self) -> Content:
         """Why, since when, and when it is tried again."""
         link = self._store.link
+        if link.refused and self._store.summary is None:
+            return self._refusal()
         wait = f"again in {link.retry_s:.0f} s" if link.retry_s else "trying now"
         why = visible(link.why)
         if self._store.summary is not None:
@@ -141,6 +143,15 @@ class Banner(Widget):
             ("ctrl+r", "bold"), "  try now\n",
             (":box", "bold"), "    go to another box\n",
             ("ctrl+q", "bold"), "  quit; pachybox up --detach starts one on this machine\n",
+        )  # fmt: skip
+
+    def _refusal(self) -> Content:
+        return Content.assemble(
+            ("The box does not let this token in.\n\n", "bold $text-error"),
+            f"{self._where()}\n{visible(self._store.link.why)}\n\n",
+            ("ctrl+r", "bold"), "  try now\n",
+            (":box", "bold"), "    go to another box\n",
+            ("ctrl+q", "bold"), "  quit; PACHYBOX_TOKEN, or the token of a context, is shown\n",
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Callable
 
-from pachybox.errors import NotFound
+from pachybox.errors import Denied, NotFound
 from tui.widgets.log_source import LogLine, LogSource, LogWindow
 from tui.widgets.ring import Ring
 
@@ -142,6 +142,9 @@ class LogFeed:
                 break
             except NotFound as problem:
                 self.state = f"gone: {problem}"
+                break
+            except Denied as problem:  # it stays so, however often one asks
+                self.state, self.problem = "refused", str(problem)
                 break
             except Exception as problem:  # a lost box is a state, whatever it raises
                 if self.state != "loading":

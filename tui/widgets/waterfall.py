@@ -56,6 +56,7 @@ class Waterfall(PieceView):
         super().__init__(id=id, classes=classes)
         self._ascii = ascii
         self._timing: JobTiming | None = None
+        self._why = "loading ..."
         self._rows: list[Row] = []
 
     def set_timing(self, timing: JobTiming | None) -> None:
@@ -63,6 +64,11 @@ class Waterfall(PieceView):
         if timing != self._timing:
             self._timing = timing
             self._make()
+
+    def say(self, why: str) -> None:
+        """Why there is none."""
+        self._timing, self._why = None, why
+        self._make()
 
     def turn(self, tabs: int) -> None:
         """So many tabs to the right."""
@@ -77,7 +83,7 @@ class Waterfall(PieceView):
     def _make(self) -> None:
         width = self.scrollable_size.width
         if self._timing is None:
-            self._rows = [Row((Piece("loading ...", "quiet"),))]
+            self._rows = [Row((Piece(self._why, "quiet"),))]
         else:
             self._rows = _MAKERS[self.tab](self._timing, width, ascii=self._ascii)
         self.virtual_size = Size(width, len(self._rows) + 1)

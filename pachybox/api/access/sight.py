@@ -181,14 +181,32 @@ def _event(sight: Sight, event: Any) -> Any:
     return event
 
 
+_SUMMARY = frozenset(
+    {"time", "version", "event_seq", "read_only", "pipelines", "repos", "jobs", "ingests"}
+    | {"attention"}
+)
+"""What of a summary is not of the machine or of the box as a whole."""
+
+
 def _summary(sight: Sight, summary: Any) -> Any:
     _keep(summary.pipelines, lambda one: _pipeline_seen(sight, one.name))
     _keep(summary.repos, lambda one: _repo_seen(sight, one.name))
     _keep(summary.jobs, lambda one: _pipeline_seen(sight, one.pipeline))
-    known = {field.name for field in summary.DESCRIPTOR.fields}
-    for name in known - {"time", "version", "event_seq", "read_only", "pipelines", "repos", "jobs"}:
+    _keep(summary.ingests, lambda one: _ingest(sight, one) is not None)
+    sources = {(one.ingest.project or DEFAULT_PROJECT, one.ingest.name) for one in summary.ingests}
+    _keep(summary.attention, lambda one: _attention_seen(sight, one, sources))
+    for name in {field.name for field in summary.DESCRIPTOR.fields} - _SUMMARY:
         summary.ClearField(name)
     return summary
+
+
+def _attention_seen(sight: Sight, one: Any, sources: set[RepoName]) -> bool:
+    """Trouble of what is theirs, told in words that name nothing else."""
+    if one.kind == "ingest":
+        seen = _split(one.ref) in sources
+    else:
+        seen = one.kind in ("job", "pipeline") and _pipeline_seen(sight, one.ref)
+    return seen and bool(sight.text(f"{one.text} {one.remedy}"))
 
 
 def _ingest(sight: Sight, info: Any) -> Any:

@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pachybox import __version__
 from pachybox.backup import archive, records
 from pachybox.backup.archive import BUNDLE_BYTES, Buffer, Figures
 from pachybox.backup.sinks import Sink
+from pachybox.backup.walk import Seen, keys_of
 from pachybox.errors import Corrupt
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
@@ -28,12 +30,13 @@ from pachybox.pfs import care
 from pachybox.pfs.service import Pfs
 from pachybox.store.disk import pread_all
 from pachybox.store.format import RECORD, Records, digest
-from pachybox.store.gc import contains, mark
-from pachybox.store.index import Prefixes, prefixes
+from pachybox.store.gc import contains
+from pachybox.store.index import Prefixes
 from pachybox.store.objects import SUFFIX
 from pachybox.store.pack import Pack, open_to_read
 from pachybox.store.transfer import CHUNK
 
+_LOOKED_UP = 1 << 16  # hashes at a time
 _SPAN = 8 << 20  # bytes of a pack read at a time
 
 
@@ -61,7 +64,7 @@ def extract(pfs: Pfs, sink: Sink, scratch: Path, box_id: str) -> Figures:
             for start in range(at, at + length, CHUNK):
                 writer.write(pread_all(spool.fileno(), min(CHUNK, at + length - start), start))
             writer.end(length)
-        _content(pfs, mark(care.live(pfs, found.roots)), writer)
+        _content(pfs, _live(care.live(pfs, found.roots)), writer)
     writer.text(archive.END, writer.figures.as_json())
     writer.write(archive.trailer())
     return writer.figures
@@ -122,6 +125,13 @@ def _content(pfs: Pfs, live: Prefixes, writer: _Writer) -> None:
         )
 
 
+def _live(hashes: Iterator[Hash]) -> Prefixes:
+    seen = Seen()
+    while some := b"".join(islice(hashes, _LOOKED_UP)):
+        seen.new(some)
+    return seen.keys
+
+
 def _positions(live: Prefixes, asked: Prefixes) -> Any:
     return np.searchsorted(live, asked)
 
@@ -130,7 +140,7 @@ def _pack(pfs: Pfs, pack: Pack, live: Prefixes, seen: Any, writer: _Writer) -> N
     records = np.concatenate([np.zeros(0, RECORD), *pack.records()])
     if not len(records):
         return
-    keys = prefixes(records["hash"].tobytes())
+    keys = keys_of(records["hash"].tobytes())
     wanted = contains(live, keys)
     records, at = records[wanted], _positions(live, keys[wanted])
     new = ~seen[at]  # a crash in a collection leaves a blob in two packs
@@ -170,7 +180,7 @@ def blobs_of(pfs: Pfs, pack: Pack, records: Records) -> Iterator[tuple[Hash, Buf
 
 
 def _object(pfs: Pfs, h: Hash, shard: str, live: Prefixes, seen: Any, writer: _Writer) -> None:
-    key = prefixes(h)
+    key = keys_of(h)
     if not contains(live, key)[0]:
         return
     found = pfs.blobs.objects.open(h)

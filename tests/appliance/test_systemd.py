@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.machine import PROGRAM, Machine
-from tests.appliance.machine import unpacked as unpacked
 from tests.boxes import eventually
 
 SPEC = {

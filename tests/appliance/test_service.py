@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -131,6 +132,69 @@ def test_a_directory_that_is_none_of_a_box_is_not_purged(root: Path, program: Pa
     assert "nothing of a box" in refused.stderr
     assert (home / "thesis.txt").exists()
     assert (root / UNIT).exists()
+
+
+@as_root
+@pytest.mark.parametrize("place", ["link", "mount", "out"])
+def test_data_in_an_odd_place_goes_whole(root: Path, program: Path, place: str) -> None:
+    home = root / "var/lib/pachybox"
+    steps("install", "--root", str(root), "--program", str(program))
+    if place == "mount":
+        subprocess.run(["mount", "-t", "tmpfs", "none", home], check=True)
+        (home / "box.toml").write_text("")
+        (home / "store/aa").mkdir(parents=True)
+    else:
+        other = (root if place == "link" else root.parent) / "srv/box"
+        other.parent.mkdir()
+        home.rename(other)
+        home.symlink_to(other)
+    try:
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+        if place == "out":
+            assert (done.returncode, "is a link to" in done.stderr) == (1, True)
+            assert (other / "box.toml").exists()
+            assert (root / UNIT).exists()
+            return
+        assert done.returncode == 0, done.stderr
+        if place == "mount":
+            assert "emptied" in done.stdout
+            assert list(home.iterdir()) == []
+        else:
+            assert not home.is_symlink()
+            assert not other.exists()
+        assert not (root / UNIT).exists()
+    finally:
+        if place == "mount":
+            subprocess.run(["umount", home], check=True)
+
+
+@as_root
+def test_data_of_a_box_that_runs_is_not_purged(root: Path, program: Path) -> None:
+    steps("install", "--root", str(root), "--program", str(program))
+    home = root / "var/lib/pachybox"
+    (home / "run").mkdir()
+    with open(home / "run/box.pid", "w") as lock:  # as a box does
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+    assert done.returncode == 1
+    assert "the box at /var/lib/pachybox is running; stop it first" in done.stderr
+    assert (home / "box.toml").exists()
+    assert (root / "usr/local/bin/pachybox").exists()
+
+
+@as_root
+def test_a_purge_that_was_cut_short_is_ended_by_the_next(root: Path, program: Path) -> None:
+    steps("install", "--root", str(root), "--program", str(program))
+    stuck = root / "var/lib/pachybox/run"
+    stuck.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", stuck], check=True)
+    try:
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+        assert (done.returncode, "resource busy" in done.stderr) == (1, True)
+    finally:
+        subprocess.run(["umount", stuck], check=True)
+    gone = steps("uninstall", "--root", str(root), "--purge", "-y")
+    assert (gone["data"], gone["user"], gone["unit"]) == ("removed", "removed", "removed")
 
 
 @as_root

@@ -38,10 +38,11 @@ def own_program() -> Path | None:
     return Path(path) if path else None
 
 
-def with_program(wanted: Plan, given: Path | None) -> Plan:
+def with_program(wanted: Plan, given: Path | None, *, act: bool = True) -> Plan:
     """``wanted`` with the program to install: the file ``given``, else the one that runs now.
 
-    Raises Refused when it does not run here, or when the service's user could not start it.
+    Raises Refused when it does not run here, which is not tried without ``act``, since it may
+    unpack itself; or when the service's user could not start it.
     """
     program = given or own_program()
     if program is None:
@@ -51,7 +52,8 @@ def with_program(wanted: Plan, given: Path | None) -> Plan:
         return replace(wanted, command=command)
     if not program.is_file():
         raise InvalidArgument(f"{program} is no file", "give the one file: --program dist/pachybox")
-    _try(program, wanted)
+    if act:
+        _try(program, wanted)
     return replace(wanted, program=program)
 
 

@@ -61,7 +61,10 @@ def root(tmp_path: Path) -> Path:
 @as_root
 def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None:
     where = ("--root", str(root), "--program", str(program))
+    ran = root.parent / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\necho 1.0\n")
     assert set(steps("install", *where, "--dry-run").values()) == {"made"}
+    assert not ran.exists(), "it would unpack itself"
     assert sorted(path.name for path in root.rglob("*")) == ["etc", "group", "passwd"]
 
     assert set(steps("install", *where, "--port", "31600").values()) == {"made"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from appliance.service import files, plan, settings, unit, users
 from appliance.service.files import State
 from appliance.service.plan import ROOT_USER, Plan
 from appliance.service.systemd import Systemd
+from pachybox.config import SETTINGS, written
 from pachybox.errors import InvalidArgument, Refused
 
 _VERSION = re.compile(r"\d+\.\d+\S*")
@@ -79,13 +81,33 @@ def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
     """Raise Refused, before anything is changed, when it could not be done whole."""
     if start:
         manager.needed()
-    if not wanted.system:
-        return
+    if wanted.system:
+        _check_system(wanted)
+    _check_ports(wanted)
+
+
+def _check_system(wanted: Plan) -> None:
     as_root("installed")
     if wanted.user != ROOT_USER and users.find(wanted.user, wanted.root) is None:
         if wanted.user != wanted.name:
             raise Refused(f"there is no user {wanted.user}", "make it, or leave --run-as out")
         users.tool()
+
+
+def _check_ports(wanted: Plan) -> None:
+    """Raise Refused when ports were asked for and the box's settings, which stay, say others."""
+    path = wanted.on_disk(wanted.home / "box.toml")
+    if not wanted.ports or not path.exists():
+        return
+    values = written(path, path.read_text(errors="replace")).values
+    for key, port in wanted.ports.items():
+        there = values.get(key, SETTINGS[key].default)
+        if there != port:
+            raise Refused(
+                f"{wanted.home}/box.toml says {key} = {there}, and settings that are there stay",
+                f"PACHYBOX_HOME={shlex.quote(str(wanted.home))} pachybox config set {key} {port}, "
+                "then install without the flag",
+            )
 
 
 def as_root(done: str) -> None:

@@ -78,7 +78,11 @@ def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None
     assert (root / "usr/local/bin/pachybox").read_bytes() == program.read_bytes()
     assert (root / "etc/systemd/system/multi-user.target.wants/pachybox.service").is_symlink()
 
-    assert set(steps("install", *where).values()) == {"kept"}
+    assert set(steps("install", *where, "--port", "31600").values()) == {"kept"}
+    other = pachybox("install", *where, "--port", "31601")
+    assert other.returncode == 1
+    assert "box.toml says http_port = 31600" in other.stderr
+    assert "pachybox config set http_port 31601" in other.stderr
     program.write_text("#!/bin/sh\necho 1.1\n")
     again = steps("install", *where, "--memory", "1GB")
     assert {what for what, state in again.items() if state == "replaced"} == {"program", "unit"}

@@ -92,7 +92,9 @@ class Service:
         )
 
 
-def test_from_the_one_file_to_a_restored_backup(binary: Path, tmp_path: Path) -> None:
+def test_from_the_one_file_to_a_restored_backup(
+    binary: Path, unpacked: Path, tmp_path: Path
+) -> None:
     """Installed, everything killed, started again, a pipeline run, backed up; on a machine where
     all of that is gone, installed anew, and restored."""
     with fresh(tmp_path) as root:
@@ -121,6 +123,7 @@ def test_from_the_one_file_to_a_restored_backup(binary: Path, tmp_path: Path) ->
         root.says("/media/pachybox", "uninstall", "--purge", "--yes")
         assert not (root.path / "var/lib/pachybox").exists()
 
+        put_cache(unpacked, root.path)  # has been seen to unpack
         service = Service(root, *as_user)
         service.start()
         root.says("pachybox", "backup", "restore", "--from", "/mnt/backup", made)

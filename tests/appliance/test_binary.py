@@ -115,7 +115,8 @@ def test_from_the_one_file_to_a_restored_backup(
         root.says("pachybox", "wait", "commit", "copy@master")
         assert root.says("pachybox", "get", "file", "copy@master:/a") == "one"
 
-        root.says("install", "-d", "-o", service.user, "/mnt/backup")
+        root.says("mkdir", "-p", "/mnt/backup")
+        root.says("chown", service.user, "/mnt/backup")
         made = root.says("pachybox", "backup", "create", "/mnt/backup").strip()
         root.says("pachybox", "put", "file", "images@master:/late", "-f", "-", stdin="two")
         service.kill()

@@ -27,6 +27,8 @@ _UP_S = 120.0
 _GRACE_S = 60.0
 _BACK_S = 900.0  # for the old program, however short the new one was given
 _BACKUP_S = 7 * 86_400.0
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\S*")
+_SHOWN = 60  # letters of what another program says
 Say = Callable[[str], None]
 
 _OF_OTHERS = ("PACHYBOX_FILE", "PACHYBOX_ADDRESS", "PACHYBOX_TOKEN", "PACHYBOX_CA")
@@ -104,7 +106,10 @@ class Program:
                 extra_groups=() if other else None,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as e:
-            raise Refused(f"{command[0]} cannot be run here: {e}") from e
+            why = e.strerror if isinstance(e, OSError) and e.strerror else e
+            raise Refused(
+                f"{command[0]} cannot be run here: {why}", "chmod +x it, or get it anew"
+            ) from e
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
             last = said[-1].removeprefix("pachybox: ") if said else f"status {done.returncode}"
@@ -112,10 +117,14 @@ class Program:
         return done.stdout
 
     def version(self, home: Path) -> str:
-        """Its version; proves that it runs here. Raises Refused."""
+        """Its version; proves that it runs here. Raises Refused, also when it is no pachybox."""
         said = self.ask("version", "--client-only", home=home).strip()
-        if not _numbers(said):
-            raise Refused(f"{self.command[0]} is no pachybox", "name the one file of a newer one")
+        if not _VERSION.fullmatch(said):
+            first = said.partition("\n")[0][:_SHOWN] or "nothing"
+            raise Refused(
+                f"{self.command[0]} is no pachybox program: asked for its version it says {first}",
+                "name the new program",
+            )
         return said
 
 

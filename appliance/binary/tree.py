@@ -9,6 +9,7 @@ from __future__ import annotations
 import compileall
 import importlib.metadata
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
@@ -188,28 +189,26 @@ def _trim(target: Path, extensions: Path) -> None:
 
 def _compile(library: Path) -> None:
     """Compile everything; only our own packages keep their sources."""
-    own = [library / name for name in PACKAGES]
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH  # no look at the source at each import
-    for folder in sorted(path for path in library.iterdir() if path.is_dir()):
-        legacy = folder not in own
-        compileall.compile_dir(
-            folder, quiet=2, legacy=legacy, stripdir=library, invalidation_mode=mode, workers=2
-        )
-        if legacy:
-            _drop_sources(folder)
+    own = re.compile(f"^{re.escape(str(library))}/({'|'.join(PACKAGES)})/")
+    _compiled(library, library, but=own)
+    for name in PACKAGES:
+        _compiled(library / name, library)
+    for path in library.rglob("*.py"):
+        # What could not be compiled (templates, other versions' syntax) stays as it is.
+        if not own.match(str(path)) and path.with_suffix(".pyc").exists():
+            path.unlink()
+
+
+def _compiled(folder: Path, library: Path, but: re.Pattern[str] | None = None) -> None:
+    """Compile what is below a folder: beside the sources, or where there is a ``but`` of what is
+    left out, in their place."""
     compileall.compile_dir(
-        library, maxlevels=0, quiet=2, legacy=True, stripdir=library, invalidation_mode=mode
+        folder,
+        quiet=2,
+        workers=2,
+        rx=but,
+        legacy=but is not None,
+        stripdir=library,
+        # no look at the source at each import
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
-    for path in library.glob("*.py"):
-        _drop_source(path)
-
-
-def _drop_sources(folder: Path) -> None:
-    for path in folder.rglob("*.py"):
-        _drop_source(path)
-
-
-def _drop_source(path: Path) -> None:
-    """What could not be compiled (templates, other versions' syntax) stays as it is."""
-    if path.with_suffix(".pyc").exists():
-        path.unlink()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ class State(StrEnum):
     REPLACED = "replaced"
     KEPT = "kept"
     REMOVED = "removed"
+    EMPTIED = "emptied, for something is mounted there"
     ABSENT = "absent"
 
 
@@ -132,11 +134,26 @@ def remove(path: Path, *, act: bool = True) -> State:
     return State.REMOVED
 
 
-def remove_folder(path: Path, *, act: bool = True) -> State:
-    """Have no directory at ``path``, nor anything below it."""
+def remove_folder(path: Path, *, last: Collection[str] = (), act: bool = True) -> State:
+    """Have no directory at ``path``, nor anything below it; where it is a link, nor what that
+    names. One that something is mounted on stays, empty. Entries in ``last`` go after the rest."""
     if not path.is_dir():
         return State.ABSENT
-    if act:
-        shutil.rmtree(path)
-        sync(path.parent)
+    if not act:
+        return State.REMOVED
+    folder = path.resolve()
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name in last):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    try:
+        folder.rmdir()
+    except OSError as e:
+        if e.errno != errno.EBUSY:
+            raise
+        return State.EMPTIED
+    if path.is_symlink():
+        path.unlink()
+    sync(path.parent)
     return State.REMOVED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from appliance.service import files, plan, settings, unit, users
 from appliance.service.files import State
 from appliance.service.plan import ROOT_USER, Plan
 from appliance.service.systemd import Systemd
+from pachybox.config import SETTINGS, written
 from pachybox.errors import InvalidArgument, Refused
 
 _VERSION = re.compile(r"\d+\.\d+\S*")
@@ -40,10 +42,11 @@ def own_program() -> Path | None:
     return Path(path) if path else None
 
 
-def with_program(wanted: Plan, given: Path | None) -> Plan:
+def with_program(wanted: Plan, given: Path | None, *, act: bool = True) -> Plan:
     """``wanted`` with the program to install: the file ``given``, else the one that runs now.
 
-    Raises Refused when it does not run here, or when the service's user could not start it.
+    Raises Refused when it does not run here, which is not tried without ``act``, since it may
+    unpack itself; or when the service's user could not start it.
     """
     program = given or own_program()
     if program is None:
@@ -53,7 +56,8 @@ def with_program(wanted: Plan, given: Path | None) -> Plan:
         return replace(wanted, command=command)
     if not program.is_file():
         raise InvalidArgument(f"{program} is no file", "give the one file: --program dist/pachybox")
-    _try(program, wanted)
+    if act:
+        _try(program, wanted)
     return replace(wanted, program=program)
 
 
@@ -79,9 +83,14 @@ def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
     """Raise Refused, before anything is changed, when it could not be done whole."""
     if start:
         manager.needed()
-    if not wanted.system:
+    if wanted.system:
+        _check_system(wanted)
+    else:
         _check_free(wanted.home, wanted.home)
-        return
+    _check_ports(wanted)
+
+
+def _check_system(wanted: Plan) -> None:
     as_root("installed")
     if not (wanted.root / "etc/passwd").is_file():
         raise Refused(
@@ -106,6 +115,22 @@ def _check_free(home: Path, shown: Path) -> None:
             f"{shown} has other things in it: {', '.join(others[:3])}",
             "name a directory of the box's own: --home DIR",
         )
+
+
+def _check_ports(wanted: Plan) -> None:
+    """Raise Refused when ports were asked for and the box's settings, which stay, say others."""
+    path = wanted.on_disk(wanted.home / "box.toml")
+    if not wanted.ports or not path.exists():
+        return
+    values = written(path, path.read_text(errors="replace")).values
+    for key, port in wanted.ports.items():
+        there = values.get(key, SETTINGS[key].default)
+        if there != port:
+            raise Refused(
+                f"{wanted.home}/box.toml says {key} = {there}, and settings that are there stay",
+                f"PACHYBOX_HOME={shlex.quote(str(wanted.home))} pachybox config set {key} {port}, "
+                "then install without the flag",
+            )
 
 
 def as_root(done: str) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.running import Running
 from appliance.service import files, plan, unit, users
 from appliance.service.files import State
 from appliance.service.install import Step
 from appliance.service.plan import Plan
+from pachybox.config import Config
 from pachybox.errors import Refused
 
 
@@ -64,11 +66,14 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
     """Take everything away, saying each step; the data and its user only with ``purge``. Without
     ``act`` only say what would go. The service must have been stopped.
 
-    Raises Refused before anything is removed; see ``check``.
+    The unit, which says what is installed, goes last: what was cut short is ended by the next.
+    Raises Refused before anything is removed; see ``check``; also when a box still works there.
     """
     home = there.on_disk(there.home)
     if purge:
         check(there)
+        if act and not Running.free(Config(home=home)):
+            raise Refused(f"the box at {there.home} is running", "stop it first: pachybox down")
     yield Step(
         there.occasion, str(there.wanted), files.remove(there.on_disk(there.wanted), act=act)
     )
@@ -81,23 +86,27 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
             yield Step("program", str(path), files.remove(there.on_disk(path), act=act))
     else:
         yield Step("program", f"{there.installed_program}, for {', '.join(others)}", State.KEPT)
-    yield Step("unit", str(there.unit), files.remove(there.on_disk(there.unit), act=act))
-    if not purge:
+    if purge:
+        yield from _purge(there, home, act=act)
+    else:
         yield Step("data", str(there.home), State.KEPT if home.exists() else State.ABSENT)
-        return
+    yield Step("unit", str(there.unit), files.remove(there.on_disk(there.unit), act=act))
+    if purge and there.system and not others:  # it may be what runs now
+        state = files.remove_folder(there.on_disk(plan.CACHE), act=act)
+        yield Step("unpacked program", str(plan.CACHE), state)
+
+
+def _purge(there: Plan, home: Path, *, act: bool) -> Iterator[Step]:
     drop_ins = there.unit.with_name(f"{there.unit.name}.d")
     state = files.remove_folder(there.on_disk(drop_ins), act=act)
     yield Step("changes of the unit", str(drop_ins), state)
-    yield Step("data", str(there.home), files.remove_folder(home, act=act))
+    yield Step("data", str(there.home), files.remove_folder(home, last=plan.MARKS, act=act))
     if there.system:
         user = users.find(there.user, there.root)
         mine = user is not None and user.made_for(there.home)
         if mine and act:
             users.remove(there.user, there.root)
         yield Step("user", there.user, State.REMOVED if mine else State.KEPT)
-        if not others:  # the last: it may be what runs now
-            state = files.remove_folder(there.on_disk(plan.CACHE), act=act)
-            yield Step("unpacked program", str(plan.CACHE), state)
 
 
 def _others(there: Plan) -> dict[str, Path]:

@@ -98,7 +98,7 @@ class App:
             sys.stderr.write(f"{what}? [y/N] ")
             sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise InvalidArgument("not confirmed, nothing was changed", "answer yes, or add -y")
+            raise InvalidArgument("not confirmed, nothing was done", "answer yes, or add -y")
 
     def close(self) -> None:
         """Close the connections."""

@@ -30,7 +30,8 @@ def _install(app: App, args: Args) -> None:
     manager = Systemd(user=args.user)
     start = not (args.no_start or args.dry_run or wanted.root != _ROOT)
     install.check(wanted, manager, start=start)
-    wanted = install.with_program(wanted, Path(args.program) if args.program else None)
+    program = Path(args.program) if args.program else None
+    wanted = install.with_program(wanted, program, act=not args.dry_run)
     steps = _told(app, install.install(wanted, act=not args.dry_run), dry=args.dry_run)
     if args.dry_run:
         if not app.output.form:

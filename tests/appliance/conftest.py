@@ -1,14 +1,16 @@
-"""The one file, built once for all tests of a run."""
+"""The one file, built and unpacked once for all tests of a run."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,13 +44,20 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else changes what is built meanwhile."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with open(BUILT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def binary() -> Path:
     """The one file of these sources, quickly packed; kept for the next run in build/binary."""
     made = BUILT / _hash() / "pachybox"
-    BUILT.mkdir(parents=True, exist_ok=True)
-    with open(BUILT / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         if not made.exists():
             for old in BUILT.iterdir():
                 if old.is_dir():
@@ -61,3 +70,22 @@ def binary() -> Path:
                 pytest.skip(done.stderr.strip())
             assert done.returncode == 0, done.stderr
     return made
+
+
+@pytest.fixture(scope="session")
+def unpacked(binary: Path) -> Path:
+    """A cache as root leaves it, to be linked or copied from; kept beside the one file."""
+    cache = binary.with_name("cache")
+    with _alone():
+        command = [str(binary), "version", "--client-only"]
+        env = {**os.environ, "PACHYBOX_CACHE": str(cache)}
+        subprocess.run(command, env=env, check=True, capture_output=True)
+        cache.chmod(0o755)
+    return cache
+
+
+def put_cache(cache: Path, root: Path) -> None:
+    """Have a copy of ``unpacked`` where root would have unpacked the one file in ``root``."""
+    target = root / "var/cache/pachybox"
+    how = "-al" if cache.stat().st_dev == target.parent.stat().st_dev else "-a"
+    subprocess.run(["cp", how, cache, target], check=True)

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import images
+from tests.appliance.conftest import put_cache
 from tests.boxes import eventually
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
@@ -47,7 +47,7 @@ class Machine:
         (folder / "etc/machine-id").write_text("0123456789abcdef" * 2 + "\n")  # no first boot
         self.mounts = {"/usr:ro": "/usr", "/usr/local": str(folder / "local")}
         self.mounts |= {f"{PROGRAM}:ro": str(program)}
-        subprocess.run(["cp", "-al", cache, folder / "var/cache/pachybox"], check=True)
+        put_cache(cache, folder)
 
     def boot(self) -> Machine:
         """Start it; returns when systemd has. Skips the test where it cannot."""
@@ -104,14 +104,3 @@ class Machine:
         if path.startswith("/usr/local"):
             return self.root / "local" / path.removeprefix("/usr/local").lstrip("/")
         return self.root / path.lstrip("/")
-
-
-@pytest.fixture(scope="session")
-def unpacked(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache as root leaves it."""
-    cache = tmp_path_factory.mktemp("unpacked")
-    cache.chmod(0o755)
-    env = {**os.environ, "PACHYBOX_CACHE": str(cache)}
-    subprocess.run([binary, "version", "--client-only"], env=env, check=True, capture_output=True)
-    yield cache
-    shutil.rmtree(cache)

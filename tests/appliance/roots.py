@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -144,6 +144,17 @@ def debian(path: Path) -> Iterator[Root]:
         yield root
     finally:
         root.end()
+
+
+@contextmanager
+def fresh(folder: Path) -> Iterator[Root]:
+    """A root of Debian 12; where none can be made here, a bare one."""
+    with ExitStack() as stack:
+        try:
+            root = stack.enter_context(debian(folder / "debian"))
+        except pytest.skip.Exception:
+            root = stack.enter_context(bare(folder / "bare"))
+        yield root
 
 
 @cache

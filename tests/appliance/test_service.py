@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -63,7 +64,10 @@ def root(tmp_path: Path) -> Path:
 @as_root
 def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None:
     where = ("--root", str(root), "--program", str(program))
+    ran = root.parent / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\necho 1.0\n")
     assert set(steps("install", *where, "--dry-run").values()) == {"made"}
+    assert not ran.exists(), "it would unpack itself"
     assert sorted(path.name for path in root.rglob("*")) == ["etc", "group", "passwd"]
 
     assert set(steps("install", *where, "--port", "31600").values()) == {"made"}
@@ -77,7 +81,11 @@ def test_below_a_root_everything_is_made_once(root: Path, program: Path) -> None
     assert (root / "usr/local/bin/pachybox").read_bytes() == program.read_bytes()
     assert (root / "etc/systemd/system/multi-user.target.wants/pachybox.service").is_symlink()
 
-    assert set(steps("install", *where).values()) == {"kept"}
+    assert set(steps("install", *where, "--port", "31600").values()) == {"kept"}
+    other = pachybox("install", *where, "--port", "31601")
+    assert other.returncode == 1
+    assert "box.toml says http_port = 31600" in other.stderr
+    assert "pachybox config set http_port 31601" in other.stderr
     program.write_text("#!/bin/sh\necho 1.1\n")
     again = steps("install", *where, "--memory", "1GB")
     assert {what for what, state in again.items() if state == "replaced"} == {"program", "unit"}
@@ -200,6 +208,52 @@ def test_root_changes_no_settings_behind_a_link_of_another(tmp_path: Path) -> No
     os.chown(link, 0, 0, follow_symlinks=False)
     assert settings.change(tmp_path, {"http_port": "2"})
     assert target.read_text() == "http_port = 2\n"
+
+
+@as_root
+def test_data_that_a_disk_is_mounted_on_goes(root: Path, program: Path) -> None:
+    home = root / "var/lib/pachybox"
+    steps("install", "--root", str(root), "--program", str(program))
+    subprocess.run(["mount", "-t", "tmpfs", "none", home], check=True)
+    try:
+        (home / "box.toml").write_text("")
+        (home / "store/aa").mkdir(parents=True)
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+        assert done.returncode == 0, done.stderr
+        assert "emptied" in done.stdout
+        assert list(home.iterdir()) == []
+        assert not (root / UNIT).exists()
+    finally:
+        subprocess.run(["umount", home], check=True)
+
+
+@as_root
+def test_data_of_a_box_that_runs_is_not_purged(root: Path, program: Path) -> None:
+    steps("install", "--root", str(root), "--program", str(program))
+    home = root / "var/lib/pachybox"
+    (home / "run").mkdir()
+    with open(home / "run/box.pid", "w") as lock:  # as a box does
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+    assert done.returncode == 1
+    assert "the box at /var/lib/pachybox is running; stop it first" in done.stderr
+    assert (home / "box.toml").exists()
+    assert (root / "usr/local/bin/pachybox").exists()
+
+
+@as_root
+def test_a_purge_that_was_cut_short_is_ended_by_the_next(root: Path, program: Path) -> None:
+    steps("install", "--root", str(root), "--program", str(program))
+    stuck = root / "var/lib/pachybox/run"
+    stuck.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", stuck], check=True)
+    try:
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+        assert (done.returncode, "resource busy" in done.stderr) == (1, True)
+    finally:
+        subprocess.run(["umount", stuck], check=True)
+    gone = steps("uninstall", "--root", str(root), "--purge", "-y")
+    assert (gone["data"], gone["user"], gone["unit"]) == ("removed", "removed", "removed")
 
 
 @as_root

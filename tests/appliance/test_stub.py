@@ -226,6 +226,9 @@ def test_a_ready_cache_serves_from_a_read_only_place(files: dict[str, Path], roo
     root.says("mount", "--bind", "/ready", "/ready")
     root.says("mount", "-o", "remount,bind,ro", "/ready")
     assert root.says("/file2", env={"PACHYBOX_CACHE": "/ready"}).startswith("two /ready/")
+    root.says("mount", "-o", "remount,bind,ro,noexec", "/ready")
+    said = root.run("/file2", env={"PACHYBOX_CACHE": "/ready"}).stderr
+    assert "/ready is mounted noexec" in said
 
 
 def test_the_build_refuses_what_a_floor_forbids(tmp_path: Path) -> None:

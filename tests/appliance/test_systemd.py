@@ -1,4 +1,7 @@
-"""The service on a machine that systemd runs: from the one file to a box that comes back."""
+"""The service on a machine that systemd runs: from the one file to a box that comes back.
+
+One test, so that processes of pytest-xdist do not boot a machine each.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.machine import PROGRAM, Machine
-from tests.appliance.machine import unpacked as unpacked
 from tests.boxes import eventually
 
 SPEC = {
@@ -56,7 +58,7 @@ def output(machine: Machine, name: str) -> str:
     return machine.run("pachybox", "get", "file", f"look@master:/{name}").strip()
 
 
-def test_it_runs_as_a_user_of_its_own_and_starts_with_the_machine(machine: Machine) -> None:
+def it_runs_as_a_user_of_its_own_and_starts_with_the_machine(machine: Machine) -> None:
     state, user, status, kind = machine.unit(
         "pachybox", "ActiveState", "User", "StatusText", "UnitFileState"
     )
@@ -67,7 +69,7 @@ def test_it_runs_as_a_user_of_its_own_and_starts_with_the_machine(machine: Machi
     assert machine.path("/var/lib/pachybox/box.toml").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_pipeline_runs_fenced_off_and_can_write_nowhere(machine: Machine) -> None:
+def a_pipeline_runs_fenced_off_and_can_write_nowhere(machine: Machine) -> None:
     assert output(machine, "content") == "first"
     assert output(machine, "user") == "pachybox"
     assert int(output(machine, "processes")) <= 5  # its own, in a /proc of its own
@@ -75,21 +77,21 @@ def test_a_pipeline_runs_fenced_off_and_can_write_nowhere(machine: Machine) -> N
     assert output(machine, "refused").count("Read-only file system") == 5
 
 
-def test_install_again_changes_nothing_and_leaves_the_box_running(machine: Machine) -> None:
+def install_again_changes_nothing_and_leaves_the_box_running(machine: Machine) -> None:
     before = machine.unit("pachybox", "MainPID")
     steps = machine.run(PROGRAM, "install", "--raw").splitlines()
     assert {json.loads(step)["state"] for step in steps} == {"kept"}
     assert machine.unit("pachybox", "MainPID") == before
 
 
-def test_killed_it_comes_back_with_its_data(machine: Machine) -> None:
+def killed_it_comes_back_with_its_data(machine: Machine) -> None:
     (before,) = machine.unit("pachybox", "NRestarts")
     machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "pachybox")
     eventually(lambda: machine.unit("pachybox", "NRestarts") != [before], "it is started again")
     eventually(lambda: serves(machine), "it serves again")
 
 
-def test_one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine: Machine) -> None:
+def one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine: Machine) -> None:
     drop_in = machine.path("/etc/systemd/system/pachybox.service.d/soon.conf")
     drop_in.parent.mkdir()
     drop_in.write_text("[Service]\nWatchdogSec=2\nRestartSec=0\n")
@@ -106,7 +108,7 @@ def test_one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine: Machine) 
     machine.run("systemctl", "daemon-reload")
 
 
-def test_one_that_was_told_to_stop_stays_down_until_it_is_installed_again(
+def one_that_was_told_to_stop_stays_down_until_it_is_installed_again(
     machine: Machine,
 ) -> None:
     machine.run("pachybox", "down")
@@ -128,7 +130,7 @@ def test_one_that_was_told_to_stop_stays_down_until_it_is_installed_again(
     assert serves(machine)
 
 
-def test_a_second_box_as_root_in_an_odd_place(machine: Machine) -> None:
+def a_second_box_as_root_in_an_odd_place(machine: Machine) -> None:
     home = '/home/a b/100% "it\'s" $HOME'
     machine.run(
         PROGRAM, "install", "--name", "second", "--run-as", "root", "--home", home,
@@ -145,7 +147,7 @@ def test_a_second_box_as_root_in_an_odd_place(machine: Machine) -> None:
     assert serves(machine)
 
 
-def test_one_in_a_home_sees_only_its_own_directory_there(machine: Machine) -> None:
+def one_in_a_home_sees_only_its_own_directory_there(machine: Machine) -> None:
     home = "/home/third/box"
     machine.path("/home/third").mkdir()
     machine.path("/home/third/private").write_text("x")
@@ -161,7 +163,7 @@ def test_one_in_a_home_sees_only_its_own_directory_there(machine: Machine) -> No
     assert "third" not in machine.path("/etc/passwd").read_text()
 
 
-def test_uninstall_keeps_the_data_and_purge_takes_all(machine: Machine) -> None:
+def uninstall_keeps_the_data_and_purge_takes_all(machine: Machine) -> None:
     machine.run("pachybox", "uninstall")
     assert machine.call("systemctl", "cat", "pachybox").returncode == 1
     assert not machine.path("/usr/local/bin/pachybox").exists()
@@ -176,3 +178,16 @@ def test_uninstall_keeps_the_data_and_purge_takes_all(machine: Machine) -> None:
     left += machine.path("/etc/systemd/system").rglob("pachybox*")
     assert left == []
     assert "pachybox:" not in machine.path("/etc/passwd").read_text()
+
+
+@pytest.mark.timeout(900)
+def test_the_service(machine: Machine) -> None:
+    it_runs_as_a_user_of_its_own_and_starts_with_the_machine(machine)
+    a_pipeline_runs_fenced_off_and_can_write_nowhere(machine)
+    install_again_changes_nothing_and_leaves_the_box_running(machine)
+    killed_it_comes_back_with_its_data(machine)
+    one_that_hangs_is_killed_by_the_watchdog_and_told_of(machine)
+    one_that_was_told_to_stop_stays_down_until_it_is_installed_again(machine)
+    a_second_box_as_root_in_an_odd_place(machine)
+    one_in_a_home_sees_only_its_own_directory_there(machine)
+    uninstall_keeps_the_data_and_purge_takes_all(machine)

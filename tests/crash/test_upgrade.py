@@ -144,6 +144,9 @@ def test_a_database_of_a_newer_schema_is_refused_until_the_way_back_is_taken(hom
     assert refused.returncode == 1
     assert "has schema version 9001; this pachybox knows up to" in refused.stderr
     assert "pachybox upgrade --undo" in refused.stderr
+    unsure = box.run("upgrade", "--undo")
+    assert unsure.returncode == 1
+    assert unsure.stderr == ("pachybox: not confirmed, nothing was done; answer yes, or add -y\n")
     said = box.run("upgrade", "--undo", "--yes")
     assert (said.returncode, "what was written since is lost" in said.stderr) == (0, True)
     box.start()
@@ -349,6 +352,13 @@ def test_a_program_that_does_not_run_here_changes_nothing(
     wrong.write_text("#!/bin/sh\necho pachybox: it wants another kernel >&2\nexit 3\n")
     said = installed.run("upgrade", str(wrong))
     assert (said.returncode, "it wants another kernel" in said.stderr) == (1, True)
+    wrong.write_text("#!/bin/sh\necho hello\n")
+    said = installed.run("upgrade", str(wrong))
+    assert said.returncode == 1
+    assert f"{wrong} is no pachybox program: asked for its version it says hello;" in said.stderr
+    wrong.chmod(0o644)
+    said = installed.run("upgrade", str(wrong))
+    assert (said.returncode, "Permission denied; chmod +x it" in said.stderr) == (1, True)
     assert installed.box.client.status().pid == before
     assert installed.run("upgrade", str(tmp_path / "none")).returncode == 1
     assert not Path(f"{installed.file}.previous").exists()

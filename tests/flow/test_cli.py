@@ -371,7 +371,7 @@ def test_what_is_not_built_says_so_with_what_to_do_instead(run: Run, name: str) 
 
 def test_deleting_everything_asks_first(run: Run) -> None:
     for line in ("delete all", "delete repo --all", "delete pipeline --all"):
-        assert "not confirmed, nothing was changed" in refused(run(*line.split(), stdin=b"no\n"))
+        assert "not confirmed, nothing was done" in refused(run(*line.split(), stdin=b"no\n"))
     assert "texts" in succeeded(run("list repo"))
 
 

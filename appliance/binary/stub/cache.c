@@ -81,6 +81,12 @@ static bool proven(int root, const struct payload *payload, bool thorough) {
     return right;
 }
 
+/* Whether programs may run from there. */
+static bool runnable(const char *path) {
+    struct statvfs disk;
+    return statvfs(path, &disk) == 0 && !(disk.f_flag & ST_NOEXEC);
+}
+
 /* Use what lies there already; also from a place that cannot be written to. */
 static bool usable(const char *place, const struct payload *payload, bool thorough, int *lock) {
     char tree[PATH], path[PATH + 8];
@@ -88,7 +94,7 @@ static bool usable(const char *place, const struct payload *payload, bool thorou
     snprintf(tree, sizeof tree, "%s/%s", place, payload->name);
     snprintf(path, sizeof path, "%s/.lock", tree);
     if (stat(place, &about) < 0 || !trusted(&about) || lstat(tree, &about) < 0 ||
-        !S_ISDIR(about.st_mode) || !trusted(&about))
+        !S_ISDIR(about.st_mode) || !trusted(&about) || !runnable(tree))
         return false;
     *lock = open(path, O_RDONLY); /* goes to the program, which takes it over */
     if (*lock < 0)

@@ -370,6 +370,99 @@ def test_commits_keep_their_order_when_the_clock_is_put_back(tmp_path: Path) -> 
     blobs.close()
 
 
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+static volatile long *put;
+__attribute__((constructor)) static void begin(void) {
+    put = mmap(0, 8, PROT_READ, MAP_SHARED, open(getenv("CLOCK_PUT"), O_RDONLY | O_CLOEXEC), 0);
+}
+int clock_gettime(clockid_t which, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(which, now);
+    if (!failed && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) now->tv_sec += *put;
+    return failed;
+}
+"""
+
+
+class Clock:
+    """The wall clock of the processes that are given ``env``, which is put as one likes."""
+
+    def __init__(self, folder: Path) -> None:
+        library, source, self._file = folder / "clock.so", folder / "clock.c", folder / "clock"
+        source.write_text(CLOCK)
+        if shutil.which("cc") is None:
+            pytest.skip("there is no C compiler")
+        made = sh("cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl")
+        assert made.returncode == 0, made.stderr
+        self.put(0)
+        self.env = {"LD_PRELOAD": str(library), "CLOCK_PUT": str(self._file)}
+
+    def put(self, seconds: int) -> None:
+        """So far from what is right."""
+        with open(self._file, "r+b" if self._file.exists() else "wb") as f:
+            f.write(seconds.to_bytes(8, "little", signed=True))
+
+
+def test_a_box_whose_clock_is_put_back_by_an_hour(tmp_path: Path) -> None:
+    """Commits keep their order, jobs run, no due time ticks twice, doctor says so, a kill loses
+    nothing; set right again, the cron goes on."""
+    clock = Clock(tmp_path)
+    box = Bounded(tmp_path / "home", lambda: None)
+    box.env |= clock.env
+    box.up()
+    try:
+        client = box.client
+        client.create_repo("data")
+        for spec in (
+            '{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "data", "glob": "/"}},'
+            ' "transform": {"cmd": ["sh"], "stdin": ["cat /pfs/data/* > /pfs/out/all"]},'
+            ' "job_timeout": "60s", "datum_timeout": "30s"}',
+            '{"pipeline": {"name": "c"}, "input": {"cron": {"name": "tick", "spec": "@every 1s"}},'
+            ' "transform": {"cmd": ["true"]}}',
+        ):
+            client.create_pipelines(spec)
+
+        def ticks() -> list[str]:
+            ids = [c.id for c in box.client.list_commit("c_tick@master")]
+            return sorted(f.path for i in ids[:1] for f in box.client.list_file(f"c_tick@{i}:/"))
+
+        client.put_file("data@master:/1", b"1")
+        eventually(lambda: len(ticks()) >= 2, "it ticks")
+        clock.put(HOUR_BACK)
+        client.put_file("data@master:/2", b"2")
+        client.wait_commit("p@master")
+        assert client.get_file("p@master:/all") == b"12"
+        told = next(f for f in client.doctor() if f["check"] == "time of the data")
+        assert told["level"] == "warn", told
+        assert client.ready() == []
+        before = ticks()
+        box.end(signal.SIGKILL)
+        box.up()
+        client = box.client
+        client.put_file("data@master:/3", b"3")
+        client.wait_commit("p@master")
+        assert client.get_file("p@master:/all") == b"123"
+        commits = [c for c in client.list_commit("data@master")]
+        assert len(list(client.list_file(f"data@{commits[0].id}:/"))) == 3
+        assert ticks() == before
+        clock.put(0)
+        eventually(lambda: len(ticks()) > len(before), "it ticks again")
+        made = [c.id for c in client.list_commit("c_tick@master")]
+        sizes = [len(list(client.list_file(f"c_tick@{i}:/"))) for i in made]
+        assert sizes == sorted(sizes, reverse=True)
+        assert ticks()[: len(before)] == before
+        assert not [f for f in client.fsck() if f["level"] != "info"]
+    finally:
+        box.end()
+
+
 @pytest.mark.parametrize(("clock_s", "left"), [(0, 40), (10, 30), (100, 0), (HOUR_BACK, 40)])
 def test_a_job_never_has_more_than_its_time(clock_s: int, left: int) -> None:
     began = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pachybox import notify
 from pachybox.config import Config
 from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.writer import Meta
@@ -255,12 +256,32 @@ def test_256_open_files_do(tmp_path: Path) -> None:
         box.end()
 
 
-def _connected(address: Path) -> socket.socket:
+def _connected(address: Path, path: str = "/healthz") -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
     sock.connect(str(address))
-    sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return sock
+
+
+def test_a_box_with_all_connections_taken_still_says_how_it_is(tmp_path: Path) -> None:
+    """A service manager or a container's does not take one that is busy for one that is dead."""
+    box = Bounded(tmp_path / "home", files_at_most(128)).up()
+    try:
+        address = box.client.status().address
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        box.forget_client()
+        with ExitStack() as crowd:
+            for _ in range(40):
+                sock = crowd.enter_context(socket.create_connection((host, int(port))))
+                sock.sendall(b"GET /hea")  # and no more for a while
+            assert b"503" in sock.recv(100)  # all are taken
+            busy = crowd.enter_context(_connected(box.socket, "/docs"))
+            assert busy.makefile("rb").readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
+            for _ in range(3):
+                assert notify.answers(box.socket) == []
+    finally:
+        box.end()
 
 
 # ---- little memory

@@ -152,6 +152,9 @@ def test_a_disk_made_read_only_by_the_kernel(ext4: Ext4, tmp_path: Path) -> None
         warned = client.status().warnings
         assert any("read-only" in text and "mount it writable" in text for text in warned)
         assert "read-only" in box.cli("status")
+        assert any("read-only" in reason for reason in client.ready())
+        assert client.healthy()
+        assert any(f.get("code") == "PB206" and f["level"] == "fail" for f in client.doctor())
     finally:
         box.kill()
     ext4.mended()

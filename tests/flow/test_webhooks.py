@@ -280,14 +280,11 @@ def test_no_answer_takes_long_or_is_repeated(
             answer(peer)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+        threading.Thread(target=serve, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         told = post.post(f"{address}/hidden", b"{}", {})
         assert time.monotonic() - began < 5
-        thread.join(5)
-        assert not thread.is_alive()
     assert told.error.endswith(said)
     assert bool(told.error) == bool(said)
     assert "hidden" not in told.error

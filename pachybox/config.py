@@ -309,26 +309,42 @@ def _webhooks(given: object, source: str) -> tuple[Webhook, ...]:
     """The ``[[webhook]]`` tables. Raises InvalidArgument."""
     if not isinstance(given, Sequence) or not all(isinstance(one, dict) for one in given):
         raise InvalidArgument(f"{source}: webhook is no table", "write [[webhook]] above url = ...")
-    return tuple(_webhook(one, source) for one in given)
+    return tuple(
+        _webhook(one, f"{source}: webhook {number}") for number, one in enumerate(given, 1)
+    )
 
 
 def _webhook(given: Mapping[str, Any], source: str) -> Webhook:
+    """``source`` names it in errors, by its number: its address may hold a secret."""
     for key in given:
         if key not in ("url", "events", "secret"):
             near = difflib.get_close_matches(key, ("url", "events", "secret"), 1)
             hint = f"did you mean {near[0]!r}" if near else "known: url, events, secret"
-            raise InvalidArgument(f"{source}: unknown key {key!r} of a webhook", hint)
+            raise InvalidArgument(f"{source} has an unknown key {key!r}", hint)
     url, events, secret = given.get("url"), given.get("events", []), given.get("secret", "")
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise InvalidArgument(f"{source}: a webhook needs a url", "like https://host/path")
+    if not isinstance(url, str) or not _is_address(url):
+        raise InvalidArgument(f"{source} needs a url", "like https://host/path")
     if not isinstance(secret, str):
-        raise InvalidArgument(f"{source}: the secret of webhook {url} is no text")
-    if not isinstance(events, list) or not set(events) <= set(WEBHOOK_EVENTS):
+        raise InvalidArgument(f"{source}: its secret is no text")
+    if not isinstance(events, list) or any(one not in WEBHOOK_EVENTS for one in events):
         raise InvalidArgument(
-            f"{source}: events of webhook {url} are a list of known ones",
-            f"known: {', '.join(WEBHOOK_EVENTS)}",
+            f"{source}: events are a list of known ones", f"known: {', '.join(WEBHOOK_EVENTS)}"
         )
     return Webhook(url, tuple(events), secret)
+
+
+def _is_address(url: str) -> bool:
+    """Whether HTTP can ask ``url``."""
+    from urllib.parse import urlsplit  # few boxes have webhooks
+
+    if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and (parts.path + parts.query).isascii()
 
 
 def check_together(path: Path, values: Mapping[str, Value]) -> None:

@@ -76,7 +76,7 @@ def change(home: Path, put: Mapping[str, str], drop: Iterable[str] = ()) -> bool
     The file is replaced atomically and durably, keeps its owner and mode, and is closed to others
     (0600) when it holds a secret. Raises InvalidArgument when the result would not load (nothing
     is written then), NotFound for a key of ``drop`` that is not in the file, Refused where it
-    cannot be written.
+    cannot be written, or where somebody else saves it meanwhile.
     """
     values = {key: _as_written(key, text) for key, text in put.items()}
     path = _place(home)
@@ -115,7 +115,7 @@ def _as_written(key: str, text: str) -> Value:
 
 
 def _change(path: Path, values: Mapping[str, Value], drop: Iterable[str]) -> bool:
-    before = path.read_text() if path.exists() else ""
+    before = _text(path)
     document = _parsed(path, before)
     for key, value in values.items():
         document[key] = value
@@ -127,8 +127,21 @@ def _change(path: Path, values: Mapping[str, Value], drop: Iterable[str]) -> boo
     found = written(path, after)
     check_together(path, found.values)
     if after != before:
+        if _text(path) != before:
+            raise Refused(f"{path} was saved by somebody else meanwhile", "do this again")
         _replace(path, after, secret=found.secret)
     return after != before
+
+
+def _text(path: Path) -> str:
+    """What stands there, the ends of its lines as they are; "" for no file."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as e:
+        raise InvalidArgument(f"cannot read {path}: {e}", "save it as UTF-8") from e
 
 
 def _parsed(path: Path, text: str) -> TOMLDocument:
@@ -162,7 +175,7 @@ def _replace(path: Path, text: str, *, secret: bool) -> None:
     # root does this in the directory of another: new, so that it is no link of theirs
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "w") as file:
+        with open(fd, "w", encoding="utf-8", newline="") as file:
             if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(fd, like.st_uid, like.st_gid)  # root changes the file of a service
             os.fchmod(fd, mode)

@@ -117,8 +117,8 @@ class Space:
     def refusals(self) -> list[str]:
         """Why a write would be refused now, by the last look; looks at the mount. Cheap."""
         found = []
-        if os.statvfs(self._home).f_flag & os.ST_RDONLY:
-            found.append(f"the file system of {self._home} is mounted read-only")
+        if self.read_only or os.statvfs(self._home).f_flag & os.ST_RDONLY:
+            found.append(self._locked())
         with self._lock:
             if self._level == Level.REFUSE:
                 found.append(self.marks.warning(self._disk, self._level))

@@ -79,7 +79,7 @@ def take(database: Path, *, event: int, schema: int = 0, to: int = 0) -> Copy:
     for left in folder.glob("*.part"):
         shutil.rmtree(left)
     files = list(_files(database))
-    _require_room(home, sum(file.stat().st_size for file in files))
+    _make_room(home, sum(file.stat().st_size for file in files))
     number = max((int(one.path.name) for one in copies(home)), default=0) + 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
     made = Copy(folder / f"{number:06}", schema, to, now, event)
@@ -179,15 +179,32 @@ def _files(database: Path) -> Iterator[Path]:
             yield file
 
 
-def _require_room(home: Path, needed: int) -> None:
-    found = os.statvfs(home)
-    free = found.f_bavail * found.f_frsize
-    if free < needed + _ROOM:
+def _make_room(home: Path, size: int) -> None:
+    """Have room for ``size`` bytes, in the place of older copies where there is no other: what the
+    new one is of has done without them. Raises Refused, and removes nothing, when there is none."""
+    needed = size + _ROOM
+    old = [one for one in reversed(copies(home)) if one.done]
+    free, held = _free(home), sum(map(_size, old))
+    if free + held < needed:
         raise Refused(
             f"the metadata is copied before it is migrated, and {home} lacks room for that: "
-            f"{free} bytes are free, {needed + _ROOM} needed",
+            f"{free} bytes are free, {needed} needed",
             "free some space, then start again; nothing was changed",
         )
+    for one in old:
+        if _free(home) >= needed:
+            return
+        log.warning("removed to make room: %s", one.path)
+        drop(one)
+
+
+def _free(home: Path) -> int:
+    found = os.statvfs(home)
+    return found.f_bavail * found.f_frsize
+
+
+def _size(copy: Copy) -> int:
+    return sum(file.stat().st_size for file in copy.path.iterdir())
 
 
 def _write_about(copy: Copy) -> None:

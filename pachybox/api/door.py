@@ -112,6 +112,10 @@ class Door:
         self._metrics = metrics
         self._version = version
 
+    def is_check(self, request: Request) -> bool:
+        """Whether it asks how the box is."""
+        return request.path in self._checks
+
     def answer(self, request: Request, response: Response) -> None:
         """Answer one request, with an error if need be.
 

@@ -28,6 +28,7 @@ from pachybox.errors import PachyboxError, Refused
 log = logging.getLogger("pachybox.api")
 
 _BACKLOG = 256
+_SPARE = 2  # threads that are kept for whoever asks how the box is
 _ROOM_S = 1.0  # for a connection that was hung up on to end
 _STUCK_S = 300.0  # one round of small writes takes as long as the writer's longest group
 _SUN_PATH = 107  # bytes a unix socket's address can hold
@@ -49,6 +50,8 @@ class Listener(ABC):
         self._threads = Threads("api", limits.connections)
         # the owner and the watchdog are not to wait for whoever floods the port
         self._own_threads = Threads("api-own", limits.connections)
+        # by whether a caller is of this machine's user: nobody else can use those up
+        self._spare = {local: Threads("api-spare", _SPARE) for local in (True, False)}
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
         self._unix: list[tuple[Path, int]] = []
         self._stopping = threading.Event()
@@ -57,6 +60,10 @@ class Listener(ABC):
     @abstractmethod
     def answer(self, request: Request, response: Response) -> None:
         """Answer one request. Raises Gone when nothing more can be said to the client."""
+
+    def urgent(self, request: Request) -> bool:
+        """Whether it is answered however busy all are, at once; a health check is."""
+        return False
 
     def listen_unix(self, path: Path) -> None:
         """Listen at ``path``, for its owner only; a stale socket there is replaced.
@@ -136,15 +143,20 @@ class Listener(ABC):
         self._begin(wire, tls)
 
     def _begin(self, wire: Wire, tls: Certificates | None = None) -> None:
-        """Have a thread serve the connection, or refuse it when all are busy. ``tls``: it is to
-        be encrypted first."""
+        """Have a thread serve the connection, or when all are busy one that is spared refuse it,
+        unless it is urgent. ``tls``: it is to be encrypted first."""
 
         def serve() -> None:
             self._serve(wire, tls)
 
+        def serve_urgent() -> None:
+            self._serve(wire, tls, full=True)
+
         threads = self._own_threads if wire.local else self._threads
-        if not threads.run(serve) and not (
-            self._made_room(local=wire.local) and threads.run(serve, _ROOM_S)
+        if (
+            not threads.run(serve)
+            and not (self._made_room(local=wire.local) and threads.run(serve, _ROOM_S))
+            and not self._spare[wire.local].run(serve_urgent)
         ):
             if tls is None:  # else there is no way yet to say it
                 wire.try_send(_FULL)
@@ -163,14 +175,14 @@ class Listener(ABC):
         min(idle, key=lambda w: w.idle_since).hang_up(socket.SHUT_RD)
         return True
 
-    def _serve(self, wire: Wire, tls: Certificates | None) -> None:
+    def _serve(self, wire: Wire, tls: Certificates | None, *, full: bool = False) -> None:
         taken = False
         try:
             self._attendant.watch(wire.sock, wire.left)
             if tls is not None:
                 wire.encrypt(tls.context())
             wire.send(b"")  # what the lane could not
-            while not self._stopping.is_set() and (request := self._one(wire)) is not None:
+            while not self._stopping.is_set() and (request := self._one(wire, full)) is not None:
                 if self._lane is not None and self._lane.take(wire, request):
                     taken = True
                     break
@@ -193,8 +205,9 @@ class Listener(ABC):
             self._metrics.connected(-1)
             self._ended.notify_all()
 
-    def _one(self, wire: Wire) -> Request | None:
-        """Serve one request; the request when the connection can carry another."""
+    def _one(self, wire: Wire, full: bool) -> Request | None:
+        """Serve one request; the request when the connection can carry another. ``full``: serve
+        what is urgent, and no other after it."""
         try:
             request = read_request(wire, self._limits)
         except TimedOut:
@@ -205,13 +218,17 @@ class Listener(ABC):
             return None
         if request is None:
             return None
+        if full and not self.urgent(request):
+            wire.try_send(_FULL)
+            wire.linger(0.5)
+            return None
         response = Response(wire, request)
         try:
             self.answer(request, response)
         finally:
             wire.on_gone = None
             wire.close_fds()
-        if response.keep_alive and not wire.gone and request.body.drain():
+        if response.keep_alive and not full and not wire.gone and request.body.drain():
             return request
         if not request.body.finished:
             wire.linger()
@@ -266,8 +283,8 @@ class Listener(ABC):
                 self._has_ended(wire, 1.0)
         if self._lane is not None:
             self._lane.stop()
-        self._threads.stop()
-        self._own_threads.stop()
+        for threads in (self._threads, self._own_threads, *self._spare.values()):
+            threads.stop()
         self._attendant.stop()
 
     def _has_ended(self, wire: Wire, timeout_s: float) -> bool:

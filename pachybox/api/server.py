@@ -63,5 +63,9 @@ class Server(Listener):
         """See Door."""
         self._door.answer(request, response)
 
+    def urgent(self, request: Request) -> bool:
+        """See Door."""
+        return self._door.is_check(request)
+
     def _answer_all(self, pairs: list[tuple[Request, Response]]) -> None:
         self._door.answer_all(pairs)

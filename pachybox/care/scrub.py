@@ -34,7 +34,8 @@ log = logging.getLogger("pachybox.scrub")
 PART = "scrub"
 _DAMAGED = "scrub.damaged"
 _TURN_S = 60.0
-_KEEP_S = 600.0  # how far it has come is written no more often: it costs the disk a transaction
+_KEEP_S = 600.0  # how far it has come is written no more often: it costs the disk a transaction;
+# and what is damaged is read again no more often
 _SHARE = 0.8  # of the period, in which a pass is to be done
 _REST = 3.0  # after a piece it rests so many times as long as that took
 _PIECE = 1 << 20  # bytes that are worth getting up for
@@ -83,6 +84,7 @@ class Scrub:
         self._lock = threading.Lock()  # of what follows
         self._pass = self._kept_pass()
         self._known = self._kept_damage()
+        self._looked: dict[str, float] = {}  # when damage was looked at again, by its key
         self._written = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="scrub", daemon=True)
 
@@ -129,6 +131,7 @@ class Scrub:
             raise Refused("a scrub runs already", "see how far it is: pachybox scrub")
         before = self._pass
         try:
+            self._looked.clear()
             self._look_again()
             self._begin()
             for step in self._steps():
@@ -245,7 +248,9 @@ class Scrub:
             self._tell()
 
     def _look_again(self) -> None:
-        """Forget damage that is no more: put again, mended, or needed by nothing."""
+        """Forget damage that is no more: put again, mended, or needed by nothing. To see whether
+        it is may take a read of all commits, or of a disk that fails: seldom of one and the same.
+        """
         store = self._pfs.blobs
         with self._lock:
             known = [k for k in self._known.values() if k.damage.blob]
@@ -254,6 +259,10 @@ class Scrub:
             h = Hash(bytes.fromhex(one.damage.blob))
             if h in store.packs.bad or h in store.objects.bad:
                 continue  # it was not put again
+            now = time.monotonic()
+            if now - self._looked.get(_key(one.damage), -math.inf) < _KEEP_S:
+                continue
+            self._looked[_key(one.damage)] = now
             found = proof(store, h, Path(one.damage.path))
             missing = found is not None and found.detail == "is missing"
             if found is None or (missing and not self._names(found)):
@@ -261,6 +270,7 @@ class Scrub:
         for one in gone:
             with self._lock:
                 del self._known[_key(one.damage)]
+                del self._looked[_key(one.damage)]
             log.info("whole again, or gone: %s", one.damage.blob)
             self._announce("scrub.mended", one)
         if gone:

@@ -113,7 +113,10 @@ class Engine:
                 if self._socket == self._own:
                     self._stop()  # dead, or it hangs
             self._forget()
-            client = self._connected()
+            try:
+                client = self._connected()
+            except OSError as e:  # a disk that takes nothing
+                raise EngineGone(f"podman cannot be started: {e}", "run: pachybox doctor") from e
             try:
                 _require_version(client)
             except BaseException:
@@ -133,7 +136,10 @@ class Engine:
     def trial(self) -> str:
         """Start a container that ends at once; why that is not possible, empty when it is.
         Raises what client() raises."""
-        return _trial(self.client(), self._run)
+        try:
+            return _trial(self.client(), self._run)
+        except OSError as e:
+            return str(e)
 
     def close(self) -> None:
         """End a service that we started; idempotent. The engine may be used again."""

@@ -12,7 +12,7 @@ from pachybox.config import Config
 from pachybox.doctor.codes import found
 from pachybox.model.units import format_size
 from pachybox.pps.runners.base import Finding
-from pachybox.watermarks import REMEDY, Level, Marks, disk_of
+from pachybox.watermarks import REMEDY, Level, Marks, disk_of, is_read_only
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "fuse.glusterfs")
 _MEMORY = ("tmpfs", "ramfs")
@@ -24,7 +24,7 @@ def findings(config: Config, *, running: bool) -> Iterator[Finding]:
     home = config.home
     where = _existing_parent(home)
     facts = os.statvfs(where)
-    yield from _access(home, where, facts)
+    yield from _access(home, where)
     yield from _file_system(home, where)
     yield _disk(config, facts)
     yield _inodes(facts)
@@ -40,12 +40,12 @@ def there(path: Path) -> bool:
         return False
 
 
-def _access(home: Path, where: Path, facts: os.statvfs_result) -> Iterator[Finding]:
-    if facts.f_flag & os.ST_RDONLY:
+def _access(home: Path, where: Path) -> Iterator[Finding]:
+    if is_read_only(where):
         yield found(
             "PB206",
             "fail",
-            f"the file system of {home} is mounted read-only",
+            f"the file system of {home} is read-only",
             "see dmesg for why and check the disk; then: mount -o remount,rw",
         )
     elif not os.access(where, os.W_OK | os.X_OK):
@@ -144,7 +144,7 @@ def _inside(config: Config, running: bool) -> Iterator[Finding]:
 
 def _owner(home: Path, entries: dict[str, Path]) -> Iterator[Finding]:
     mine = home.stat().st_uid
-    others = sorted(name for name, path in entries.items() if path.lstat().st_uid != mine)
+    others = sorted(name for name, path in entries.items() if _uid(path, mine) != mine)
     if others:
         yield found(
             "PB207",
@@ -152,6 +152,14 @@ def _owner(home: Path, entries: dict[str, Path]) -> Iterator[Finding]:
             f"{', '.join(others)} in {home} belong to another user than it",
             f"as root, with the box stopped: chown -R --reference={home} {home}",
         )
+
+
+def _uid(path: Path, gone: int) -> int:
+    """Of one that was there a moment ago: a box makes files and removes them."""
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:
+        return gone
 
 
 def _parts(home: Path, entries: dict[str, Path]) -> Iterator[Finding]:

@@ -158,7 +158,8 @@ class Database:
         """Copy the files as they are, with the database closed."""
         event = self.writer.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0]
         self.writer.close()
-        copy = upgrade.take(self.path, schema=have, to=to, event=int(event))
+        newest = max(int(event), upgrade.seen(self.path))  # a journal may have more
+        copy = upgrade.take(self.path, schema=have, to=to, event=newest)
         self.writer = self._connect()
         return copy
 

@@ -21,7 +21,7 @@ from pachybox.meta.tables import EVENTS
 from pachybox.meta.writer import Meta
 from pachybox.model.events import Event
 from pachybox.webhooks import message
-from pachybox.webhooks.place import Places, key_of
+from pachybox.webhooks.place import Places
 from pachybox.webhooks.post import Answer, post, shown
 
 log = logging.getLogger("pachybox.webhooks")
@@ -51,18 +51,19 @@ class Hook:
     def __init__(
         self,
         number: int,
+        key: str,
         settings: Webhook,
         meta: Meta,
         places: Places,
         sender: Callable[[], message.Sender],
         changed: Callable[[], None],
     ) -> None:
-        """``number``: which it is in ``box.toml``, from 1. ``changed`` is called when it begins or
-        ceases to fail, or drops something."""
+        """``number``: which it is in ``box.toml``, from 1. ``key``: by which its place is kept.
+        ``changed`` is called when it begins or ceases to fail, or drops something."""
         self.number = number
         self.url = settings.url
         self.shown = shown(settings.url)
-        self.key = key_of(settings.url)
+        self.key = key
         self.events = settings.events or WEBHOOK_EVENTS
         self.signed = bool(settings.secret)
         self._secret = settings.secret

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -39,22 +42,40 @@ def shown(url: str) -> str:
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Send ``body``. Waits ``TIMEOUT_S`` at most to connect and again for the answer's head, of
-    which nothing more is read. Never raises."""
+    which nothing more is read. Never raises. What the other side says is in no error: it may
+    repeat the address."""
     try:
         parts = urlsplit(url)
         connection = _connection(parts)
-    except (ValueError, OSError) as e:
-        return Answer(0, f"{shown_or_none(url)} cannot be asked: {e}")
+    except ValueError:  # whose text may repeat the address
+        return Answer(0, "the webhook's url is no address")
+    except OSError as e:
+        return Answer(0, f"{shown(url)} cannot be asked: {e}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    over, timer, status, error = threading.Event(), None, 0, ""
     try:
+        connection.connect()
+        timer = threading.Timer(TIMEOUT_S, _cut, (connection.sock, over))
+        timer.daemon = True
+        timer.start()
         connection.request("POST", target, body, {**headers, **_login(parts)})
         status = connection.getresponse().status
     except TimeoutError:
-        return Answer(0, f"{shown(url)} did not answer in {TIMEOUT_S:g} s")
-    except (OSError, http.client.HTTPException, ValueError) as e:
-        return Answer(0, f"{shown(url)} does not answer: {e or type(e).__name__}")
+        over.set()
+    except (http.client.HTTPException, ValueError) as e:
+        gone = isinstance(e, http.client.RemoteDisconnected)
+        why = "it closed the connection" if gone else f"not in HTTP ({type(e).__name__})"
+        error = f"{shown(url)} does not answer: {why}"
+    except (OSError, RuntimeError) as e:  # RuntimeError: no thread can be started
+        error = f"{shown(url)} does not answer: {e or type(e).__name__}"
     finally:
+        if timer is not None:
+            timer.cancel()
         connection.close()
+    if over.is_set():
+        return Answer(0, f"{shown(url)} did not answer in {TIMEOUT_S:g} s")
+    if error:
+        return Answer(0, error)
     if 200 <= status < 300:
         return Answer(status)
     if 300 <= status < 400:
@@ -62,12 +83,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     return Answer(status, f"{shown(url)} answered {status}")
 
 
-def shown_or_none(url: str) -> str:
-    """``shown``, of an address that may be none."""
-    try:
-        return shown(url)
-    except ValueError:
-        return "the webhook's url"
+def _cut(sock: socket.socket, over: threading.Event) -> None:
+    """End a connection whose other side says a little now and then and never comes to an end."""
+    over.set()
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # past TLS, which would wait
 
 
 def _connection(parts: SplitResult) -> http.client.HTTPConnection:

@@ -34,11 +34,11 @@ class Webhooks:
     ) -> None:
         """``who``: the box's id and the address of its HTTP door, asked when needed."""
         self._meta, self._who, self._record = meta, who, record
-        keys = [key_of(one.url) for one in settings]
+        keys = _keys([one.url for one in settings])
         self._places = Places(home / "webhooks.json", keys, meta.last_event)
         self.all = tuple(
-            Hook(number, one, meta, self._places, self._sender, self._changed)
-            for number, one in enumerate(settings, 1)
+            Hook(number, key, one, meta, self._places, self._sender, self._changed)
+            for number, (key, one) in enumerate(zip(keys, settings, strict=True), 1)
         )
 
     def start(self) -> None:
@@ -94,3 +94,12 @@ class Webhooks:
         if error and dropped:
             error += f" ({dropped} dropped)"
         self._record(error, "see: pachybox webhook list" if error else "")
+
+
+def _keys(urls: Sequence[str]) -> list[str]:
+    """By which each is known. Two may have one address and be told of different events: each has
+    a place of its own."""
+    return [
+        key_of(f"{url} {before}" if (before := urls[:number].count(url)) else url)
+        for number, url in enumerate(urls)
+    ]

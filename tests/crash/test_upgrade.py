@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from pachybox.errors import Refused
 from pachybox.meta.tables import EVENTS, REPOS
 from pachybox.meta.writer import Meta
 from tests.boxes import RealBox, eventually
+from tests.crash.disks import SmallDisk
 from tests.flow.test_health import asked
 
 UID = 12_345
@@ -173,6 +174,27 @@ def test_no_more_copies_are_kept_than_two_and_none_without_room(home: Path) -> N
     finally:
         upgrade._ROOM = room
     assert len(upgrade.copies(home)) == 2
+
+
+def test_where_room_is_short_a_copy_takes_the_place_of_older_ones(
+    small_disk: Callable[[int], SmallDisk],
+) -> None:
+    disk = small_disk(300 << 20)
+    box = RealBox(disk.where / "home").start()
+    box.client.create_repo("kept")
+    box.stop()
+    database = box.home / "meta.duckdb"
+    for event in (-1, -2):
+        upgrade.finished(upgrade.take(database, event=event))
+    one = sum(file.stat().st_size for file in upgrade.copies(box.home)[0].path.iterdir())
+    disk.fill(upgrade._ROOM + one // 2)
+    underway = upgrade.take(database, event=-3)
+    assert [copy.event for copy in upgrade.copies(box.home)] == [-3, -2]
+    assert upgrade.take(database, event=-3) == underway  # it is not over: it will do
+    disk.fill(upgrade._ROOM - 2 * one)
+    with pytest.raises(Refused, match="lacks room"):
+        upgrade.take(database, event=-4)
+    assert [copy.event for copy in upgrade.copies(box.home)] == [-3, -2]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pachybox import notify
 from pachybox.config import Config
 from pachybox.errors import Exhausted, PachyboxError
 from pachybox.meta.writer import Meta
@@ -151,6 +152,9 @@ def test_a_disk_made_read_only_by_the_kernel(ext4: Ext4, tmp_path: Path) -> None
         warned = client.status().warnings
         assert any("read-only" in text and "mount it writable" in text for text in warned)
         assert "read-only" in box.cli("status")
+        assert any("read-only" in reason for reason in client.ready())
+        assert client.healthy()
+        assert any(f.get("code") == "PB206" and f["level"] == "fail" for f in client.doctor())
     finally:
         box.kill()
     ext4.mended()
@@ -255,12 +259,32 @@ def test_256_open_files_do(tmp_path: Path) -> None:
         box.end()
 
 
-def _connected(address: Path) -> socket.socket:
+def _connected(address: Path, path: str = "/healthz") -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
     sock.connect(str(address))
-    sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return sock
+
+
+def test_a_box_with_all_connections_taken_still_says_how_it_is(tmp_path: Path) -> None:
+    """A service manager or a container's does not take one that is busy for one that is dead."""
+    box = Bounded(tmp_path / "home", files_at_most(128)).up()
+    try:
+        address = box.client.status().address
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        box.forget_client()
+        with ExitStack() as crowd:
+            for _ in range(40):
+                sock = crowd.enter_context(socket.create_connection((host, int(port))))
+                sock.sendall(b"GET /hea")  # and no more for a while
+            assert b"503" in sock.recv(100)  # all are taken
+            busy = crowd.enter_context(_connected(box.socket, "/docs"))
+            assert busy.makefile("rb").readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
+            for _ in range(3):
+                assert notify.answers(box.socket) == []
+    finally:
+        box.end()
 
 
 # ---- little memory
@@ -368,6 +392,99 @@ def test_commits_keep_their_order_when_the_clock_is_put_back(tmp_path: Path) -> 
     assert [e.seq for e in meta.events(0)] == sorted(e.seq for e in meta.events(0))
     meta.close()
     blobs.close()
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+static volatile long *put;
+__attribute__((constructor)) static void begin(void) {
+    put = mmap(0, 8, PROT_READ, MAP_SHARED, open(getenv("CLOCK_PUT"), O_RDONLY | O_CLOEXEC), 0);
+}
+int clock_gettime(clockid_t which, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(which, now);
+    if (!failed && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) now->tv_sec += *put;
+    return failed;
+}
+"""
+
+
+class Clock:
+    """The wall clock of the processes that are given ``env``, which is put as one likes."""
+
+    def __init__(self, folder: Path) -> None:
+        library, source, self._file = folder / "clock.so", folder / "clock.c", folder / "clock"
+        source.write_text(CLOCK)
+        if shutil.which("cc") is None:
+            pytest.skip("there is no C compiler")
+        made = sh("cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl")
+        assert made.returncode == 0, made.stderr
+        self.put(0)
+        self.env = {"LD_PRELOAD": str(library), "CLOCK_PUT": str(self._file)}
+
+    def put(self, seconds: int) -> None:
+        """So far from what is right."""
+        with open(self._file, "r+b" if self._file.exists() else "wb") as f:
+            f.write(seconds.to_bytes(8, "little", signed=True))
+
+
+def test_a_box_whose_clock_is_put_back_by_an_hour(tmp_path: Path) -> None:
+    """Commits keep their order, jobs run, no due time ticks twice, doctor says so, a kill loses
+    nothing; set right again, the cron goes on."""
+    clock = Clock(tmp_path)
+    box = Bounded(tmp_path / "home", lambda: None)
+    box.env |= clock.env
+    box.up()
+    try:
+        client = box.client
+        client.create_repo("data")
+        for spec in (
+            '{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "data", "glob": "/"}},'
+            ' "transform": {"cmd": ["sh"], "stdin": ["cat /pfs/data/* > /pfs/out/all"]},'
+            ' "job_timeout": "60s", "datum_timeout": "30s"}',
+            '{"pipeline": {"name": "c"}, "input": {"cron": {"name": "tick", "spec": "@every 1s"}},'
+            ' "transform": {"cmd": ["true"]}}',
+        ):
+            client.create_pipelines(spec)
+
+        def ticks() -> list[str]:
+            ids = [c.id for c in box.client.list_commit("c_tick@master")]
+            return sorted(f.path for i in ids[:1] for f in box.client.list_file(f"c_tick@{i}:/"))
+
+        client.put_file("data@master:/1", b"1")
+        eventually(lambda: len(ticks()) >= 2, "it ticks")
+        clock.put(HOUR_BACK)
+        client.put_file("data@master:/2", b"2")
+        client.wait_commit("p@master")
+        assert client.get_file("p@master:/all") == b"12"
+        told = next(f for f in client.doctor() if f["check"] == "time of the data")
+        assert told["level"] == "warn", told
+        assert client.ready() == []
+        before = ticks()
+        box.end(signal.SIGKILL)
+        box.up()
+        client = box.client
+        client.put_file("data@master:/3", b"3")
+        client.wait_commit("p@master")
+        assert client.get_file("p@master:/all") == b"123"
+        commits = [c for c in client.list_commit("data@master")]
+        assert len(list(client.list_file(f"data@{commits[0].id}:/"))) == 3
+        assert ticks() == before
+        clock.put(0)
+        eventually(lambda: len(ticks()) > len(before), "it ticks again")
+        made = [c.id for c in client.list_commit("c_tick@master")]
+        sizes = [len(list(client.list_file(f"c_tick@{i}:/"))) for i in made]
+        assert sizes == sorted(sizes, reverse=True)
+        assert ticks()[: len(before)] == before
+        assert not [f for f in client.fsck() if f["level"] != "info"]
+    finally:
+        box.end()
 
 
 @pytest.mark.parametrize(("clock_s", "left"), [(0, 40), (10, 30), (100, 0), (HOUR_BACK, 40)])

@@ -54,6 +54,7 @@ def test_a_box_that_refuses_writes_is_not_ready_and_says_why(tmp_path: Path) -> 
     box = RealBox(tmp_path / "home", settings=marks + "quota_bytes = 1\n").start()
     try:
         address = box.client.status().address
+        eventually(lambda: "starting" not in asked(address, "/readyz")[1], "it has started")
         status, text = asked(address, "/readyz")
         assert status == 503
         assert text.startswith("the disk is nearly full")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pachybox import settings
 from pachybox.cli.candidates import candidates
-from pachybox.config import SETTINGS, Setting, load
-from pachybox.errors import InvalidArgument, PachyboxError
+from pachybox.config import SETTINGS, Setting, Value, check_together, load
+from pachybox.errors import InvalidArgument, PachyboxError, Refused
 from tests.boxes import RealBox
 from tests.flow.shell import Run, refused, succeeded
 
@@ -266,3 +266,28 @@ def test_what_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_flag_is_key_and_value(text: str) -> None:
     with pytest.raises(InvalidArgument, match="is not KEY=VALUE"):
         settings.pair(text)
+
+
+def test_a_file_edited_by_hand_is_left_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "box.toml"
+    file.write_bytes(b"# mine\r\nhttp_port = 0 # any\r\n\r\n[[webhook]]\r\nurl = 'http://h'\r\n")
+    assert settings.change(tmp_path, {"http_port": "81"})
+    assert file.read_bytes() == (
+        b"# mine\r\nhttp_port = 81 # any\r\n\r\n[[webhook]]\r\nurl = 'http://h'\r\n"
+    )
+    file.write_bytes(b"# caf\xe9\nhttp_port = 0\n")
+    with pytest.raises(InvalidArgument, match="cannot read"):
+        settings.change(tmp_path, {"http_port": "81"})
+    file.write_text("http_port = 0\n")
+    together = check_together
+
+    def saved_meanwhile(path: Path, values: Mapping[str, Value]) -> None:
+        file.write_text("http_port = 5\n")
+        together(path, values)
+
+    monkeypatch.setattr("pachybox.settings.check_together", saved_meanwhile)
+    with pytest.raises(Refused, match="saved by somebody else"):
+        settings.change(tmp_path, {"grpc_port": "82"})
+    assert file.read_text() == "http_port = 5\n"

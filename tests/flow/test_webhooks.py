@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +24,7 @@ from pachybox.ingest import lateness
 from pachybox.meta.tables import EVENTS
 from pachybox.meta.writer import utc_now
 from pachybox.model.events import Event
-from pachybox.webhooks import hook, message
+from pachybox.webhooks import hook, message, post
 from pachybox.webhooks.post import shown
 from tests.boxes import RealBox, eventually, free_port
 
@@ -33,6 +36,7 @@ class Ear:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     hangs: threading.Event | None = None
+    deaf_to: str = ""
     port: int = 0
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     server: ThreadingHTTPServer | None = None
@@ -52,8 +56,10 @@ class Ear:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if ear.hangs is not None:
                     ear.hangs.wait(30)
-                ear.heard.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(ear.status)
+                deaf = self.headers["pachybox-event"] == ear.deaf_to
+                if not deaf:
+                    ear.heard.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(503 if deaf else ear.status)
                 for name, value in ear.headers:
                     self.send_header(name, value)
                 self.end_headers()
@@ -212,6 +218,103 @@ def test_one_that_hangs_or_redirects_is_in_nobodys_way(tmp_path: Path, ears: Ear
         assert time.monotonic() - began < 9  # nobody waits for the one that hangs
     finally:
         box.stop()
+
+
+def test_two_of_one_address_are_told_each_of_its_own(tmp_path: Path, ears: Ears) -> None:
+    """What one has been told is not taken for told to the other, whatever is killed."""
+    ear = ears(deaf_to="job_succeeded").listen()
+    tables = "".join(
+        f'[[webhook]]\nurl = "{ear.url}"\nevents = ["{name}"]\n'
+        for name in ("job_failed", "job_succeeded")
+    )
+    box = RealBox(tmp_path / "home", settings=tables).start()
+    try:
+        fail(box, 2)
+        eventually(lambda: len(ear.heard) == 2, "the one is told")
+        eventually(lambda: next(iter(box.client.list_webhook())).get("delivered") == "2", "kept")
+        box.kill()
+        ear.deaf_to = ""
+        box.start()
+        eventually(lambda: len(ear.heard) == 4, "the other is told")
+        assert [b["event"] for b in ear.bodies()] == ["job_failed"] * 2 + ["job_succeeded"] * 2
+    finally:
+        box.stop()
+
+
+def _repeats(peer: socket.socket) -> None:
+    peer.sendall(peer.recv(65536))
+
+
+def _drips(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while not select.select([peer], [], [], 0.02)[0] or peer.recv(65536):
+        peer.sendall(b"x")
+
+
+def _goes_on(peer: socket.socket) -> None:
+    while True:
+        peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _floods(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        peer.sendall(bytes(1 << 16))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (_repeats, "not in HTTP (BadStatusLine)"),
+        (_drips, "did not answer in 0.3 s"),
+        (_goes_on, "did not answer in 0.3 s"),
+        (_floods, ""),
+    ],
+)
+def test_no_answer_takes_long_or_is_repeated(
+    answer: Callable[[socket.socket], None], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that never ends is cut off, and what is said may be the address with its secret."""
+    monkeypatch.setattr(post, "TIMEOUT_S", 0.3)
+
+    def serve() -> None:
+        peer = server.accept()[0]
+        with peer, suppress(OSError):
+            answer(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        told = post.post(f"{address}/hidden", b"{}", {})
+        assert time.monotonic() - began < 5
+    assert told.error.endswith(said)
+    assert bool(told.error) == bool(said)
+    assert "hidden" not in told.error
+    assert len(told.error) < 200
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('url = "http://h:hidden/"', "webhook 1 needs a url"),
+        ('url = "http://h:99999/hidden"', "webhook 1 needs a url"),
+        ('url = "http://h/hid den"', "webhook 1 needs a url"),
+        ('url = "http:///hidden"', "webhook 1 needs a url"),
+        ('url = "http://u\u2100r:hidden@h/"', "webhook 1 needs a url"),
+        ('url = "http://h/hidden"\nsecret = 1', "webhook 1: its secret is no text"),
+        ('url = "http://h/hidden"\nevents = ["x"]', "webhook 1: events are a list of known"),
+        ('url = "http://h/hidden"\nevents = [["x"]]', "webhook 1: events are a list of known"),
+    ],
+)
+def test_a_table_that_cannot_be_is_refused_without_its_secret(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    box = RealBox(tmp_path / "home", settings=f"[[webhook]]\n{table}\n")
+    done = box.run("config", "get")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "hidden" not in done.stderr
 
 
 def test_what_will_never_be_taken_is_dropped_and_counted(tmp_path: Path, ears: Ears) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pachybox.care import proving
 from pachybox.care.health import Health
-from pachybox.care.proving import END, START, Place, Step, walk
+from pachybox.care.proving import END, START, Damage, Place, Step, walk
 from pachybox.care.scrub import PART, Scrub
 from pachybox.meta.writer import Meta
 from pachybox.model.ids import Hash
@@ -157,6 +157,31 @@ def test_a_clock_put_back_does_not_make_a_pass_wait(world: World) -> None:
     world.now += 8 * DAY
     scrub._turn()
     assert scrub.state()[0].ended
+
+
+def test_what_stays_damaged_is_not_read_each_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what fsck moved aside all commits are read, to see whether any needs it."""
+    scrub = world.scrub()
+    lost = world.hashes[-1]
+    path = world.blobs.locate(lost).path
+    asked: list[str] = []
+
+    def names(damage: Damage) -> tuple[str, ...]:
+        asked.append(damage.blob)
+        return ("a",)
+
+    monkeypatch.setattr(scrub, "_names", names)
+    flip(path, 1000)
+    list(scrub.now())
+    path.unlink()
+    world.blobs.objects.bad.clear()
+    asked.clear()
+    for _ in range(5):
+        scrub._turn()
+    assert asked == [lost.hex()]
+    scrub.stop()
 
 
 def test_content_that_went_before_it_was_reached_does_not_hold_up_a_pass(world: World) -> None:

@@ -405,10 +405,6 @@ class Box:
         nearly full. "" when it may. Cheap."""
         return self.space.held()
 
-    def check_space(self) -> None:
-        """Raise Exhausted when the disk or the quota is used up; see Space.check."""
-        self.space.check()
-
     # ---- care
 
     def collect_garbage(self) -> Collected:

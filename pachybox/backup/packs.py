@@ -151,16 +151,6 @@ def unpacked(row: np.void, stored: bytes | memoryview, shown: str) -> bytes:
     return data
 
 
-def pack_rows(data: bytes | memoryview, shown: str) -> Rows:
-    """The rows at the end of a whole pack. Raises Corrupt."""
-    if len(data) >= _FOOT.size:
-        magic, version, count = _FOOT.unpack_from(data, len(data) - _FOOT.size)
-        start = len(data) - _FOOT.size - count * ROW.itemsize
-        if magic == _PACK_MAGIC and version <= VERSION and start >= 0:
-            return np.frombuffer(data, ROW, count, start)
-    raise damaged(shown, "it is no pack")
-
-
 def encode_index(
     packs: Sequence[tuple[str, int]], rows: Rows, supersedes: Sequence[str] = ()
 ) -> bytes:

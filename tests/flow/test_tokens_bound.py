@@ -413,15 +413,3 @@ def test_json_is_judged_alike(house: House) -> None:
     answer = house.page("/api/pfs_v2.API/ModifyFile", "bound-writer", lines.encode())
     assert answer[0] in (400, 403)
     assert house.page("/pfs/default/mine/master/stolen", "bound-reader")[0] == 404
-
-
-def test_status_shows_no_figures_that_are_not_told(house: House) -> None:
-    told = {"PACHYBOX_ADDRESS": house.http, "PACHYBOX_TOKEN": house.tokens["bound-reader"]}
-    before, house.box.env = house.box.env, {**house.box.env, **told}
-    try:
-        said = house.box.cli("status")
-    finally:
-        house.box.env = before
-    assert f"Address: {house.http}" in said
-    assert "which this token may not see" in said
-    assert "0B" not in said

@@ -222,6 +222,7 @@ def test_connections_are_bounded(serve: Serve) -> None:
     for raw in raws:
         assert raw.call("versionpb_v2.API/GetVersion", {})[0] == 200
     third = Raw(served.socket)
+    third.send(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert third.head()[0] == 503
     assert third.ended()
     for raw in [*raws, third]:
@@ -234,6 +235,7 @@ def test_who_floods_the_port_does_not_shut_out_the_owner(serve: Serve) -> None:
     for raw in raws:
         raw.send(b"GET /healthz HTTP/1.1\r\nHost: local")
     third = Raw(served.tcp)
+    third.send(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert third.head()[0] == 503
     own = Raw(served.socket)
     assert own.call("versionpb_v2.API/GetVersion", {})[0] == 200

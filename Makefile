@@ -43,7 +43,7 @@ clients: $(STAMP) ## .venvs with the real clients that tests drive a box with
 	@$(PY) tests/clients/environments.py
 
 test: clients ## all tests; ARGS='tests/unit -k glob' for some
-	@$(PY) -m pytest $(or $(ARGS),-n auto --dist worksteal)
+	@$(PY) -m pytest $(or $(ARGS),-n $$(($$(nproc) + 1)) --dist worksteal)
 
 fuzz: $(STAMP) ## 20,000 odd requests to every door; ARGS='2000 s3' for fewer, to one
 	@$(PY) -m tests.fuzz $(ARGS)

@@ -233,8 +233,9 @@ def test_the_samples_of_the_docs_are_taken_by_a_box(shared_box: RealBox) -> None
         except urllib.error.HTTPError as e:
             message = json.loads(e.read())
             message = message.get("error", message)
-            # the sample's id is one that a reader replaces
-            if e.code != 501 and "0123456789abcdef" not in message["message"]:
+            # the sample's id is one that a reader replaces, a box's own backups are settings
+            expected = ("0123456789abcdef", "no place for backups is named")
+            if e.code != 501 and not any(words in message["message"] for words in expected):
                 refused[name] = message["message"]
     box.delete_pipeline("edges")
     box.delete_ingest("events")

@@ -172,6 +172,8 @@ def state_of(home: Path) -> dict[str, str]:
     found = {}
     with duckdb.connect(str(home / "meta.duckdb"), read_only=True) as con:
         for (table,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            if table == "datum_hashes":  # taken into the index of hashes some time
+                continue
             which = "WHERE kind <> 'ingest.state'" if table == "events" else ""
             rows = con.execute(f'SELECT * FROM "{table}" {which} ORDER BY ALL').fetchall()
             digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:12]

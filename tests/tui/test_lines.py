@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.boxes import RealBox, eventually
 from tests.tui.pilot import Terminal, opened
+from tui.app import PachyApp
 from tui.places import JOB, PIPELINE, REPO, Place
-from tui.widgets.chrome import Footer
 
 SLOW = """
 pipeline: {name: slow}
@@ -35,18 +36,31 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
     started.stop()
 
 
+class Telling(PachyApp):
+    """The terminal, which remembers what its footer told."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.lines: list[str] = []
+
+    def told(self, *commands: str) -> None:
+        self.lines.append("; pachybox ".join(commands))
+        super().told(*commands)
+
+
 async def same(
     t: Terminal, box: RealBox, word: str, look: Look, undo: Callable[[], object]
 ) -> None:
     """After an action: ``look`` tells what is so now; once undone (names that are others then
-    are replaced), the line that stands in the footer brings it about again."""
+    are replaced), the line that the footer told brings it about again."""
+    app = t.app
+    assert isinstance(app, Telling)
 
-    def shown() -> str:
-        view = t.app.view
-        said = view.query_one(Footer).command if view and view.is_mounted else ""
-        return said if said.startswith(word) else ""
+    def told() -> str:
+        return next((line for line in reversed(app.lines) if line.startswith(word)), "")
 
-    line = await t.until(shown, f"$ pachybox {word}")
+    line = await t.until(told, f"$ pachybox {word}")
+    app.lines.clear()
     after = look()
     found = await asyncio.to_thread(undo)
     renamed = found if isinstance(found, dict) else {}
@@ -71,7 +85,7 @@ def shell(box: RealBox, line: str) -> None:
 
 async def test_a_repo_made_and_deleted(box: RealBox) -> None:
     client = box.client
-    async with opened(box, start=Place(REPO)) as t:
+    async with opened(box, kind=Telling, start=Place(REPO)) as t:
         await t.sees("things")
         await t.press("n")
         await t.sees("New repo?")
@@ -92,7 +106,9 @@ async def test_a_repo_made_and_deleted(box: RealBox) -> None:
 async def test_a_branch_made_and_deleted(box: RealBox) -> None:
     client = box.client
     head = client.inspect_commit("things@master").id
-    async with opened(box, start=Place(REPO, "things", "", "/a.txt"), size=(140, 40)) as t:
+    async with opened(
+        box, kind=Telling, start=Place(REPO, "things", "", "/a.txt"), size=(140, 40)
+    ) as t:
         await t.sees("a.txt")
         await t.press("n")
         await t.sees("a branch from this commit")
@@ -134,7 +150,9 @@ async def test_a_commit_begun_filled_emptied_and_finished(box: RealBox, tmp_path
         client.delete_commit(f"opened@{old}") if not states()[0] else None
         return {old: client.start_commit("opened@master")}
 
-    async with opened(box, start=Place(REPO, "opened", "", "/a.txt"), size=(140, 40)) as t:
+    async with opened(
+        box, kind=Telling, start=Place(REPO, "opened", "", "/a.txt"), size=(140, 40)
+    ) as t:
         await t.sees("a.txt")
         await t.press("n")
         await t.sees("start a commit")
@@ -144,7 +162,9 @@ async def test_a_commit_begun_filled_emptied_and_finished(box: RealBox, tmp_path
         await t.until(lambda: states()[0] is False, "begun")
         begun = client.inspect_commit("opened@master").id
         await same(t, box, "start commit", states, lambda: client.delete_commit(f"opened@{begun}"))
-    async with opened(box, start=Place(REPO, "opened", "", "/a.txt"), size=(140, 40)) as t:
+    async with opened(
+        box, kind=Telling, start=Place(REPO, "opened", "", "/a.txt"), size=(140, 40)
+    ) as t:
         await t.sees("a.txt")
         await t.press("p")
         await t.sees("Put which file or folder?")
@@ -178,7 +198,7 @@ async def test_a_file_saved(box: RealBox, tmp_path: Path) -> None:
     def saved() -> bytes:
         return target.read_bytes() if target.exists() else b""
 
-    async with opened(box, start=Place(REPO, "things", "", "/a.txt")) as t:
+    async with opened(box, kind=Telling, start=Place(REPO, "things", "", "/a.txt")) as t:
         await t.sees("a.txt")
         await t.press("ctrl+s")
         await t.sees("Save /a.txt as?")
@@ -214,7 +234,7 @@ async def test_a_job_stopped_run_again_and_its_log_saved(box: RealBox, tmp_path:
         return client.page_job(pipeline="slow").total
 
     job = await asyncio.to_thread(eventually, begun, "it runs")
-    async with opened(box, start=Place(JOB, "slow", job)) as t:
+    async with opened(box, kind=Telling, start=Place(JOB, "slow", job)) as t:
         await t.sees("running", "begun")
         await _log_saved(t, box, target)
         await t.press("x")
@@ -222,7 +242,7 @@ async def test_a_job_stopped_run_again_and_its_log_saved(box: RealBox, tmp_path:
         await t.confirm("y")
         await t.until(lambda: newest() == "JOB_KILLED", "stopped")
         await same(t, box, "stop job", newest, rerun)
-    async with opened(box, start=Place(PIPELINE, "slow")) as t:
+    async with opened(box, kind=Telling, start=Place(PIPELINE, "slow")) as t:
         await t.sees("slow")
         await t.press("r")
         await t.sees("Run slow again?", "reprocess every datum")

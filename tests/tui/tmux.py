@@ -101,4 +101,5 @@ class Tmux:
     def close(self) -> None:
         """End the server; safe to repeat."""
         subprocess.run(["tmux", "kill-server"], env=self._env, capture_output=True, check=False)
-        shutil.rmtree(self._folder)
+        # its socket goes when it has ended, which is a moment later
+        eventually(lambda: shutil.rmtree(self._folder, True) or not self._folder.exists(), "gone")

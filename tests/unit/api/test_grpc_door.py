@@ -235,7 +235,7 @@ def test_what_a_handler_does_not_read_is_not_taken_from_the_client(opened: Opene
         return sent == before
 
     eventually(still, "the client waits for the handler")
-    assert sent < 32
+    assert sent < 64  # gRPC's own windows grow with what the link seems to carry
     manor.go_on.set()
     assert answer.result(30).file_set_id == "100"
 

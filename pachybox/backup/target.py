@@ -221,7 +221,8 @@ class Folder:
             ) from None
         except (FileExistsError, NotADirectoryError) as e:
             raise Refused(
-                f"{self.top / name} is below what is no directory", "name a directory"
+                f"{self.top / name} is below a symlink, or what is no directory",
+                "name a directory",
             ) from e
         except PermissionError as e:
             raise Refused(

@@ -227,8 +227,8 @@ class Programs:
         )
         file = self.folder / name
         file.write_text(
-            f"#!/bin/sh\n# {version}\nexport PYTHONPATH={patched} PACHYBOX_FILE=$0\n"
-            f'exec {sys.executable} -m pachybox.cli "$@"\n'
+            f"#!/bin/sh\n# {version}\nexport PYTHONPATH='{patched}' PACHYBOX_FILE=$0\n"
+            f'exec "{sys.executable}" -m pachybox.cli "$@"\n'
         )
         file.chmod(0o755)
         return file

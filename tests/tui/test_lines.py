@@ -267,7 +267,7 @@ async def _log_saved(t: Terminal, box: RealBox, target: Path) -> None:
     await t.sees("Save this log where?")
     await t.press("ctrl+u")
     await t.type(str(target))
-    await t.press("enter")
+    await t.confirm("enter")
 
     def lines() -> int:
         """How many there are; a shell has them as ``logs`` prints them."""

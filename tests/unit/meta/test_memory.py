@@ -72,8 +72,8 @@ def test_blocks_go_at_a_checkpoint_and_are_read_again(meta: Meta) -> None:
 
 @pytest.mark.skipif(not hasattr(_LIBC, "mallinfo2"), reason="not glibc, or an old one")
 def test_transactions_leave_nothing_behind(meta: Meta) -> None:
-    """1 to 3 KB each would stay."""
-    work(meta, 100)
+    """1 to 3 KB each would stay. What is made large enough once, some 140 KB, is before."""
+    work(meta, 300)
     meta.checkpoint()
     before = malloced()
     work(meta, 200)

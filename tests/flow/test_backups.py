@@ -103,7 +103,9 @@ def test_other_directories_and_its_own_are_no_place(source: RealBox, tmp_path: P
 
 def test_a_file_is_no_place(source: RealBox, tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("dear")
-    with pytest.raises(Refused, match=r"letter/.* is below a symlink, or what is no directory; name"):
+    with pytest.raises(
+        Refused, match=r"letter/.* is below a symlink, or what is no directory; name"
+    ):
         source.client.create_backup(str(tmp_path / "letter"))
     with pytest.raises(Refused, match="name a directory"):
         list(source.client.list_backup(str(tmp_path / "letter")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from pachybox.client.box import Box
 from pachybox.config import Config
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.lock import is_free
 
 _ASK_S = 10.0
 _LOOK_S = 0.1
@@ -98,7 +98,7 @@ class Running:
                 box.close()
             time.sleep(_LOOK_S)
             now = time.monotonic()
-            held = held if cls.free(config) else now
+            held = held if is_free(config.pid_file) else now
             if now - held > _GONE_S:
                 raise Refused("the box has ended", f"see {config.log_file}")
         raise Refused(f"the box is not ready after {wait_s:.0f} s: {why}")
@@ -140,7 +140,7 @@ class Running:
         if manager is not None:
             manager.stop()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if cls.free(config):
+            if is_free(config.pid_file):
                 return
             pid = _holder(config)
             if pid > 1:
@@ -157,25 +157,10 @@ class Running:
     @classmethod
     def _await_free(cls, config: Config, wait_s: float) -> None:
         until = time.monotonic() + wait_s
-        while not cls.free(config):
+        while not is_free(config.pid_file):
             if time.monotonic() > until:
                 raise Refused(f"the box at {config.home} is still stopping", "wait, and try again")
             time.sleep(_LOOK_S)
-
-    @staticmethod
-    def free(config: Config) -> bool:
-        """Whether nobody holds the data directory's lock."""
-        try:
-            fd = os.open(config.pid_file, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(fd)
-        return True
 
 
 def managed(running: Running) -> Manager | None:

@@ -20,7 +20,9 @@ from pathlib import Path
 from appliance.running import Manager, Running, managed
 from pachybox import upgrade as copies
 from pachybox.config import Config
+from pachybox.durable import sync_path
 from pachybox.errors import NotFound, PachyboxError, Refused
+from pachybox.lock import is_free
 
 _RUN_S = 60.0  # the new program unpacks itself the first time
 _UP_S = 120.0
@@ -224,7 +226,7 @@ class Upgrade:
                 home=self.config.home, timeout_s=_UP_S, owner=self._owner,
             )  # fmt: skip
         except Refused:
-            if Running.free(self.config):
+            if is_free(self.config.pid_file):
                 raise
             # it is only slow: a migration may take long
 
@@ -271,7 +273,7 @@ class Upgrade:
 def undo(config: Config, say: Say) -> None:
     """Put back the metadata from before the last upgrade, and the program, where there is one
     from before. The box does not run. Raises NotFound, Refused."""
-    if Running.look(config) is not None or not Running.free(config):
+    if Running.look(config) is not None or not is_free(config.pid_file):
         raise Refused("the box is running", "stop it first: pachybox down")
     found = copies.copies(config.home)
     if not found:
@@ -322,34 +324,26 @@ def swap(new: Path, installed: Path) -> Path:
     old, part = (installed.with_name(f".{installed.name}.{what}") for what in ("old", "part"))
     shutil.copyfile(new, part)
     part.chmod(installed.stat().st_mode & 0o777 | 0o555)
-    _sync(part)
+    sync_path(part)
     old.unlink(missing_ok=True)
     try:
         os.link(installed, old)
     except OSError:  # a file system without links
         shutil.copy2(installed, old)
-    _sync(old)
+    sync_path(old)
     part.replace(installed)
-    _sync(installed.parent)
+    sync_path(installed.parent)
     return old
 
 
 def restore(old: Path, installed: Path) -> None:
     """Put an old program back in its place. Raises OSError."""
     old.replace(installed)
-    _sync(installed.parent)
+    sync_path(installed.parent)
 
 
 def _previous(installed: Path) -> Path:
     return installed.with_name(f"{installed.name}.previous")
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import threading
@@ -38,6 +37,7 @@ from pachybox.ingest.pushes import Pushes
 from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
+from pachybox.lock import Lock
 from pachybox.meta.connect import ROOM, Room
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
@@ -76,36 +76,6 @@ from pachybox.webhooks.service import Webhooks
 log = logging.getLogger("pachybox.box")
 
 _FOLDERS = ("store", "work", "logs", "run")
-
-
-class Lock:
-    """The lock on a data directory: one daemon at a time. Freed by the kernel when the
-    process dies, however it dies."""
-
-    def __init__(self, path: Path) -> None:
-        """Take the lock. Raises Refused naming the process that holds it."""
-        self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._fd, 32).decode(errors="replace").strip()
-            os.close(self._fd)
-            raise Refused(
-                f"another box (process {holder or 'unknown'}) is running on {path.parent.parent}",
-                "use it, stop it with: pachybox down, or choose another PACHYBOX_HOME",
-            ) from None
-        text = f"{os.getpid()}\n".encode()
-        try:
-            os.pwrite(self._fd, text, 0)
-            os.ftruncate(self._fd, len(text))
-        except OSError as e:  # a full disk must not keep a box from starting: it can still read
-            log.warning("%s does not name this process: %s", path, e)
-
-    def release(self) -> None:
-        """Give the lock up."""
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
 
 
 def _locked(config: Config) -> Lock:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from pachybox.config import SETTINGS, Config, Value, Webhook, check_together, setting, written
+from pachybox.durable import replacing
 from pachybox.errors import InvalidArgument, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -170,27 +171,10 @@ def _replace(path: Path, text: str, *, secret: bool) -> None:
     if path.exists():
         like = path.stat()
         mode = 0o600 if secret else stat.S_IMODE(like.st_mode)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    # root does this in the directory of another: new, so that it is no link of theirs
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "w", encoding="utf-8", newline="") as file:
-            if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(fd, like.st_uid, like.st_gid)  # root changes the file of a service
-            os.fchmod(fd, mode)
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    own = (like.st_uid, like.st_gid) == (os.geteuid(), os.getegid())
+    owner = None if own else (like.st_uid, like.st_gid)  # root changes the file of a service
+    with replacing(path, mode, owner) as file:
+        file.write(text.encode())
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pachybox.durable import sync_path
 from pachybox.errors import NotFound, Refused
 
 log = logging.getLogger("pachybox.upgrade")
@@ -90,9 +91,9 @@ def take(database: Path, *, event: int, schema: int = 0, to: int = 0) -> Copy:
         for file in files:
             _copy(file, part / file.name)
         _write_about(replace(made, path=part))
-        _sync(part)
+        sync_path(part)
         part.rename(made.path)
-        _sync(folder)
+        sync_path(folder)
     except OSError as e:
         shutil.rmtree(part, ignore_errors=True)
         raise Refused(
@@ -125,9 +126,9 @@ def put_back(database: Path, copy: Copy) -> None:
     mark = home / _MARK
     part = mark.with_suffix(".part")
     part.write_text(copy.path.name)
-    _sync(part)
+    sync_path(part)
     part.replace(mark)
-    _sync(home)
+    sync_path(home)
     mend(database)
 
 
@@ -149,7 +150,7 @@ def mend(database: Path) -> None:
     try:
         _bring(source, database)
         mark.unlink()
-        _sync(home)
+        sync_path(home)
     except OSError as e:
         raise Refused(
             f"the metadata cannot be put back from {source}: {e.strerror or e}",
@@ -169,7 +170,7 @@ def _bring(source: Path, database: Path) -> None:
         part = home / f".{name}.part"
         _copy(source / name, part)
         part.replace(home / name)
-    _sync(home)
+    sync_path(home)
 
 
 def _files(database: Path) -> Iterator[Path]:
@@ -212,7 +213,7 @@ def _write_about(copy: Copy) -> None:
     part = copy.path / f"{_ABOUT}.part"
     part.write_text(json.dumps(about))
     _give(part, copy.path)
-    _sync(part)
+    sync_path(part)
     part.replace(copy.path / _ABOUT)
 
 
@@ -240,11 +241,3 @@ def _give(path: Path, like: Path) -> None:
     if os.geteuid() == 0:
         owner = like.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from pachybox.durable import replacing, sync_path
+
 Owner = tuple[int, int]
 """Numbers of a user and a group."""
 
@@ -62,34 +64,9 @@ def _put(
     if not act:
         return state
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.unlink(missing_ok=True)
-    # root works in directories of others, who must not get it to follow a link of theirs: the file
-    # is new, and known by its descriptor from then on
-    fd = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            write(file)
-            file.flush()
-            os.fchmod(fd, mode)
-            if owner is not None:
-                os.fchown(fd, *owner)
-            os.fsync(fd)
-        new.rename(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+    with replacing(path, mode, owner) as new:
+        write(new)
     return state
-
-
-def sync(path: Path) -> None:
-    """Return once a file, or the names of a directory, are on disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def make_folder(path: Path, mode: int, owner: Owner | None = None, *, act: bool = True) -> State:
@@ -106,7 +83,7 @@ def make_folder(path: Path, mode: int, owner: Owner | None = None, *, act: bool 
                 os.fchown(fd, *owner)
         finally:
             os.close(fd)
-        sync(path.parent)
+        sync_path(path.parent)
     return State.MADE
 
 
@@ -120,7 +97,7 @@ def link(path: Path, target: str, *, act: bool = True) -> State:
         new = path.with_name(f".{path.name}.{os.getpid()}")
         new.symlink_to(target)
         new.rename(path)
-        sync(path.parent)
+        sync_path(path.parent)
     return state
 
 
@@ -130,7 +107,7 @@ def remove(path: Path, *, act: bool = True) -> State:
         return State.ABSENT
     if act:
         path.unlink()
-        sync(path.parent)
+        sync_path(path.parent)
     return State.REMOVED
 
 
@@ -155,5 +132,5 @@ def remove_folder(path: Path, *, last: Collection[str] = (), act: bool = True) -
         return State.EMPTIED
     if path.is_symlink():
         path.unlink()
-    sync(path.parent)
+    sync_path(path.parent)
     return State.REMOVED

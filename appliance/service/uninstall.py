@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.running import Running
 from appliance.service import files, plan, unit, users
 from appliance.service.files import State
 from appliance.service.install import Step
 from appliance.service.plan import Plan
 from pachybox.config import Config
 from pachybox.errors import Refused
+from pachybox.lock import is_free
 
 
 def installed(wanted: Plan) -> Plan | None:
@@ -72,7 +72,7 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
     home = there.on_disk(there.home)
     if purge:
         check(there)
-        if act and not Running.free(Config(home=home)):
+        if act and not is_free(Config(home=home).pid_file):
             raise Refused(f"the box at {there.home} is running", "stop it first: pachybox down")
     yield Step(
         there.occasion, str(there.wanted), files.remove(there.on_disk(there.wanted), act=act)

@@ -23,6 +23,7 @@ from pachybox.api.access.policy import Policy
 from pachybox.api.access.principal import OWNER, Principal, Role
 from pachybox.api.archive_door import PATHS as ARCHIVE_PATHS
 from pachybox.api.archive_door import ArchiveDoor, Archives
+from pachybox.api.attendant import Attendant
 from pachybox.api.failures import as_error
 from pachybox.api.files_door import FilesDoor
 from pachybox.api.guard import guard
@@ -33,7 +34,7 @@ from pachybox.api.json_door import JsonDoor, StreamFailed
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.s3.door import S3Door
 from pachybox.api.table import Call, Cancel, Table
-from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
+from pachybox.api.transport import Gone, Limits, TimedOut
 from pachybox.errors import (
     InvalidArgument,
     NotFound,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pachybox.api.attendant import Attendant
 from pachybox.api.deadline import Deadline
 from pachybox.api.failures import as_error
 from pachybox.api.http import Rejected, Request
@@ -23,7 +24,7 @@ from pachybox.api.parser import parse
 from pachybox.api.printer import Printer, printer
 from pachybox.api.response import JSON, LINES, Lines, Response, error_json
 from pachybox.api.table import Call, Method, Table
-from pachybox.api.transport import Attendant, Gone, Limits, TimedOut
+from pachybox.api.transport import Gone, Limits, TimedOut
 from pachybox.errors import InvalidArgument, PachyboxError
 
 # What grpc-gateway passes on of the answer's metadata.

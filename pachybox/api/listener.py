@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pachybox.api.attendant import Attendant
 from pachybox.api.certificates import Certificates
 from pachybox.api.http import Rejected, Request, read_request, rejected
 from pachybox.api.lane import Lane, Together
 from pachybox.api.metrics import Metrics
 from pachybox.api.response import JSON, Response, error_json
 from pachybox.api.threads import Threads
-from pachybox.api.transport import Attendant, Gone, Limits, PlainText, TimedOut, Wire
+from pachybox.api.transport import Gone, Limits, PlainText, TimedOut, Wire
 from pachybox.errors import PachyboxError, Refused
 
 log = logging.getLogger("pachybox.api")

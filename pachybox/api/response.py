@@ -14,8 +14,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic, time
 
+from pachybox.api.attendant import Attendant
 from pachybox.api.http import Request
-from pachybox.api.transport import Attendant, Buffer, Gone, Wire
+from pachybox.api.transport import Buffer, Gone, Wire
 from pachybox.errors import PachyboxError
 
 JSON = "application/json"

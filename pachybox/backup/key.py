@@ -7,8 +7,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from pachybox.durable import sync_path
 from pachybox.errors import InvalidArgument, Refused
-from pachybox.store.disk import remove, sync_path, write_all
+from pachybox.store.disk import remove, write_all
 
 LEAST = 8
 """Characters of a passphrase."""

@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pachybox.durable import sync_path
 from pachybox.errors import Exhausted, InvalidArgument, NotFound, NotReady, PachyboxError, Refused
 from pachybox.pfs import buckets
-from pachybox.store.disk import FULL, pread_all, sync_path, write_all
+from pachybox.store.disk import FULL, pread_all, write_all
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

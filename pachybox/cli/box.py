@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
+from pachybox.lock import is_free
 
 _START_S = 60.0
 _STOP_S = 60.0
@@ -133,25 +133,10 @@ def _down(app: App, args: Args) -> None:
     box.close()
     lock = home / "run" / "box.pid"
     deadline = time.monotonic() + args.timeout
-    while not (_free(lock) if box.address.local else _silent(box)):
+    while not (is_free(lock) if box.address.local else _silent(box)):
         if time.monotonic() > deadline:
             raise Refused(f"the box at {home} is still stopping", "wait, then try again")
         time.sleep(0.01)
-
-
-def _free(lock: Path) -> bool:
-    """Whether nobody holds the data directory's lock."""
-    try:
-        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def _silent(box: Box) -> bool:

@@ -16,7 +16,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag
 from pachybox.cli.output import Painted, colour, note, visible, wants_colour
 from pachybox.cli.trying import Box, Telling, Trying, arguments
-from pachybox.client.transport import Scope
+from pachybox.client.connection import Scope
 from pachybox.client.trial_source import Folder
 from pachybox.client.trial_values import TrialEnd, TrialEvent
 from pachybox.errors import InvalidArgument, PachyboxError, Unreachable

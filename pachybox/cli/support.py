@@ -12,6 +12,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser
 from pachybox.cli.output import note, size
 from pachybox.client.values import Json
+from pachybox.durable import replacing
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 
 if TYPE_CHECKING:
@@ -60,16 +61,8 @@ def _write(name: str, content: bytes) -> None:
         sys.stdout.buffer.write(content)
         return
     path = Path(name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(content)
     sys.stdout.write(f"{path}\n")
 
 

@@ -19,11 +19,11 @@ from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
 from pachybox.client.base import Stream
+from pachybox.client.connection import Scope
 from pachybox.client.progress import Progress
 from pachybox.client.sessions import OpenCommit, Transaction
 from pachybox.client.shown import Records
 from pachybox.client.sync import Client
-from pachybox.client.transport import Scope
 from pachybox.client.upload import Put
 from pachybox.client.values import PutResult
 from pachybox.errors import PachyboxError

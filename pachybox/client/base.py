@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from pachybox.client.address import Address, resolve
+from pachybox.client.connection import Scope, current_scope
 from pachybox.client.errors import from_json, lost
 from pachybox.client.shown import Records
-from pachybox.client.transport import Response, Scope, Transport, current_scope
+from pachybox.client.transport import Response, Transport
 from pachybox.client.values import Json
 from pachybox.errors import Internal, Unreachable
 

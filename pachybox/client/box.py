@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pachybox.client.base import BOX, PFS, PPS, TRANSACTIONS, Base, Stream, pause
+from pachybox.client.connection import current_scope
 from pachybox.client.pipeline_values import BoxStatus
-from pachybox.client.transport import current_scope
 from pachybox.client.values import Json, time_of
 from pachybox.errors import NotReady, Unreachable
 from pachybox.model.events import Event

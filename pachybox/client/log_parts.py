@@ -6,9 +6,9 @@ from collections.abc import Generator
 from functools import partial
 
 from pachybox.client.base import BOX, Base, Stream, pause
+from pachybox.client.connection import current_scope
 from pachybox.client.log_values import LogEntry, LogPart
 from pachybox.client.names import job_message, pipeline_message
-from pachybox.client.transport import current_scope
 from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument, NotReady, Unreachable
 

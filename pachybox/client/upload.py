@@ -13,9 +13,10 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
+from pachybox.client.connection import Buffer
 from pachybox.client.frames import FrameWriter, Readable
 from pachybox.client.progress import Progress
-from pachybox.client.transport import Buffer, Transport, target
+from pachybox.client.transport import Transport, target
 from pachybox.client.values import PutResult
 from pachybox.errors import CHECK_FILE, InvalidArgument
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import xxhash
 
+from pachybox.durable import sync_path
 from pachybox.errors import Corrupt
 from pachybox.meta.apply import GONE, Staged
 from pachybox.meta.tables import ALL, Row
@@ -41,7 +42,7 @@ class Journal:
         new = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if new:
-            _sync_directory(path.parent)  # its name is to outlive a power cut as its lines do
+            sync_path(path.parent)  # its name is to outlive a power cut as its lines do
         self._length = os.fstat(self._fd).st_size
         self._at = 0
 
@@ -106,14 +107,6 @@ def read(path: Path, number: int) -> list[Staged]:
             else:
                 found.append(_staged(entry))
     return found
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _line(number: int, staged: Staged) -> bytes:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pachybox.containers.credentials import Credential, of_secret
+from pachybox.durable import replacing
 from pachybox.errors import (
     AlreadyExists,
     Corrupt,
@@ -245,19 +246,8 @@ class Secrets:
 def _new_key(path: Path) -> bytes:
     """A key on the disk for good before anything is sealed with it."""
     key = os.urandom(32)
-    beside = path.with_name(f"{path.name}.new")
-    beside.unlink(missing_ok=True)
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path) as file:
+        file.write(f"{key.hex()}\n".encode())
     return key
 
 

@@ -23,6 +23,8 @@ from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
+from pachybox.durable import sync_path
+
 _ENTRY = struct.Struct("<16sQ12sIII")
 _CHECKED = struct.Struct("<16sQ12sII")  # what the checksum is of
 _WORDS = _ENTRY.size // 8
@@ -150,11 +152,7 @@ class Keys:
     def sync(self) -> None:
         """Have all that was added be durable. Raises OSError."""
         os.fdatasync(self._fd)
-        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_path(self._file.parent)
 
     def close(self) -> None:
         """Close the file."""

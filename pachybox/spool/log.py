@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from pachybox.durable import sync_path
 from pachybox.errors import Exhausted, Refused
 from pachybox.spool.frames import Frame, decode, encode, size_at
 from pachybox.spool.reader import segment_name, segments
@@ -69,7 +70,7 @@ class Log:
                 log.warning("%s: %d bytes of unfinished writing are cut off", self._folder, torn)
             os.ftruncate(self._fd, length)
             os.fsync(self._fd)
-            _sync_folder(self._folder)  # who made the segment may have been killed before that
+            sync_path(self._folder)  # who made the segment may have been killed before that
             self._end, self._room = base + length, length
         if not self._begins or self._end < floor:
             self._end = max(self._end, floor)
@@ -162,7 +163,7 @@ class Log:
         self._fd = self._open(self._end, os.O_CREAT)
         self._begins.append(self._end)
         self._room = 0
-        _sync_folder(self._folder)
+        sync_path(self._folder)
 
     def _open(self, base: int, more: int = 0) -> int:
         return os.open(self._folder / segment_name(base), os.O_RDWR | os.O_CLOEXEC | more, 0o600)
@@ -214,18 +215,10 @@ class Log:
             self._fd = self._lock_fd = -1
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _sync_above(folder: Path) -> None:
     """Have a folder's place be durable: it and those that were made for it may be new."""
     for above in folder.parents[:_MADE_WITH_IT]:
-        _sync_folder(above)
+        sync_path(above)
 
 
 def _written(fd: int, offset: int) -> int:

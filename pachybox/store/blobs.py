@@ -17,10 +17,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from pachybox.durable import sync_path
 from pachybox.errors import Corrupt, InvalidArgument, Refused
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
-from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, sync_path, write_all
+from pachybox.store.disk import full_disk_is_exhausted, pread_all, remove, write_all
 from pachybox.store.index import Place
 from pachybox.store.leases import Leases
 from pachybox.store.objects import SUFFIX, Objects

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pachybox.durable import sync_path
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
 from pachybox.store.blobs import BlobStore
-from pachybox.store.disk import pread_all, sync_path
+from pachybox.store.disk import pread_all
 from pachybox.store.format import Gap, Header, Records, digest
 from pachybox.store.gc import contains, mark
 from pachybox.store.index import prefixes

@@ -163,15 +163,6 @@ def redirty(fd: int, start: int, end: int) -> None:
         pwrite_all(fd, pread_all(fd, min(step, end - offset), offset), offset)
 
 
-def sync_path(path: Path | str) -> None:
-    """fsync one file or directory by name."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def sync_file_system(path: Path) -> bool:
     """Sync the whole file system ``path`` is on; False when the system has no such call."""
     if _syncfs is None:
@@ -184,16 +175,6 @@ def sync_file_system(path: Path) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``, atomically and durably."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb", buffering=0) as f:
-        write_all(f.fileno(), data)
-        os.fsync(f.fileno())
-    part.rename(path)
-    sync_path(path.parent)
 
 
 def remove(path: Path | str) -> bool:

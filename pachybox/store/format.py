@@ -17,9 +17,10 @@ import numpy.typing as npt
 import xxhash
 from blake3 import blake3
 
+from pachybox.durable import replacing
 from pachybox.errors import Corrupt, Refused
 from pachybox.model.ids import Hash
-from pachybox.store.disk import pread_all, write_file
+from pachybox.store.disk import pread_all
 
 VERSION = 2
 OLDEST = 1  # the same without the sums of objects, which are made when first needed
@@ -217,4 +218,5 @@ def read_version(root: Path) -> int | None:
 
 def write_version(root: Path) -> None:
     """Mark the store as of the present version, atomically and durably."""
-    write_file(root / "FORMAT", b"pachybox-store %d\n" % VERSION)
+    with replacing(root / "FORMAT") as file:
+        file.write(b"pachybox-store %d\n" % VERSION)

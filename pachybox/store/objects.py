@@ -21,6 +21,7 @@ from pathlib import Path
 import xxhash
 from blake3 import blake3
 
+from pachybox.durable import sync_path
 from pachybox.errors import Corrupt
 from pachybox.model.ids import Hash
 from pachybox.store.disk import (
@@ -29,7 +30,6 @@ from pachybox.store.disk import (
     redirty,
     remove,
     sync_file_system,
-    sync_path,
     write_all,
 )
 from pachybox.store.format import digest

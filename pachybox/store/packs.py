@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from pachybox.durable import sync_path
 from pachybox.errors import Corrupt
 from pachybox.model.ids import Hash
 from pachybox.store import format as fmt
@@ -26,7 +27,6 @@ from pachybox.store.disk import (
     full_disk_is_exhausted,
     pwrite_all,
     redirty,
-    sync_path,
     write_back,
 )
 from pachybox.store.format import digest

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+
+from pachybox.durable import replacing
 
 log = logging.getLogger("pachybox.webhooks")
 
@@ -64,13 +65,8 @@ class Places:
             self._save()
 
     def _save(self) -> None:
-        part = self._path.with_suffix(".part")
         try:
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(fd, "w") as file:
-                json.dump(self._known, file)
-                file.flush()
-                os.fsync(fd)
-            part.replace(self._path)
+            with replacing(self._path) as file:
+                file.write(json.dumps(self._known).encode())
         except OSError as e:
             log.warning("not kept how far webhooks were told: %s", e)

@@ -15,6 +15,7 @@ import pytest
 
 from appliance.binary.tree import SYSTEM, libraries_here
 from tests import images
+from tests.appliance.work import first_commit
 from tests.boxes import eventually
 from tests.images import Entry, Recipe
 
@@ -112,10 +113,7 @@ def box(image: str) -> Iterator[Container]:
     made = Container(image)
     try:
         eventually(made.healthy, "it is healthy")
-        made.run("pachybox", "create", "repo", "in")
-        made.run("pachybox", "create", "pipeline", "-f", "-", stdin=json.dumps(SPEC))
-        made.run("pachybox", "put", "file", "in@master:/a", "-f", "-", stdin="first")
-        made.run("pachybox", "wait", "commit", "look@master")
+        first_commit(made.run, SPEC)
         yield made
     finally:
         made.end()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.machine import PROGRAM, Machine
+from tests.appliance.work import first_commit
 from tests.boxes import eventually
 
 SPEC = {
@@ -39,10 +40,7 @@ def machine(
     made = Machine(tmp_path_factory.mktemp("machine"), binary, unpacked).boot()
     try:
         made.run(PROGRAM, "install")
-        made.run("pachybox", "create", "repo", "in")
-        made.run("pachybox", "create", "pipeline", "-f", "-", stdin=json.dumps(SPEC))
-        made.run("pachybox", "put", "file", "in@master:/a", "-f", "-", stdin="first")
-        made.run("pachybox", "wait", "commit", "look@master")
+        first_commit(made.run, SPEC)
         yield made
     finally:
         made.end()

@@ -15,7 +15,7 @@ from pachybox.backup.service import Backups
 from pachybox.backup.target import Folder
 from pachybox.config import Config
 from pachybox.model.schedule import parse_schedule
-from tests.unit.backup.test_every_step import NEW, World
+from tests.unit.backup.world import NEW, World
 
 
 class Box(World):

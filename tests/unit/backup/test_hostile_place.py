@@ -7,7 +7,6 @@ import os
 import shutil
 import struct
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +21,7 @@ from pachybox.backup.repository import Repository, new_id
 from pachybox.backup.service import never, silent
 from pachybox.backup.target import Folder
 from pachybox.errors import Corrupt, Refused
-from tests.unit.backup.test_every_step import NEW, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "a")
-    made.fill(NEW, 1)
-    made.back_up(Folder(made.place))
-    yield made
-    made.close()
+from tests.unit.backup.world import World
 
 
 def forge(place: Path, id: str, values: dict[str, object]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from pachybox.backup.prune import prune
 from pachybox.backup.service import never, silent
 from pachybox.backup.target import Folder
 from pachybox.errors import NotReady
-from tests.unit.backup.test_every_step import MORE, NEW, World
+from tests.unit.backup.world import MORE, NEW, World
 
 ELSEWHERE = {"host": "other", "boot": "b", "namespace": "n", "pid": 1, "began": "1"}
 
@@ -29,15 +28,6 @@ class Cut(Folder):
         if name.startswith("locks/"):
             raise NotReady("no route to host", "try again")
         super().delete(name)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "a")
-    made.fill(NEW, 1)
-    made.back_up(Folder(made.place))
-    yield made
-    made.close()
 
 
 def beside(world: World) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from pachybox.client import Client
 from pachybox.client.address import Address, resolve
+from pachybox.client.connection import Scope
 from pachybox.client.errors import unreachable
-from pachybox.client.transport import Scope, target
+from pachybox.client.transport import target
 from pachybox.errors import (
     AlreadyExists,
     Corrupt,
@@ -300,7 +301,7 @@ def test_the_address_comes_from_the_environment_then_from_the_data_directory(
 
 def test_a_socket_whose_path_is_too_long_for_the_kernel_is_reached(tmp_path: Path) -> None:
     from pachybox.client.address import Address
-    from pachybox.client.transport import Connection
+    from pachybox.client.connection import Connection
 
     folder = tmp_path / ("d" * 60) / ("e" * 60)
     folder.mkdir(parents=True)

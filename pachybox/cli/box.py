@@ -17,7 +17,6 @@ from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket
 from pachybox.client.box import Box
 from pachybox.client.pipeline_values import BoxStatus
 from pachybox.errors import PachyboxError, Refused, Unimplemented, Unreachable
-from pachybox.lock import is_free
 
 _START_S = 60.0
 _STOP_S = 60.0
@@ -123,6 +122,8 @@ def await_ready(box: Box, child: subprocess.Popen[bytes], errors: Path) -> None:
 
 
 def _down(app: App, args: Args) -> None:
+    from pachybox.lock import is_free
+
     box = app.box(Box)
     try:
         home = Path(box.status().home)

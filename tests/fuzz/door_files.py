@@ -153,4 +153,4 @@ def stops(data: bytes) -> bool:
 
 def keyed(data: bytes) -> bool:
     """Whether it may show the token, or ask what all may."""
-    return b"/healthz" in data[:60]
+    return data.partition(b" ")[2].startswith((b"/healthz", b"/readyz"))

@@ -1,0 +1,1 @@
+"""The runner of Pods: workers in containers that a cluster starts on this machine."""

@@ -17,6 +17,8 @@ from tests.kube.double.kinds import at, quantity
 
 LABEL = "pachybox-double"  # its value is the process whose containers they are
 _CALL_S = 60.0
+_REMOVE_S = 10.0
+_MOST_SHARES = 262144  # that there are
 _PERIOD_US = 100_000
 # What containerd leaves root by itself.
 _CAPABILITIES = (
@@ -77,10 +79,20 @@ class Podman:
             self._ask("post", f"/containers/{id_}/{'pause' if on else 'unpause'}")
 
     def remove(self, id_: str) -> None:
-        """Kill and remove; one that is gone is no trouble."""
+        """Kill and remove; one that is gone is no trouble. Raises Trouble when podman cannot."""
+        params = {"force": "true", "v": "true", "timeout": "0"}
+        until = time.monotonic() + _REMOVE_S
         with contextlib.suppress(Gone):
-            params = {"force": "true", "v": "true", "timeout": "0"}
-            self._ask("delete", f"/containers/{id_}", params=params)
+            while True:
+                try:
+                    self._ask("delete", f"/containers/{id_}", params=params)
+                    return
+                except Gone:
+                    raise
+                except Trouble:  # it is ending by itself just now
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
     def image(self, name: str) -> Object | None:
         """What podman knows of an image; None when there is none of that name."""
@@ -192,7 +204,7 @@ def _limits(container: Object) -> Object:
         made["cpu"] = {"quota": quota, "period": _PERIOD_US}
     if "cpu" in requests:
         shares = max(2, int(quantity(requests["cpu"]) * 1024))
-        made.setdefault("cpu", {})["shares"] = shares
+        made.setdefault("cpu", {})["shares"] = min(shares, _MOST_SHARES)
     return made
 
 

@@ -337,6 +337,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _json(raw: bytes) -> Any:
+    if raw.startswith(b"k8s\0"):
+        known = "application/json"
+        said = "the body of the request was in an unknown format - accepted media types include:"
+        raise ApiError(415, f"{said} {known}")
     try:
         return json.loads(raw or b"{}")
     except ValueError as error:

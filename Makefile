@@ -32,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard pachybox/wo
 	@echo "Setting up $(VENV) (once; a minute or two) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
-	@$(PY) -m compileall -q pachybox tui spouts # else, where Python may not write, each start does it
+	@$(PY) -m compileall -q pachybox tui spouts k3s # else, where Python may not write, each start does it
 	@touch $@
 
 demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box

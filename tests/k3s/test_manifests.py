@@ -27,8 +27,6 @@ RIGHTS = {
 }
 CLUSTER_RIGHTS = {"nodes": {"get", "list"}}
 IMAGE = f"localhost/pachybox:{__version__}"
-# Settings of the Kubernetes runner, which are known together or not at all.
-KUBERNETES = {"kubernetes_namespace", "kubernetes_node", "kubernetes_shim_image"}
 
 
 def only(name: str, kind: str, called: str = "pachybox") -> Document:
@@ -198,14 +196,12 @@ def test_probes_ask_what_the_box_answers(name: str) -> None:
 @pytest.mark.parametrize("name", BOXES)
 def test_variables_are_settings_with_values_that_may_be(name: str) -> None:
     variables = {one.variable: one for one in SETTINGS.values() if one.variable}
-    coming = {f"PACHYBOX_{key.upper()}" for key in KUBERNETES} - variables.keys()
-    assert len(coming) in (0, len(KUBERNETES)), "a setting of the runner has another name"
     named: set[str] = set()
     for variable in container(name)["env"]:
         for asked in re.findall(r"\$\((\w+)\)", variable.get("value", "")):
             assert asked in named, "a variable is filled in from those before it"
         named.add(variable["name"])
-        if variable["name"] in {"POD_IP", *coming}:
+        if variable["name"] == "POD_IP":
             continue
         if variable["name"] == init.MARK:
             assert name == "box", "process 1 sets it by itself"

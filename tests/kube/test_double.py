@@ -463,7 +463,7 @@ def test_an_image_is_waited_for(api: Api) -> None:
         api.phase("late", "Succeeded")
         api.phase("never", "Running")
     finally:
-        images.run("untag", late)
+        images.run("untag", late, late)  # that name alone
     api.run("wrong", container={"image": "NO:such:name"})
     assert "couldn't parse image name" in api.waiting("wrong", "InvalidImageName")
 

@@ -94,6 +94,25 @@ class Config:
     )
     tls_key: str = _set("", "the private key (PEM) of tls_cert, readable by the box alone")
     runner: str = _set("auto", "what runs datums", choices=RUNNERS)
+    kubeconfig: str = _set(
+        "",
+        "the file that says how the cluster of the runner kubernetes is reached; empty = the one "
+        "of $KUBECONFIG, ~/.kube/config or k3s on this machine, or the account of the box's Pod",
+    )
+    kubernetes_context: str = _set("", "a context of the kubeconfig; empty = its current one")
+    kubernetes_namespace: str = _set(
+        "", "the namespace of the box's Pods; empty = that of the context, or default"
+    )
+    kubernetes_node: str = _set(
+        "",
+        "the node that is this machine; empty = the only one there is, or the one of this name or "
+        "address",
+    )
+    kubernetes_shim_image: str = _set(
+        "",
+        "an image of the box, from which Pods copy the program that holds them; empty = they are "
+        "shown it on this machine by its path",
+    )
     workers: int = _set(0, "datums that run at once in the whole box; 0 = the cores")
     memory_bytes: int = _set(
         0, "memory the daemon plans its caches for; 0 = what machine and cgroup allow", unit="bytes"

@@ -29,7 +29,7 @@ from pachybox.pps.environment import environment
 from pachybox.pps.layout import Presented, Presenter
 from pachybox.pps.logs import heading
 from pachybox.pps.results import Outcome
-from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost
+from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost, WorkerWaits
 from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import remove_tree
@@ -43,12 +43,14 @@ log = logging.getLogger("pachybox.datum")
 _UNDER_WAY = 2
 _QUICK_S = 0.1  # where datums take longer, none is held ahead: another lane may be free for it
 _PATHS_SHOWN = 500  # characters of the paths that are kept to sort and search by
+_ASK_AGAIN_S = 0.5  # for a worker that is to come
 _LOSSES = 2  # workers that may die under one datum before it counts as failed
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the lanes of one job share. ``work`` and ``logs`` are directories of the job."""
+    """What the lanes of one job share. ``work`` and ``logs`` are directories of the job. ``waits``
+    is told why a lane has no worker yet, and by None that one came."""
 
     shop: Workshop
     pipeline: PipelineRecord
@@ -58,6 +60,7 @@ class Bench:
     work: Path
     logs: Path
     set_size: SetSize = ENDLESS
+    waits: Callable[[WorkerWaits | None], None] = lambda _: None
 
     @cached_property
     def by_s3(self) -> frozenset[str]:
@@ -125,15 +128,19 @@ class _Try:
 class Lane:
     """Processes datums with a worker of its own. ``work`` for one thread, the rest for any."""
 
-    def __init__(self, bench: Bench, number: int, done: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, bench: Bench, number: int, done: Callable[[Outcome], None], slots: Slots
+    ) -> None:
         """``done`` gets every outcome, from the thread of ``work``."""
         self._bench = bench
+        self._slots = slots
         self._done = done
         self.number = number
         self.unstartable = False
         self._worker: Worker | None = None
         self._lock = threading.Lock()
-        self._cancelled = False
+        self._cancel = threading.Event()
+        self._holding = False  # a slot of the box
         self._under: deque[_Try] = deque()
         self._ended: _Try | None = None  # of which is not known yet whether it filled the disk
         self._begun: set[_Try] = set()  # not finished: they may have inputs laid out
@@ -150,10 +157,14 @@ class Lane:
 
     # ---- from any thread
 
+    @property
+    def _cancelled(self) -> bool:
+        return self._cancel.is_set()
+
     def cancel(self) -> None:
         """Kill what is under way; ``work`` returns without outcomes for it."""
         with self._lock:
-            self._cancelled = True
+            self._cancel.set()
             worker = self._worker
         if worker is not None:
             worker.cancel()
@@ -191,43 +202,49 @@ class Lane:
 
     # ---- the loop
 
-    def work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
+    def work(self, take: Callable[[bool], Datum | None]) -> None:
         """Process what ``take`` gives until it gives no more, or until cancelled.
 
         ``take(wait)`` gives the next datum; with ``wait`` None means that there are no more.
         Raises Refused when no worker can be started, Exhausted when the disk is full.
         """
         with self._bench.shop.disk.watching(self):
-            self._work(take, slots)
+            self._work(take)
 
-    def _work(self, take: Callable[[bool], Datum | None], slots: Slots) -> None:
-        holding = False
+    def _work(self, take: Callable[[bool], Datum | None]) -> None:
         try:
             while not self._cancelled:
-                depth = self._depth if self._quick and not slots.contended else 1
+                depth = self._depth if self._quick and not self._slots.contended else 1
                 while len(self._under) < depth:
                     if self._batching and self._bench.set_size.full(*self._set):
                         if self._under:
                             break
                         self._end_set()
-                    datum = take(not self._under and not holding)  # no place is held idly
+                    datum = take(not self._under and not self._holding)  # no place is held idly
                     if datum is None:
                         break
                     self._count(datum)
-                    if not holding and not slots.acquire(lambda: self._cancelled):
+                    if not self._holding and not self._hold():
                         return
-                    holding = True
                     self._begin(_Try(datum, self._home(), self._tries))
                 if self._under:
                     self._end()
-                elif not holding:
+                elif not self._holding:
                     return
-                if not self._under and holding:
-                    slots.release()
-                    holding = False
+                if not self._under:
+                    self._let_go()
         finally:
-            if holding:
-                slots.release()
+            self._let_go()
+
+    def _hold(self) -> bool:
+        """Take one of the box's slots; False when cancelled meanwhile."""
+        self._holding = self._slots.acquire(lambda: self._cancelled)
+        return self._holding
+
+    def _let_go(self) -> None:
+        if self._holding:
+            self._slots.release()
+            self._holding = False
 
     def _count(self, datum: Datum) -> None:
         number, size = self._set
@@ -339,14 +356,32 @@ class Lane:
                 return None
             if self._worker is not None:
                 return self._worker
-        try:
-            worker = self._bench.shop.pool.take(self._bench.pipeline)
-        except Refused:
-            self.unstartable = True
-            raise
+        worker = self._taken()
         with self._lock:
             self._worker = worker
             return None if self._cancelled else worker
+
+    def _taken(self) -> Worker | None:
+        """A worker, waited for if need be, without a slot meanwhile: it may take for ever. None
+        when cancelled."""
+        waited = False
+        while True:
+            try:
+                worker = self._bench.shop.pool.take(self._bench.pipeline)
+                break
+            except Refused:
+                self.unstartable = True
+                raise
+            except WorkerWaits as e:
+                self._bench.waits(e)
+                waited = True
+            self._let_go()
+            self._cancel.wait(_ASK_AGAIN_S)
+            if self._cancelled or not self._hold():
+                return None
+        if waited:
+            self._bench.waits(None)
+        return worker
 
     def _end(self) -> None:
         """Wait for the oldest datum under way and see what became of it."""

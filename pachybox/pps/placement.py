@@ -1,4 +1,5 @@
-"""Where a pipeline runs: as processes of this machine, or in containers of its image.
+"""Where a pipeline runs: as processes of this machine, or in its image, in containers of podman or
+in Pods of a cluster.
 
 Decided when a version is made, and kept with it (``PipelineRecord.runner``, ``image_pin``).
 """
@@ -7,25 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
-from pachybox.pps.runners.base import WorkerLost
+from pachybox.pps.runners.base import Runner, WorkerLost
 from pachybox.pps.runners.podman import PodmanRunner
 from pachybox.pps.spec import Spec
 
-PROCESS, PODMAN = "process", "podman"
-RUNNERS = ("auto", PROCESS, PODMAN)
+PROCESS, PODMAN, KUBERNETES = "process", "podman", "kubernetes"
+RUNNERS = ("auto", PROCESS, PODMAN, KUBERNETES)
 _LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
 _IMAGE = "transform.image"
 _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
 )
+
+
+class PodRunner(Runner, Protocol):
+    """The runner of Pods."""
+
+    def why_not(self) -> PachyboxError | None:
+        """Why no Pod can be made here, whatever its image; None when nothing is known to be in
+        the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """What runs pipelines in Pods of a cluster, which has images of its own and pulls them."""
+
+    runner: PodRunner
+
+    def image(self, pipeline: PipelineRecord, logins: Callable[[], Sequence[Credential]]) -> Image:
+        """The image of a pipeline version, of which nothing but its name is known here."""
+        name = str(pipeline.spec["transform"]["image"])
+        return Image(reference=name, id=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +82,17 @@ class Placement:
         self,
         default: str,
         containers: Containers | None,
+        pods: Pods | None = None,
         known: dict[str, Image | ImageMissing] | None = None,
     ) -> None:
         self._default = default
         self._containers = containers
+        self._pods = pods
         self._known = known
 
     def once(self) -> Placement:
         """One that looks for each image a single time, for a moment's use."""
-        return Placement(self._default, self._containers, {})
+        return Placement(self._default, self._containers, self._pods, {})
 
     def _find(self, containers: Containers, image: str) -> Image:
         """The image of a name. Raises ImageMissing."""
@@ -97,7 +120,7 @@ class Placement:
                 f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
             )
         wanted = runner or self._default
-        if not spec.image and wanted == PODMAN and not _has_source(spec):
+        if not spec.image and wanted in (PODMAN, KUBERNETES) and not _has_source(spec):
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
                 "name one in transform.image, or run it with --runner process",
@@ -105,13 +128,25 @@ class Placement:
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
             return replace(spec, runner=PROCESS, image_pin="")
-        return self._in_container(spec)
+        return self._in_pod(spec) if wanted == KUBERNETES else self._in_container(spec)
+
+    def _in_pod(self, spec: Spec) -> Spec:
+        what = f"pipeline {spec.pipeline} is to run in a Pod"
+        if self._pods is None:
+            raise Refused(f"{what}, and this box has no runner of Pods", _WITHOUT).about(_IMAGE)
+        _require_limits(spec, what)
+        if why := self._pods.runner.why_not():
+            hint = f"{why.hint}, or {_WITHOUT}"
+            raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
+        _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
+        return replace(spec, runner=KUBERNETES, image_pin="")
 
     def _in_container(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
         if self._containers is None:
             raise Refused(f"{what}, and this box has no podman runner", _WITHOUT).about(_IMAGE)
         _require_limits(spec, what)
+        _require_no_cards(spec, what)
         if why := self._containers.runner.why_not():
             hint = f"{why.hint}, or {_WITHOUT}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
@@ -134,7 +169,11 @@ def _require_limits(spec: Spec, what: str) -> None:
             f"(resource_limits.memory {limits['memory']})",
             f'write "{_LEAST_MEMORY // 10**6}M" or more, or {_WITHOUT}',
         ).about("resource_limits.memory")
-    if (limits.get("gpu") or {}).get("number"):
+
+
+def _require_no_cards(spec: Spec, what: str) -> None:
+    """Raise Refused for graphics cards, which podman is not asked for."""
+    if ((spec.canonical.get("resource_limits") or {}).get("gpu") or {}).get("number"):
         raise Refused(
             f"{what}, and containers are given no graphics cards (resource_limits.gpu)",
             f"remove resource_limits.gpu, or {_WITHOUT}",
@@ -153,8 +192,13 @@ def _require_cmd(spec: Spec, why: str) -> None:
 
 
 def in_container(pipeline: PipelineRecord) -> bool:
-    """Whether a pipeline version runs in containers."""
+    """Whether a pipeline version runs in containers of podman."""
     return pipeline.runner == PODMAN
+
+
+def in_pod(pipeline: PipelineRecord) -> bool:
+    """Whether a pipeline version runs in Pods."""
+    return pipeline.runner == KUBERNETES
 
 
 def with_image(transform: Mapping[str, Any], image: Image | None) -> dict[str, Any]:

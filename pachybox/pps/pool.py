@@ -19,7 +19,7 @@ from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
 from pachybox.pps import client_config, placement
-from pachybox.pps.placement import Containers
+from pachybox.pps.placement import Containers, Pods
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
 from pachybox.worker.wire import PIDS
@@ -70,11 +70,18 @@ class WorkerPool:
     """Idle workers by their fence."""
 
     def __init__(
-        self, runner: Runner, work: Path, secrets: Secrets, containers: Containers | None = None
+        self,
+        runner: Runner,
+        work: Path,
+        secrets: Secrets,
+        containers: Containers | None = None,
+        pods: Pods | None = None,
     ) -> None:
-        """``runner`` is for pipelines without an image, ``containers`` for the others."""
+        """``runner`` is for pipelines without an image, ``containers`` and ``pods`` for the
+        others."""
         self.runner = runner
         self.containers = containers
+        self.pods = pods
         self.reach: Mapping[str, str] = {}  # variables that tell programs how to reach the box
         self.doors: Doors | None = None  # of batching workers; None: they have none
         self.mounts: Mapping[str, str] = {}  # what all its workers show beside (WorkerSpec)
@@ -136,21 +143,29 @@ class WorkerPool:
 
     def runner_of(self, pipeline: PipelineRecord) -> Runner:
         """What starts the workers of a pipeline version."""
-        if self.containers is not None and placement.in_container(pipeline):
-            return self.containers.runner
-        return self.runner
+        boxed = self._boxed(pipeline)
+        return boxed.runner if boxed is not None else self.runner
+
+    def _boxed(self, pipeline: PipelineRecord) -> Containers | Pods | None:
+        """What has the image of a pipeline version; None when it runs as a process, or this box
+        has no such thing."""
+        if placement.in_container(pipeline):
+            return self.containers
+        return self.pods if placement.in_pod(pipeline) else None
 
     def image_of(self, pipeline: PipelineRecord) -> Image | None:
         """The image that a pipeline version runs in; None when it runs as a process. Raises Refused
         or ImageMissing when it cannot be had."""
-        if not placement.in_container(pipeline):
+        if not pipeline.runner or pipeline.runner == placement.PROCESS:
             return None
-        if self.containers is None:
+        boxed = self._boxed(pipeline)
+        if boxed is None:
             raise Refused(
-                f"pipeline {pipeline.pipeline} runs in containers, and this box has none",
-                "update it with --runner process, or let the box use podman",
+                f"pipeline {pipeline.pipeline} was made for the runner {pipeline.runner}, which "
+                "this box does not have",
+                "update it with --runner process, or give the box that runner again",
             )
-        return self.containers.image(pipeline, lambda: self._secrets.logins(pipeline.spec))
+        return boxed.image(pipeline, lambda: self._secrets.logins(pipeline.spec))
 
     def _spec(
         self, pipeline: PipelineRecord, folder: Path, port: int, image: Image | None
@@ -163,7 +178,7 @@ class WorkerPool:
     def apart(self, work: Path) -> WorkerPool:
         """A pool of the same kind that shares no worker with this one; theirs have their folders
         in ``work``."""
-        made = WorkerPool(self.runner, work, self._secrets, self.containers)
+        made = WorkerPool(self.runner, work, self._secrets, self.containers, self.pods)
         made.reach, made.doors = self.reach, self.doors
         return made
 
@@ -171,6 +186,7 @@ class WorkerPool:
         transform = pipeline.spec["transform"]
         own = (
             "spout" in pipeline.spec
+            or placement.in_pod(pipeline)  # its Pods are made by its spec, and carry its name
             or transform.get("datum_batching")
             or any(secret.get("mount_path") for secret in transform.get("secrets") or ())
         )
@@ -211,8 +227,8 @@ class WorkerPool:
 
     def rest(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that a pipeline could use."""
-        fence, boxed = self._fence(pipeline, None), placement.in_container(pipeline)
-        mine = pipeline.pipeline if boxed else None
+        fence, boxed = self._fence(pipeline, None), self._boxed(pipeline)
+        mine = pipeline.pipeline if boxed is not None else None
         with self._lock:
             fit = [
                 f

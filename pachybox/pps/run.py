@@ -40,6 +40,7 @@ from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan
 from pachybox.pps.results import Results
+from pachybox.pps.runners.base import WorkerWaits
 from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.workshop import Workshop
@@ -77,6 +78,7 @@ class JobRun:
         self._feed = Feed()
         self._slots: Slots | None = None
         self._error: BaseException | None = None
+        self._waiting_for = ""  # what the records say of a worker that is to come
 
     # ---- control
 
@@ -209,6 +211,7 @@ class JobRun:
             self.work,
             self.logs,
             SetSize.of(spec, plan.total - plan.kept, most),
+            self._waits,
         )
         threads: list[threading.Thread] = []
         try:
@@ -224,6 +227,7 @@ class JobRun:
             self._feed.close()
             for thread in threads:
                 thread.join()
+            self._waits(None)
             results.close()
 
     def _start_lane(
@@ -233,11 +237,11 @@ class JobRun:
             self.shop.trash.put(self.work)  # crash: what could not be removed must not be collected
             self.work.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
-        lane = Lane(bench, number, results.put)
+        lane = Lane(bench, number, results.put, slots)
 
         def work() -> None:
             try:
-                lane.work(self._feed.take, slots)
+                lane.work(self._feed.take)
             except BaseException as e:
                 self._broke(e)
             finally:
@@ -250,6 +254,23 @@ class JobRun:
         thread = threading.Thread(target=work, name=f"lane-{number}", daemon=True)
         thread.start()
         return thread
+
+    def _waits(self, why: WorkerWaits | None) -> None:
+        """Have the pipeline and the job say why a worker is waited for, or that one came."""
+        said = str(why) if why is not None else ""
+        with self._lock:
+            if said == self._waiting_for:
+                return
+            self._waiting_for = said
+        state = PipelineState.RUNNING
+        if why is not None:
+            state = PipelineState.CRASHING if why.trouble else PipelineState.STARTING
+
+        def change(ch: Change) -> None:
+            jobs.wait(ch, self.job, said)
+            pipelines.set_state(ch, self.job.pipeline, state, said)
+
+        self.pfs.change_later(change)
 
     def _unknown(self, plan: Plan, results: Results) -> Iterator[Datum]:
         """The datums whose result is not known yet; the others are noted."""

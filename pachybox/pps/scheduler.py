@@ -26,7 +26,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import jobs, pipelines
 from pachybox.pps.disk_watch import DiskWatch
 from pachybox.pps.pins import Pins
-from pachybox.pps.placement import Containers
+from pachybox.pps.placement import Containers, Pods
 from pachybox.pps.plan import Planner
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.run import JobRun
@@ -63,13 +63,14 @@ class Scheduler:
         secrets: Secrets,
         disk: DiskWatch,
         containers: Containers | None = None,
+        pods: Pods | None = None,
     ) -> None:
         """``work`` and ``logs`` are directories; ``slots`` bounds the datums that run at once.
-        ``runner`` is for pipelines without an image, ``containers`` for the others. ``disk`` is
-        closed by ``stop``."""
+        ``runner`` is for pipelines without an image, ``containers`` and ``pods`` for the others.
+        ``disk`` is closed by ``stop``."""
         self._pfs = pfs
         self.slots = Slots(slots)
-        self.pool = WorkerPool(runner, work, secrets, containers)
+        self.pool = WorkerPool(runner, work, secrets, containers, pods)
         self.shop = Workshop(pfs, self.pool, Planner(pfs), Trash(work / "trash"), disk, work, logs)
         self.pins: Pins | None = None  # which pipelines wait for their images
         if containers is not None:

@@ -52,7 +52,7 @@ from pachybox.pps.log_reader import LogReader
 from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
 from pachybox.pps.pipelines import Chosen
-from pachybox.pps.placement import Containers, Placement
+from pachybox.pps.placement import Containers, Placement, Pods
 from pachybox.pps.preview import Previewer
 from pachybox.pps.runners.base import Runner
 from pachybox.pps.scheduler import Scheduler
@@ -76,17 +76,18 @@ class Pps:
         *,
         default: str = "auto",
         containers: Containers | None = None,
+        pods: Pods | None = None,
         reserve: Callable[[os.statvfs_result], int] = lambda _: 0,
     ) -> None:
-        """``default`` is the runner of pipelines that choose none, ``containers`` runs those with
-        an image. ``reserve`` says how much of a file system datums must leave free."""
+        """``default`` is the runner of pipelines that choose none, ``containers`` and ``pods`` run
+        those with an image. ``reserve`` says how much of a file system datums must leave free."""
         self.pfs = pfs
         self.logs = log_dir
         self.disk = DiskWatch(work, reserve)
         self.scheduler = Scheduler(
-            pfs, runner, work, log_dir, slots, secrets, self.disk, containers
+            pfs, runner, work, log_dir, slots, secrets, self.disk, containers, pods
         )
-        self.placement = Placement(default, containers)
+        self.placement = Placement(default, containers, pods)
         self.trials = Trials(self.scheduler.shop, slots, self._as_created)
         pfs.listener = jobs.JobListener()
         self.datums = Datums(pfs, self.running)

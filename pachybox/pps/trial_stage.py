@@ -199,11 +199,11 @@ class Stage:
         self._shop.trash.put(bench.logs)
 
     def _start_lane(self, bench: Bench, number: int) -> threading.Thread:
-        lane = Lane(bench, number, self._done.append)
+        lane = Lane(bench, number, self._done.append, self._slots)
 
         def work() -> None:
             try:
-                lane.work(self._feed.take, self._slots)
+                lane.work(self._feed.take)
             except BaseException as e:
                 self._broke(e)
             finally:

@@ -72,7 +72,8 @@ class WorkerSpec:
     ``datum_batching`` user code is started once and asks for each datum
     (pachybox.worker.next). ``image`` is the id of the image in whose container it runs, "" for
     none; the transform's cmd and working_dir are then whole already, with what the image says.
-    ``mounts`` (path -> directory of the host) are shown read-only.
+    ``mounts`` (path -> directory of the host) are shown read-only. ``pod`` is for the runner of
+    Pods alone, and never reaches a worker: see pachybox.pps.pool.
     """
 
     pipeline: str
@@ -84,6 +85,7 @@ class WorkerSpec:
     datum_batching: bool = False
     image: str = ""
     mounts: Mapping[str, str] = field(default_factory=dict)
+    pod: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,9 @@ def code_of(spec: WorkerSpec, *, err_cmd: bool = False) -> Code:
 def pack_start(spec: WorkerSpec, seal: Mapping[str, object]) -> bytes:
     """The first frame: how strongly the worker must be fenced off, and what of the spec that
     takes. What it runs comes with each run."""
-    values = asdict(replace(spec, transform=Transform((), user=spec.transform.user), env={}))
+    values = asdict(
+        replace(spec, transform=Transform((), user=spec.transform.user), env={}, pod={})
+    )
     values["work_dir"] = str(spec.work_dir)
     values["files"] = {k: base64.b64encode(v).decode() for k, v in spec.files.items()}
     return frame(START, json.dumps({"spec": values, "seal": seal}).encode())

@@ -31,8 +31,8 @@ from pachybox.pps.runners.base import (
     Worker,
     WorkerSpec,
 )
+from pachybox.pps.runners.held import ContainerWorker
 from pachybox.pps.runners.podman import PodmanRunner
-from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner
 from tests import images
 
@@ -82,7 +82,7 @@ class Lab:
 
     def owns(self, name: str) -> bool:
         """Whether this is the name of something of one of its containers."""
-        found = [w.container.id for w in self.workers if isinstance(w, PodmanWorker)]
+        found = [w.container.id for w in self.workers if isinstance(w, ContainerWorker)]
         return any(id_ in name for id_ in found)
 
     def own(self, path: Path) -> None:

@@ -32,11 +32,21 @@ __all__ = [
     "Worker",
     "WorkerLost",
     "WorkerSpec",
+    "WorkerWaits",
 ]
 
 
 class WorkerLost(NotReady):
     """The worker itself died (not the user's code): the datum may be run again by another."""
+
+
+class WorkerWaits(NotReady):
+    """No worker yet: the machinery was asked for one and goes on. Who asks again is given it once
+    it is there. With ``trouble`` something is in the way; else it only takes its time."""
+
+    def __init__(self, message: str, hint: str = "", *, trouble: bool = True) -> None:
+        super().__init__(message, hint)
+        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +152,5 @@ class Runner(Protocol):
         """What this machine can do for the runner, with remedies; never raises."""
 
     def start(self, spec: WorkerSpec) -> Worker:
-        """A worker ready to run. Raises Refused, naming the cause and the remedy."""
+        """A worker ready to run. Raises Refused, naming the cause and the remedy; WorkerWaits when
+        there may be one later, within seconds: a runner keeps nobody for longer."""

@@ -1,11 +1,8 @@
 """Runs datums in containers of podman, each worker in one of its own.
 
-    daemon --podman's socket--> container: first process `shim hold`, nothing of the image runs
-    daemon --frames over pipes--> worker --setns--> shim --clone--> init in the container --> code
-
 A container is started once a worker, with the user, the limits and the rights that its code is to
 have. The worker's own shim then goes into its namespaces and control groups and serves datums
-there as it serves them anywhere: see pachybox.worker.container and docs/runners.md.
+there as it serves them anywhere: see pachybox.pps.runners.held and docs/runners.md.
 """
 
 from __future__ import annotations
@@ -13,8 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
-import stat
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,12 +18,9 @@ from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
 from pachybox.pps.runners import podman_findings
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec
-from pachybox.pps.runners.cgroups import ContainerGroup
+from pachybox.pps.runners.held import ContainerWorker, enter, program
 from pachybox.pps.runners.podman_api import Api, Started, container_spec
-from pachybox.pps.runners.podman_worker import PodmanWorker
 from pachybox.pps.runners.process import ProcessRunner, worker_command
-from pachybox.worker import handover
-from pachybox.worker.container import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +103,7 @@ class PodmanRunner:
             "see `pachybox doctor`, or run a pipeline without its image: --runner process",
         )
 
-    def start(self, spec: WorkerSpec) -> PodmanWorker:
+    def start(self, spec: WorkerSpec) -> ContainerWorker:
         """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be
         had, WorkerLost when it, its image or podman went away before it served: the next try
         knows which."""
@@ -132,9 +124,9 @@ class PodmanRunner:
                 f"no container for {spec.pipeline}: {e.message}", "the datum will be run again"
             ) from e
         try:
-            return self._entered(spec, started)
+            return enter(self._command, spec, started)
         except BaseException:
-            self._api.remove(started.id)
+            started.remove()
             raise
 
     def _started(self, spec: WorkerSpec, again: int = 2) -> Started:
@@ -143,7 +135,7 @@ class PodmanRunner:
             HOME: str(self._home), BOX: self._box(), PIPELINE: spec.pipeline, LIFE: self._life
         }  # fmt: skip
         ulimits = self.engine.facts().ulimits
-        wanted = container_spec(spec, self._name(spec), self._program(), labels, ulimits)
+        wanted = container_spec(spec, self._name(spec), program(self._home), labels, ulimits)
         try:
             return self._api.start(wanted)
         except NotReady:
@@ -155,53 +147,6 @@ class PodmanRunner:
     def _name(spec: WorkerSpec) -> str:
         pipeline = re.sub(r"[^a-zA-Z0-9_.-]", "-", spec.pipeline)
         return f"pachybox-{pipeline}-{uuid.uuid4().hex[:8]}"
-
-    def _entered(self, spec: WorkerSpec, started: Started) -> PodmanWorker:
-        try:
-            place = started.container()
-            group = ContainerGroup.of(started.pid)
-        except OSError as e:
-            raise WorkerLost(
-                f"the container of {spec.pipeline} ended at once ({e})",
-                "the datum will be run again",
-            ) from e
-        worker = PodmanWorker(self._command, spec, group, started, self._api)
-        seal = {"level": "full", "hide": (), "shim": True, "container": place}
-        try:
-            worker.greet(seal)
-        except Refused as e:
-            if e.message == ENDED:
-                ended = self._api.how_it_ended(started) or ENDED
-            else:
-                ended = self._ending(spec, started)
-            worker.close()
-            if not ended:
-                raise
-            raise WorkerLost(f"{spec.pipeline}: {ended}", "the datum will be run again") from e
-        except BaseException:
-            worker.close()
-            raise
-        return worker
-
-    def _ending(self, spec: WorkerSpec, started: Started) -> str:
-        """Why a container that runs could not be entered, where somebody took it or its image
-        away; "" where nobody did. What is deleted by force loses its files before its process."""
-        if ended := self._api.how_it_ended(started):
-            return ended
-        return "" if self._api.has_image(spec.image) else "its image was deleted"
-
-    def _program(self) -> Path:
-        """The shim as every user can execute it."""
-        fd = handover.handle()
-        path = Path(f"/proc/self/fd/{fd}").readlink()
-        if stat.S_IMODE(path.stat().st_mode) & 0o005 == 0o005:
-            return path
-        copy = self._home / "run" / "shim"
-        fresh = copy.with_suffix(".new")
-        shutil.copyfile(path, fresh)
-        fresh.chmod(0o755)
-        fresh.replace(copy)
-        return copy
 
     # ---- what is left
 

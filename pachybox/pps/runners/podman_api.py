@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -24,23 +23,16 @@ from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import WorkerSpec
-from pachybox.worker.sandbox import BATCH_DIR
+from pachybox.pps.runners.held import CAPABILITIES, HOLD, holds, lives, status_of
 
 log = logging.getLogger(__name__)
 
 _CALL_S = 60.0
 _NOTICED_S = 2.0
 _CREATE = "/containers/create"
-_HOLD = f"{BATCH_DIR}/shim"  # the program of the first process
 _PERIOD_US = 100_000
 _OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
 _OOM_SCORE = -999
-# What podman leaves root by itself; a raw socket (NET_RAW) would see all of the machine's network.
-_CAPABILITIES = {
-    0: "CHOWN", 1: "DAC_OVERRIDE", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID",
-    10: "NET_BIND_SERVICE", 18: "SYS_CHROOT",
-}  # fmt: skip
-
 
 _GONE = re.compile(r"no such container|container not known|does not exist in database")
 _UNKNOWN = re.compile(r"unable to find (user|group) (.+?): no matching entries")
@@ -52,35 +44,43 @@ class ContainerGone(NotReady):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A container that runs; ``pid`` is its first process on this machine."""
+    """A container that runs; see held.Held. ``image`` is the id of what it was made of."""
 
     id: str
     name: str
     pid: int
+    image: str
+    api: Api
 
-    def container(self) -> dict[str, Any]:
-        """What pachybox.worker.container.Container is made of: the first process has the user,
-        the rights and the environment that podman made of spec and image. Raises OSError when it
-        is gone."""
+    def begun(self) -> Started:
+        """Itself, once its first process holds: podman answers before its runtime's process has
+        become the program, with its user. Raises ContainerGone when it does not come to that."""
         proc = Path("/proc", str(self.pid))
-        # race: podman answers before its runtime's process has become the program, with its user
         until = time.monotonic() + _CALL_S
-        while not (proc / "cmdline").read_bytes().startswith(os.fsencode(_HOLD) + b"\0"):
-            if time.monotonic() > until or not _lives(self.pid):
-                raise ProcessLookupError(f"the first process of {self.name} does not begin")
-            time.sleep(0.001)
-        status = _status(proc)
-        environ = (proc / "environ").read_bytes().split(b"\0")
-        pairs = (os.fsdecode(one).partition("=") for one in environ if b"=" in one)
-        return {
-            "id": self.id,
-            "pid": self.pid,
-            "uid": int(status["Uid"].split()[1]),
-            "gid": int(status["Gid"].split()[1]),
-            "groups": [int(n) for n in status["Groups"].split()],
-            "kept": int(status["CapBnd"], 16),
-            "env": {name: value for name, _, value in pairs},
-        }
+        try:
+            while not holds(proc):
+                if time.monotonic() > until or not lives(self.pid):
+                    break
+                time.sleep(0.001)
+            else:
+                return self
+        except OSError:
+            pass  # it is gone
+        raise ContainerGone(f"the first process of {self.name} does not begin", "run: podman info")
+
+    def how_it_ended(self) -> str:
+        """See Held.how_it_ended. What is deleted by force loses its files before its process."""
+        if ended := self.api.how_it_ended(self):
+            return ended
+        return "" if self.api.has_image(self.image) else "its image was deleted"
+
+    def unpause(self) -> None:
+        """See Held.unpause."""
+        self.api.unpause(self.id)
+
+    def remove(self) -> None:
+        """See Held.remove: what cannot be removed now is removed by the next start of the box."""
+        self.api.remove(self.id)
 
 
 class Api:
@@ -103,7 +103,8 @@ class Api:
             if not state.get("Pid"):
                 raise ContainerGone(f"the container {_ended(state)}", "run: podman info")
             _spare(int(state["Pid"]))
-            return Started(made, str(wanted["name"]), int(state["Pid"]))
+            image = str(wanted["image"])
+            return Started(made, str(wanted["name"]), int(state["Pid"]), image, self).begun()
         except Refused:
             self.inspect(made)  # raises ContainerGone: of one that was removed podman says anything
             self.remove(made)
@@ -120,7 +121,7 @@ class Api:
     def how_it_ended(self, one: Started) -> str:
         """Why a container does not run any more, for people; "" while it runs. Never raises."""
         until = time.monotonic() + _NOTICED_S
-        while not _lives(one.pid):
+        while not lives(one.pid):
             try:
                 state = self.inspect(one.id)["State"]
             except ContainerGone:
@@ -221,17 +222,19 @@ def container_spec(
     if limits.cpu is not None:
         quota = max(1000, math.ceil(limits.cpu * _PERIOD_US))
         resources["cpu"] = {"quota": quota, "period": _PERIOD_US}
-    bounds = int(_status(Path("/proc/self"))["CapBnd"], 16)  # it cannot be given more than we have
+    bounds = int(
+        status_of(Path("/proc/self"))["CapBnd"], 16
+    )  # it cannot be given more than we have
     return {
         "name": name,
         "image": spec.image,
-        "entrypoint": [_HOLD, "hold"],
+        "entrypoint": [HOLD, "hold"],
         "command": [],
         "user": spec.transform.user,
         "labels": dict(labels),
         "mounts": [
             {
-                "destination": _HOLD,
+                "destination": HOLD,
                 "type": "bind",
                 "source": str(program),
                 "options": ["ro", "bind", "nosuid", "nodev", "rprivate"],
@@ -249,7 +252,7 @@ def container_spec(
         "netns": {"nsmode": "host"},
         "userns": {"nsmode": "host"},
         "cap_drop": ["ALL"],
-        "cap_add": [f"CAP_{name}" for n, name in _CAPABILITIES.items() if bounds >> n & 1],
+        "cap_add": [f"CAP_{name}" for n, name in CAPABILITIES.items() if bounds >> n & 1],
         "no_new_privileges": True,
         "selinux_opts": ["disable"],
         "r_limits": [{"type": kind, "soft": n, "hard": n} for kind, n in ulimits.items()],
@@ -263,26 +266,12 @@ def container_spec(
     }
 
 
-def _status(proc: Path) -> dict[str, str]:
-    lines = (proc / "status").read_text().splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
 def _spare(pid: int) -> None:
     """Keep the memory limit's killer away from a container's first process; as far as we may."""
     try:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for yet does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _ended(state: Mapping[str, Any]) -> str:

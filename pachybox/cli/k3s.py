@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, many, records, seconds
 from pachybox.cli.output import note
-from pachybox.cli.service import told
+from pachybox.cli.steps import told
 from pachybox.errors import Refused
 
 if TYPE_CHECKING:

@@ -117,7 +117,12 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     for line in ("Type=notify", "KillMode=process", "Delegate=yes", "Restart=always"):
         assert f"\n{line}\n" in unit
     assert (root / "etc/systemd/system/multi-user.target.wants/k3s.service").is_symlink()
-    assert '\nrunner = "kubernetes"\n' in (root / BOX).read_text()
+    assert (root / BOX).read_text() == (
+        "# mine\nhttp_port = 31000\n"
+        'runner = "kubernetes"\n'
+        'kubeconfig = "/etc/rancher/k3s/k3s.yaml"\n'
+        'kubernetes_namespace = "pachybox"\n'
+    )
 
     again = k3s.steps("install", "--from", str(stick))
     assert set(again.values()) == {"kept"}

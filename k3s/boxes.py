@@ -6,7 +6,7 @@ from pathlib import Path
 
 from k3s.places import KUBECONFIG, NAMESPACE, Places
 from k3s.record import Record
-from pachybox.config import SETTINGS, default_home, written
+from pachybox.config import default_home, written
 from pachybox.placing import State, Step
 from pachybox.settings import change
 
@@ -39,7 +39,7 @@ def put(places: Places, record: Record, folder: Path, *, act: bool) -> Step:
     noted = record.box if record.home == str(folder) else {}
     new = {}
     for key, value in _WANTED.items():
-        if key not in SETTINGS or (key in noted and there.get(key) != noted[key]["put"]):
+        if key in noted and there.get(key) != noted[key]["put"]:
             continue
         before = noted[key]["before"] if key in noted else there.get(key)
         new[key] = {"put": value, "before": before}

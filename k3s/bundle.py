@@ -29,6 +29,7 @@ _SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(\S.*)")
 _MOST_SUMS = 1 << 20
 _STEP = 1 << 20
+_CHECK_STICK = "the stick may fail, or was pulled out: try it again, or another one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,18 +218,25 @@ def _opened(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Refused(f"{path} is no file", "put the file itself there")
-    return open(fd, "rb")
+    return open(path, "rb", opener=lambda *_: fd)
 
 
 def _sum(source: IO[bytes], target: IO[bytes] | None, report: Callable[[int], None]) -> str:
     of, done = hashlib.sha256(), 0
-    while data := source.read(_STEP):
+    while data := _read(source):
         of.update(data)
         if target is not None:
             target.write(data)
         done += len(data)
         report(done)
     return of.hexdigest()
+
+
+def _read(source: IO[bytes]) -> bytes:
+    try:
+        return source.read(_STEP)
+    except OSError as e:  # a stick that fails, or was pulled out
+        raise Refused(f"cannot read {source.name} to its end: {e.strerror}", _CHECK_STICK) from e
 
 
 def _check(item: Item, found: str) -> None:

@@ -162,11 +162,14 @@ def setting(text: str) -> tuple[str, Any]:
             "write it into /etc/rancher/k3s/config.yaml, which install keeps",
         )
     try:
-        return key, yaml.safe_load(value)
+        found = yaml.safe_load(value)
     except yaml.YAMLError as e:
         raise InvalidArgument(
             f"{key}: {value!r} is no YAML", "quote it twice: KEY='\"...\"'"
         ) from e
+    if found is None:
+        raise InvalidArgument(f"{key} has no value", f"give one: --set {key}=VALUE")
+    return key, found
 
 
 def mirror(text: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from k3s.keys import Noted, read
 from k3s.places import MANIFESTS, PROGRAM, Places
 from k3s.record import Record
 from pachybox.durable import replacing
-from pachybox.errors import NotFound
+from pachybox.errors import Exhausted, NotFound
 from pachybox.placing import State, Step, link, put_text, remove
 
 _PATH = ("usr/local/sbin", "usr/sbin", "usr/bin", "sbin", "bin")
@@ -120,8 +120,8 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
     """Put everything in place, saying each step; without ``act`` only say what would change.
     Nothing is started. The record is that of an installation which has not answered yet.
 
-    Raises Corrupt, with nothing changed, when a file is not what its sum says; OSError when the
-    disk is full.
+    Raises Corrupt, with nothing changed, when a file is not what its sum says, and Exhausted when
+    the disk is full.
     """
     places = wanted.places
     links = _links(wanted)
@@ -147,7 +147,17 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
 
 
 def _copy(wanted: Plan, report: Report) -> None:
-    """Have all files that differ, or none of them."""
+    """Have all files that differ, or none of them. Raises Exhausted when there is no room."""
+    try:
+        _copy_all(wanted, report)
+    except OSError as e:
+        raise Exhausted(
+            f"cannot write the copies{f' ({e.filename})' if e.filename else ''}: {e.strerror}",
+            "make room, then run this again",
+        ) from e
+
+
+def _copy_all(wanted: Plan, report: Report) -> None:
     places = wanted.places
     with ExitStack() as stack:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, many, records, seconds
 from pachybox.cli.output import note
-from pachybox.cli.service import told
+from pachybox.cli.steps import told
 from pachybox.errors import Refused
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _WAIT_S = 300.0
 _NO_SYSTEMD = "k3s is started by systemd here; --no-start only puts the files in place"
-_EXTRAS = ("traefik", "servicelb", "metrics-server")
 
 
 def _install(app: App, args: Args) -> None:
@@ -272,6 +271,8 @@ def _shared(parser: Parser) -> None:
 
 
 def _installing(parser: Parser) -> None:
+    from k3s.config import EXTRAS
+
     parser.add_argument(
         "--from",
         dest="source",
@@ -289,7 +290,7 @@ def _installing(parser: Parser) -> None:
         parser, "--registry", metavar="HOST=MIRROR", help="an address asked in place of a registry"
     )
     parser.add_argument(
-        "--with", dest="extras", action="append", default=[], choices=_EXTRAS,
+        "--with", dest="extras", action="append", default=[], choices=EXTRAS,
         help="a part of k3s that is left out else",
     )  # fmt: skip
     parser.add_argument("--node-name", metavar="NAME", help="the node's name (the machine's)")

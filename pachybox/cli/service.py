@@ -11,6 +11,7 @@ from pachybox.cli.app import App
 from pachybox.cli.box import port
 from pachybox.cli.command import Args, Command, Parser, flag, many
 from pachybox.cli.output import note
+from pachybox.cli.steps import told
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 
 if TYPE_CHECKING:
@@ -93,19 +94,6 @@ def _uninstall(app: App, args: Args) -> None:
     told(app, steps, dry=args.dry_run)
     if live:
         manager.forget(there.name)
-
-
-def told(app: App, steps: Iterable[Step], *, dry: bool) -> list[Step]:
-    """Take the steps of an installation, saying each as it is done, or with ``dry`` would be."""
-    done = []
-    for step in steps:
-        done.append(step)
-        if app.output.form:
-            app.output.raw({"what": step.what, "where": step.where, "state": str(step.state)})
-        else:
-            word = f"{step.state}{', if it were run' if dry and step.state != 'kept' else ''}"
-            app.output.line(f"{step.what}: {step.where} ({word})")
-    return done
 
 
 def _paths(args: Args) -> Plan:

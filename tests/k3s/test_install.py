@@ -117,7 +117,12 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     for line in ("Type=notify", "KillMode=process", "Delegate=yes", "Restart=always"):
         assert f"\n{line}\n" in unit
     assert (root / "etc/systemd/system/multi-user.target.wants/k3s.service").is_symlink()
-    assert '\nrunner = "kubernetes"\n' in (root / BOX).read_text()
+    assert (root / BOX).read_text() == (
+        "# mine\nhttp_port = 31000\n"
+        'runner = "kubernetes"\n'
+        'kubeconfig = "/etc/rancher/k3s/k3s.yaml"\n'
+        'kubernetes_namespace = "pachybox"\n'
+    )
 
     again = k3s.steps("install", "--from", str(stick))
     assert set(again.values()) == {"kept"}
@@ -321,6 +326,7 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
     [
         (("--set", "token=abc"), "token is a secret"),
         (("--set", "node-name=x"), "use --node-name"),
+        (("--set", "tls-san="), "tls-san has no value"),
         (("--set", "Key"), "'Key' is not KEY=VALUE"),
         (("--registry", "docker.io=localhost:5000"), "begin with http://"),
         (("--registry", "docker.io=https://me:pw@mirror"), "has a password in it"),
@@ -389,7 +395,7 @@ def test_a_full_disk_leaves_nothing_half_done(k3s: K3s, root: Path, stick: Path)
     with child(*args, before=("prlimit", "--fsize=1000000", "--")) as limited:
         assert limited.wait(60) == 1
         assert limited.stdout is not None
-        assert "File too large" in limited.stdout.read()
+        assert "cannot write the copies: File too large" in limited.stdout.read()
     assert tree(root) == before
     small = f'mount -t tmpfs -o size=8m none "{root}/var" && exec "$@"'
     with child(*args, before=("unshare", "-m", "sh", "-c", small, "sh")) as full:

@@ -511,7 +511,7 @@ def _containers(
 def _pods(
     config: Config, runner: Runner, box: Callable[[], str], pipelines: Callable[[], list[str]]
 ) -> PodsRunner | None:
-    """What runs pipelines in Pods, beside the process runner; no cluster is asked before one does."""
+    """What runs pipelines in Pods; no cluster is asked before there are such."""
     from pachybox.pps.runners.process import ProcessRunner
 
     if not isinstance(runner, ProcessRunner):

@@ -175,7 +175,7 @@ class Kube:
 
         asked = {"verb": verb, "resource": resource}
         asked |= {} if everywhere else {"namespace": self.namespace}
-        body = {"spec": {"resourceAttributes": asked}}
+        body: Any = {"spec": {"resourceAttributes": asked}}
         found = self._object(
             "create selfsubjectaccessreview",
             lambda a: AuthorizationV1Api(a.api_client).create_self_subject_access_review(

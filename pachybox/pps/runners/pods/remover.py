@@ -43,7 +43,7 @@ class Remover:
         self._thread.start()
 
     def add(self, name: str, remove: Callable[[], None]) -> None:
-        """Have ``remove`` called by the thread until it raises no PachyboxError. Returns at once."""
+        """Have the thread call ``remove`` until it raises no PachyboxError. Returns at once."""
         self.start()
         with self._wake:
             self._things.append(_Thing(name, remove))

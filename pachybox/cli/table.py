@@ -51,6 +51,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         (
+            "k3s",
+            {
+                "k3s install": "bring k3s onto this machine from a directory or a USB stick",
+                "k3s import": "bring images of podman, or of archives, into k3s",
+                "k3s status": "show what of k3s is installed, and what is wrong with it",
+                "k3s uninstall": "take k3s away; its data stays",
+            },
+        ),
+        (
             "backups",
             {
                 "backup create": "back the box up while it works: what changed since the last",

@@ -36,6 +36,9 @@ class PodRunner(Runner, Protocol):
         """Why no Pod can be made here, whatever its image; None when nothing is known to be in
         the way."""
 
+    def forget(self, pipeline: str) -> None:
+        """Have what a pipeline has in the cluster removed: it is deleted, or stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pods:

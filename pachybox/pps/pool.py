@@ -252,6 +252,8 @@ class WorkerPool:
             ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         self._end_all([one.worker for one in idle])
+        if keep is None and self.pods is not None:
+            self.pods.runner.forget(str(pipeline))
 
     def keep(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that this version could not use."""

@@ -174,6 +174,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             {
                 "create pipeline": "make pipelines from a spec",
                 "update pipeline": "change pipelines, or make them",
+                "move pipeline": "have pipelines run by another runner",
                 "validate pipeline": "check a spec without making anything",
                 "inspect pipeline": "show a pipeline",
                 "list pipeline": "list the pipelines",

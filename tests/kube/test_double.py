@@ -9,7 +9,6 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,9 @@ ROLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    images.needed()
-    with closing(Engine(tmp_path_factory.mktemp("engine"))) as made:
-        yield made
+@pytest.fixture
+def engine(double: Cluster) -> Engine:
+    return double.engine
 
 
 @pytest.fixture

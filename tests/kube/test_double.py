@@ -660,7 +660,10 @@ def test_nothing_is_left_of_a_cluster(api: Api, engine: Engine, tmp_path: Path) 
         name = f"left-{os.getpid()}"
         there.run(name, volumes=[memory])
         pid = first_pid(there.phase(name, "Running"))
+        there.run(f"{name}-starting")
     assert not Path(f"/proc/{pid}").exists()
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     mine = f"--filter=label=io.kubernetes.pod.name={name}"
-    assert images.run("ps", "--all", "--quiet", mine).stdout == ""
+    starting = f"{mine}-starting"
+    for one in (mine, starting):
+        assert images.run("ps", "--all", "--quiet", one).stdout == ""

@@ -44,7 +44,7 @@ def make(
         check_machine(spec.pipeline, spec.canonical)
     check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
     target.of_spec(spec.canonical)
-    ports.check(spec.pipeline, spec.canonical, ch.tx.all(PIPELINES))
+    ports.check(spec.pipeline, spec.canonical, spec.runner, ch.tx.all(PIPELINES))
     record = pipelines.put_pipeline(
         ch,
         spec.pipeline,

@@ -10,19 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from pachybox.containers.images import Image
 from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
-from pachybox.model.units import parse_quantity
 from pachybox.pps import client_config, placement, pod
+from pachybox.pps.limits import limits
 from pachybox.pps.placement import Containers, Pods
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
-from pachybox.worker.wire import PIDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,15 +329,4 @@ def worker_spec(
         files=secret.files,
         datum_batching=bool(t.get("datum_batching")),
         image=image.id if image else "",
-    )
-
-
-def limits(given: Mapping[str, Any]) -> Limits:
-    """The ``resource_limits`` of a spec as a worker keeps them."""
-    cpu, memory, shm = given.get("cpu"), given.get("memory"), given.get("shm")
-    return Limits(
-        float(cpu) if cpu else None,
-        int(parse_quantity(memory)) if memory else None,
-        given.get("pids") or PIDS,
-        int(parse_quantity(shm)) if shm else None,
     )

@@ -25,7 +25,6 @@ BOX = "pachybox.org/box"
 PIPELINE = "pachybox.org/pipeline"
 PROJECT = "pachybox.org/project"
 NONCE = "pachybox.org/nonce"
-CONTAINER = "worker"
 
 _OURS = {"app.kubernetes.io/name": "pachybox", "app.kubernetes.io/managed-by": "pachybox"}
 _MOST = 30  # characters of a pipeline's name in those of its objects
@@ -136,7 +135,7 @@ def pod(place: Place, spec: WorkerSpec, name: str, nonce: str) -> Object:
 def _pod_spec(place: Place, spec: WorkerSpec, nonce: str) -> Object:
     resources = placing.resources(spec.pod.get("spec") or {}) or _resources(spec)
     worker: Object = {
-        "name": CONTAINER,
+        "name": placing.CONTAINER,
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "command": [HOLD, "hold", nonce],

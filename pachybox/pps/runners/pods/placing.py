@@ -169,11 +169,13 @@ def _require_kept(before: Mapping[str, Any], after: Any, field: str, what: str) 
 
 _HOLDS = {
     "restartPolicy": None,
+    "hostNetwork": False,
     "hostPID": False,
     "shareProcessNamespace": False,
     "hostUsers": True,
 }
-"""By these members of a Pod's spec the box ends and enters it; and what they are where unset."""
+"""By these members of a Pod's spec the box ends it, enters it and is reached from it; and what they
+are where unset."""
 
 
 def _taken(before: Mapping[str, Any], after: Any) -> str:
@@ -182,7 +184,7 @@ def _taken(before: Mapping[str, Any], after: Any) -> str:
         return "leaves no spec of a Pod, which is an object"
     for name, unset in _HOLDS.items():
         if after.get(name, unset) != before.get(name, unset):
-            return f"changes {name}, by which the box ends and enters the Pod"
+            return f"changes {name}, by which the box ends, enters or serves the Pod"
     here, there = (_selected(one) for one in (before, after))
     if here != there:
         return f"changes the node, which is to be {here} and this machine"

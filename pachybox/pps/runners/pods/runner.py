@@ -8,6 +8,7 @@ runs runs on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -102,6 +103,13 @@ class PodsRunner:
         except PachyboxError as e:
             return e
         return None
+
+    def check(self, spec: WorkerSpec) -> None:
+        """See placement.PodRunner: the cluster is asked what it would say to the Pod."""
+        with contextlib.suppress(NotReady, Missing, Exists):
+            place = self._opened()
+            name = f"{manifest.base_name(place.mark, spec.pipeline)}-check"
+            self.kube.tries("pod", manifest.pod(place, spec, name, "0" * 32), _QUICK_S)
 
     def _unfit(self) -> PachyboxError | None:
         """What this box lacks for Pods, whatever the cluster is."""

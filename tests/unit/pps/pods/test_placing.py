@@ -23,6 +23,7 @@ from pachybox.pps.runners.pods.placing import (
 POD: dict[str, Any] = {
     "restartPolicy": "Never",
     "hostNetwork": True,
+    "dnsPolicy": "Default",
     "nodeSelector": {"kubernetes.io/hostname": "here"},
     "containers": [
         {
@@ -129,7 +130,7 @@ def test_patches_are_applied_in_their_order() -> None:
     made = patched(
         POD,
         {
-            "pod_spec": '{"hostNetwork": null, "securityContext": {"fsGroup": 7}}',
+            "pod_spec": '{"dnsPolicy": null, "securityContext": {"fsGroup": 7}}',
             "pod_patch": json.dumps(
                 [
                     {"op": "test", "path": "/securityContext/fsGroup", "value": 7},
@@ -146,7 +147,7 @@ def test_patches_are_applied_in_their_order() -> None:
         },
     )
     assert before == POD
-    assert "hostNetwork" not in made
+    assert "dnsPolicy" not in made
     assert made["securityContext"] == {"fsGroup": 8}
     assert [one["name"] for one in made["volumes"]] == ["shim", "x"]
     assert [one["name"] for one in made["containers"]] == ["user", "beside"]
@@ -231,6 +232,7 @@ def test_what_cannot_be_applied_is_named(operation: dict[str, Any], wrong: str) 
     ("path", "value", "wrong"),
     [
         ("/restartPolicy", "Always", "changes restartPolicy"),
+        ("/hostNetwork", False, "changes hostNetwork"),
         ("/hostPID", True, "changes hostPID"),
         ("/shareProcessNamespace", True, "changes shareProcessNamespace"),
         ("/hostUsers", False, "changes hostUsers"),

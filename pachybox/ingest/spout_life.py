@@ -32,7 +32,7 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pps.logs import directory, heading, of_spout
 from pachybox.pps.program import GRACE_S, Program
-from pachybox.pps.runners.base import DatumTask
+from pachybox.pps.runners.base import DatumTask, WorkerWaits
 from pachybox.pps.workshop import Workshop
 from pachybox.store.disk import write_all
 from pachybox.worker.layout import Layout
@@ -62,7 +62,14 @@ def output(record: PipelineRecord) -> Branch:
 class Life:
     """``run`` for one thread, once; ``stop`` and ``look`` for any."""
 
-    def __init__(self, shop: Workshop, readers: Readers, record: PipelineRecord) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        readers: Readers,
+        record: PipelineRecord,
+        waits: Callable[[WorkerWaits | None], None],
+    ) -> None:
+        """``waits``: see Program."""
         self._shop = shop
         self._pfs: Pfs = shop.pfs
         self._readers = readers
@@ -74,7 +81,11 @@ class Life:
         self.errors, self.error = 0, ""  # of the reader, known when the life is over
         self._errors_before = 0
         self._lost = ""  # why the reader has ended, if it has
-        self._program = Program(shop.pool, record, self._task)
+        self._program = Program(shop.pool, record, self._task, waits)
+
+    def address(self) -> str:
+        """See Program.address."""
+        return self._program.address()
 
     def stop(self) -> None:
         """End it; ``run`` then returns nothing."""

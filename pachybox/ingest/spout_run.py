@@ -21,6 +21,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import pipelines, ports
 from pachybox.pps.ports import Publisher
 from pachybox.pps.program import Pauses
+from pachybox.pps.runners.base import WorkerWaits
 from pachybox.pps.scheduler import Scheduler
 
 log = logging.getLogger("pachybox.spouts")
@@ -120,7 +121,9 @@ class SpoutRun:
 
     def _run(self) -> None:
         service = ports.published(self.record.spec)
-        publisher = Publisher(service, lambda: self._life is not None) if service else None
+        publisher = None
+        if service:
+            publisher = Publisher(service, self._address, runner=self.record.runner)
         try:
             while not self._over:
                 began = time.monotonic()
@@ -152,13 +155,14 @@ class SpoutRun:
         """One life; why it ended, or could not begin. Nothing: it was stopped."""
         try:
             if publisher is not None:
-                publisher.open()
-                ports.await_free(self.record.spec["spout"]["service"], lambda: self._over)
+                publisher.ready(lambda: self._over)
             with self._wake:
                 if self._over:
                     return ""
                 self._hurry = False
-                life = self._life = Life(self._scheduler.shop, self._readers, self.record)
+                life = self._life = Life(
+                    self._scheduler.shop, self._readers, self.record, self._waits
+                )
             reason = life.run(self._running)
             return reason and f"the program ended ({reason}) and is started again"
         except ImageMissing as e:
@@ -172,6 +176,22 @@ class SpoutRun:
                 ended, self._life = self._life, None
             if ended is not None and ended.errors:
                 self._shown.failed(ended.error, ended.errors)
+
+    def _address(self) -> str:
+        """Where the program of now listens."""
+        with self._wake:
+            life = self._life
+        return life.address() if life is not None else ""
+
+    def _waits(self, why: WorkerWaits | None) -> None:
+        """It has no worker yet, or now it has."""
+        if why is None:
+            self._running()
+        elif why.trouble:
+            self._shown.show(IngestState.CRASHING, str(why))
+            note(self._pfs, self.record, PipelineState.CRASHING, str(why))
+        else:
+            note(self._pfs, self.record, PipelineState.STARTING, str(why))
 
     def _running(self) -> None:
         self._shown.show(IngestState.RUNNING)

@@ -1,7 +1,8 @@
 """The ports of services, on loopback: where users connect, and where the program listens.
 
-A process has the machine's own network: the program listens on ``internal_port`` of the machine,
-and connections to another ``external_port`` are carried there while it runs.
+A process has the machine's own network, and so has a container: the program listens on
+``internal_port`` of the machine, and connections to another ``external_port`` are carried there
+while it runs. In a Pod it listens on a port of the Pod's own, and all connections are carried.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from typing import Any
 from pachybox.errors import Refused
 from pachybox.model.ids import Pipeline
 from pachybox.model.pps import PipelineRecord
+from pachybox.pps.placement import KUBERNETES
 
 log = logging.getLogger("pachybox.services")
 
-_HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+"""Where users connect to, whatever runs the program."""
+
 _CHUNK = 1 << 16
 _PATIENCE_S = 10.0  # for a program that was just started to listen
 _RETRY_S = 0.02
@@ -42,35 +46,49 @@ def published(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found
 
 
-def check(pipeline: Pipeline, spec: Mapping[str, Any], others: Iterable[PipelineRecord]) -> None:
-    """Refuse a service whose port is one of another's that is not stopped."""
-    service = published(spec)
-    if not service:
-        return
-    mine = set(of(service))
+def check(
+    pipeline: Pipeline, spec: Mapping[str, Any], runner: str, others: Iterable[PipelineRecord]
+) -> None:
+    """Refuse a service that would have a port of this machine that is another's, which is not
+    stopped."""
+    mine = _taken(spec, runner)
     for other in others:
-        theirs = published(other.spec)
-        if not theirs or other.stopped or other.pipeline == pipeline:
+        if other.stopped or other.pipeline == pipeline:
             continue
-        if both := mine & set(of(theirs)):
+        if both := mine & _taken(other.spec, other.runner):
             raise Refused(
                 f"port {min(both)} of service {pipeline} is that of service {other.pipeline}",
-                "choose another: without containers services share the machine's ports, and a "
-                "program listens on its internal_port itself",
-            ).about(_field(spec, min(both)))
+                "choose another: services share the machine's ports, and without a Pod a program "
+                "listens on its internal_port itself",
+            ).about(_field(spec, runner, min(both)))
 
 
-def _field(spec: Mapping[str, Any], port: int) -> str:
+def _taken(spec: Mapping[str, Any], runner: str) -> set[int]:
+    """The ports of this machine that a pipeline has."""
+    service = published(spec)
+    if not service:
+        return set()
+    outer, inner = of(service)
+    return {outer} if apart(runner) else {outer, inner}
+
+
+def apart(runner: str) -> bool:
+    """Whether programs that a runner runs have ports of their own."""
+    return runner == KUBERNETES
+
+
+def _field(spec: Mapping[str, Any], runner: str, port: int) -> str:
     """The field that says a port of a pipeline's service."""
     service = published(spec) or {}
-    name = "internal_port" if service.get("internal_port") == port else "external_port"
+    inner = service.get("internal_port") == port and not apart(runner)
+    name = "internal_port" if inner else "external_port"
     return f"{'service' if spec.get('service') else 'spout.service'}.{name}"
 
 
 def require_free(port: int) -> None:
     """Raises Refused when a program listens on ``port`` already."""
     try:
-        socket.create_server((_HOST, port)).close()
+        socket.create_server((LOOPBACK, port)).close()
     except OSError as e:
         raise Refused(
             f"port {port} cannot be had: {e.strerror}",
@@ -97,23 +115,34 @@ def await_free(service: Mapping[str, Any], over: Callable[[], bool]) -> None:
 class Publisher:
     """Carries connections to where the program listens, while it is open.
 
-    Nothing is to be done where both ports are one: the program itself listens there.
+    Nothing is to be done where both ports are one of this machine: the program listens there.
     """
 
-    def __init__(self, service: Mapping[str, Any], serving: Callable[[], bool]) -> None:
-        """``serving`` says whether the program runs; nobody is connected to another."""
+    def __init__(
+        self, service: Mapping[str, Any], where: Callable[[], str], *, runner: str = ""
+    ) -> None:
+        """``where`` gives the address at which the program of now listens, "" when none runs:
+        nobody is connected to another. ``runner`` runs it."""
         self._outer, self._inner = of(service)
-        self._serving = serving
+        self._service = service
+        self._apart = apart(runner)
+        self._where = where
         self._listener: socket.socket | None = None
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
 
-    def open(self) -> None:
-        """Begin to listen, if not begun yet. Raises Refused when the port is taken."""
-        if self._outer == self._inner or self._listener is not None:
+    def ready(self, over: Callable[[], bool]) -> None:
+        """Begin to listen, if not begun yet, and wait a while until the program can, or until
+        ``over``. Raises Refused when a port is another program's."""
+        self._listen()
+        if not self._apart:
+            await_free(self._service, over)
+
+    def _listen(self) -> None:
+        if self._listener is not None or (self._outer == self._inner and not self._apart):
             return
         try:
-            self._listener = socket.create_server((_HOST, self._outer))
+            self._listener = socket.create_server((LOOPBACK, self._outer))
         except OSError as e:
             raise Refused(
                 f"cannot listen on port {self._outer} for the service: {e.strerror}",
@@ -151,9 +180,11 @@ class Publisher:
         """To the program, which may be about to listen; None when it does not."""
         until = time.monotonic() + _PATIENCE_S
         while self._listener is not None:
-            if self._serving():
+            if address := self._where():
                 try:
-                    return socket.create_connection((_HOST, self._inner))
+                    made = socket.create_connection((address, self._inner), _PATIENCE_S)
+                    made.settimeout(None)
+                    return made
                 except OSError:
                     pass  # not up yet
             if time.monotonic() > until:

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps.pool import WorkerPool
-from pachybox.pps.runners.base import DatumTask, Worker, WorkerLost
+from pachybox.pps.ports import LOOPBACK
+from pachybox.pps.runners.base import DatumTask, Reached, Worker, WorkerLost, WorkerWaits
 
 GRACE_S = 10.0
 """For a program to end by itself when it is stopped (SIGTERM, then SIGKILL)."""
 
 _PAUSE_S = (0.5, 30.0)  # before a program that ended is started again: at first, at most
+_ASK_AGAIN_S = 0.5  # for a worker that is to come
 _SETTLED_S = 60.0  # a program that lived so long begins with the first pause again
 
 
@@ -39,42 +41,80 @@ class Program:
     """One life of a program."""
 
     def __init__(
-        self, pool: WorkerPool, pipeline: PipelineRecord, task: Callable[[ExitStack], DatumTask]
+        self,
+        pool: WorkerPool,
+        pipeline: PipelineRecord,
+        task: Callable[[ExitStack], DatumTask],
+        waits: Callable[[WorkerWaits | None], None],
     ) -> None:
-        """``task`` is asked once there is a worker; what it needs is held until the end."""
+        """``task`` is asked once there is a worker; what it needs is held until the end. ``waits``
+        is told why there is no worker yet, once for each reason, and by None that one came."""
         self._pool = pool
         self._pipeline = pipeline
         self._task = task
+        self._waits = waits
         self._lock = threading.Lock()
         self._worker: Worker | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def stop(self) -> None:
         """End it, from any thread; ``run`` then returns."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             worker = self._worker
         if worker is not None:
             worker.cancel()
+
+    def address(self) -> str:
+        """The address at which its ports are reached, "" when it does not run; from any thread."""
+        with self._lock:
+            worker = self._worker
+        if worker is None:
+            return ""
+        try:
+            return worker.address if isinstance(worker, Reached) else LOOPBACK
+        except WorkerLost:
+            return ""
 
     def run(self) -> str:
         """Run the program until it ends; why it did, nothing when it was stopped. Raises Refused
         when no worker can be started, and what ``task`` raises."""
         try:
-            worker = self._pool.take(self._pipeline)
+            worker = self._taken()
         except WorkerLost as e:
             return e.message  # it died while it was started: that is an end like any other
+        if worker is None:
+            return ""
         with self._lock:
             self._worker = worker
         held = ExitStack()
         try:
             worker.start(self._task(held))
-            if self._stopped:  # race: stopped before it was there to be killed
+            if self._stopped.is_set():  # race: stopped before it was there to be killed
                 worker.cancel()
             result = worker.finish()
             return "" if result.cancelled else result.reason or "exit status 0"
         except WorkerLost as e:
             return e.message
         finally:
+            with self._lock:
+                self._worker = None
             self._pool.end(worker)
             held.close()
+
+    def _taken(self) -> Worker | None:
+        """A worker, waited for if need be; None when stopped meanwhile."""
+        said = ""
+        while not self._stopped.is_set():
+            try:
+                worker = self._pool.take(self._pipeline)
+            except WorkerWaits as e:
+                if str(e) != said:
+                    said = str(e)
+                    self._waits(e)
+                self._stopped.wait(_ASK_AGAIN_S)
+                continue
+            if said:
+                self._waits(None)
+            return worker
+        return None

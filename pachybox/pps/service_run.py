@@ -19,14 +19,14 @@ from pachybox.model.ids import Job
 from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
-from pachybox.pps import gate, jobs, pipelines, planner, ports
+from pachybox.pps import gate, jobs, pipelines, planner
 from pachybox.pps.environment import environment
 from pachybox.pps.lane import Bench, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
 from pachybox.pps.ports import Publisher
 from pachybox.pps.program import GRACE_S, Pauses, Program
-from pachybox.pps.runners.base import DatumTask
+from pachybox.pps.runners.base import DatumTask, WorkerWaits
 from pachybox.pps.slots import Slots
 from pachybox.pps.workshop import Workshop
 from pachybox.store.trees import EMPTY
@@ -166,7 +166,9 @@ class ServiceRun:
     def _serve(self, bench: Bench, datum: Datum) -> None:
         self._work.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        publisher = Publisher(self.pipeline.spec["service"], lambda: self._program is not None)
+        publisher = Publisher(
+            self.pipeline.spec["service"], self._address, runner=self.pipeline.runner
+        )
         pauses = Pauses()
         try:
             while not self._over:
@@ -186,13 +188,15 @@ class ServiceRun:
     def _live(self, bench: Bench, datum: Datum, publisher: Publisher) -> str:
         """One life of the program; why it ended, or could not begin. Nothing: it was stopped."""
         try:
-            publisher.open()
-            ports.await_free(self.pipeline.spec["service"], lambda: self._over)
+            publisher.ready(lambda: self._over)
             if self._over:
                 return ""
             self._note(PipelineState.RUNNING, "")
             program = Program(
-                bench.shop.pool, self.pipeline, lambda held: _task(bench, datum, held)
+                bench.shop.pool,
+                self.pipeline,
+                lambda held: _task(bench, datum, held),
+                self._waits,
             )
             with self._wake:
                 self._program = program
@@ -207,6 +211,19 @@ class ServiceRun:
             with self._wake:
                 self._program = None
                 self._running = []
+
+    def _address(self) -> str:
+        """Where the program of now listens."""
+        with self._wake:
+            program = self._program
+        return program.address() if program is not None else ""
+
+    def _waits(self, why: WorkerWaits | None) -> None:
+        if why is None:
+            self._note(PipelineState.RUNNING, "")
+        else:
+            state = PipelineState.CRASHING if why.trouble else PipelineState.STARTING
+            self._note(state, str(why))
 
     def _begin(self) -> None:
         def change(ch: Change) -> None:

@@ -25,7 +25,6 @@ BOX = "pachybox.org/box"
 PIPELINE = "pachybox.org/pipeline"
 PROJECT = "pachybox.org/project"
 NONCE = "pachybox.org/nonce"
-CONTAINER = "worker"
 
 _OURS = {"app.kubernetes.io/name": "pachybox", "app.kubernetes.io/managed-by": "pachybox"}
 _MOST = 30  # characters of a pipeline's name in those of its objects
@@ -136,7 +135,7 @@ def pod(place: Place, spec: WorkerSpec, name: str, nonce: str) -> Object:
 def _pod_spec(place: Place, spec: WorkerSpec, nonce: str) -> Object:
     resources = placing.resources(spec.pod.get("spec") or {}) or _resources(spec)
     worker: Object = {
-        "name": CONTAINER,
+        "name": placing.CONTAINER,
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "command": [HOLD, "hold", nonce],
@@ -240,7 +239,7 @@ def service(place: Place, spec: WorkerSpec) -> Object | None:
         return None
     meta = _meta(place, spec.pipeline, spec.pod, base_name(place.mark, spec.pipeline))
     meta["annotations"] = {**(given.get("annotations") or {}), **meta["annotations"]}
-    kind, inner = str(given.get("type") or "NodePort"), int(given["internal_port"])
+    kind, inner = placing.service_type(given), int(given["internal_port"])
     outer = int(given.get("external_port") or inner)
     port: Object = {"name": "port", "port": outer, "targetPort": inner, "protocol": "TCP"}
     if kind == "NodePort" and outer in _NODE_PORTS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pachybox.pps.runners.pods.manifest import CONTAINER
+from pachybox.pps.runners.pods.placing import CONTAINER
 
 Kind = Literal["running", "coming", "trouble", "ended"]
 

@@ -389,6 +389,20 @@ def test_killed_it_is_ended_by_the_next(
     assert tree(root) == before
 
 
+def test_a_removal_that_was_killed_is_ended_by_the_next(k3s: K3s, root: Path, stick: Path) -> None:
+    before = tree(root)
+    k3s.install(stick)
+    code = "import os\nfrom k3s import uninstall\n"
+    code += "uninstall._settings = lambda *a, **k: os.kill(os.getpid(), 9)"
+    with child("k3s", "uninstall", "--yes", "--root", str(root), code=code) as killed:
+        assert killed.wait(60) == -9
+    assert not (root / PROGRAM).exists()
+    said = k3s("install", "--yes", status=1)
+    assert "/usr/local/bin/k3s is missing; name the directory it comes from: --from DIR" in said
+    k3s("uninstall", "--yes")
+    assert tree(root) == before
+
+
 def test_a_full_disk_leaves_nothing_half_done(k3s: K3s, root: Path, stick: Path) -> None:
     before = tree(root)
     args = ("k3s", "install", "--yes", "--root", str(root), "--from", str(stick))

@@ -140,8 +140,10 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
         what = "program" if path == PROGRAM else "images"
         yield Step(what, str(path), wanted.state(path))
     for path, target in places.links.items():
-        state = link(places.on_disk(path), target, act=act) if path in links else State.KEPT
-        yield Step("command", str(path), state)
+        if path in links:
+            yield Step("command", str(path), link(places.on_disk(path), target, act=act))
+        else:
+            yield Step("command", f"{path.name}, which is there from elsewhere", State.KEPT)
     for path, text in wanted.texts.items():
         if text or places.on_disk(path).exists():
             what = "settings" if path == places.config else "registries"

@@ -152,6 +152,7 @@ def test_a_dry_run_checks_the_stick_and_writes_nothing(k3s: K3s, root: Path, sti
     before = tree(root)
     said = k3s("install", "--from", str(stick), "--dry-run")
     assert f"program: /{PROGRAM} (made, if it were run)" in said
+    assert f"settings of the box: /{BOX} (replaced, if it were run)" in said
     (stick / sticks.ARCHIVE).write_bytes(b"other")
     wrong = k3s("install", "--from", str(stick), "--dry-run", status=1)
     assert f"{sticks.ARCHIVE} is not what its checksum says" in wrong
@@ -439,7 +440,7 @@ def test_commands_of_others_are_not_replaced(k3s: K3s, root: Path, stick: Path) 
     (root / "usr/bin").mkdir()
     (root / "usr/bin/crictl").write_text("another's")
     (root / "usr/local/bin/kubectl").write_text("another's")
-    k3s.install(stick)
+    assert "command: kubectl, which is there from elsewhere (kept)" in k3s.install(stick)
     assert (root / "usr/local/bin/kubectl").read_text() == "another's"
     assert not (root / "usr/local/bin/crictl").exists()
     k3s("uninstall", "--yes")

@@ -57,9 +57,18 @@ from pachybox.pfs.zone import local_zone
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
-from pachybox.pps.placement import PROCESS, RUNNERS, Containers, in_container
+from pachybox.pps.placement import (
+    KUBERNETES,
+    PROCESS,
+    RUNNERS,
+    Containers,
+    Pods,
+    in_container,
+    in_pod,
+)
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.tally import Tally
@@ -149,6 +158,7 @@ class Box:
         self.secrets = Secrets(self.meta, config.key_file)
         self.engine = Engine(home / "run")  # looks for podman when it is first asked for
         self.containers = _containers(config, self.runner, self.engine, self.id)
+        self.pods = _pods(config, self.runner, self.id, self._in_pods)
         self.pps = Pps(
             self.pfs,
             self.runner,
@@ -158,6 +168,7 @@ class Box:
             self.secrets,
             default=config.runner,
             containers=self.containers,
+            pods=Pods(self.pods) if self.pods is not None else None,
             reserve=self.space.kept,
         )
         self.cron = Cron(self.pfs, held=self.held)
@@ -231,6 +242,12 @@ class Box:
         self.containers.runner.sweep()
         if self._has_images():
             self.containers.runner.why_not()
+        if self.pods is not None:
+            self.pods.sweep()
+
+    def _in_pods(self) -> list[str]:
+        """The pipelines that run in Pods, by name."""
+        return [str(one.pipeline) for one in self.meta.all(PIPELINES) if in_pod(one)]
 
     def _has_images(self) -> bool:
         """Whether a pipeline runs in containers."""
@@ -275,6 +292,8 @@ class Box:
         self.pps.scheduler.stop()
         if self.containers is not None:
             self.containers.runner.close()
+        if self.pods is not None:
+            self.pods.close()
         self.engine.close()
         self.egresser.stop()
         self.janitor.stop()
@@ -323,7 +342,9 @@ class Box:
             "address": self.address,
             "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
-            "runner": self.runner.name + (", podman for images" if self._has_images() else ""),
+            "runner": self.runner.name
+            + (", podman for images" if self._has_images() else "")
+            + (", kubernetes for Pods" if self._in_pods() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -366,7 +387,10 @@ class Box:
             self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
         )
         images = pins.findings() if pins else ()
-        return findings(self.config, self.runner, podman, [*own, *images])
+        pods = self.config.runner == KUBERNETES or self._in_pods()
+        return findings(
+            self.config, self.runner, podman, [*own, *images], self.pods if pods else None
+        )
 
     # ---- space
 
@@ -482,6 +506,17 @@ def _containers(
     if not isinstance(runner, ProcessRunner):
         return None
     return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
+
+
+def _pods(
+    config: Config, runner: Runner, box: Callable[[], str], pipelines: Callable[[], list[str]]
+) -> PodsRunner | None:
+    """What runs pipelines in Pods; no cluster is asked before there are such."""
+    from pachybox.pps.runners.process import ProcessRunner
+
+    if not isinstance(runner, ProcessRunner):
+        return None
+    return PodsRunner(runner, config.home, config, box, pipelines)
 
 
 def _clear(work: Path) -> None:

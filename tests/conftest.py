@@ -63,7 +63,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that run alone come first, when most of the others are still short ones; then what
     waits and takes long, so that no process is left with a long test in the end."""
-    order = ("crash", "appliance", "flow", "clients", "contract", "fuzz", "unit", "arch")
+    order = ("crash", "appliance", "flow", "clients", "contract", "kube", "fuzz", "unit", "arch")
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> tuple[bool, int]:

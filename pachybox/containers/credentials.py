@@ -19,9 +19,10 @@ from typing import Any
 from pachybox.containers.names import HUB, ImageName
 from pachybox.errors import InvalidArgument
 
+_BEFORE = "kubernetes.io/dockercfg"  # the older form: without "auths" around the logins
 SECRET_KEYS = {
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
-    "kubernetes.io/dockercfg": ".dockercfg",
+    _BEFORE: ".dockercfg",
 }
 """The types of a secret that holds logins, and the key that they are under."""
 
@@ -80,6 +81,15 @@ def of_secret(name: str, kind: str, values: Mapping[str, bytes]) -> list[Credent
             f"secret {name}: {key} is not in the form of a Docker configuration",
             'write {"auths": {"HOST": {"auth": base64 of USER:PASSWORD}}}',
         ) from None
+
+
+def docker_config(name: str, kind: str, values: Mapping[str, bytes]) -> bytes:
+    """The logins of a secret as the content of ``.dockerconfigjson``. Raises as ``of_secret``."""
+    of_secret(name, kind, values)
+    held = values[SECRET_KEYS[kind]]
+    if kind == _BEFORE:
+        return json.dumps({"auths": json.loads(held)}).encode()
+    return held
 
 
 def of_files(name: ImageName, env: Mapping[str, str] = os.environ) -> list[Credential]:

@@ -14,9 +14,10 @@ from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.doctor import doors, home, machine, service, settings
 from pachybox.doctor.codes import numbered
-from pachybox.pps.placement import PROCESS
+from pachybox.pps.placement import KUBERNETES, PROCESS
 from pachybox.pps.runners.base import Finding, Runner
 from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.runners.process import ProcessRunner
 
 
@@ -25,9 +26,11 @@ def findings(
     runner: Runner | None = None,
     podman: PodmanRunner | None = None,
     more: Iterable[Finding] = (),
+    pods: PodsRunner | None = None,
 ) -> list[Finding]:
-    """Everything worth knowing, in the order of the codes. ``runner`` and ``podman`` are the box's
-    own when it runs, and ``more`` what only it knows; otherwise new runners are asked."""
+    """Everything worth knowing, in the order of the codes. ``runner``, ``podman`` and
+    ``pods`` are the box's own when it runs, and ``more`` what only it knows; otherwise new runners
+    are asked."""
     running = runner is not None
     if runner is None:
         runner = ProcessRunner(hide=(config.home,))
@@ -38,6 +41,7 @@ def findings(
         *doors.findings(config, running=running),
         *runner.probe(),
         *_containers(config, runner, podman),
+        *_pods(config, runner, pods, running=running),
         *service.findings(running=running),
         *more,
     ]
@@ -56,3 +60,16 @@ def _containers(config: Config, runner: Runner, podman: PodmanRunner | None) -> 
             return PodmanRunner(engine, runner, Path(folder)).probe()
         finally:
             engine.close()
+
+
+def _pods(
+    config: Config, runner: Runner, pods: PodsRunner | None, *, running: bool
+) -> list[Finding]:
+    """About the cluster, where the box uses one."""
+    asked = not running and config.runner == KUBERNETES
+    if pods is None and asked and isinstance(runner, ProcessRunner):
+        pods = PodsRunner(runner, config.home, config)
+    if pods is not None:
+        return pods.probe()
+    detail = "not used: pipelines are not run in Pods unless made with --runner kubernetes"
+    return [Finding("cluster", "ok", detail)]

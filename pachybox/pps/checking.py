@@ -17,7 +17,7 @@ from pachybox.meta.tables import BRANCHES, PIPELINES, REPOS
 from pachybox.model.ids import Branch, Pipeline, Repo
 from pachybox.pfs.service import Pfs
 from pachybox.pps import defaults
-from pachybox.pps.placement import PODMAN, Placement
+from pachybox.pps.placement import PODMAN, PROCESS, Placement
 from pachybox.pps.scripts import render
 from pachybox.pps.sources import branch_of
 from pachybox.pps.spec import Given, Problem, Spec, Text, Told, examine_all
@@ -64,6 +64,8 @@ class Checker:
         placed: list[Spec] = []
         for given in specs:
             found += self._repos(given, specs)
+            if not placement.in_cluster(runner):
+                found += [Told(given.source, one) for one in given.one.clusterless]
         for given in right:
             found += self._branches(given, right)
             try:
@@ -183,7 +185,7 @@ def _image(given: Given, placed: Spec) -> Iterator[Told]:
             "pull it now: podman pull " + placed.image,
             level="warn",
         )
-    elif placed.image and placed.runner != PODMAN:
+    elif placed.image and placed.runner == PROCESS:
         yield given.told(
             "transform.image",
             "the image is not used: this runs as processes of this machine",

@@ -13,7 +13,7 @@ from pachybox.pfs.change import Change
 from pachybox.pps import pipelines, ports, sources
 from pachybox.pps.egress import target
 from pachybox.pps.machine import check_machine
-from pachybox.pps.placement import PODMAN
+from pachybox.pps.placement import KUBERNETES, PODMAN
 from pachybox.pps.secrets import check as check_secrets
 from pachybox.pps.spec import Spec
 
@@ -40,7 +40,8 @@ def make(
     if not dry:
         _no_source(spec)
     old = ch.tx.get(PIPELINES, spec.pipeline)
-    check_machine(spec.pipeline, spec.canonical)
+    if spec.runner != KUBERNETES:  # there, the cluster says what it has
+        check_machine(spec.pipeline, spec.canonical)
     check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
     target.of_spec(spec.canonical)
     ports.check(spec.pipeline, spec.canonical, ch.tx.all(PIPELINES))

@@ -7,7 +7,7 @@ Decided when a version is made, and kept with it (``PipelineRecord.runner``, ``i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pachybox.containers.credentials import Credential
@@ -35,6 +35,9 @@ class PodRunner(Runner, Protocol):
     def why_not(self) -> PachyboxError | None:
         """Why no Pod can be made here, whatever its image; None when nothing is known to be in
         the way."""
+
+    def forget(self, pipeline: str) -> None:
+        """Have what a pipeline has in the cluster removed: it is deleted, or stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,10 @@ class Placement:
             raise found
         return found
 
+    def in_cluster(self, runner: str = "") -> bool:
+        """Whether pipelines with an image go to a cluster, by the same choice as ``place``."""
+        return (runner or self._default) == KUBERNETES
+
     def place(self, spec: Spec, runner: str = "") -> Spec:
         """``spec`` with its runner and, where it is on this machine, the image it names. With
         ``runner`` that one, else the box's default; ``auto`` is podman for a spec with an image.
@@ -127,7 +134,7 @@ class Placement:
             ).about(_IMAGE)
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
-            return replace(spec, runner=PROCESS, image_pin="")
+            return spec.placed(PROCESS)
         return self._in_pod(spec) if wanted == KUBERNETES else self._in_container(spec)
 
     def _in_pod(self, spec: Spec) -> Spec:
@@ -139,7 +146,7 @@ class Placement:
             hint = f"{why.hint}, or {_WITHOUT}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
-        return replace(spec, runner=KUBERNETES, image_pin="")
+        return spec.placed(KUBERNETES, cluster=True)
 
     def _in_container(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} wants the image {spec.image!r}"
@@ -153,10 +160,10 @@ class Placement:
         try:
             image = self._find(self._containers, spec.image)
         except ImageMissing:
-            return replace(spec, runner=PODMAN, image_pin="")  # it is waited for
+            return spec.placed(PODMAN)  # it is waited for
         if not image.entrypoint:
             _require_cmd(spec, f"{what}, which has no entrypoint")
-        return replace(spec, runner=PODMAN, image_pin=image.pin)
+        return spec.placed(PODMAN, image.pin)
 
 
 def _require_limits(spec: Spec, what: str) -> None:

@@ -18,7 +18,7 @@ from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
-from pachybox.pps import client_config, placement
+from pachybox.pps import client_config, placement, pod
 from pachybox.pps.placement import Containers, Pods
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
@@ -173,6 +173,8 @@ class WorkerPool:
         made = worker_spec(pipeline, folder, self._secrets, self.reach, port, image)
         if "spout" in pipeline.spec and self.runner_of(pipeline).presents.links:
             made = client_config.shown(made, pipeline.pipeline, self.reach)
+        if placement.in_pod(pipeline):
+            made = replace(made, pod=pod.told(pipeline, self._secrets))
         return replace(made, mounts=dict(self.mounts)) if self.mounts else made
 
     def apart(self, work: Path) -> WorkerPool:
@@ -250,6 +252,8 @@ class WorkerPool:
             ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         self._end_all([one.worker for one in idle])
+        if keep is None and self.pods is not None:
+            self.pods.runner.forget(str(pipeline))
 
     def keep(self, pipeline: PipelineRecord) -> None:
         """Stop the idle workers that this version could not use."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pachybox.containers.credentials import Credential, of_secret
+from pachybox.containers.credentials import Credential, docker_config, of_secret
 from pachybox.durable import replacing
 from pachybox.errors import (
     AlreadyExists,
@@ -175,6 +175,15 @@ class Secrets:
         found: tuple[Credential, ...] = ()
         for name in pull_secrets(spec):
             found += tuple(of_secret(name, self.inspect(name).type, self.values(name)))
+        return found
+
+    def pulls(self, spec: Mapping[str, Any]) -> dict[str, bytes]:
+        """What ``transform.image_pull_secrets`` of a spec hold, each as a Docker configuration;
+        of those that are secrets of this box. Raises as ``logins``, but not NotFound."""
+        found = {}
+        for name in pull_secrets(spec):
+            if self.exists(name):
+                found[name] = docker_config(name, self.inspect(name).type, self.values(name))
         return found
 
     def version(self, spec: Mapping[str, Any]) -> str:

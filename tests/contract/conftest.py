@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 import pachybox
+from pachybox.config import Config
 from pachybox.containers.engine import Engine
 from pachybox.containers.images import Images
 from pachybox.pps.runners.base import (
@@ -33,8 +35,10 @@ from pachybox.pps.runners.base import (
 )
 from pachybox.pps.runners.held import ContainerWorker
 from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.runners.process import ProcessRunner
 from tests import images
+from tests.kube import cluster as kube
 
 NOBODY = 65534
 
@@ -70,7 +74,7 @@ class Lab:
     runner: ProcessRunner
     home: Path
     rootless: bool
-    podman: PodmanRunner | None = None
+    boxed: PodmanRunner | PodsRunner | None = None
     image: str = ""
     mark: str = field(default_factory=lambda: f"pachybox-test-{uuid.uuid4().hex}")
     workers: list[Worker] = field(default_factory=list)
@@ -106,8 +110,8 @@ class Lab:
         return started
 
     def _start(self, spec: WorkerSpec) -> Worker:
-        if self.podman is not None:
-            return self.podman.start(spec)
+        if self.boxed is not None:
+            return self.boxed.start(spec)
         return ProcessRunner(
             [self.home],
             isolation=self.runner.level,
@@ -216,6 +220,7 @@ class Way:
     rootless: bool = False
     shim: bool = True
     image: str = ""  # of tests.images
+    pods: bool = False
 
 
 WAYS = {
@@ -226,6 +231,7 @@ WAYS = {
     "mount": Way("mount", shim=False),
     "none": Way("none", shim=False),
     "podman": Way(image="python"),
+    "kubernetes": Way(image="python", pods=True),
 }
 
 
@@ -246,8 +252,15 @@ def make_lab(way: Way) -> Iterator[Lab]:
     (home / "run").mkdir(parents=True)
     lab = Lab(process_runner(way.isolation, way.rootless, way.shim), home, way.rootless)
     lab.own(home)
-    if way.image:
-        lab.podman = PodmanRunner(engine(), lab.runner, home)
+    if way.pods:
+        there = cluster()
+        config = Config(
+            home, kubeconfig=str(there.kubeconfig), kubernetes_namespace=there.namespace
+        )
+        lab.boxed = PodsRunner(lab.runner, home, config)
+        lab.image = there.image(way.image)
+    elif way.image:
+        lab.boxed = PodmanRunner(engine(), lab.runner, home)
         lab.image = Images(engine()).find(images.image(way.image)).id
     try:
         yield lab
@@ -257,7 +270,19 @@ def make_lab(way: Way) -> Iterator[Lab]:
     finally:
         for worker in lab.workers:
             worker.close()
+        if lab.boxed is not None:
+            lab.boxed.close()
         shutil.rmtree(folder)
+
+
+@functools.cache
+def cluster() -> kube.TestCluster:
+    """One cluster for all tests of this process; it ends with that."""
+    folder = Path(tempfile.mkdtemp(prefix="pachybox-cluster-"))
+    stack = ExitStack()
+    made = stack.enter_context(kube.cluster(folder))
+    atexit.register(lambda: (stack.close(), shutil.rmtree(folder)))
+    return made
 
 
 @functools.cache
@@ -275,7 +300,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     yield from make_lab(WAYS[request.param])
 
 
-@pytest.fixture(params=["shim", "shim-rootless", "python", "python-rootless", "podman"])
+@pytest.fixture(
+    params=["shim", "shim-rootless", "python", "python-rootless", "podman", "kubernetes"]
+)
 def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The process runner at its strongest, as root and as another user."""
     for made in make_lab(WAYS[request.param]):
@@ -284,6 +311,6 @@ def sealed(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield made
 
 
-def check_protocol(runner: ProcessRunner | PodmanRunner) -> Runner:
+def check_protocol(runner: ProcessRunner | PodmanRunner | PodsRunner) -> Runner:
     """The type checker's proof that they are Runners."""
     return runner

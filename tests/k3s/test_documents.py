@@ -89,8 +89,7 @@ def test_folders_images_and_settings_are_named_as_they_are() -> None:
             assert (MANIFESTS / folder / "kustomization.yaml").exists()
         assert set(re.findall(r"localhost/pachybox:([\w.]+)", text)) == {__version__}
         for key in re.findall(r"`(\w+) = \"", text):
-            if key != "kubeconfig":  # comes with the runner
-                setting(key)
+            setting(key)
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="no kubectl to render with")

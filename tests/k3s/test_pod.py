@@ -53,43 +53,59 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return desk
 
 
-def _put(made: Path, home: Path) -> None:
-    """What the node mounts: of a Secret a folder of links to a folder that is exchanged whole."""
-    now = home / "tls" / "..now"
-    now.mkdir(parents=True)
+def _certificate(made: Path, folder: Path) -> None:
+    """What the node mounts of a Secret: links to a folder that is exchanged whole."""
+    now = folder / "..now"
+    now.mkdir()
     for name, source in (("tls.crt", "cert.pem"), ("tls.key", "key.pem")):
         shutil.copy(made / "tls" / source, now / name)
         (now / name).chmod(0o440)
-        (home / "tls" / name).symlink_to(f"..now/{name}")
+        (folder / name).symlink_to(f"..now/{name}")
 
 
-def _settings(made: Path, target: Path) -> None:
-    """What the init container does, by its own command."""
+def _first(made: Path, volume: Path) -> Path:
+    """What the init container does, by its own command; returns the copy of box.toml."""
+    volume.mkdir()
+    places = {"/secret": made, "/settings": volume.parent / "settings", "/volume": volume}
+    places["/settings"].mkdir()
     first = _pod()["initContainers"][0]
-    command = [
-        word.replace("/secret", str(made)).replace("/settings", str(target))
-        for word in first["command"]
-    ]
-    subprocess.run(command, check=True)
+    assert {one["mountPath"] for one in first["volumeMounts"]} == places.keys()
+    *shell, script = first["command"]
+    for path, place in places.items():
+        script = script.replace(f"{path}/", f"{place}/")
+    for _ in range(2):  # it may have to be done again
+        subprocess.run([*shell, script], check=True)
+    return places["/settings"] / "box.toml"
+
+
+def _box(made: Path, tmp_path: Path, lacking: str = "") -> RealBox:
+    """The box on its volume, with what is mounted in its data directory; not started."""
+    settings = _first(made, tmp_path / "volume")
+    home = tmp_path / "volume" / "home"
+    for private, mode in ((settings, 0o400), (home, 0o700)):
+        assert private.stat().st_mode & 0o777 == mode
+    box = RealBox(home, env=_environment())
+    (home / "box.toml").unlink()
+    if lacking != "box.toml":
+        settings.rename(home / "box.toml")
+    if lacking != "tls":
+        (home / "tls" / "secret").mkdir()
+        _certificate(made, home / "tls" / "secret")
+    return box
 
 
 def test_the_box_serves_as_its_pod_has_it_and_probes_are_answered(
     tmp_path: Path, made: Path
 ) -> None:
-    home = tmp_path / "home"
-    box = RealBox(home, env=_environment())
-    (home / "box.toml").unlink()
-    _put(made, home)
-    _settings(made, home)
+    box = _box(made, tmp_path)
     try:
         address = box.start().client.status().address
         assert address.startswith(f"https://{ADDRESS}:")
         trust = ssl.create_default_context(cafile=str(made / "tls" / "ca.pem"))
         container = _pod()["containers"][0]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            get = container[probe]["httpGet"]
-            assert get["scheme"] == "HTTPS"
-            eventually(lambda path=get["path"]: _status(address + path, trust) == 200, probe)  # type: ignore[misc]
+            path = container[probe]["httpGet"]["path"]
+            eventually(lambda path=path: _status(address + path, trust) == 200, probe)  # type: ignore[misc]
         assert _status(f"{address}/metrics", trust) == 401
         assert box.cli("status")
     finally:
@@ -100,13 +116,7 @@ def test_the_box_serves_as_its_pod_has_it_and_probes_are_answered(
 def test_the_box_does_not_start_without_token_or_certificate(
     tmp_path: Path, made: Path, lacking: str
 ) -> None:
-    home = tmp_path / "home"
-    box = RealBox(home, env=_environment())
-    (home / "box.toml").unlink()
-    if lacking == "tls":
-        _settings(made, home)
-    else:
-        _put(made, home)
+    box = _box(made, tmp_path, lacking)
     process = box.spawn()
     assert process.wait(30) == 1
     said = process.stdout.read().decode()

@@ -463,7 +463,7 @@ def test_an_image_is_waited_for(api: Api) -> None:
         api.phase("late", "Succeeded")
         api.phase("never", "Running")
     finally:
-        images.run("untag", late)
+        images.run("untag", late, late)  # that name alone
     api.run("wrong", container={"image": "NO:such:name"})
     assert "couldn't parse image name" in api.waiting("wrong", "InvalidImageName")
 
@@ -587,7 +587,7 @@ def test_requests_fail_as_often_as_they_are_told_to(api: Api, double: Cluster) -
     assert (told.value.status, told.value.headers["Retry-After"]) == (429, "1")
     api.config_map("one")
     faults.fail(2, 500, verb="list")
-    assert api.read  # other verbs are not touched
+    assert api.core.read_namespaced_config_map("one", api.home)  # other verbs are not touched
     assert [refused(api.pods)[0] for _ in range(2)] == [500, 500]
     assert api.pods() == []
     faults.fail(1, "reset")

@@ -27,6 +27,7 @@ __all__ = [
     "Layout",
     "Limits",
     "Presents",
+    "Reached",
     "Runner",
     "Transform",
     "Worker",
@@ -137,6 +138,16 @@ class AsksNext(Protocol):
 
     def end_code(self) -> None:
         """Kill its code, which waits for a datum when there are no more. Never raises."""
+
+
+@runtime_checkable
+class Reached(Protocol):
+    """A worker whose code may have a network of its own."""
+
+    @property
+    def address(self) -> str:
+        """The IP address at which its ports are reached from this machine. Raises WorkerLost when
+        there is none (any more)."""
 
 
 class Runner(Protocol):

@@ -84,6 +84,14 @@ class ContainerGroup(Group):
         for file, word in self._freezers():
             _try_write(file, word)
 
+    def bound(self, pids: int) -> None:
+        """Let it have ``pids`` processes at most, and the memory limit end one of them in place of
+        all; as far as the kernel lets us. For engines that cannot be asked for it."""
+        for name in ("pids", ""):
+            if name in self.folders:
+                _try_write(self.folders[name] / "pids.max", str(pids))
+                _try_write(self.folders[name] / "memory.oom.group", "0")
+
     def _freezers(self) -> list[tuple[Path, str]]:
         kinds = (("freezer", "freezer.state", "THAWED"), ("", "cgroup.freeze", "0"))
         return [

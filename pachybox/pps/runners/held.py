@@ -16,7 +16,8 @@ import stat
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
 from pachybox.errors import Refused
 from pachybox.pps.runners.base import WorkerLost, WorkerSpec
@@ -110,20 +111,34 @@ class ContainerWorker(ProcessWorker):
             return self._why or super()._last_words()
 
 
-def enter(command: Sequence[str], spec: WorkerSpec, container: Held) -> ContainerWorker:
-    """A worker of ``spec`` in a container that runs; ``command`` starts a worker process.
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_OOM_SCORE = -999
+W = TypeVar("W", bound=ContainerWorker)
+
+
+def enter(
+    command: Sequence[str],
+    spec: WorkerSpec,
+    container: Held,
+    kind: type[W] = ContainerWorker,  # type: ignore[assignment]  # W may be narrower
+    who: Mapping[str, Any] = _NONE,
+) -> W:
+    """A worker of ``spec`` in a container that runs, of the class ``kind``; ``command`` starts a
+    worker process. ``who`` is what user code is beside what the first process is (see
+    pachybox.worker.container.Container).
 
     Raises WorkerLost when the container ended meanwhile, Refused when it cannot be entered. The
     container is then still the caller's to remove.
     """
     try:
         place = _first_process(container)
+        place |= {**who, "env": {**place["env"], **who.get("env", {})}}
         group = ContainerGroup.of(container.pid)
     except OSError as e:
         raise WorkerLost(
             f"the container of {spec.pipeline} ended at once ({e})", "the datum will be run again"
         ) from e
-    worker = ContainerWorker(command, spec, group, container)
+    worker = kind(command, spec, group, container)
     try:
         worker.greet({"level": "full", "hide": (), "shim": True, "container": place})
     except Refused as e:
@@ -176,6 +191,14 @@ def lives(pid: int) -> bool:
     except OSError:
         return False
     return found.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def spare(pid: int) -> None:
+    """Keep the memory limit's killer away from a container's first process; as far as we may."""
+    try:
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
+    except OSError:
+        return
 
 
 def program(home: Path) -> Path:

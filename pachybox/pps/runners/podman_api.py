@@ -23,7 +23,7 @@ from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import WorkerSpec
-from pachybox.pps.runners.held import CAPABILITIES, HOLD, holds, lives, status_of
+from pachybox.pps.runners.held import CAPABILITIES, HOLD, holds, lives, spare, status_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ _NOTICED_S = 2.0
 _CREATE = "/containers/create"
 _PERIOD_US = 100_000
 _OWN_PIDS = 1  # of the container's first process, beside those that a worker has anywhere
-_OOM_SCORE = -999
 
 _GONE = re.compile(r"no such container|container not known|does not exist in database")
 _UNKNOWN = re.compile(r"unable to find (user|group) (.+?): no matching entries")
@@ -102,7 +101,7 @@ class Api:
             state = self.inspect(made)["State"]
             if not state.get("Pid"):
                 raise ContainerGone(f"the container {_ended(state)}", "run: podman info")
-            _spare(int(state["Pid"]))
+            spare(int(state["Pid"]))
             image = str(wanted["image"])
             return Started(made, str(wanted["name"]), int(state["Pid"]), image, self).begun()
         except Refused:
@@ -264,14 +263,6 @@ def container_spec(
         "stop_signal": 9,
         "stop_timeout": 0,
     }
-
-
-def _spare(pid: int) -> None:
-    """Keep the memory limit's killer away from a container's first process; as far as we may."""
-    try:
-        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
-    except OSError:
-        return
 
 
 def _ended(state: Mapping[str, Any]) -> str:

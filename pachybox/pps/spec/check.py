@@ -31,7 +31,8 @@ class Spec:
 
     ``canonical`` is the effective spec: snake_case, plain JSON values, defaults filled in,
     without the flags of the request. ``user_text`` is what the user gave for this pipeline,
-    as JSON. ``image`` is empty when none was asked for. ``heads``: the branches it reads get
+    as JSON. ``clusterless`` are warnings too, unless it runs in a cluster: ``placed`` knows.
+    ``image`` is empty when none was asked for. ``heads``: the branches it reads get
     an empty commit where they have none, as in Pachyderm 2.x. ``runner`` and ``image_pin`` are
     found when it is to be made (pachybox.pps.placement): see PipelineRecord.
     """
@@ -47,6 +48,18 @@ class Spec:
     heads: bool = False
     runner: str = ""
     image_pin: str = ""
+    clusterless: tuple[str, ...] = ()
+
+    def placed(self, runner: str, image_pin: str = "", *, cluster: bool = False) -> Spec:
+        """It with a runner, and the warnings that it has with that."""
+        more = () if cluster else self.clusterless
+        return replace(
+            self,
+            runner=runner,
+            image_pin=image_pin,
+            warnings=self.warnings + more,
+            clusterless=(),
+        )
 
 
 def load(
@@ -81,6 +94,11 @@ class Examined:
     def right(self) -> bool:
         """Whether nothing is wrong with it in itself."""
         return not self.shape.problems
+
+    @property
+    def clusterless(self) -> list[Problem]:
+        """What is to be said of its fields if it runs in no cluster."""
+        return [replace(one, document=self.document) for one in self.shape.clusterless]
 
     def located(self, path: str, message: str, hint: str = "", level: str = "error") -> Problem:
         """Something about one of its fields."""
@@ -228,13 +246,18 @@ def _one(document: Document, source: str, default_project: str) -> tuple[Spec, S
         pipeline=pipeline,
         canonical=canonical,
         user_text=document.text,
-        warnings=tuple(_error(one, source).message.lstrip(":") for one in shape.warnings),
+        warnings=_warned(shape.warnings, source),
+        clusterless=_warned(shape.clusterless, source),
         image=canonical.get("transform", {}).get("image", ""),
         update=bool(values.get("update")),
         reprocess=bool(values.get("reprocess")),
         dry_run=bool(values.get("dry_run")),
     )
     return spec, shape
+
+
+def _warned(found: list[Problem], source: str) -> tuple[str, ...]:
+    return tuple(_error(one, source).message.lstrip(":") for one in found)
 
 
 _ORDER = [field.name for field in FIELDS if not field.parent]

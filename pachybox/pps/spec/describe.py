@@ -58,6 +58,8 @@ def _sentence(field: Field) -> str:
     text = f"{field.doc[0].upper()}{field.doc[1:]}."
     if field.status is Status.NO_MEANING:
         return f"{text} {_STORED}"
+    if field.status is Status.CLUSTER:
+        return f"{text} {_CLUSTER}"
     if field.status is Status.LATER:
         why = field.refusal or "not built in this version of pachybox"
         instead = f": {field.instead}" if field.instead else ""
@@ -65,6 +67,7 @@ def _sentence(field: Field) -> str:
     return text
 
 
+_CLUSTER = "It works with the runner kubernetes; with another it is kept and has no effect."
 _STORED = "It is kept with the pipeline and has no effect on one machine."
 
 _EXAMPLES = {

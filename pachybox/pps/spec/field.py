@@ -31,6 +31,8 @@ class Status(Enum):
     BUILT = "works"
     NO_MEANING = "stored"
     """Nothing to do on one machine: checked, kept with the pipeline, warned of by name."""
+    CLUSTER = "works in a cluster"
+    """Says how Pods are made: with another runner kept, and warned of by name."""
     LATER = "refused"
     """Would change what happens and is not built: refused, never ignored."""
 
@@ -40,8 +42,8 @@ class Field:
     """One field. ``since`` lists the lines that have it: ``1`` is 1.11, ``2`` all of 2.x.
 
     ``also``: further spellings. ``refusal`` and ``instead``: what is said and advised
-    when a LATER field is refused, ``warning`` what is said of one that is NO_MEANING, where the
-    usual words do not do. ``by_presence``: even an empty object asks for the behaviour.
+    when a LATER field is refused, ``warning`` what is said of one that is NO_MEANING or CLUSTER,
+    where the usual words do not do. ``by_presence``: even an empty object asks for the behaviour.
     ``words``: the only strings it may be, besides the empty one.
     """
 

@@ -14,21 +14,22 @@ from pachybox.pps.spec.input_fields import INPUT, INPUT_TYPES
 __all__ = ["FIELDS", "INPUT_TYPES", "Field", "Kind", "Status", "camel", "children", "inside"]
 
 _BUILT, _STORED, _LATER = Status.BUILT, Status.NO_MEANING, Status.LATER
+_CLUSTER = Status.CLUSTER
 _STR, _STRS, _INT, _BOOL = Kind.STRING, Kind.STRINGS, Kind.INT, Kind.BOOL
 _OBJECT, _OBJECTS, _MAP = Kind.OBJECT, Kind.OBJECTS, Kind.MAP
 _DURATION, _QUANTITY, _INPUTS = Kind.DURATION, Kind.QUANTITY, Kind.INPUTS
 
 
-def _resources(path: str, since: str, doc: str) -> tuple[Field, ...]:
+def _resources(path: str, since: str, status: Status, doc: str) -> tuple[Field, ...]:
     """What only a cluster can make use of."""
     return (
-        Field(path, _OBJECT, since, _STORED, doc),
-        Field(f"{path}.cpu", Kind.NUMBER, since, _STORED, "cores, in fractions"),
-        Field(f"{path}.memory", _QUANTITY, since, _STORED, "bytes, with a suffix"),
-        Field(f"{path}.disk", _QUANTITY, since, _STORED, "bytes, with a suffix"),
-        Field(f"{path}.gpu", _OBJECT, since, _STORED, "graphics cards"),
-        Field(f"{path}.gpu.type", _STR, since, _STORED, "kind of card"),
-        Field(f"{path}.gpu.number", _INT, since, _STORED, "how many"),
+        Field(path, _OBJECT, since, status, doc),
+        Field(f"{path}.cpu", Kind.NUMBER, since, status, "cores, in fractions"),
+        Field(f"{path}.memory", _QUANTITY, since, status, "bytes, with a suffix"),
+        Field(f"{path}.disk", _QUANTITY, since, status, "bytes, with a suffix"),
+        Field(f"{path}.gpu", _OBJECT, since, status, "graphics cards"),
+        Field(f"{path}.gpu.type", _STR, since, status, "kind of card"),
+        Field(f"{path}.gpu.number", _INT, since, status, "how many"),
     )
 
 
@@ -44,14 +45,19 @@ _LIMITS = (
         "bytes of /dev/shm in a container; processes have the machine's", "64M",
     ),
     Field(
-        "resource_limits.disk", _QUANTITY, "1 2", _STORED, "bytes, with a suffix: not enforced",
-        warning="is not enforced: a datum may use all the room there is; it is kept",
+        "resource_limits.disk", _QUANTITY, "1 2", _CLUSTER,
+        "bytes, with a suffix, beside /pfs; enforced in a cluster alone",
+        warning="is not enforced without a cluster: a datum may use all the room there is; it is "
+        "kept",
     ),
     Field(
         "resource_limits.gpu", _OBJECT, "1 2", _BUILT,
-        "graphics cards: refused where the machine has none",
+        "graphics cards: refused where the machine has none; a cluster waits for them",
     ),
-    Field("resource_limits.gpu.type", _STR, "1 2", _BUILT, "kind of card"),
+    Field(
+        "resource_limits.gpu.type", _STR, "1 2", _BUILT, "kind of card: a resource of the cluster",
+        "nvidia.com/gpu",
+    ),
     Field("resource_limits.gpu.number", _INT, "1 2", _BUILT, "how many"),
 )  # fmt: skip
 
@@ -61,21 +67,23 @@ _SERVICE = (
     ),
     Field(
         "service.internal_port", _INT, "1 2", _BUILT,
-        "port the program listens on, one of this machine's", "required",
+        "port the program listens on, one of this machine's; in a Pod, of its own", "required",
     ),
     Field(
         "service.external_port", _INT, "1 2", _BUILT,
         "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
     ),
     Field(
-        "service.ip", _STR, "1 2", _STORED, "address: it is always loopback",
+        "service.ip", _STR, "1 2", _CLUSTER, "address of the Service; here it is loopback",
         warning="has no effect: the port is published on the loopback address",
     ),
     Field(
-        "service.type", _STR, "1 2", _BUILT, "all are published on loopback", "NodePort",
+        "service.type", _STR, "1 2", _BUILT,
+        "all are published on loopback; in a cluster, the type of the Service",
+        "NodePort, or ClusterIP where the port is none of a node",
         words=("ClusterIP", "LoadBalancer", "NodePort"),
     ),
-    Field("service.annotations", _MAP, "1", _STORED, "put on the service object"),
+    Field("service.annotations", _MAP, "1", _CLUSTER, "put on the Service"),
 )  # fmt: skip
 
 _SPOUT = (
@@ -94,21 +102,23 @@ _SPOUT = (
     Field("spout.service", _OBJECT, "1 2", _BUILT, "port of the spout", by_presence=True),
     Field(
         "spout.service.internal_port", _INT, "1 2", _BUILT,
-        "port the program listens on, one of this machine's", "required",
+        "port the program listens on, one of this machine's; in a Pod, of its own", "required",
     ),
     Field(
         "spout.service.external_port", _INT, "1 2", _BUILT,
         "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
     ),
     Field(
-        "spout.service.ip", _STR, "1 2", _STORED, "address: it is always loopback",
+        "spout.service.ip", _STR, "1 2", _CLUSTER, "address of the Service; here it is loopback",
         warning="has no effect: the port is published on the loopback address",
     ),
     Field(
-        "spout.service.type", _STR, "1 2", _BUILT, "all are published on loopback", "NodePort",
+        "spout.service.type", _STR, "1 2", _BUILT,
+        "all are published on loopback; in a cluster, the type of the Service",
+        "NodePort, or ClusterIP where the port is none of a node",
         words=("ClusterIP", "LoadBalancer", "NodePort"),
     ),
-    Field("spout.service.annotations", _MAP, "1", _STORED, "put on the service object"),
+    Field("spout.service.annotations", _MAP, "1", _CLUSTER, "put on the Service"),
 )  # fmt: skip
 
 _EGRESS = (
@@ -202,10 +212,10 @@ _TOP = (
     Field("tf_job.tf_job", _STR, "1 2", _LATER, "its manifest"),
     Field("hashtree_spec", _OBJECT, "1", _STORED, "shards of the output's metadata"),
     Field("hashtree_spec.constant", _INT, "1", _STORED, "how many"),
-    *_resources("resource_requests", "1 2", "what a worker asks of the cluster"),
+    *_resources("resource_requests", "1 2", _CLUSTER, "what a worker asks of the cluster"),
     *_LIMITS,
-    *_resources("sidecar_resource_limits", "1 2", "caps of the storage sidecar"),
-    *_resources("sidecar_resource_requests", "2.6+", "requests of the storage sidecar"),
+    *_resources("sidecar_resource_limits", "1 2", _STORED, "caps of the storage sidecar"),
+    *_resources("sidecar_resource_requests", "2.6+", _STORED, "requests of the storage sidecar"),
     Field(
         "s3_out", _BOOL, "1 2", _BUILT,
         "output goes by S3 (`$S3_ENDPOINT`, bucket `out`), not to /pfs/out; nothing is skipped",
@@ -226,27 +236,25 @@ _TOP = (
         "datum_set_spec.per_worker", _INT, "2", _BUILT, "so many sets a worker, of equal number",
         "4",
     ),
-    Field("scheduling_spec", _OBJECT, "1 2", _STORED, "where in the cluster to run"),
-    Field("scheduling_spec.node_selector", _MAP, "1 2", _STORED, "labels of nodes"),
-    Field("scheduling_spec.priority_class_name", _STR, "1 2", _STORED, "priority class"),
-    Field("tolerations", _OBJECTS, "2.5+", _STORED, "taints of nodes to put up with"),
-    Field("tolerations[].key", _STR, "2.5+", _STORED, "taint"),
+    Field("scheduling_spec", _OBJECT, "1 2", _CLUSTER, "where in the cluster to run"),
+    Field("scheduling_spec.node_selector", _MAP, "1 2", _CLUSTER, "labels of nodes"),
+    Field("scheduling_spec.priority_class_name", _STR, "1 2", _CLUSTER, "priority class"),
+    Field("tolerations", _OBJECTS, "2.5+", _CLUSTER, "taints of nodes to put up with"),
+    Field("tolerations[].key", _STR, "2.5+", _CLUSTER, "taint"),
     Field(
-        "tolerations[].operator", _STR, "2.5+", _STORED, "EXISTS or EQUAL",
+        "tolerations[].operator", _STR, "2.5+", _CLUSTER, "EXISTS or EQUAL",
         words=("EXISTS", "EQUAL", "EMPTY"),
     ),
-    Field("tolerations[].value", _STR, "2.5+", _STORED, "value of the taint"),
+    Field("tolerations[].value", _STR, "2.5+", _CLUSTER, "value of the taint"),
     Field(
-        "tolerations[].effect", _STR, "2.5+", _STORED, "effect of the taint",
+        "tolerations[].effect", _STR, "2.5+", _CLUSTER, "effect of the taint",
         words=("NO_SCHEDULE", "PREFER_NO_SCHEDULE", "NO_EXECUTE", "ALL_EFFECTS"),
     ),
-    Field("tolerations[].toleration_seconds", _INT, "2.5+", _STORED, "for how long"),
-    Field("pod_spec", Kind.JSON, "1 2", _STORED, "merge patch of the worker pod"),
+    Field("tolerations[].toleration_seconds", _INT, "2.5+", _CLUSTER, "for how long"),
     Field(
-        "pod_patch", Kind.JSON, "1 2", _LATER, "JSON patch of the worker pod",
-        refusal="only the Kubernetes runner takes a patch, and this box does not have it",
-        instead="remove it: there is no pod on this machine to patch",
+        "pod_spec", Kind.JSON, "1 2", _CLUSTER, "merge patch (RFC 7396) of the `spec` of its Pods"
     ),
+    Field("pod_patch", Kind.JSON, "1 2", _CLUSTER, "patch (RFC 6902) of it, after pod_spec"),
     Field(
         "spec_commit", _OBJECT, "1 2", _LATER, "commit of the spec when restoring",
         refusal="may not be set by users",

@@ -11,6 +11,7 @@ from typing import Any
 from pachybox.model.ids import Pipeline, check_name, check_pipeline_name
 from pachybox.model.units import parse_quantity
 from pachybox.pps.egress import target
+from pachybox.pps.spec.cluster import check_cluster
 from pachybox.pps.spec.inputs import check_branch, check_input, leaves_of, try_
 from pachybox.pps.spec.shape import Shape
 from pachybox.pps.spec.spouts import check_spout
@@ -250,4 +251,5 @@ RULES: tuple[Rule, ...] = (
     _egress,
     _service,
     _spout,
+    check_cluster,
 )

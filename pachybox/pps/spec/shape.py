@@ -14,7 +14,7 @@ from typing import Any
 
 from pachybox.errors import InvalidArgument
 from pachybox.model.units import parse_duration, parse_quantity
-from pachybox.pps.spec.documents import Member, Node, Problem, bad_text, plain
+from pachybox.pps.spec.documents import MAX_DEPTH, Member, Node, Problem, bad_text, plain
 from pachybox.pps.spec.fields import FIELDS, Field, Kind, Status, children, inside
 
 _INT64 = 2**63 - 1
@@ -39,6 +39,12 @@ class _Wrong(Exception):
 
 _UNUSABLE = object()
 
+_WARNINGS = {
+    Status.NO_MEANING: "has no meaning on one machine; it is kept and has no effect",
+    Status.CLUSTER: "works with the runner kubernetes alone; it is kept and has no effect",
+}
+"""What is said of a field that is there and does nothing, by its status."""
+
 
 class Shape:
     """One document on its way to plain values."""
@@ -46,6 +52,7 @@ class Shape:
     def __init__(self, document: Node) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.clusterless: list[Problem] = []  # warnings that hold where it runs in no cluster
         self.values: dict[str, Any] = {}
         self._document = document
         self._where: dict[str, tuple[int, int]] = {"": (document.line, document.column)}
@@ -134,9 +141,10 @@ class Shape:
         value = self._value(field, node, path)
         if value is _UNUSABLE:
             self._excused.add(path)
-        elif field.status is Status.NO_MEANING and not idle and not inside(field, field.status):
-            text = "has no meaning on one machine; it is kept and has no effect"
-            self.warn(path, field.warning or text)
+        elif field.status in _WARNINGS and not idle and not inside(field, field.status):
+            warning = self.located(path, field.warning or _WARNINGS[field.status], level="warn")
+            told = self.clusterless if field.status is Status.CLUSTER else self.warnings
+            told.append(warning)
         return value
 
     def _value(self, field: Field, node: Node, path: str) -> Any:
@@ -328,9 +336,22 @@ def _check_quantity(text: str) -> None:
 
 def _check_json(text: str) -> None:
     try:
-        json.loads(text or "null")
+        _check_depth(json.loads(text or "null", parse_constant=_no_constant))
     except (ValueError, RecursionError) as e:
         raise InvalidArgument(f"not valid JSON: {e}", "give the JSON of the patch") from e
+
+
+def _no_constant(name: str) -> None:
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check_depth(value: Any, left: int = MAX_DEPTH) -> None:
+    if not left:
+        raise ValueError(f"more than {MAX_DEPTH} values in each other")
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _check_depth(part, left - 1)
 
 
 def _many(kind: Kind, one: Callable[[Node], Any]) -> Callable[[Node], list[Any]]:

@@ -121,8 +121,8 @@ def test_a_message_reads_like_a_text() -> None:
     assert "update" not in spec.canonical
     assert json.loads(spec.user_text)["jobTimeout"] == "3600s"
     with pytest.raises(InvalidArgument) as caught:
-        from_message_dict({**EDGES, "podPatch": "[]"})
-    assert str(caught.value).startswith("pod_patch: only the Kubernetes runner takes a patch")
+        from_message_dict({**EDGES, "podPatch": "[1]"})
+    assert str(caught.value).startswith("pod_patch: operation 0: expected an object")
 
 
 def test_the_project_of_the_command_is_where_a_pipeline_lives_that_names_none() -> None:
@@ -145,14 +145,28 @@ def test_a_coefficient_takes_the_place_of_the_constant() -> None:
 
 def test_what_means_nothing_on_one_machine_is_kept_and_warned_of_once() -> None:
     spec = read(
-        json.dumps(merged(EDGES, {"resource_requests": {"memory": "64M", "cpu": 1}}), indent=1)
+        json.dumps(
+            merged(EDGES, {"sidecar_resource_requests": {"memory": "64M", "cpu": 1}}), indent=1
+        )
     )
     line = json.dumps(EDGES, indent=1).count("\n") + 1
     assert spec.warnings == (
-        f"edges.json:{line}:2: resource_requests: "
+        f"edges.json:{line}:2: sidecar_resource_requests: "
         "has no meaning on one machine; it is kept and has no effect",
     )
-    assert spec.canonical["resource_requests"] == {"memory": "64M", "cpu": 1}
+    assert spec.canonical["sidecar_resource_requests"] == {"memory": "64M", "cpu": 1}
+
+
+def test_what_works_in_a_cluster_is_warned_of_elsewhere() -> None:
+    """Which of both it is is known once the pipeline has its runner."""
+    spec = edges(resource_requests={"memory": "64M", "cpu": 1}, pod_patch="[]")
+    assert spec.warnings == ()
+    assert spec.placed("kubernetes", cluster=True).warnings == ()
+    requests, patch = spec.placed("podman").warnings
+    text = "works with the runner kubernetes alone; it is kept and has no effect"
+    assert requests.endswith(f": resource_requests: {text}")
+    assert patch.endswith(f": pod_patch: {text}")
+    assert spec.placed("podman").placed("podman").warnings == (requests, patch)
 
 
 GOLDEN: list[tuple[dict[str, Any], str]] = [
@@ -483,9 +497,74 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
         "s3_out: a service has no output; remove it",
     ),
     (
-        {"pod_patch": "[]"},
-        "pod_patch: only the Kubernetes runner takes a patch, and this box does not have it; "
-        "remove it: there is no pod on this machine to patch",
+        {"pod_patch": '[{"op": "add", "path": "/a"}]'},
+        "pod_patch: operation 0 'add /a': value is missing; write the JSON of a list like "
+        '[{"op": "add", "path": "/hostname", "value": "worker"}]',
+    ),
+    (
+        {"pod_patch": '[{"op": "add", "path": "a", "value": 1}]'},
+        "pod_patch: operation 0 'add a': path is to be a path that begins with \"/\"; write the "
+        'JSON of a list like [{"op": "add", "path": "/hostname", "value": "worker"}]',
+    ),
+    (
+        {"pod_patch": '[{"op": "append", "path": "/a"}]'},
+        "pod_patch: operation 0 'append /a': op is to be one of add, remove, replace, move, copy, "
+        'test; write the JSON of a list like [{"op": "add", "path": "/hostname", "value": "worker"}]',
+    ),
+    (
+        {"pod_patch": "{}"},
+        "pod_patch: a patch is a list of operations; write the JSON of a list like "
+        '[{"op": "add", "path": "/hostname", "value": "worker"}]',
+    ),
+    (
+        {"pod_spec": "[]"},
+        "pod_spec: a merge patch is an object; write what the Pod is to have, as the JSON of "
+        '{"hostname": "worker"}',
+    ),
+    (
+        {"pod_spec": '{"a": NaN}'},
+        "pod_spec: not valid JSON: NaN is no number of JSON; give the JSON of the patch",
+    ),
+    (
+        {"pod_spec": "[" * 101 + "]" * 101},
+        "pod_spec: not valid JSON: more than 100 values in each other; give the JSON of the patch",
+    ),
+    (
+        {"tolerations": [{"value": "x"}]},
+        'tolerations[0].key: missing; name a taint, or set operator to "EXISTS" to tolerate all',
+    ),
+    (
+        {"tolerations": [{"key": "a", "operator": "EXISTS", "value": "x"}]},
+        'tolerations[0].value: EXISTS looks at no value; remove it, or set operator to "EQUAL"',
+    ),
+    (
+        {"tolerations": [{"key": "a", "effect": "NO_SCHEDULE", "toleration_seconds": 5}]},
+        "tolerations[0].toleration_seconds: only NO_EXECUTE ends a Pod after a while; remove it, "
+        'or set effect to "NO_EXECUTE"',
+    ),
+    (
+        {"tolerations": [{"key": "a b"}]},
+        "tolerations[0].key: 'a b' cannot be the name of a label or taint; write it like \"disk\" "
+        'or "example.com/disk", at most 63 characters after the slash',
+    ),
+    (
+        {"scheduling_spec": {"node_selector": {"disk": "s s d"}}},
+        "scheduling_spec.node_selector: 's s d' cannot be the value of a label or taint; use "
+        "letters, digits, dashes, dots and underscores, 63 at most",
+    ),
+    (
+        {"scheduling_spec": {"priority_class_name": "High"}},
+        "scheduling_spec.priority_class_name: 'High' cannot be the name of a priority class; use "
+        "small letters, digits, dashes and dots",
+    ),
+    (
+        {"resource_requests": {"memory": "2G"}, "resource_limits": {"memory": "1G"}},
+        "resource_requests.memory: 2G is more than resource_limits.memory (1G); ask for as much "
+        "as the limit, or for less",
+    ),
+    (
+        {"resource_requests": {"cpu": -1}},
+        "resource_requests.cpu: may not be negative; leave it out",
     ),
     (
         {"transform": {"build": {}}},
@@ -584,7 +663,8 @@ def test_what_1_x_calls_otherwise_goes_by_its_newer_name() -> None:
     [
         (
             {"resource_limits": {"disk": "1G", "memory": "1G"}},
-            "resource_limits.disk: is not enforced: a datum may use all the room there is; it is kept",
+            "resource_limits.disk: is not enforced without a cluster: a datum may use all the room "
+            "there is; it is kept",
         ),
         (
             {"service": {"internal_port": 80}},
@@ -598,7 +678,7 @@ def test_what_1_x_calls_otherwise_goes_by_its_newer_name() -> None:
     ],
 )
 def test_what_is_done_in_part_is_warned_of(change: dict[str, Any], told: str) -> None:
-    (warning,) = edges(**change).warnings
+    (warning,) = edges(**change).placed("process").warnings
     assert re.fullmatch(rf"edges.json:1:\d+: {re.escape(told)}", warning)
 
 
@@ -698,7 +778,8 @@ _specs: st.SearchStrategy[Any] = st.fixed_dictionaries(
         "tolerations": st.lists(
             st.fixed_dictionaries(
                 {
-                    "operator": st.sampled_from(["", "EXISTS"]),
+                    "operator": st.just("EXISTS"),
+                    "effect": st.just("NO_EXECUTE"),
                     "toleration_seconds": st.integers(0, 99),
                 }
             ),

@@ -63,8 +63,9 @@ NOTHING: dict[Kind, Any] = {
 }
 SPECIAL = {
     "reprocess_spec": "every_job",
+    "pod_patch": "[]",
     "parallelism_spec.coefficient": 2.0,
-    "tolerations[].operator": "EXISTS",
+    "tolerations[].operator": "EQUAL",
     "tolerations[].effect": "NO_EXECUTE",
     "egress.url": "s3://bucket/there",
     "egress.object_storage.url": "file:///srv/out",
@@ -94,6 +95,7 @@ BESIDE: dict[str, Any] = {
     "transform.secrets[].": {
         "name": "db", "key": "password", "env_var": "PASSWORD", "mount_path": "/run/db",
     },
+    "tolerations[].": {"key": "gpu", "effect": "NO_EXECUTE"},
     "input.pfs.trigger.": {"commits": 3, "branch": "master"},
     "input.cron.": {"name": "tick", "spec": "@hourly"},
 }  # fmt: skip
@@ -210,11 +212,15 @@ def test_a_field_is_accepted_or_refused_as_its_status_says(field: Field, spell: 
         kept = kept[step.removesuffix("[]")]
         kept = kept[0] if step.endswith("[]") else kept
     assert kept == sample(field)
-    where = outermost(field).path if field.status is Status.NO_MEANING else field.path
-    warned = [w for w in spec.warnings if re.match(rf"x:1:\d+: {re.escape(where)}: ", w)]
-    expected = field.status is Status.NO_MEANING or field.path in IN_A_LIST
+    idle = field.status in (Status.NO_MEANING, Status.CLUSTER)
+    where = outermost(field).path if idle else field.path
+    warnings = spec.placed("process").warnings
+    warned = [w for w in warnings if re.match(rf"x:1:\d+: {re.escape(where)}: ", w)]
+    expected = idle or field.path in IN_A_LIST
     assert len(warned) == expected
-    assert len(spec.warnings) == expected or field.kind is Kind.INPUTS  # its own have keys
+    assert len(warnings) == expected or field.kind is Kind.INPUTS  # its own have keys
+    if field.status is Status.CLUSTER:
+        assert spec.placed("kubernetes", cluster=True).warnings == ()
 
 
 @pytest.mark.parametrize("field", [f for f in FIELDS if f.path not in REQUIRED], ids=by_path)
@@ -230,7 +236,7 @@ def test_a_value_that_asks_for_nothing_is_accepted_quietly(field: Field) -> None
     value = {"hashtree_spec.constant": 1}.get(field.path, NOTHING[field.kind])
     beside = field.path.startswith("input.")
     spec = read(with_field(field, value, beside=beside))
-    assert field.path == "hashtree_spec.constant" or spec.warnings == ()
+    assert field.path == "hashtree_spec.constant" or spec.placed("process").warnings == ()
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=by_path)

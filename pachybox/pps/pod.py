@@ -1,0 +1,49 @@
+"""What the runner of Pods is told of a pipeline, beside what every runner is (WorkerSpec.pod)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pachybox.model.pps import PipelineRecord
+from pachybox.pps import ports
+from pachybox.pps.runners.pods.placing import service_type
+from pachybox.pps.secrets import Secrets, pull_secrets
+
+FIELDS = (
+    "metadata",
+    "resource_requests",
+    "resource_limits",
+    "scheduling_spec",
+    "tolerations",
+    "pod_spec",
+    "pod_patch",
+)
+"""The fields of a spec that say how its Pods are made; see runners.pods.placing."""
+
+
+def told(pipeline: PipelineRecord, secrets: Secrets) -> dict[str, Any]:
+    """Whose Pods they are, ``spec``: the fields that make them, and ``logins``: by the name of
+    each pull secret that is one of the box's, what it holds (a ``.dockerconfigjson``).
+
+    Raises what Secrets.pulls raises.
+    """
+    return {
+        "project": pipeline.pipeline.project,
+        "pipeline": pipeline.pipeline.name,
+        "version": pipeline.version,
+        "spec_commit": pipeline.spec_commit,
+        "spec": of_spec(pipeline.spec),
+        "logins": secrets.pulls(pipeline.spec),
+    }
+
+
+def of_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The FIELDS that a canonical spec has, ``service``, its own or its spout's with its type,
+    and ``image_pull_secrets``: those that are no secrets of the box are Secrets of the cluster."""
+    made = {name: spec[name] for name in FIELDS if spec.get(name)}
+    if service := ports.published(spec):
+        made["service"] = {**service, "type": service_type(service)}
+    if pulls := pull_secrets(spec):
+        made["image_pull_secrets"] = pulls
+    return made

@@ -1,0 +1,425 @@
+"""Runs datums in Pods of a cluster whose node is this machine, each worker in a Pod of its own.
+
+A Pod's container only holds: the box finds its first process on this machine, and a worker goes
+into it as into a container of podman (pachybox.pps.runners.held). The cluster is asked to make,
+show and delete Pods, and nothing of a datum passes through its API: whatever happens to that, what
+runs runs on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from pachybox.config import Config
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
+from pachybox.pps.runners import cgroups
+from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
+from pachybox.pps.runners.held import enter, program, spare
+from pachybox.pps.runners.pods import findings, inside, manifest, node, states
+from pachybox.pps.runners.pods.access import Settings
+from pachybox.pps.runners.pods.api import Kube, Object
+from pachybox.pps.runners.pods.claims import Asked, Claims
+from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
+from pachybox.pps.runners.pods.manifest import BOX, NONCE, Place
+from pachybox.pps.runners.pods.remover import Remover
+from pachybox.pps.runners.pods.troubles import Exists, Missing
+from pachybox.pps.runners.pods.watch import Watch
+from pachybox.pps.runners.process import ProcessRunner, worker_command
+
+log = logging.getLogger(__name__)
+
+_COMING_S, _COMING_AGAIN_S = 20.0, 2.0  # waited for a Pod, at first and when asked again
+_TROUBLE_S, _TROUBLE_AGAIN_S = 3.0, 0.2  # of one that has something in its way
+_HERE_S = 5.0  # until the process of a Pod that runs must be seen
+_LOOK_S = 1.0  # between direct looks at a Pod that is waited for
+_POLL_S = 0.1
+_UNCLAIMED_S = 60.0
+_CLOSE_S = 5.0
+_QUICK_S = 2.0  # for an answer that somebody waits for at a terminal
+_TAKEN = 20  # names
+_OWN_PIDS = 1  # the first process
+
+
+class PodsRunner:
+    """The runner of pipelines in Pods.
+
+    ``host`` is the process runner of the same box: what its workers can show, those here can too.
+    ``home`` and ``box`` (its id) mark what is the box's in the cluster; ``pipelines`` are those
+    whose objects are left there while the box is away.
+    """
+
+    name = "kubernetes"
+
+    def __init__(
+        self,
+        host: ProcessRunner,
+        home: Path,
+        config: Config,
+        box: Callable[[], str] = lambda: "",
+        pipelines: Callable[[], Collection[str]] = tuple,
+        *,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._host = host
+        self._home = home.resolve()
+        self._config = config
+        self._box = box
+        self._pipelines = pipelines
+        self._command = tuple(command or worker_command())
+        self._used = home / "run" / "pods"  # there: the cluster may have something of ours
+        self.kube = Kube(Settings.of(config))
+        self._lock = threading.Lock()  # of the three below
+        self._place: Place | None = None
+        self._watch: Watch | None = None
+        self._swept = False
+        self._anchors: dict[str, str] = {}
+        self._processes = Processes()
+        self._claims = Claims(lambda: self._watch.names() if self._watch else ())
+        self._remover = Remover(self._tidy)
+
+    @property
+    def presents(self) -> Presents:
+        """See Runner.presents: read-only mounts, and images where the kernel mounts them."""
+        return Presents(links=True, image=self._host.presents.image)
+
+    def probe(self) -> list[Finding]:
+        """The part of ``pachybox doctor`` that is about the cluster."""
+        if unfit := self._unfit():
+            return [findings.none(unfit)]
+        return findings.of(self.kube, self._config, self._host)
+
+    def why_not(self) -> PachyboxError | None:
+        """See placement.PodRunner."""
+        if unfit := self._unfit():
+            return unfit
+        try:
+            self.kube.list("pod", f"{BOX}={self._mark}", _QUICK_S)
+        except PachyboxError as e:
+            return e
+        return None
+
+    def _unfit(self) -> PachyboxError | None:
+        """What this box lacks for Pods, whatever the cluster is."""
+        if os.geteuid() != 0:
+            return Refused(
+                "Pods take root, since the box goes into them with its inputs",
+                "run the box as root, or a pipeline without its image: --runner process",
+            )
+        try:
+            if self._host.shim:
+                return None
+            why = self._host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
+        except PachyboxError as e:
+            return e
+        return Refused(
+            f"Pods take the shim, which does not serve here ({why})",
+            "see `pachybox doctor`, or run a pipeline without its image: --runner process",
+        )
+
+    # ---- a worker
+
+    def start(self, spec: WorkerSpec) -> PodWorker:
+        """A Pod with a worker in it; see Runner.start. One that is waited for is kept, and whoever
+        asks for the same next has it."""
+        if not spec.transform.cmd:
+            raise Refused(
+                f"pipeline {spec.pipeline}: nothing to run",
+                "give the transform a cmd: a cluster does not tell its image's entrypoint",
+            )
+        if unfit := self._unfit():
+            raise Refused(f"no Pod for {spec.pipeline}: {unfit.message}", unfit.hint)
+        try:
+            place = self._opened()
+            one = self._claims.claim(place, spec)
+        except InvalidArgument as e:
+            raise Refused(f"no Pod for {spec.pipeline}: {e.message}", e.hint) from e
+        except WorkerWaits:
+            raise
+        except PachyboxError as e:
+            raise _waits(spec, e) from e
+        try:
+            if not one.uid:
+                self._make(place, one)
+            held = self._comes(one)
+        except WorkerWaits:
+            if one.name in self._claims.names():
+                self._claims.release(one)
+            raise
+        except BaseException:
+            self._remove(one)
+            raise
+        return self._entered(one, held)
+
+    def _entered(self, one: Asked, held: PodHeld) -> PodWorker:
+        spec = one.spec
+        try:
+            spare(held.pid)
+            cgroups.ContainerGroup.of(held.pid).bound(spec.limits.pids + _OWN_PIDS)
+            who = inside.who(spec.transform.user, held.pid)
+            worker = enter(self._command, inside.at_home(spec, held), held, PodWorker, who)
+        except OSError as e:
+            held.remove()
+            raise WorkerLost(
+                f"the Pod of {spec.pipeline} ended at once ({e})", "the datum will be run again"
+            ) from e
+        except BaseException:
+            held.remove()
+            raise
+        self._claims.serves(one)
+        return worker
+
+    def _opened(self) -> Place:
+        """Where Pods are to be; what earlier lives left there is gone. Raises Refused, Forbidden or
+        Unanswered."""
+        with self._lock:
+            if self._place is None:
+                shim_image = self._config.kubernetes_shim_image
+                self._place = Place(
+                    self._mark,
+                    self.kube.namespace,
+                    "" if shim_image else str(program(self._home)),
+                    shim_image,
+                    node.hostname(self.kube, self._config.kubernetes_node),
+                )
+            self._used.touch()  # before there is anything: else a kill would leave it unknown
+            if not self._swept:
+                self._leave()
+                self._swept = True
+            if self._watch is None:
+                self._watch = Watch(self.kube, self._place.selector)
+                self._watch.start()
+            return self._place
+
+    @property
+    def _mark(self) -> str:
+        return manifest.mark(str(self._home), self._box())
+
+    # ---- a Pod comes to be
+
+    def _make(self, place: Place, one: Asked) -> None:
+        """Have the cluster make it. Raises WorkerWaits while it does not, Refused when it never
+        will."""
+        spec = one.spec
+        try:
+            try:
+                self._create(place, one)
+            except Missing as e:
+                if not e.namespace:
+                    raise
+                self.kube.make_namespace()
+                self._create(place, one)
+        except InvalidArgument as e:
+            hint = e.hint or "see pod_spec, pod_patch and scheduling_spec of the pipeline"
+            raise Refused(f"no Pod for {spec.pipeline}: {e.message}", hint) from e
+        except PachyboxError as e:
+            raise _waits(spec, e) from e
+
+    def _create(self, place: Place, one: Asked) -> None:
+        spec = one.spec
+        anchor = self._ensured("config_map", manifest.anchor(place, spec))
+        with self._lock:
+            self._anchors[spec.pipeline] = anchor["metadata"]["name"]
+        for secret in manifest.pull_secrets(place, spec):
+            self._ensured("secret", manifest.owned(secret, anchor), "data")
+        if (service := manifest.service(place, spec)) is not None:
+            self._ensured("service", manifest.owned(service, anchor), "spec")
+        for _ in range(_TAKEN):
+            try:
+                made = self.kube.create("pod", manifest.owned(one.body, anchor))
+                break
+            except Exists:
+                self._taken(place, one)
+        else:
+            raise NotReady(f"all names for Pods of {spec.pipeline} are taken")
+        one.uid = made["metadata"]["uid"]
+        if self._watch is not None:
+            self._watch.put(made)
+
+    def _taken(self, place: Place, one: Asked) -> None:
+        """There is another Pod of that name: one of ours that nobody has any use for, or somebody
+        else's."""
+        found = self.kube.get("pod", one.name)
+        meta = (found or {}).get("metadata") or {}
+        if (meta.get("labels") or {}).get(BOX) == place.mark:
+            self.kube.delete("pod", one.name, meta["uid"])  # or of an anchor that is gone
+        elif found is not None:
+            self._claims.rename(place, one)
+
+    def _ensured(self, kind: str, body: Object, part: str = "") -> Object:
+        """An object as it is in the cluster, made where there is none; ``part`` of it is changed
+        where it differs."""
+        name = body["metadata"]["name"]
+        found = self.kube.get(kind, name)
+        if found is not None and _owners(found) != _owners(body):
+            self.kube.delete(kind, name, found["metadata"]["uid"])  # its owner is gone
+            found = None
+        if found is None:
+            return self.kube.create(kind, body)
+        meta = body["metadata"]
+        if not part or not _differs(found, {part: body[part], "metadata": meta}):
+            return found
+        return self.kube.patch(kind, name, {part: body[part], "metadata": meta})
+
+    def _comes(self, one: Asked) -> PodHeld:
+        """Wait for its first process on this machine, for moments. Raises WorkerWaits, or Refused
+        when it runs elsewhere."""
+        assert self._watch is not None
+        began = time.monotonic()
+        looked, trouble_at, runs_at = began, 0.0, 0.0
+        unseen: PachyboxError | None = None
+        while True:
+            if (pid := self._processes.find(one.nonce)) is not None:
+                try:
+                    return PodHeld(pid, one.name, one.uid, self._watch, lambda: self._remove(one))
+                except OSError:
+                    pass  # it ended just now, which the cluster will say
+            now = time.monotonic()
+            if now > looked + _LOOK_S or (one.told and looked == began):
+                unseen, looked = self._looked(one), time.monotonic()
+            state = states.of(self._watch.pod(one.name, one.uid))
+            if state.kind == "ended":
+                raise self._failed(one, state)
+            trouble_at = (trouble_at or now) if state.kind == "trouble" else 0.0
+            runs_at = (runs_at or now) if state.kind == "running" else 0.0
+            if runs_at and now > runs_at + _HERE_S and unseen is None:
+                raise self._elsewhere(one)
+            patience = _TROUBLE_AGAIN_S if one.told else _TROUBLE_S
+            if trouble_at and now > trouble_at + patience:
+                raise _waiting(one.spec, state)
+            if now > began + (_COMING_AGAIN_S if one.told else _COMING_S):
+                if unseen is not None:
+                    raise _waits(one.spec, unseen)
+                raise _waiting(one.spec, state)
+            with self._watch.changed:
+                self._watch.changed.wait(_POLL_S)
+
+    def _looked(self, one: Asked) -> PachyboxError | None:
+        assert self._watch is not None
+        try:
+            self._watch.look(one.name, 0)
+        except PachyboxError as e:
+            return e
+        return None
+
+    def _failed(self, one: Asked, state: states.State) -> WorkerWaits:
+        """It ended before it served: another is made, not at once."""
+        why = _waiting(one.spec, state)
+        self._claims.ended(one, why)
+        self._remove(one)
+        self._claims.drop(one)
+        return why
+
+    def _elsewhere(self, one: Asked) -> Refused:
+        assert self._watch is not None
+        pod = self._watch.pod(one.name, one.uid) or {}
+        where = (pod.get("spec") or {}).get("nodeName") or "a node"
+        return Refused(
+            f"the Pod {one.name} runs on {where}, and its process is not on this machine",
+            "set kubernetes_node to the node that is this machine; a box in a Pod needs hostPID",
+        )
+
+    # ---- what is left
+
+    def _remove(self, one: Asked) -> None:
+        """Have a Pod deleted; its name is free afterwards."""
+        self._remover.add(f"pod={one.name}", lambda: self._delete(one))
+
+    def _delete(self, one: Asked) -> None:
+        if not one.uid:  # whether it was made is not known
+            found = self.kube.get("pod", one.name)
+            if found is not None and _nonce(found) == one.nonce:
+                one.uid = found["metadata"]["uid"]
+        if one.uid:
+            self.kube.delete("pod", one.name, one.uid)
+        self._claims.drop(one)
+
+    def _tidy(self) -> None:
+        for one in self._claims.unclaimed(_UNCLAIMED_S):
+            log.info("nobody asks for a pod any more pod=%s", one.name)
+            self._remove(one)
+
+    def forget(self, pipeline: str) -> None:
+        """See placement.PodRunner. Asks nothing of a cluster where the pipeline has nothing."""
+        for one in self._claims.unclaimed(0.0, pipeline):
+            self._remove(one)
+        with self._lock:
+            anchor = self._anchors.pop(pipeline, "")
+        if anchor:
+            self._remover.add(f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor))
+
+    def sweep(self) -> None:
+        """Remove what a box left that was killed: the Pods of earlier lives, and all of pipelines
+        that are no more. Asks nothing where it had nothing. Never raises."""
+        if not self._used.exists():
+            return
+        try:
+            self._opened()
+        except (PachyboxError, OSError) as e:
+            log.warning("pods not removed: %s", e)
+
+    def _leave(self) -> None:
+        """Delete all Pods of this box but those that are asked for, and the anchors of pipelines
+        that are no more. Raises what Kube does."""
+        keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
+        asked = self._claims.names()
+        for pod in self.kube.list("pod", f"{BOX}={self._mark}").items:
+            name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+            if name not in asked:
+                self.kube.delete("pod", name, uid)
+                log.info("removed pod=%s", name)
+        for one in self.kube.list("config_map", f"{BOX}={self._mark}").items:
+            name = one["metadata"]["name"]
+            if name not in keep:
+                self.kube.delete("config_map", name, one["metadata"]["uid"])
+
+    def close(self) -> None:
+        """Remove every Pod of this box. Never raises, and does not wait long for a cluster that
+        does not answer."""
+        self._tidy()
+        self._remover.close(_CLOSE_S)
+        try:
+            if self._used.exists() and self._swept:
+                for one in self._claims.unclaimed(0.0):
+                    self._claims.drop(one)
+                self._leave()
+                if not self._pipelines():
+                    self._used.unlink(missing_ok=True)
+        except (PachyboxError, OSError) as e:
+            log.warning("pods not removed: %s", e)
+        if self._watch is not None:
+            self._watch.stop()
+        self.kube.close()
+
+
+def _owners(thing: Object) -> list[str]:
+    return [one["uid"] for one in thing["metadata"].get("ownerReferences") or ()]
+
+
+def _nonce(pod: Object) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(NONCE) or "")
+
+
+def _differs(found: object, wanted: object) -> bool:
+    """Whether what is wanted is not there, or otherwise; what is there beside it does not count."""
+    if isinstance(wanted, dict):
+        there = found if isinstance(found, dict) else {}
+        return any(_differs(there.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        there_too = found if isinstance(found, list) else []
+        return len(there_too) != len(wanted) or any(map(_differs, there_too, wanted))
+    return found != wanted
+
+
+def _waits(spec: WorkerSpec, why: PachyboxError) -> WorkerWaits:
+    return WorkerWaits(f"no Pod for {spec.pipeline} yet: {why.message}", why.hint)
+
+
+def _waiting(spec: WorkerSpec, state: states.State) -> WorkerWaits:
+    trouble = state.kind != "coming"
+    words = state.why or "runs, and its process is not there yet"
+    return WorkerWaits(f"the Pod of {spec.pipeline} {words}", state.remedy, trouble=trouble)

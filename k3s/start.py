@@ -23,7 +23,7 @@ def start(places: Places, node: str, *, anew: bool, wait_s: float, say: Say) -> 
 
     Raises Refused with the reason. A former program that is there is put back then, and started.
     """
-    manager, program = Systemd(), Program(places)
+    manager, program = Systemd(), Program()
     manager.reload()
     try:
         version = program.version()

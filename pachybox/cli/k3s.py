@@ -167,24 +167,14 @@ def _tell(findings: Iterable[Finding]) -> None:
 
 def _import(app: App, args: Args) -> None:
     from k3s import images
-    from k3s.places import Places
 
     _as_root()
-    places = _installed_places(Path("/")) or Places()
     for given in args.image:
-        for name in images.bring(places, given):
+        for name in images.bring(given):
             if app.output.form:
                 app.output.raw({"given": given, "image": name})
             else:
                 app.output.line(f"{given}: in k3s; a spec names it so: image: {name}")
-
-
-def _installed_places(root: Path) -> Places | None:
-    from k3s import record, uninstall
-    from k3s.places import Places
-
-    found = record.load(Places(root))
-    return uninstall.places_of(root, found) if found else None
 
 
 def _status(app: App, args: Args) -> int:

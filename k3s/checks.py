@@ -55,7 +55,7 @@ def foreign(places: Places, record: Record | None) -> Iterator[Finding]:
                     f"there is another Kubernetes here: /{folder}/{name}.service",
                     "one machine has one: use that, or remove it first",
                 )
-    if places.live and not (record and Systemd().shown(UNIT, "MainPID") not in ("", "0")):
+    if places.live and not _runs(record):
         for pid, name in _kubelets():
             yield Finding(f"process {pid} is a {name}", "one machine has one Kubernetes: end it")
 
@@ -66,8 +66,7 @@ def machine(record: Record | None, config: Mapping[str, object]) -> Iterator[Fin
     yield from _control_groups()
     yield from _kernel()
     yield from _network(config)
-    running = record is not None and Systemd().shown(UNIT, "MainPID") not in ("", "0")
-    if not running:
+    if not _runs(record):
         yield from _ports(config)
 
 
@@ -89,6 +88,13 @@ def space(places: Places, files: Mapping[Path, int], archives: int) -> None:
                 f"{format_size(size)} there, unpacked images included, and 5% left over",
                 "make room, or have its data on another disk: --data-dir DIR",
             )
+
+
+def _runs(record: Record | None) -> bool:
+    """Whether the k3s that was installed here runs now."""
+    manager = Systemd()
+    known = record is not None and not manager.why_not()
+    return known and manager.shown(UNIT, "MainPID") not in ("", "0")
 
 
 def _nearest(path: Path) -> Path:

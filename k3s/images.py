@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from k3s.places import PROGRAM, Places
+from k3s.places import PROGRAM
 from k3s.program import Program
 from pachybox.errors import CHECK_FILE, InvalidArgument, NotFound, NotReady, Refused
 
@@ -21,15 +21,15 @@ _MOST_INDEX = 16 << 20
 _OCI_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
-def bring(places: Places, given: str) -> list[str]:
+def bring(given: str) -> list[str]:
     """Have the image, or those of the archive, ``given`` in k3s, kept there when room is made:
     their full names, as specs have to name them.
 
     Raises NotFound for what neither podman nor the disk has, NotReady when k3s does not run.
     """
-    if not places.on_disk(PROGRAM).exists():
+    if not PROGRAM.exists():
         raise NotFound("k3s is not installed", "install it: pachybox k3s install --from DIR")
-    program = Program(places)
+    program = Program()
     program.images()  # it answers, before much is read
     path = Path(given)
     if path.is_file():

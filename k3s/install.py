@@ -91,19 +91,10 @@ def findings(wanted: Plan, *, start: bool) -> Iterator[Finding]:
     if not (MANIFESTS / "kustomization.yaml").exists():
         yield Finding(f"{MANIFESTS} is not in this installation", "install pachybox again")
     yield from checks.foreign(places, before)
-    owned = [path for path in wanted.sums if before and before.owns(path)]
-    if before and before.owns(places.unit) and places.on_disk(places.unit).is_file():
-        owned.append(places.unit)
-    for path in owned:
-        assert before is not None
-        found = wanted.sums.get(path) or bundle.hashed(places.on_disk(path))
-        if not before.may_be(path, found):
-            yield Finding(
-                f"{path} was changed since pachybox installed it",
-                "move it away, then install again (changes of the unit: systemctl edit k3s)",
-            )
+    if before:
+        yield from _changed(wanted, before)
     for path in wanted.copies:
-        if path != PROGRAM and path in wanted.sums and path not in owned:
+        if path != PROGRAM and path in wanted.sums and not (before and before.owns(path)):
             yield Finding(
                 f"{path} was not put there by pachybox, and is another file than that on the stick",
                 "move it away, or rename the one on the stick",
@@ -114,6 +105,21 @@ def findings(wanted: Plan, *, start: bool) -> Iterator[Finding]:
         running = {**read(places.on_disk(places.config)), **wanted.chosen.settings}
         found_here = list(checks.machine(before, running))
         yield from found_here if start else [replace(f, fatal=False) for f in found_here]
+
+
+def _changed(wanted: Plan, before: Record) -> Iterator[Finding]:
+    """Files that are to be replaced, or used, and are not what was installed."""
+    for path in map(Path, before.files):
+        at = wanted.places.on_disk(path)
+        used = wanted.bundle is None or path in wanted.files or path == wanted.places.unit
+        if used and at.is_file():
+            if not before.may_be(path, wanted.sums.get(path) or bundle.hashed(at)):
+                yield Finding(
+                    f"{path} was changed since pachybox installed it",
+                    "move it away, then install again (changes of the unit: systemctl edit k3s)",
+                )
+        elif wanted.bundle is None and path != wanted.places.unit:
+            yield Finding(f"{path} is missing", "name the directory it comes from: --from DIR")
 
 
 def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]:
@@ -134,8 +140,10 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
         what = "program" if path == PROGRAM else "images"
         yield Step(what, str(path), wanted.state(path))
     for path, target in places.links.items():
-        state = link(places.on_disk(path), target, act=act) if path in links else State.KEPT
-        yield Step("command", str(path), state)
+        if path in links:
+            yield Step("command", str(path), link(places.on_disk(path), target, act=act))
+        else:
+            yield Step("command", f"{path.name}, which is there from elsewhere", State.KEPT)
     for path, text in wanted.texts.items():
         if text or places.on_disk(path).exists():
             what = "settings" if path == places.config else "registries"

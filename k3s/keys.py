@@ -58,14 +58,27 @@ def restored(path: Path, noted: Noted) -> tuple[str, list[str]]:
 
 
 def _with(path: Path, text: str, key: str, value: Any) -> str:
-    """``text`` with the key set; taken out for None."""
+    """``text`` with the key set; taken out for None. Where lines cannot do that (braces, an end of
+    the document), all is written anew, without comments."""
+    import yaml
+
+    wanted = _parsed(path, text)
+    wanted.pop(key, None)
+    if value is not None:
+        wanted[key] = value
+    after = _lines_with(text, key, value)
+    try:
+        good = (yaml.safe_load(after) or {}) == wanted
+    except yaml.YAMLError:
+        good = False
+    return after if good else yaml.safe_dump(wanted, sort_keys=False)
+
+
+def _lines_with(text: str, key: str, value: Any) -> str:
     import yaml
 
     new = "" if value is None else yaml.safe_dump({key: value}, sort_keys=False)
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
-    if node is not None and node.flow_style:  # one pair of braces: no lines to keep
-        rest = {k: v for k, v in _parsed(path, text).items() if k != key}
-        return (yaml.safe_dump(rest, sort_keys=False) if rest else "") + new
     lines = text.splitlines(keepends=True)
     starts = [(k.value, k.start_mark.line) for k, _ in (node.value if node is not None else ())]
     for at, (name, start) in enumerate(starts):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from k3s.places import KUBECONFIG, PROGRAM, Places
+from k3s.places import KUBECONFIG, PROGRAM
 from pachybox.errors import NotReady, Refused
 
 _ASK_S = 30.0
@@ -20,9 +20,10 @@ CONTAINERD = "k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The installed program of a machine."""
+    """The program that is installed on this machine. It reads its data directory from its own
+    settings."""
 
-    places: Places
+    path: Path = PROGRAM
 
     def version(self) -> str:
         """As v1.31.4+k3s1. Raises Refused when it does not run here."""
@@ -30,7 +31,7 @@ class Program:
         words = said.split()
         if words[:2] != ["k3s", "version"] or len(words) < 3:
             raise Refused(
-                f"{PROGRAM} is no k3s: {said[:80]!r}", "install it from another directory"
+                f"{self.path} is no k3s: {said[:80]!r}", "install it from another directory"
             )
         return words[2]
 
@@ -72,18 +73,17 @@ class Program:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "KUBECONFIG": str(KUBECONFIG),
-            "K3S_DATA_DIR": str(self.places.data),
         }
         try:
             done = subprocess.run(
-                [PROGRAM, *words], env=env, stdin=stdin or subprocess.DEVNULL,
+                [self.path, *words], env=env, stdin=stdin or subprocess.DEVNULL,
                 capture_output=True, timeout=wait_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as e:
             raise NotReady(f"k3s {' '.join(words[:2])} does not answer") from e
         except OSError as e:
             raise Refused(
-                f"{PROGRAM} does not run here: {e.strerror}", "install it from another directory"
+                f"{self.path} does not run here: {e.strerror}", "install it from another directory"
             ) from e
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()

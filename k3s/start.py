@@ -23,14 +23,17 @@ def start(places: Places, node: str, *, anew: bool, wait_s: float, say: Say) -> 
 
     Raises Refused with the reason. A former program that is there is put back then, and started.
     """
-    manager, program = Systemd(), Program(places)
+    manager, program = Systemd(), Program()
     manager.reload()
     try:
         version = program.version()
+        old = ""
         if anew or manager.shown(UNIT, "ActiveState") != "active":
+            old = manager.shown(UNIT, "MainPID")
             manager.start_soon(UNIT)
         until = time.monotonic() + wait_s
-        await_ready(program, manager, node, version, until, say)
+        _await_started(manager, old, until, say)
+        _await_ready(program, node, version, until, say)
         _apply(program, until, say)
     except PachyboxError as e:
         if places.on_disk(places.former).exists():
@@ -42,30 +45,39 @@ def start(places: Places, node: str, *, anew: bool, wait_s: float, say: Say) -> 
     return version
 
 
-def await_ready(
-    program: Program, manager: Systemd, node: str, version: str, until: float, say: Say
-) -> None:
-    """Return once the node is ready, and is of ``version``. Raises Refused with the reason when
-    it is not at ``until``, or k3s ends again and again."""
+def _await_started(manager: Systemd, old: str, until: float, say: Say) -> None:
+    """Return once k3s says that it serves, in another process than ``old``. Raises Refused with
+    its last words when it ends again and again."""
     restarts = _number(manager.shown(UNIT, "NRestarts"))
     while True:
-        why = _why_not(program, node, version)
-        if not why:
+        state = manager.shown(UNIT, "ActiveState")
+        if state == "active" and manager.shown(UNIT, "MainPID") != old:
             return
-        say(why)
         ends = _number(manager.shown(UNIT, "NRestarts")) - restarts
-        if ends >= _TRIES or manager.shown(UNIT, "ActiveState") == "failed":
+        if ends >= _TRIES or state == "failed":
             raise Refused(
                 f"k3s does not start: {manager.last_words(UNIT, '')}",
                 "all it said: journalctl -u k3s; mend that, then install again",
             )
-        if time.monotonic() > until:
-            raise Refused(
-                f"k3s is not ready in time: {why}",
-                "see journalctl -u k3s; then install again, which goes on waiting, or with "
-                "--timeout 15m",
-            )
-        time.sleep(_LOOK_S)
+        _wait("k3s is starting", until, say)
+
+
+def _await_ready(program: Program, node: str, version: str, until: float, say: Say) -> None:
+    """Return once the node is ready, and is of ``version``. Raises Refused with the reason when
+    it is not at ``until``."""
+    while why := _why_not(program, node, version):
+        _wait(why, until, say)
+
+
+def _wait(why: str, until: float, say: Say) -> None:
+    say(why)
+    if time.monotonic() > until:
+        raise Refused(
+            f"k3s is not ready in time: {why}",
+            "see journalctl -u k3s; then install again, which goes on waiting, for longer with "
+            "--timeout 15m",
+        )
+    time.sleep(_LOOK_S)
 
 
 def this_node(nodes: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

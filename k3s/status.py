@@ -67,7 +67,7 @@ def look(root: Path) -> Status:
         return found
     _unit(found, at)
     try:
-        _cluster(found, Program(places), at)
+        _cluster(found, Program(), at)
     except NotReady as e:
         found.problems.append((f"the cluster does not answer: {e.message}", "journalctl -u k3s"))
     except PachyboxError as e:

@@ -40,17 +40,29 @@ def _install(app: App, args: Args) -> None:
         wanted = install.plan(root, _bundle(args, root), _choices(args))
         _tell(install.findings(wanted, start=start))
         if args.dry_run:
-            told(app, install.install(wanted, _silent, act=False), dry=True)
+            _previewed(app, wanted)
             return
         if not args.yes:
             if not app.output.form:
-                told(app, install.install(wanted, _silent, act=False), dry=True)
+                _previewed(app, wanted)
             app.confirm("Install k3s so")
         changed = _placed(app, wanted)
         version = ""
         if start:
             version = _started(app, args, wanted, changed=changed)
-        _settled(app, wanted, version)
+        _settled(app, wanted, version, changed=changed)
+
+
+def _previewed(app: App, wanted: Plan) -> None:
+    """Say what would be done."""
+    from itertools import chain
+
+    from k3s import boxes, install
+    from k3s.record import Record
+
+    places = wanted.places
+    box = boxes.put(places, wanted.before or Record(), boxes.home(places), act=False)
+    told(app, chain(install.install(wanted, _silent, act=False), [box]), dry=True)
 
 
 def _placed(app: App, wanted: Plan) -> bool:
@@ -78,7 +90,7 @@ def _started(app: App, args: Args, wanted: Plan, *, changed: bool) -> str:
     return version
 
 
-def _settled(app: App, wanted: Plan, version: str) -> None:
+def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
     """Note what was done, and have the box use it."""
     from k3s import boxes, install, record
     from pachybox.placing import remove
@@ -91,6 +103,7 @@ def _settled(app: App, wanted: Plan, version: str) -> None:
         found = record.load(places)
         assert found is not None
         made = found
+        made.done = not changed  # it answered with all this before
     home = boxes.home(places)
     step = boxes.put(places, made, home, act=True)
     record.save(places, made)
@@ -154,24 +167,14 @@ def _tell(findings: Iterable[Finding]) -> None:
 
 def _import(app: App, args: Args) -> None:
     from k3s import images
-    from k3s.places import Places
 
     _as_root()
-    places = _installed_places(Path("/")) or Places()
     for given in args.image:
-        for name in images.bring(places, given):
+        for name in images.bring(given):
             if app.output.form:
                 app.output.raw({"given": given, "image": name})
             else:
                 app.output.line(f"{given}: in k3s; a spec names it so: image: {name}")
-
-
-def _installed_places(root: Path) -> Places | None:
-    from k3s import record, uninstall
-    from k3s.places import Places
-
-    found = record.load(Places(root))
-    return uninstall.places_of(root, found) if found else None
 
 
 def _status(app: App, args: Args) -> int:

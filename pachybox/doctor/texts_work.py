@@ -122,6 +122,29 @@ ALL: tuple[Texts, ...] = (
         "None is needed.",
     ),
     (
+        "PB606",
+        "cluster",
+        "whether the cluster of the runner kubernetes answers, where one is asked for",
+        "Pipelines in Pods wait, and new ones are refused. What runs runs on.",
+        """Have kubeconfig name the file of the cluster; see whether it answers: kubectl get nodes.
+        Without a cluster: pachybox create pipeline --runner process, or podman.""",
+    ),
+    (
+        "PB607",
+        "rights in the cluster",
+        "whether the box may do in its namespace what it has to",
+        "Pods are not made, not seen, or not removed.",
+        "Give its account the rights: kubectl apply -k k3s/manifests/pods.",
+    ),
+    (
+        "PB608",
+        "node of Pods",
+        "which node of the cluster is this machine, and whether it is ready",
+        """Pods start on this machine alone, since the box goes into them with its inputs. Where
+        its node is not known or not ready, none does.""",
+        "Run the box on a node of the cluster; set kubernetes_node where that is not recognised.",
+    ),
+    (
         "PB701",
         "pipeline ",
         "pipelines that crash, cannot run, or whose newest job failed",

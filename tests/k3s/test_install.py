@@ -152,6 +152,7 @@ def test_a_dry_run_checks_the_stick_and_writes_nothing(k3s: K3s, root: Path, sti
     before = tree(root)
     said = k3s("install", "--from", str(stick), "--dry-run")
     assert f"program: /{PROGRAM} (made, if it were run)" in said
+    assert f"settings of the box: /{BOX} (replaced, if it were run)" in said
     (stick / sticks.ARCHIVE).write_bytes(b"other")
     wrong = k3s("install", "--from", str(stick), "--dry-run", status=1)
     assert f"{sticks.ARCHIVE} is not what its checksum says" in wrong
@@ -389,6 +390,20 @@ def test_killed_it_is_ended_by_the_next(
     assert tree(root) == before
 
 
+def test_a_removal_that_was_killed_is_ended_by_the_next(k3s: K3s, root: Path, stick: Path) -> None:
+    before = tree(root)
+    k3s.install(stick)
+    code = "import os\nfrom k3s import uninstall\n"
+    code += "uninstall._settings = lambda *a, **k: os.kill(os.getpid(), 9)"
+    with child("k3s", "uninstall", "--yes", "--root", str(root), code=code) as killed:
+        assert killed.wait(60) == -9
+    assert not (root / PROGRAM).exists()
+    said = k3s("install", "--yes", status=1)
+    assert "/usr/local/bin/k3s is missing; name the directory it comes from: --from DIR" in said
+    k3s("uninstall", "--yes")
+    assert tree(root) == before
+
+
 def test_a_full_disk_leaves_nothing_half_done(k3s: K3s, root: Path, stick: Path) -> None:
     before = tree(root)
     args = ("k3s", "install", "--yes", "--root", str(root), "--from", str(stick))
@@ -425,7 +440,7 @@ def test_commands_of_others_are_not_replaced(k3s: K3s, root: Path, stick: Path) 
     (root / "usr/bin").mkdir()
     (root / "usr/bin/crictl").write_text("another's")
     (root / "usr/local/bin/kubectl").write_text("another's")
-    k3s.install(stick)
+    assert "command: kubectl, which is there from elsewhere (kept)" in k3s.install(stick)
     assert (root / "usr/local/bin/kubectl").read_text() == "another's"
     assert not (root / "usr/local/bin/crictl").exists()
     k3s("uninstall", "--yes")

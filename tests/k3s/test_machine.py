@@ -122,6 +122,8 @@ def it_runs_is_ready_and_has_what_a_box_needs(lab: Lab) -> None:
 
 def again_it_changes_nothing_and_k3s_runs_on(lab: Lab) -> None:
     before = lab.unit("k3s", "MainPID")
+    lab.install("first", "--no-start")
+    assert lab.status()["well"]
     said = lab.install("first")
     assert "(made)" not in said
     assert "(replaced)" not in said

@@ -9,7 +9,6 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,9 @@ ROLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    images.needed()
-    with closing(Engine(tmp_path_factory.mktemp("engine"))) as made:
-        yield made
+@pytest.fixture
+def engine(double: Cluster) -> Engine:
+    return double.engine
 
 
 @pytest.fixture
@@ -663,7 +660,10 @@ def test_nothing_is_left_of_a_cluster(api: Api, engine: Engine, tmp_path: Path) 
         name = f"left-{os.getpid()}"
         there.run(name, volumes=[memory])
         pid = first_pid(there.phase(name, "Running"))
+        there.run(f"{name}-starting")
     assert not Path(f"/proc/{pid}").exists()
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     mine = f"--filter=label=io.kubernetes.pod.name={name}"
-    assert images.run("ps", "--all", "--quiet", mine).stdout == ""
+    starting = f"{mine}-starting"
+    for one in (mine, starting):
+        assert images.run("ps", "--all", "--quiet", one).stdout == ""

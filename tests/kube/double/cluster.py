@@ -56,6 +56,7 @@ class Cluster:
         self._namespaces = list(namespaces)
         self._rights, self._admin = Rights(rbac), Rights(None, "kubernetes-admin")
         self.token, self.admin_token = secrets.token_hex(16), secrets.token_hex(16)
+        self.engine = engine
         self.faults = Faults()
         self.requests: list[Request] = []
         self.store = Store(history)

@@ -70,8 +70,8 @@ class PodRunner:
 
     def seen(self, pod: Object, gone: bool) -> None:
         """The object as it is now; ``gone`` when it was the last of it."""
-        self.pod, self.gone = pod, gone
-        if gone or at(pod, "metadata.deletionTimestamp"):
+        self.pod, self.gone = pod, gone or self.gone
+        if self.gone or at(pod, "metadata.deletionTimestamp"):
             self.wake()
 
     def wake(self) -> None:

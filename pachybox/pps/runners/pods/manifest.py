@@ -239,7 +239,7 @@ def service(place: Place, spec: WorkerSpec) -> Object | None:
         return None
     meta = _meta(place, spec.pipeline, spec.pod, base_name(place.mark, spec.pipeline))
     meta["annotations"] = {**(given.get("annotations") or {}), **meta["annotations"]}
-    kind, inner = str(given.get("type") or "NodePort"), int(given["internal_port"])
+    kind, inner = placing.service_type(given), int(given["internal_port"])
     outer = int(given.get("external_port") or inner)
     port: Object = {"name": "port", "port": outer, "targetPort": inner, "protocol": "TCP"}
     if kind == "NodePort" and outer in _NODE_PORTS:

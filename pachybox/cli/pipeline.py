@@ -26,12 +26,7 @@ from pachybox.cli.output import note, state
 from pachybox.cli.source_build import expanded, problems
 from pachybox.cli.spec import input_text
 from pachybox.cli.spec_source import SpecText, arguments, sources
-from pachybox.client.pipeline_values import (
-    CreatedPipeline,
-    ImageInfo,
-    MovedPipeline,
-    PipelineInfo,
-)
+from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, PipelineInfo
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument
 
@@ -96,28 +91,6 @@ def _create(app: App, args: Args) -> None:
 
 def _update(app: App, args: Args) -> None:
     _make(app, args, update=True)
-
-
-def _move(app: App, args: Args) -> None:
-    if args.pipeline and (args.all or args.all_projects):
-        raise InvalidArgument("give pipelines or --all, not both")
-    if not (args.pipeline or args.all or args.all_projects):
-        raise InvalidArgument("no pipeline named", "name one, or add --all")
-    moved, warnings = app.box(Pipelines).move_pipelines(
-        args.pipeline,
-        runner=args.runner or "",
-        all_projects=args.all_projects,
-        dry_run=args.dry_run,
-    )
-    for warning in warnings:
-        note(f"warning: {warning}")
-
-    def row(one: MovedPipeline) -> tuple[str, ...]:
-        cells = (one.name, str(one.version), one.was, one.runner)
-        return (one.project, *cells) if args.all_projects else cells
-
-    header = ("NAME", "VERSION", "WAS", "RUNNER")
-    app.output.records(moved, ("PROJECT", *header) if args.all_projects else header, row)
 
 
 def _validate(app: App, args: Args) -> int:
@@ -335,15 +308,6 @@ def _updated(parser: Parser) -> None:
     parser.add_argument("--if-version", type=whole, default=0, metavar="N", help=at)
 
 
-def _moved(parser: Parser) -> None:
-    parser.add_argument("pipeline", metavar="PIPELINE", nargs="*")
-    runner(parser, "have it run by this: process, podman, kubernetes; else by what the box chooses")
-    flag(parser, "--all", help="all pipelines of the project that have an image")
-    flag(parser, "--dry-run", help="only tell which would be moved")
-    all_projects(parser)
-    records(parser)
-
-
 def _validated(parser: Parser) -> None:
     arguments(parser)
     runner(parser)
@@ -411,17 +375,6 @@ COMMANDS = {
             "update pipeline -f edges.json --if-version 3",
         ),
         "Results of datums that did not change are kept, unless --reprocess.\n\n" + _WHERE,
-    ),
-    "move pipeline": Command(
-        _moved,
-        _move,
-        (
-            "move pipeline edges --runner kubernetes",
-            "move pipeline --all",
-            "move pipeline --all --runner podman --dry-run",
-        ),
-        "All are moved, or none. Each gets a version of the spec that it has; jobs under way begin "
-        "anew, and results that are there stay.",
     ),
     "validate pipeline": Command(
         _validated,

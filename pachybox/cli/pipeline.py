@@ -122,7 +122,7 @@ def _inspect(app: App, args: Args) -> None:
         return
     info = box.inspect_pipeline(args.pipeline)
     details = info.raw.get("details") or {}
-    transform = details.get("transform") or {}
+    transform, spout = details.get("transform") or {}, details.get("spout") or {}
     out.fields(
         info,
         [
@@ -138,7 +138,7 @@ def _inspect(app: App, args: Args) -> None:
             ("Command", " ".join(transform.get("cmd") or ())),
             ("Input", input_text(info.input)),
             ("Output Branch", details.get("outputBranch", "")),
-            ("Service", service_text(details.get("service") or {})),
+            ("Service", service_text(details.get("service") or spout.get("service") or {})),
             ("Workers", str(info.raw.get("parallelism") or "")),
             ("Datum Timeout", details.get("datumTimeout") or ""),
             ("Job Timeout", details.get("jobTimeout") or ""),

@@ -70,10 +70,10 @@ class Gate:
 class Shop:
     """A box that runs pipelines in Pods, and hands to make some."""
 
-    def __init__(self, box: RealBox, there: TestCluster) -> None:
+    def __init__(self, box: RealBox, there: TestCluster, image: str) -> None:
         self.box = box
         self.there = there
-        self.image = there.image("python")
+        self.image = image
 
     def pipeline(
         self, gate: Gate | None = None, files: Mapping[str, str] = FILES, **spec: Any
@@ -154,9 +154,14 @@ def box(
     made.stop()
 
 
+@pytest.fixture(scope="module")
+def image(session_cluster: TestCluster) -> str:
+    return session_cluster.image("python")
+
+
 @pytest.fixture
-def shop(box: RealBox, cluster: TestCluster) -> Shop:
-    return Shop(box, cluster)
+def shop(box: RealBox, cluster: TestCluster, image: str) -> Shop:
+    return Shop(box, cluster, image)
 
 
 @pytest.fixture

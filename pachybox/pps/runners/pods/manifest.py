@@ -120,6 +120,8 @@ def pod(place: Place, spec: WorkerSpec, name: str, nonce: str) -> Object:
     meta = _meta(place, spec.pipeline, spec.pod, name)
     meta["annotations"][NONCE] = nonce
     given = spec.pod.get("spec") or {}
+    for part in ("labels", "annotations"):
+        meta[part] = {**((given.get("metadata") or {}).get(part) or {}), **meta[part]}
     made = {**_pod_spec(place, spec, nonce), **placing.scheduling(given)}
     if place.hostname:
         selected = {**(made.get("nodeSelector") or {}), "kubernetes.io/hostname": place.hostname}

@@ -17,18 +17,19 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pachybox.config import Config
-from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
 from pachybox.pps.runners.held import enter, program, spare
 from pachybox.pps.runners.pods import findings, inside, manifest, node, states
 from pachybox.pps.runners.pods.access import Settings
-from pachybox.pps.runners.pods.api import Kube, Object
+from pachybox.pps.runners.pods.api import Kube
 from pachybox.pps.runners.pods.claims import Asked, Claims
 from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
-from pachybox.pps.runners.pods.manifest import BOX, NONCE, Place
+from pachybox.pps.runners.pods.making import Maker, nonce_of
+from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Exists, Missing
+from pachybox.pps.runners.pods.troubles import Missing
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -42,7 +43,6 @@ _POLL_S = 0.1
 _UNCLAIMED_S = 60.0
 _CLOSE_S = 5.0
 _QUICK_S = 2.0  # for an answer that somebody waits for at a terminal
-_TAKEN = 20  # names
 _OWN_PIDS = 1  # the first process
 
 
@@ -78,9 +78,9 @@ class PodsRunner:
         self._place: Place | None = None
         self._watch: Watch | None = None
         self._swept = False
-        self._anchors: dict[str, str] = {}
         self._processes = Processes()
         self._claims = Claims(lambda: self._watch.names() if self._watch else ())
+        self._maker = Maker(self.kube, self._claims)
         self._remover = Remover(self._tidy)
 
     @property
@@ -215,63 +215,22 @@ class PodsRunner:
         spec = one.spec
         try:
             try:
-                self._create(place, one)
+                self._made(place, one)
             except Missing as e:
                 if not e.namespace:
                     raise
                 self.kube.make_namespace()
-                self._create(place, one)
+                self._made(place, one)
         except InvalidArgument as e:
             hint = e.hint or "see pod_spec, pod_patch and scheduling_spec of the pipeline"
             raise Refused(f"no Pod for {spec.pipeline}: {e.message}", hint) from e
         except PachyboxError as e:
             raise _waits(spec, e) from e
 
-    def _create(self, place: Place, one: Asked) -> None:
-        spec = one.spec
-        anchor = self._ensured("config_map", manifest.anchor(place, spec))
-        with self._lock:
-            self._anchors[spec.pipeline] = anchor["metadata"]["name"]
-        for secret in manifest.pull_secrets(place, spec):
-            self._ensured("secret", manifest.owned(secret, anchor), "data")
-        if (service := manifest.service(place, spec)) is not None:
-            self._ensured("service", manifest.owned(service, anchor), "spec")
-        for _ in range(_TAKEN):
-            try:
-                made = self.kube.create("pod", manifest.owned(one.body, anchor))
-                break
-            except Exists:
-                self._taken(place, one)
-        else:
-            raise NotReady(f"all names for Pods of {spec.pipeline} are taken")
-        one.uid = made["metadata"]["uid"]
+    def _made(self, place: Place, one: Asked) -> None:
+        made = self._maker.make(place, one)
         if self._watch is not None:
             self._watch.put(made)
-
-    def _taken(self, place: Place, one: Asked) -> None:
-        """There is another Pod of that name: one of ours that nobody has any use for, or somebody
-        else's."""
-        found = self.kube.get("pod", one.name)
-        meta = (found or {}).get("metadata") or {}
-        if (meta.get("labels") or {}).get(BOX) == place.mark:
-            self.kube.delete("pod", one.name, meta["uid"])  # or of an anchor that is gone
-        elif found is not None:
-            self._claims.rename(place, one)
-
-    def _ensured(self, kind: str, body: Object, part: str = "") -> Object:
-        """An object as it is in the cluster, made where there is none; ``part`` of it is changed
-        where it differs."""
-        name = body["metadata"]["name"]
-        found = self.kube.get(kind, name)
-        if found is not None and _owners(found) != _owners(body):
-            self.kube.delete(kind, name, found["metadata"]["uid"])  # its owner is gone
-            found = None
-        if found is None:
-            return self.kube.create(kind, body)
-        meta = body["metadata"]
-        if not part or not _differs(found, {part: body[part], "metadata": meta}):
-            return found
-        return self.kube.patch(kind, name, {part: body[part], "metadata": meta})
 
     def _comes(self, one: Asked) -> PodHeld:
         """Wait for its first process on this machine, for moments. Raises WorkerWaits, or Refused
@@ -340,7 +299,7 @@ class PodsRunner:
     def _delete(self, one: Asked) -> None:
         if not one.uid:  # whether it was made is not known
             found = self.kube.get("pod", one.name)
-            if found is not None and _nonce(found) == one.nonce:
+            if found is not None and nonce_of(found) == one.nonce:
                 one.uid = found["metadata"]["uid"]
         if one.uid:
             self.kube.delete("pod", one.name, one.uid)
@@ -355,9 +314,7 @@ class PodsRunner:
         """See placement.PodRunner. Asks nothing of a cluster where the pipeline has nothing."""
         for one in self._claims.unclaimed(0.0, pipeline):
             self._remove(one)
-        with self._lock:
-            anchor = self._anchors.pop(pipeline, "")
-        if anchor:
+        if anchor := self._maker.forget(pipeline):
             self._remover.add(f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor))
 
     def sweep(self) -> None:
@@ -402,25 +359,6 @@ class PodsRunner:
         if self._watch is not None:
             self._watch.stop()
         self.kube.close()
-
-
-def _owners(thing: Object) -> list[str]:
-    return [one["uid"] for one in thing["metadata"].get("ownerReferences") or ()]
-
-
-def _nonce(pod: Object) -> str:
-    return str((pod["metadata"].get("annotations") or {}).get(NONCE) or "")
-
-
-def _differs(found: object, wanted: object) -> bool:
-    """Whether what is wanted is not there, or otherwise; what is there beside it does not count."""
-    if isinstance(wanted, dict):
-        there = found if isinstance(found, dict) else {}
-        return any(_differs(there.get(key), value) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        there_too = found if isinstance(found, list) else []
-        return len(there_too) != len(wanted) or any(map(_differs, there_too, wanted))
-    return found != wanted
 
 
 def _waits(spec: WorkerSpec, why: PachyboxError) -> WorkerWaits:

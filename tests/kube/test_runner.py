@@ -1,0 +1,373 @@
+"""A box whose pipelines run in Pods, and all that may happen to a cluster meanwhile."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from pachybox.client.pipeline_values import JobInfo
+from pachybox.errors import Refused
+from tests.boxes import RealBox, eventually, free_port
+from tests.kube.cluster import TestCluster
+from tests.kube.double import Cluster
+
+CODE = """
+import os, socket
+name, = os.listdir("/pfs/data")
+with socket.create_connection(("127.0.0.1", int(os.environ["GATE"]))) as gate:
+    gate.sendall(name.encode() + b"\\n")
+    assert gate.recv(1) == b"!"
+with open("/pfs/data/" + name) as data, open("/pfs/out/" + name, "w") as out:
+    out.write(data.read())
+"""
+FILES = {"a": "one\n", "b": "two\n", "c": "three\n"}
+
+
+class Gate:
+    """Holds datums until it is opened; ``begun`` are those that came to it, in their order."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.begun: list[str] = []
+        self._open = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def open(self) -> None:
+        """Let all through, from now on."""
+        self._open.set()
+
+    def close(self) -> None:
+        self._open.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            self.begun.append(lines.readline().decode().strip())
+            self._open.wait()
+            try:
+                connection.sendall(b"!")
+            except OSError:
+                return
+
+
+class Shop:
+    """A box that runs pipelines in Pods, and hands to make some."""
+
+    def __init__(self, box: RealBox, there: TestCluster, image: str) -> None:
+        self.box = box
+        self.there = there
+        self.image = image
+
+    def pipeline(
+        self, gate: Gate | None = None, files: Mapping[str, str] = FILES, **spec: Any
+    ) -> str:
+        """Make a pipeline and its input; its name."""
+        name = f"p{uuid.uuid4().hex[:6]}"
+        client = self.box.client
+        client.create_repo(f"in-{name}")
+        with client.commit(f"in-{name}@master") as commit:
+            for path, text in files.items():
+                commit.put_file(f"/{path}", text.encode())
+        transform = {"image": self.image, "cmd": ["python3", "-c", CODE]}
+        transform["env"] = {"GATE": str(gate.port) if gate else ""}
+        transform |= spec.pop("transform", {})
+        whole = {
+            "pipeline": {"name": name},
+            "input": {
+                "pfs": {"repo": f"in-{name}", "name": "data", "glob": spec.pop("glob", "/*")}
+            },
+            "transform": transform,
+            **spec,
+        }
+        client.create_pipelines(json.dumps(whole))
+        return name
+
+    def state(self, name: str) -> tuple[str, str]:
+        """State and reason of a pipeline."""
+        found = self.box.client.inspect_pipeline(name)
+        return found.state, found.reason
+
+    def job(self, name: str) -> JobInfo:
+        """The newest job of a pipeline."""
+        return eventually(lambda: next(iter(self.box.client.list_job(name)), None), "a job")
+
+    def crashes(self, name: str, words: str) -> None:
+        """Wait until the pipeline says that it cannot go on, and why."""
+
+        def told() -> bool:
+            state, reason = self.state(name)
+            return state == "PIPELINE_CRASHING" and words in reason
+
+        try:
+            eventually(told, f"{name} crashing for {words}")
+        except AssertionError as e:
+            raise AssertionError(f"{e}; it is {self.state(name)}") from e
+
+    def output(self, name: str, files: Mapping[str, str] = FILES) -> None:
+        """Wait for the job's success, and see that its output is whole."""
+
+        def over() -> bool:
+            return bool(self.job(name).finished)
+
+        eventually(over, f"the job of {name} is over; it is {self.state(name)}")
+        assert self.job(name).state == "JOB_SUCCESS", self.job(name).reason
+        client = self.box.client
+        found = {path: client.get_file(f"{name}@master:/{path}").decode() for path in files}
+        assert found == files
+        assert self.state(name)[0] == "PIPELINE_RUNNING"
+
+    def pods(self, name: str) -> list[str]:
+        """The names of a pipeline's Pods."""
+        found = self.there.core().list_namespaced_pod(self.there.namespace).items
+        return [p.metadata.name for p in found if f"-{name}-" in p.metadata.name]
+
+
+@pytest.fixture(scope="module")
+def box(
+    session_cluster: TestCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealBox]:
+    env = {
+        "PACHYBOX_RUNNER": "kubernetes",
+        "KUBECONFIG": str(session_cluster.kubeconfig),
+        "PACHYBOX_KUBERNETES_NAMESPACE": session_cluster.namespace,
+    }
+    made = RealBox(tmp_path_factory.mktemp("pods") / "home", env)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def image(session_cluster: TestCluster) -> str:
+    return session_cluster.image("python")
+
+
+@pytest.fixture
+def shop(box: RealBox, cluster: TestCluster, image: str) -> Shop:
+    return Shop(box, cluster, image)
+
+
+@pytest.fixture
+def double(cluster: TestCluster) -> Cluster:
+    return cluster.doubled()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.close()
+
+
+def begun(gate: Gate, number: int = 1) -> None:
+    eventually(lambda: len(gate.begun) >= number, f"{number} datums begun")
+
+
+def test_a_pipeline_runs_in_pods_that_go_with_it(shop: Shop, gate: Gate) -> None:
+    name = shop.pipeline(gate)
+    begun(gate)
+    core, where = shop.there.core(), shop.there.namespace
+    (pod,) = [core.read_namespaced_pod(one, where) for one in shop.pods(name)][:1]
+    assert pod.metadata.annotations["pachybox.org/pipeline"] == name
+    assert pod.spec.host_network
+    anchor = pod.metadata.owner_references[0].name
+    gate.open()
+    shop.output(name)
+    assert sorted(gate.begun) == sorted(FILES)
+    shop.box.client.stop_pipeline(name)
+    eventually(lambda: not shop.pods(name), "no pod of a pipeline that is stopped")
+    shop.box.client.start_pipeline(name)
+    shop.box.client.delete_pipeline(name)
+
+    def anchors() -> list[str]:
+        return [one.metadata.name for one in core.list_namespaced_config_map(where).items]
+
+    eventually(lambda: anchor not in anchors(), "no anchor of a pipeline that is deleted")
+
+
+def test_requests_that_fail_are_made_again(shop: Shop, double: Cluster, gate: Gate) -> None:
+    double.faults.fail(1, 429, "create", "pods", retry_after=1)
+    double.faults.fail(1, 500, "create", "pods")
+    double.faults.fail(1, 409, "create", "pods")
+    double.faults.fail(1, "reset", "create", "pods")
+    double.faults.answer_then_fail(1)
+    double.faults.fail(1, 503, "get", "configmaps")
+    gate.open()
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    shop.output(name)
+    made = [r for r in double.requests if (r.verb, r.resource) == ("create", "pods")]
+    assert [r.status for r in made].count(201) <= 1
+    assert len(shop.pods(name)) == 1
+
+
+def test_watches_that_are_cut_late_or_silent_keep_nobody(
+    shop: Shop, double: Cluster, gate: Gate
+) -> None:
+    gate.open()
+    double.drop_watches()
+    double.expire()
+    shop.output(shop.pipeline(gate))
+    double.expire(as_status=True)
+    double.drop_watches()
+    double.faults.silence_watches(new=True)
+    shop.output(shop.pipeline(gate))
+    double.faults.clear()
+    double.faults.slow_watch(20)
+    shop.output(shop.pipeline(gate))
+
+
+def test_a_pod_that_is_taken_away_loses_no_datum(shop: Shop, double: Cluster, gate: Gate) -> None:
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    for number, end in enumerate((double.evict, double.oom), 1):
+        begun(gate, number)
+        end(shop.pods(name)[0])
+    begun(gate, 3)
+    gate.open()
+    shop.output(name)
+    assert gate.begun[:3] == [gate.begun[0]] * 3
+    assert sorted(gate.begun[2:]) == sorted(FILES)
+
+
+def test_a_datum_whose_pods_are_taken_away_again_and_again_says_why(
+    shop: Shop, double: Cluster, gate: Gate
+) -> None:
+    name = shop.pipeline(gate, {"a": "one\n"}, datum_tries=1)
+    for number in (1, 2):
+        begun(gate, number)
+        double.evict(shop.pods(name)[0], "The node was low on resource: pids.")
+    eventually(lambda: shop.job(name).finished, "the job is over")
+    assert shop.job(name).state == "JOB_FAILURE"
+    assert "was evicted: The node was low on resource: pids." in shop.job(name).reason
+
+
+def test_a_node_that_is_lost_is_waited_for(shop: Shop, double: Cluster, gate: Gate) -> None:
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    begun(gate)
+    double.lose_node(containers="kill")
+    shop.crashes(name, "finds no place")
+    double.find_node()
+    gate.open()
+    shop.output(name)
+
+
+def test_a_namespace_that_is_deleted_is_waited_for(shop: Shop, double: Cluster, gate: Gate) -> None:
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    begun(gate)
+    double.delete_namespace(shop.there.namespace)
+    shop.crashes(name, f"namespace {shop.there.namespace}")
+    double.create_namespace(shop.there.namespace)
+    gate.open()
+    shop.output(name)
+
+
+def test_room_is_waited_for(shop: Shop, double: Cluster, gate: Gate) -> None:
+    gate.open()
+    name = shop.pipeline(gate, resource_requests={"cpu": 1000})
+    shop.crashes(name, "Insufficient cpu")
+    assert "Insufficient cpu" in shop.job(name).reason
+    double.add_node("large", {"cpu": "4000"})
+    shop.output(name)
+
+
+def test_an_image_is_waited_for(shop: Shop, gate: Gate) -> None:
+    shop.there.doubled()
+    gate.open()
+    tag = f"localhost/pachybox-late-{uuid.uuid4().hex[:8]}:1"
+    name = shop.pipeline(gate, transform={"image": tag})
+    shop.crashes(name, f"cannot pull the image {tag}")
+    assert f"pachybox k3s import {tag}" in shop.state(name)[1]
+    subprocess.run(["podman", "tag", shop.image, tag], check=True)
+    try:
+        shop.output(name)
+    finally:
+        shop.box.client.delete_pipeline(name)
+        subprocess.run(["podman", "untag", shop.image, tag], check=True)
+
+
+def test_what_runs_runs_on_without_the_api(shop: Shop, double: Cluster, gate: Gate) -> None:
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    begun(gate)
+    double.unreachable()
+    try:
+        with pytest.raises(Refused, match="does not answer"):
+            shop.pipeline(gate)
+        gate.open()
+        shop.output(name)
+        shop.box.client.rerun_pipeline(name, reprocess=True)
+        shop.box.client.stop_pipeline(name)
+        shop.box.client.start_pipeline(name)
+        shop.crashes(name, "does not answer")
+    finally:
+        double.reachable()
+    shop.output(name)
+
+
+def test_a_box_that_is_killed_takes_its_pods_up_anew(shop: Shop, gate: Gate) -> None:
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1})
+    begun(gate)
+    (before,) = shop.there.core().list_namespaced_pod(shop.there.namespace).items
+    shop.box.kill()
+    shop.box.start()
+    gate.open()
+    shop.output(name)
+    (after,) = shop.there.core().list_namespaced_pod(shop.there.namespace).items
+    assert after.metadata.uid != before.metadata.uid
+
+
+def test_what_the_image_says_of_directory_and_user_holds(
+    shop: Shop, odd_image: str, busybox_image: str
+) -> None:
+    script = "(pwd; id -u; id -G; echo $HOME) > /pfs/out/said"
+    said = {}
+    for image, user in ((odd_image, ""), (busybox_image, "app")):
+        transform = {"image": image, "cmd": ["sh"], "stdin": [script], "user": user}
+        name = shop.pipeline(files={"a": "one\n"}, transform=transform)
+        eventually(lambda: shop.job(name).finished, f"the job of {name}")  # noqa: B023
+        assert shop.job(name).state == "JOB_SUCCESS", shop.job(name).reason
+        said[user] = shop.box.client.get_file(f"{name}@master:/said").decode().split("\n")
+    assert said[""][0] == "/srv"
+    assert said[""][1] == "1000"
+    assert said["app"][1:4] == ["1000", "1000 50", "/home/app"]
+
+
+def test_a_service_has_a_network_and_a_service_of_its_own(shop: Shop, double: Cluster) -> None:
+    code = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8000)"
+    port = free_port()
+    name = shop.pipeline(
+        glob="/",
+        files={"a": "one\n"},
+        transform={"cmd": ["python3", "-c", code], "working_dir": "/pfs/data"},
+        service={"internal_port": 8000, "external_port": port},
+    )
+
+    def served() -> bytes:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/a", timeout=5) as answer:
+                return bytes(answer.read())
+        except OSError:
+            return b""
+
+    assert eventually(served, "the service answers on loopback") == b"one\n"
+    (pod,) = shop.pods(name)
+    service = double.pod(pod)["metadata"]["ownerReferences"][0]["name"]
+    assert eventually(lambda: double.endpoints(service), "the Service leads to the Pod")
+    shop.box.client.stop_pipeline(name)
+    eventually(lambda: not shop.pods(name), "the Pod is gone")
+    eventually(lambda: not double.store.find("services", shop.there.namespace, service), "it too")

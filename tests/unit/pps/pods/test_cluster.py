@@ -1,0 +1,203 @@
+"""How a cluster is found, what its answers mean, and which node is this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pachybox.errors import InvalidArgument, Refused
+from pachybox.pps.runners.base import Transform, WorkerSpec, WorkerWaits
+from pachybox.pps.runners.pods import access, inside, node, troubles
+from pachybox.pps.runners.pods.access import Access, Settings
+from pachybox.pps.runners.pods.claims import Claims
+from pachybox.pps.runners.pods.manifest import Place
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Gone, Missing, Unanswered
+
+HERE = Access(SimpleNamespace(host="https://c:6443"), "/etc/kc", "box")
+
+
+def test_the_kubeconfig_is_looked_for_in_order(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".kube").mkdir(parents=True)
+    own, named, set_ = home / ".kube" / "config", tmp_path / "named", tmp_path / "set"
+    environ = {"HOME": str(home)}
+    for path in (own, named, set_):
+        path.touch()
+    assert access.kubeconfig(Settings(), environ) == str(own)
+    environ["KUBECONFIG"] = f"{named}:{tmp_path / 'none'}"
+    assert access.kubeconfig(Settings(), environ) == str(named)
+    assert access.kubeconfig(Settings(str(set_)), environ) == str(set_)
+    with pytest.raises(Refused, match="no kubeconfig /none"):
+        access.kubeconfig(Settings("/none"), environ)
+    with pytest.raises(Refused, match="no kubeconfig /none"):
+        access.kubeconfig(Settings(), environ | {"KUBECONFIG": "/none"})
+    with pytest.raises(Refused, match="pachybox k3s install"):
+        access.kubeconfig(Settings(), {"HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize("text", ["", "{", "users: 5", "contexts: []", "current-context: x"])
+def test_a_kubeconfig_that_is_none_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kc"
+    path.write_text(text)
+    with pytest.raises(Refused, match=f"kubeconfig {path} cannot be used"):
+        access.find(Settings(str(path)))
+
+
+def test_what_a_kubeconfig_holds_secret_is_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "kc"
+    path.write_text("users:\n- {name: a, user: {token: hunter2}}\ncurrent-context: [hunter2\n")
+    with pytest.raises(Refused) as raised:
+        access.find(Settings(str(path)))
+    assert "hunter2" not in str(raised.value)
+
+
+def answer(status: int, message: str = "", kind: str = "", **headers: str) -> Any:
+    body = json.dumps({"message": message, "details": {"kind": kind}})
+    return troubles.of("create pod", HERE, status, body, headers)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (answer(401), Forbidden, "renew the credentials in /etc/kc"),
+        (answer(403, "no"), Forbidden, "forbids: create pod in namespace box (no); give it the"),
+        (answer(403, "exceeded quota: q"), Unanswered, "the quota of namespace box is used up"),
+        (answer(403, "it is being terminated"), Unanswered, "namespace box is being deleted"),
+        (answer(403, "violates PodSecurity"), Forbidden, "pod-security.kubernetes.io/enforce"),
+        (answer(404, "gone", "pods"), Missing, "gone"),
+        (answer(404, "gone", "namespaces"), Missing, "kubectl create namespace box"),
+        (answer(409, "there"), Exists, "there"),
+        (answer(410, "old"), Gone, "old"),
+        (answer(422, "spec.x: bad"), InvalidArgument, "spec.x: bad"),
+        (answer(429, "busy"), Unanswered, "status 429: busy"),
+        (answer(503, "down"), Unanswered, "status 503: down"),
+        (troubles.of("get pod", HERE, 502, b"<html>", {}), Unanswered, "status 502: <html>"),
+    ],
+)
+def test_what_an_answer_means(error: Exception, kind: type, words: str) -> None:
+    assert type(error) is kind
+    assert words in str(error)
+
+
+def test_a_wait_that_is_asked_for_is_known() -> None:
+    assert answer(429, **{"Retry-After": "7"}).retry_after_s == 7
+    assert answer(429, **{"Retry-After": "soon"}).retry_after_s == 0
+
+
+def a_node(name: str, boot: str = "", address: str = "", host: str = "") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {node.LABEL: host or name}},
+        "status": {"nodeInfo": {"bootID": boot}, "addresses": [{"address": address}]},
+    }
+
+
+class Nodes:
+    """Stands for the API."""
+
+    def __init__(self, *nodes: dict[str, Any], forbidden: bool = False) -> None:
+        self._nodes, self._forbidden = nodes, forbidden
+
+    def nodes(self) -> list[dict[str, Any]]:
+        if self._forbidden:
+            raise Forbidden("no")
+        return list(self._nodes)
+
+
+def label(wanted: str, *nodes: dict[str, Any], forbidden: bool = False) -> str:
+    return node.hostname(Nodes(*nodes, forbidden=forbidden), wanted)  # type: ignore[arg-type]
+
+
+def test_the_node_that_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    one, other = a_node("one", "x", "10.0.0.1"), a_node("other", boot, "10.0.0.2", "host")
+    assert label("", one) == ""
+    assert label("", one, other) == "host"
+    assert label("one", one, other) == "one"
+    assert label("10.0.0.2", one, other) == "host"
+    assert label("one", forbidden=True) == "one"
+    assert label("", forbidden=True) == ""
+    monkeypatch.setattr("socket.gethostname", lambda: "one")
+    assert label("", one, a_node("two", "y")) == "one"
+    monkeypatch.setattr("socket.gethostname", lambda: "nowhere")
+    with pytest.raises(Refused, match="no node of the cluster is this machine"):
+        label("", one, a_node("two", "y"))
+    with pytest.raises(Refused, match="no node three"):
+        label("three", one, other)
+
+
+def a_spec(pipeline: str = "p", image: str = "i") -> WorkerSpec:
+    return WorkerSpec(pipeline, Transform(("x",)), Path("/w"), image=image, pod={"version": 2})
+
+
+def test_a_pod_that_is_waited_for_is_whose_asks_next() -> None:
+    there: set[str] = set()
+    claims, place = Claims(lambda: there), Place("mark", "ns", "/shim")
+    first = claims.claim(place, a_spec())
+    second = claims.claim(place, a_spec())
+    assert [one.name[-5:] for one in (first, second)] == ["-v2-0", "-v2-1"]
+    assert first.nonce != second.nonce
+    claims.release(first)
+    assert claims.claim(place, a_spec(image="other")) is not first
+    assert claims.claim(place, a_spec()) is first
+    claims.drop(first)
+    there.add(first.name)
+    assert claims.claim(place, a_spec()).name.endswith("-v2-3")
+    claims.rename(place, second)
+    assert second.name.endswith("-v2-4")
+    assert second.body["metadata"]["name"] == second.name
+
+
+def test_pods_nobody_asks_for_are_given_up() -> None:
+    claims, place = Claims(lambda: ()), Place("mark", "ns", "/shim")
+    mine, other = claims.claim(place, a_spec("p")), claims.claim(place, a_spec("q"))
+    claims.release(mine)
+    claims.release(other)
+    assert claims.unclaimed(60) == []
+    assert claims.unclaimed(0, "p") == [mine]
+    assert claims.unclaimed(0) == [other]
+    assert claims.unclaimed(0) == []
+
+
+def test_pods_that_end_at_once_are_not_made_without_end() -> None:
+    claims, place = Claims(lambda: ()), Place("mark", "ns", "/shim")
+    one = claims.claim(place, a_spec())
+    claims.ended(one, WorkerWaits("the Pod of p was evicted"))
+    with pytest.raises(WorkerWaits, match="was evicted"):
+        claims.claim(place, a_spec())
+    claims.claim(place, a_spec(image="other"))
+    claims.serves(one)
+    claims.claim(place, a_spec())
+
+
+ID = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("groups", "wanted"),
+    [
+        (f"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope\n", ID),
+        (f"9:pids:/kubepods/burstable/pod1/{ID}\n1:name=systemd:/x\n", ID),
+        ("0::/kubepods/pod1/odd\n", "odd"),
+        ("0::/\n", ""),
+    ],
+)
+def test_the_name_of_a_container_in_its_groups(groups: str, wanted: str) -> None:
+    assert inside.container_id(groups) == wanted
+
+
+def test_processes_are_found_by_their_nonce(tmp_path: Path) -> None:
+    for number, words in (
+        ("7", b"/.pachybox/shim\0hold\0aa\0"),
+        ("8", b"/.pachybox/shim\0hold\0bb\0"),
+        ("9", b"sh\0-c\0/.pachybox/shim hold cc\0"),
+        ("self", b"/.pachybox/shim\0hold\0dd\0"),
+    ):
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "cmdline").write_bytes(words)
+    (tmp_path / "10").mkdir()
+    found = inside.Processes(tmp_path)
+    assert [found.find(one) for one in ("aa", "bb", "cc", "dd", "")] == [7, 8, None, None, None]

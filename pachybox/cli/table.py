@@ -182,6 +182,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "draw pipeline": "draw the graph of pipelines",
             },
         ),
+        ("move", {"move pipeline": "have pipelines run by another runner"}),
         ("ci", {"ci": "check, build and run specs in a throw-away box"}),
         ("diff_pipeline", {"diff pipeline": "show what an update would change and run"}),
         (

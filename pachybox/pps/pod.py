@@ -15,7 +15,6 @@ from pachybox.pps.secrets import Secrets, pull_secrets
 from pachybox.pps.spec import Spec
 
 FIELDS = (
-    "metadata",
     "resource_requests",
     "resource_limits",
     "scheduling_spec",

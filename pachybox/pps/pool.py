@@ -239,19 +239,20 @@ class WorkerPool:
             idle = [one for f in fit for one in self._idle.pop(f)]
         self._end_all([one.worker for one in idle])
 
-    def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
-        """Stop the idle workers that are a pipeline's alone, but those of the version that
-        ``keep`` names."""
+    def drop(self, pipeline: Pipeline, keep: PipelineRecord | None = None) -> None:
+        """Stop the idle workers that are a pipeline's alone, but those of the version ``keep``;
+        unless that runs in Pods, it has nothing in the cluster any more."""
+        version = keep.spec_commit if keep is not None else None
         with self._lock:
             old = [
                 f
                 for f in self._idle
-                if (f.owner and f.owner[0] == pipeline and f.owner[1] != keep)
+                if (f.owner and f.owner[0] == pipeline and f.owner[1] != version)
                 or (f.container and f.container[0] == pipeline and keep is None)
             ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         self._end_all([one.worker for one in idle])
-        if keep is None and self.pods is not None:
+        if self.pods is not None and (keep is None or not placement.in_pod(keep)):
             self.pods.runner.forget(str(pipeline))
 
     def keep(self, pipeline: PipelineRecord) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pachybox.config import Config
-from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
 from pachybox.pps.runners.held import enter, program, spare
@@ -29,7 +29,7 @@ from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
 from pachybox.pps.runners.pods.making import Maker, nonce_of
 from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Missing
+from pachybox.pps.runners.pods.troubles import Exists, Missing
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 

@@ -20,20 +20,22 @@ _MARKS = ("box.toml", "meta.duckdb")
 _WHAT = "settings of the box"
 
 
-def home(places: Places) -> Path:
+def _home(places: Places) -> Path:
     """The data directory of the box of this machine, or of the one below a root."""
     return default_home() if places.live else _SYSTEM_HOME
 
 
-def exists(places: Places, folder: Path) -> bool:
+def _exists(places: Places, folder: Path) -> bool:
     """Whether there is a box at ``folder``."""
-    return any((places.on_disk(folder) / mark).exists() for mark in _MARKS)
+    return any(places.on_disk(folder / mark).exists() for mark in _MARKS)
 
 
-def put(places: Places, record: Record, folder: Path, *, act: bool) -> Step:
-    """Have the box at ``folder`` run its datums in k3s, and note what it was told before; one that
-    somebody has told otherwise since stays so. There may be no box yet."""
-    if not exists(places, folder):
+def put(places: Places, record: Record, *, act: bool) -> Step:
+    """Have the box of the machine run its datums in k3s, and note what it was told before; one that
+    somebody has told otherwise since stays so. There may be no box yet. Raises InvalidArgument
+    when its settings cannot be read."""
+    folder = _home(places)
+    if not _exists(places, folder):
         return Step(_WHAT, f"{folder}, where there is no box yet", State.ABSENT)
     there = _values(places.on_disk(folder))
     noted = record.box if record.home == str(folder) else {}
@@ -57,7 +59,7 @@ def restore(places: Places, record: Record, *, act: bool) -> Step | None:
     if not record.box:
         return None
     folder = Path(record.home)
-    there = _values(places.on_disk(folder)) if exists(places, folder) else {}
+    there = _values(places.on_disk(folder)) if _exists(places, folder) else {}
     mine = {key: note for key, note in record.box.items() if there.get(key) == note["put"]}
     put_back = {k: str(n["before"]) for k, n in mine.items() if n["before"] is not None}
     drop = [key for key, note in mine.items() if note["before"] is None]

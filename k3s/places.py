@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pachybox.errors import Refused
+
 UNIT = "k3s"
 SETTINGS = Path("/etc/rancher/k3s")
 KUBECONFIG = SETTINGS / "k3s.yaml"
@@ -20,7 +22,8 @@ NAMESPACE = "pachybox"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The paths of one machine, as it sees them itself; ``on_disk`` puts them below ``root``."""
+    """The paths of one machine, as it sees them itself; ``on_disk`` puts them below ``root``, a
+    path without links."""
 
     root: Path = Path("/")
     data: Path = DATA
@@ -71,8 +74,15 @@ class Places:
         return {PROGRAM.with_name(name): PROGRAM.name for name in COMMANDS}
 
     def on_disk(self, path: Path) -> Path:
-        """Where ``path`` of the machine is for this process."""
-        return self.root / path.relative_to("/")
+        """Where ``path`` of the machine is for this process. Raises Refused when a link on the way
+        leads out of the root, to what is another machine's."""
+        at = self.root / path.relative_to("/")
+        if not self.live and not (real := at.parent.resolve()).is_relative_to(self.root):
+            raise Refused(
+                f"{at} is a matter of {real}, outside of {self.root}: a link leads there",
+                "make the link a relative one, or work on the machine itself",
+            )
+        return at
 
     def leftovers(self) -> list[Path]:
         """Copies that were cut short: ``replacing`` names them so, and nothing else here does."""

@@ -104,13 +104,12 @@ def _purge(places: Places, *, act: bool) -> Iterator[Step]:
     """k3s's data, what its kubelet left, and the keys to the cluster."""
     for path in (places.data, KUBELET, *_LEFT):
         at = places.on_disk(path)
-        if places.live and (inside := [p for p in leftovers.mounts() if p.is_relative_to(path)]):
-            inside = [p for p in inside if p != path]
-            if inside and act:
-                raise Refused(
-                    f"{inside[0]} is mounted, and what is in it would be deleted with {path}",
-                    f"unmount it: umount {inside[0]}; then uninstall again",
-                )
+        inside = [p for p in leftovers.mounts() if p.is_relative_to(at) and p != at]
+        if inside and act:
+            raise Refused(
+                f"{inside[0]} is mounted, and what is in it would be deleted with {path}",
+                f"unmount it: umount {inside[0]}; then uninstall again",
+            )
         if at.exists():
             yield Step("data", str(path), remove_folder(at, act=act))
     yield Step("keys to the cluster", str(KUBECONFIG), remove(places.on_disk(KUBECONFIG), act=act))

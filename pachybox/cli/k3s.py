@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from k3s.install import Plan
     from k3s.places import Places
     from k3s.status import Status
+    from pachybox.placing import Step
 
 _WAIT_S = 300.0
 _NO_SYSTEMD = "k3s is started by systemd here; --no-start only puts the files in place"
 
 
 def _install(app: App, args: Args) -> None:
-    from k3s import install, record
+    from k3s import boxes, install, record
     from k3s.places import Places
     from pachybox.systemd import Systemd
 
@@ -38,13 +39,15 @@ def _install(app: App, args: Args) -> None:
         Systemd().needed(_NO_SYSTEMD)
     with record.alone(Places(root)):
         wanted = install.plan(root, _bundle(args, root), _choices(args))
+        # Settings that cannot be read are found before anything is written.
+        box = boxes.put(wanted.places, wanted.before or record.Record(), act=False)
         _tell(install.findings(wanted, start=start))
         if args.dry_run:
-            _previewed(app, wanted)
+            _previewed(app, wanted, box)
             return
         if not args.yes:
             if not app.output.form:
-                _previewed(app, wanted)
+                _previewed(app, wanted, box)
             app.confirm("Install k3s so")
         changed = _placed(app, wanted)
         version = ""
@@ -53,15 +56,12 @@ def _install(app: App, args: Args) -> None:
         _settled(app, wanted, version, changed=changed)
 
 
-def _previewed(app: App, wanted: Plan) -> None:
+def _previewed(app: App, wanted: Plan, box: Step) -> None:
     """Say what would be done."""
     from itertools import chain
 
-    from k3s import boxes, install
-    from k3s.record import Record
+    from k3s import install
 
-    places = wanted.places
-    box = boxes.put(places, wanted.before or Record(), boxes.home(places), act=False)
     told(app, chain(install.install(wanted, _silent, act=False), [box]), dry=True)
 
 
@@ -104,13 +104,13 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
         assert found is not None
         made = found
         made.done = not changed  # it answered with all this before
-    home = boxes.home(places)
-    step = boxes.put(places, made, home, act=True)
+    step = boxes.put(places, made, act=True)
     record.save(places, made)
     told(app, [step], dry=False)
     if step.state == "absent":
         note("once there is a box, run this again (pachybox k3s install), so that it uses k3s")
         return
+    home = Path(made.home)
     if (owner := places.on_disk(home).stat().st_uid) != 0:
         note(
             f"the box in {home} is user {owner}'s; to run datums in k3s it has to be root's: "
@@ -258,7 +258,7 @@ def _silent(done: int, files: int) -> None:
 
 
 def _root(args: Args) -> Path:
-    return Path(args.root or "/").absolute()
+    return Path(args.root or "/").resolve()
 
 
 def _as_root() -> None:

@@ -463,3 +463,47 @@ def test_without_k3s_status_says_how_to_get_it(k3s: K3s, root: Path) -> None:
     assert "k3s is not installed" in said
     assert "pachybox k3s install --from DIR" in said
     assert json.loads(k3s("status", "--raw", status=1))["well"] is False
+
+
+def test_below_a_root_no_link_leads_out_of_it(
+    k3s: K3s, root: Path, stick: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "k3s").mkdir(parents=True)
+    (outside / "box.toml").write_text('runner = "podman"\n')
+    before = tree(outside)
+    links = ("etc/rancher", "usr/local/bin", "var/lib/rancher", "etc/systemd", "var/lib/pachybox")
+    for name in links:
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).symlink_to(outside)
+        said = k3s.install(stick, status=1)
+        assert f"outside of {root}: a link leads there" in said
+        (root / name).unlink()
+        assert not (root / PROGRAM).exists(), "it is seen before anything is written"
+    assert tree(outside) == before
+    (root / "var/lib/pachybox").mkdir()
+    (root / BOX).write_text("no settings")
+    assert f"{root / BOX}" in k3s.install(stick, status=1)
+    assert not (root / PROGRAM).exists()
+    (root / BOX).unlink()
+    (root / "data/rancher").mkdir(parents=True)
+    (root / "var/lib/rancher").symlink_to("../../data/rancher")
+    k3s.install(stick)
+    assert (root / "data/rancher/k3s/agent/images" / sticks.ARCHIVE).exists()
+
+
+def test_a_purge_deletes_nothing_that_is_mounted(k3s: K3s, root: Path, stick: Path) -> None:
+    k3s.install(stick)
+    others, volume = root / "others", root / "var/lib/rancher/k3s/storage/volume"
+    for folder in (others, volume):
+        folder.mkdir(parents=True)
+    (others / "thesis.txt").write_text("years of work")
+    inside = f'mount --bind "{others}" "{volume}" && exec "$@"'
+    args = ("k3s", "uninstall", "--purge", "--yes", "--root", str(root))
+    with child(*args, before=("unshare", "-m", "sh", "-c", inside, "sh")) as purge:
+        said = purge.communicate(timeout=60)[0]
+    if "unshare:" in said or "mount:" in said:
+        pytest.skip("no mount can be made here")
+    assert f"{volume} is mounted" in said
+    assert (others / "thesis.txt").exists()
+    k3s("uninstall", "--purge", "--yes")

@@ -13,19 +13,15 @@ from appliance.binary import tree
 from pachybox import __version__, init
 from pachybox.api.door import ALWAYS_WELL
 from pachybox.config import SETTINGS
+from pachybox.pps.runners.pods.findings import NEEDED
 from tests.arch.repo import ROOT
 from tests.k3s.render import MANIFESTS, Document, documents, identity, kustomizations, rendered
 
 APPLIED = ("host", "box", "process")
 BOXES = ("box", "process")
-# All that the box asks of the API server: pachybox/pps/runners/pods.
-RIGHTS = {
-    "pods": {"create", "get", "list", "watch", "delete"},
-    "configmaps": {"create", "get", "list", "delete"},
-    "services": {"create", "get", "list", "patch", "delete"},
-    "secrets": {"create", "get", "patch", "delete"},
-}
-CLUSTER_RIGHTS = {"nodes": {"get", "list"}}
+# All that the box asks of the API server.
+RIGHTS = {resource: set(verbs) for resource, verbs in NEEDED.items()}
+CLUSTER_RIGHTS = {"nodes": {"list"}}
 IMAGE = f"localhost/pachybox:{__version__}"
 
 

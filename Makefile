@@ -32,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard pachybox/wo
 	@echo "Setting up $(VENV) (once; a minute or two) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
-	@$(PY) -m compileall -q pachybox tui spouts # else, where Python may not write, each start does it
+	@$(PY) -m compileall -q appliance k3s pachybox spouts tui # else, where Python may not write, each start does it
 	@touch $@
 
 demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
@@ -42,8 +42,9 @@ demo: $(STAMP) ## edges and a montage of real photographs, in a throw-away box
 clients: $(STAMP) ## .venvs with the real clients that tests drive a box with
 	@$(PY) tests/clients/environments.py
 
+# Each process reads all tests; where Python may not write they were compiled in each of them.
 test: clients ## all tests; ARGS='tests/unit -k glob' for some
-	@$(PY) -m pytest $(or $(ARGS),-n $$(($$(nproc) + 1)) --dist worksteal)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(or $(ARGS),-n $$(($$(nproc) + 1)) --dist worksteal)
 
 fuzz: $(STAMP) ## 20,000 odd requests to every door; ARGS='2000 s3' for fewer, to one
 	@$(PY) -m tests.fuzz $(ARGS)

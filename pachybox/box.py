@@ -54,6 +54,7 @@ from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pfs.zone import local_zone
+from pachybox.pps import moving
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
@@ -83,6 +84,9 @@ from pachybox.watermarks import Level
 from pachybox.webhooks.service import Webhooks
 
 log = logging.getLogger("pachybox.box")
+
+_NAMED = 5  # pipelines in a line of doctor or the log
+_MOVE = "move them: pachybox move pipeline --all (-A: of all projects)"
 
 _FOLDERS = ("store", "work", "logs", "run")
 
@@ -222,6 +226,8 @@ class Box:
         self.janitor.start()
         self.scrub.start()
         self.backup_clock.start()
+        if elsewhere := self._elsewhere():
+            log.warning("pipelines run %s; %s", elsewhere, _MOVE)
         self.started_up = True
 
     def vital(self) -> Iterator[tuple[str, threading.Thread]]:
@@ -376,9 +382,19 @@ class Box:
             return 0
         return sum({one.id: one.size for one in pins.all()}.values())
 
+    def _elsewhere(self) -> str:
+        """The pipelines that do not run by what the setting says; "" when all do."""
+        others = moving.elsewhere(self.meta.all(PIPELINES), self.config.runner)
+        if not others:
+            return ""
+        names = sorted(str(one.pipeline) for one in others)
+        shown = ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+        return f"{len(names)} not by the setting's runner, {self.config.runner}: {shown}"
+
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
         from pachybox.doctor import findings, live
+        from pachybox.doctor.codes import found
 
         asked = self.config.runner != PROCESS or self._has_images()
         podman = self.containers.runner if self.containers is not None and asked else None
@@ -386,7 +402,9 @@ class Box:
         own = live.findings(
             self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
         )
-        images = pins.findings() if pins else ()
+        images = [*pins.findings()] if pins else []
+        if elsewhere := self._elsewhere():
+            images.append(found("PB705", "warn", elsewhere, _MOVE))
         pods = self.config.runner == KUBERNETES or self._in_pods()
         return findings(
             self.config, self.runner, podman, [*own, *images], self.pods if pods else None

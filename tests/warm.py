@@ -1,13 +1,15 @@
 """Daemons in a tenth of a second: forks of a process that has imported all of it already.
 
 Half a second of processor time is what an interpreter takes to import the daemon, and the suite
-starts hundreds. What runs in the fork is what ``python -m pachybox.daemon`` runs.
+starts hundreds. What runs in the fork is what ``python -m pachybox.daemon`` runs, to its last line;
+only the interpreter is not taken down piece by piece, which in a fork copies each page it frees.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import select
@@ -15,6 +17,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -120,6 +124,17 @@ def _watch(told: int) -> bool:
     return True
 
 
+def _end(code: int) -> None:
+    """End as the interpreter does: wait for threads, run what is registered, write what is left."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _become(asked: dict[str, object], out: int) -> None:
     """Take on the environment and the place of who asked."""
     for number in (1, 2):
@@ -138,10 +153,16 @@ if __name__ == "__main__":
     from pachybox import daemon
     from pachybox.errors import PachyboxError
 
+    gc.freeze()  # a look for cycles in a fork would copy every page of what is imported here
     with socket.socket(fileno=int(sys.argv[1])) as given:
-        is_daemon = _fork_daemons(given)
-    if is_daemon:
-        try:
-            daemon.main()
-        except PachyboxError as error:
-            sys.exit(f"pachybox: {error}")
+        if not _fork_daemons(given):
+            os._exit(0)  # none of them, but the first
+    try:
+        daemon.main()
+    except PachyboxError as error:
+        print(f"pachybox: {error}", file=sys.stderr)
+        _end(1)
+    except BaseException:
+        traceback.print_exc()
+        _end(1)
+    _end(0)

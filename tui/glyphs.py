@@ -36,15 +36,7 @@ STYLES: Mapping[str, str] = {
     "quiet": "$text-muted",
     "plain": "",
 }
-"""Style -> the theme's variable, for ``Content.styled`` and for the rules of a widget."""
-
-RULES = "\n".join(
-    f".state--{style} {{ color: {colour}; }}" for style, colour in STYLES.items() if colour
-)
-"""The same as CSS: component classes ``state--ok``, ``state--bad`` and so on."""
-
-CLASSES: frozenset[str] = frozenset(f"state--{style}" for style in STYLES)
-"""For COMPONENT_CLASSES of a widget that paints its own lines."""
+"""Style -> the theme's variable, for ``Content.styled`` and ``widgets.paint``."""
 
 
 _JOB = {

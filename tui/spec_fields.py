@@ -197,6 +197,8 @@ class Fields:
         text = self.line(path)
         if field.status == "stored":
             text += "\nstored: checked and kept; it has nothing to do on one machine"
+        if field.status == "works in a cluster":
+            text += "\nwith the runner kubernetes; with another it is checked and kept"
         if field.status == "refused":
             text += "\nrefused: a spec that asks for it is not taken"
         if field.choices:

@@ -24,7 +24,7 @@ from appliance.licences import distributions
 from pachybox.errors import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("appliance", "pachybox", "spouts", "tui")
+PACKAGES = ("appliance", "k3s", "pachybox", "spouts", "tui")
 
 # What no part of the program imports: other front ends, tests, installers, and what would bring
 # libraries under other licences (readline) or of no use on a server (Tk).

@@ -11,29 +11,23 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from appliance.service import files, plan, settings, unit, users
-from appliance.service.files import State
+from appliance.service import plan, settings, unit, users
 from appliance.service.plan import ROOT_USER, Plan
-from appliance.service.systemd import Systemd
 from pachybox.config import SETTINGS, written
 from pachybox.errors import InvalidArgument, Refused
+from pachybox.placing import Owner, State, Step, link, make_folder, put_copy, put_text
+from pachybox.systemd import Systemd
 
 _VERSION = re.compile(r"\d+\.\d+\S*")
 _GIVEN = frozenset({"lost+found", "secret.key", "tls"})
 """What a directory may have in it before there is a box."""
+_NO_SERVICE = (
+    "start the box with: pachybox up --detach (or have pachybox up started by what runs here)"
+)
 _TRY_S = 120.0  # a one file unpacks itself first
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was put in place, or would be."""
-
-    what: str
-    where: str
-    state: State
 
 
 def own_program() -> Path | None:
@@ -82,7 +76,7 @@ def _try(program: Path, wanted: Plan) -> None:
 def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
     """Raise Refused, before anything is changed, when it could not be done whole."""
     if start:
-        manager.needed()
+        manager.needed(_NO_SERVICE)
     if wanted.system:
         _check_system(wanted)
     else:
@@ -148,7 +142,7 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
     Nothing is started. Raises Refused (a tool failed) or OSError; what was done before stays and
     is whole.
     """
-    owner: files.Owner | None = None
+    owner: Owner | None = None
     if wanted.system:
         user = users.find(wanted.user, wanted.root)
         state = State.KEPT if user else State.MADE
@@ -158,20 +152,20 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
         yield Step("user", wanted.user, state)
     home = wanted.on_disk(wanted.home)
     _check_owner(wanted, home, owner)
-    yield Step("data", str(wanted.home), files.make_folder(home, 0o700, owner, act=act))
+    yield Step("data", str(wanted.home), make_folder(home, 0o700, owner, act=act))
     yield _settings(wanted, home / "box.toml", owner, act=act)
     if wanted.program is not None:
         path = wanted.installed_program
-        state = files.put_copy(wanted.on_disk(path), wanted.program, act=act)
+        state = put_copy(wanted.on_disk(path), wanted.program, act=act)
         yield Step("program", str(path), state)
     yield from _completions(wanted, act=act)
-    state = files.put_text(wanted.on_disk(wanted.unit), unit.render(wanted), 0o644, act=act)
+    state = put_text(wanted.on_disk(wanted.unit), unit.render(wanted), 0o644, act=act)
     yield Step("unit", str(wanted.unit), state)
-    state = files.link(wanted.on_disk(wanted.wanted), f"../{wanted.name}.service", act=act)
+    state = link(wanted.on_disk(wanted.wanted), f"../{wanted.name}.service", act=act)
     yield Step(wanted.occasion, str(wanted.wanted), state)
 
 
-def _check_owner(wanted: Plan, home: Path, owner: files.Owner | None) -> None:
+def _check_owner(wanted: Plan, home: Path, owner: Owner | None) -> None:
     """Raise Refused when the data directory is another user's. The usual one is given to the user
     by systemd itself, with all that is in it."""
     if owner is None or wanted.state_directory or not home.is_dir():
@@ -184,12 +178,12 @@ def _check_owner(wanted: Plan, home: Path, owner: files.Owner | None) -> None:
         )
 
 
-def _settings(wanted: Plan, path: Path, owner: files.Owner | None, *, act: bool) -> Step:
+def _settings(wanted: Plan, path: Path, owner: Owner | None, *, act: bool) -> Step:
     """The settings of a box that has none; those of another are its owner's."""
     state = State.KEPT
     if not path.exists():
         text = settings.commented(wanted.ports)
-        state = files.put_text(path, text, 0o600, owner, act=act)
+        state = put_text(path, text, 0o600, owner, act=act)
     return Step("settings", str(wanted.home / "box.toml"), state)
 
 
@@ -197,7 +191,7 @@ def _completions(wanted: Plan, *, act: bool) -> Iterator[Step]:
     from pachybox.cli.completion import SCRIPTS
 
     for shell, path in wanted.completions.items():
-        state = files.put_text(wanted.on_disk(path), SCRIPTS[shell], 0o644, act=act)
+        state = put_text(wanted.on_disk(path), SCRIPTS[shell], 0o644, act=act)
         yield Step(f"completion of {shell}", str(path), state)
 
 

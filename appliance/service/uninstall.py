@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.service import files, plan, unit, users
-from appliance.service.files import State
-from appliance.service.install import Step
+from appliance.service import plan, unit, users
 from appliance.service.plan import Plan
 from pachybox.config import Config
 from pachybox.errors import Refused
 from pachybox.lock import is_free
+from pachybox.placing import State, Step, remove, remove_folder
 
 
 def installed(wanted: Plan) -> Plan | None:
@@ -74,33 +73,31 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
         check(there)
         if act and not is_free(Config(home=home).pid_file):
             raise Refused(f"the box at {there.home} is running", "stop it first: pachybox down")
-    yield Step(
-        there.occasion, str(there.wanted), files.remove(there.on_disk(there.wanted), act=act)
-    )
+    yield Step(there.occasion, str(there.wanted), remove(there.on_disk(there.wanted), act=act))
     if not (others := _others(there)):
         for shell, path in there.completions.items():
-            state = files.remove(there.on_disk(path), act=act)
+            state = remove(there.on_disk(path), act=act)
             yield Step(f"completion of {shell}", str(path), state)
         if not there.command:
             path = there.installed_program
-            yield Step("program", str(path), files.remove(there.on_disk(path), act=act))
+            yield Step("program", str(path), remove(there.on_disk(path), act=act))
     else:
         yield Step("program", f"{there.installed_program}, for {', '.join(others)}", State.KEPT)
     if purge:
         yield from _purge(there, home, act=act)
     else:
         yield Step("data", str(there.home), State.KEPT if home.exists() else State.ABSENT)
-    yield Step("unit", str(there.unit), files.remove(there.on_disk(there.unit), act=act))
+    yield Step("unit", str(there.unit), remove(there.on_disk(there.unit), act=act))
     if purge and there.system and not others:  # it may be what runs now
-        state = files.remove_folder(there.on_disk(plan.CACHE), act=act)
+        state = remove_folder(there.on_disk(plan.CACHE), act=act)
         yield Step("unpacked program", str(plan.CACHE), state)
 
 
 def _purge(there: Plan, home: Path, *, act: bool) -> Iterator[Step]:
     drop_ins = there.unit.with_name(f"{there.unit.name}.d")
-    state = files.remove_folder(there.on_disk(drop_ins), act=act)
+    state = remove_folder(there.on_disk(drop_ins), act=act)
     yield Step("changes of the unit", str(drop_ins), state)
-    yield Step("data", str(there.home), files.remove_folder(home, last=plan.MARKS, act=act))
+    yield Step("data", str(there.home), remove_folder(home, last=plan.MARKS, act=act))
     if there.system:
         user = users.find(there.user, there.root)
         mine = user is not None and user.made_for(there.home)

@@ -126,6 +126,23 @@ MESSAGES: dict[str, str] = {
         problems string *
         warnings string *
     """,
+    "MovePipelinesRequest": """
+        pipelines pps_v2.Pipeline *
+        project string
+        all_projects bool
+        runner string
+        dry_run bool
+    """,
+    "MovedPipeline": """
+        pipeline pps_v2.Pipeline
+        version int64
+        was string
+        runner string
+    """,
+    "MovePipelinesResponse": """
+        pipelines MovedPipeline *
+        warnings string *
+    """,
     "DiffPipelinesRequest": """
         text string
         source string
@@ -804,6 +821,7 @@ METHODS = """
     Scrub ScrubRequest ScrubResponse stream
     CreatePipelines CreatePipelinesRequest CreatePipelinesResponse
     ValidatePipelines ValidatePipelinesRequest ValidatePipelinesResponse
+    MovePipelines MovePipelinesRequest MovePipelinesResponse
     DiffPipelines DiffPipelinesRequest PipelineDifference stream
     ExtractPipeline ExtractPipelineRequest ExtractPipelineResponse
     RunPipeline RunPipelineRequest RunPipelineResponse

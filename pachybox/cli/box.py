@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, ignored, many, records, seconds, whole
+from pachybox.cli.command import (
+    RUNNERS,
+    Args,
+    Command,
+    Parser,
+    flag,
+    ignored,
+    many,
+    records,
+    seconds,
+    whole,
+)
 from pachybox.cli.output import Painted, note, size
 from pachybox.client.address import SYSTEM_HOME, Address, data_directory, socket_path
 from pachybox.client.box import Box
@@ -272,9 +283,7 @@ def _starting(parser: Parser) -> None:
     parser.add_argument(
         "--grpc-port", type=port, metavar="N", help="the gRPC port; 0 is any free one"
     )
-    parser.add_argument(
-        "--runner", choices=("auto", "process", "podman", "kubernetes"), help="what runs datums"
-    )
+    parser.add_argument("--runner", choices=RUNNERS, help="what runs datums")
     many(parser, "--set", metavar="KEY=VALUE", help="a setting; see: pachybox config explain")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pachybox.cli.app import App
 from pachybox.cli.ci_report import FAILED, Report
-from pachybox.cli.command import Args, Command, Parser, flag, many, project, seconds, whole
+from pachybox.cli.command import Args, Command, Parser, flag, many, project, runner, seconds, whole
 from pachybox.cli.spec_source import given_arguments
 from pachybox.errors import InvalidArgument, Unreachable
 
@@ -131,7 +131,7 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit report")
     many(parser, "--secret", metavar="FILE", help="a secret, as create secret -f takes it")
     many(parser, "--arg", metavar="KEY=VALUE", help="an argument of templates (*.jsonnet)")
-    parser.add_argument("--runner", metavar="NAME", help="run with this runner: process, podman")
+    runner(parser, "run with this runner: process, podman, kubernetes")
     flag(parser, "--no-build", help="build no image: those that are here are run")
     parser.add_argument(
         "--timeout", type=seconds, default=_LONGEST_S, metavar="DURATION",

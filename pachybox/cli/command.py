@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Args = argparse.Namespace
 
+RUNNERS = ("auto", "process", "podman", "kubernetes")
+
 
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviations, and with errors of one line."""
@@ -73,6 +75,13 @@ def all_projects(parser: Parser) -> None:
     """--project and -A."""
     project(parser)
     flag(parser, "-A", "--all-projects", help="of all projects")
+
+
+def runner(
+    parser: Parser, what: str = "run it with this runner: process, podman, kubernetes"
+) -> None:
+    """--runner, by name."""
+    parser.add_argument("--runner", metavar="NAME", choices=RUNNERS, help=what)
 
 
 def records(parser: Parser, *, short: bool = True, times: bool = True) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pachybox.cli.app import App
-from pachybox.cli.command import Args, Command, Parser, flag, project
+from pachybox.cli.command import Args, Command, Parser, flag, project, runner
 from pachybox.cli.output import Painted, note
 from pachybox.cli.spec_source import SpecText, arguments, sources
 from pachybox.client.pipeline_values import FieldChange, PipelineDifference
@@ -145,7 +145,7 @@ def _arguments(parser: Parser) -> None:
     flag(parser, "--reprocess", help="as update pipeline --reprocess would do")
     flag(parser, "--user-spec", help="compare what users wrote, not the specs in effect")
     flag(parser, "--exit-code", help=f"exit with {DIFFERENT} when something would change or run")
-    parser.add_argument("--runner", metavar="NAME", help="as update pipeline has it")
+    runner(parser, "as update pipeline has it: process, podman, kubernetes")
     project(parser)
     flag(parser, "--raw", help="one JSON object a line, as the API gives it")
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the same as JSON or YAML")

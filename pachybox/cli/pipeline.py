@@ -18,6 +18,7 @@ from pachybox.cli.command import (
     many,
     project,
     records,
+    runner,
     states,
     whole,
 )
@@ -121,7 +122,7 @@ def _inspect(app: App, args: Args) -> None:
         return
     info = box.inspect_pipeline(args.pipeline)
     details = info.raw.get("details") or {}
-    transform = details.get("transform") or {}
+    transform, spout = details.get("transform") or {}, details.get("spout") or {}
     out.fields(
         info,
         [
@@ -137,7 +138,7 @@ def _inspect(app: App, args: Args) -> None:
             ("Command", " ".join(transform.get("cmd") or ())),
             ("Input", input_text(info.input)),
             ("Output Branch", details.get("outputBranch", "")),
-            ("Service", service_text(details.get("service") or {})),
+            ("Service", service_text(details.get("service") or spout.get("service") or {})),
             ("Workers", str(info.raw.get("parallelism") or "")),
             ("Datum Timeout", details.get("datumTimeout") or ""),
             ("Job Timeout", details.get("jobTimeout") or ""),
@@ -294,14 +295,10 @@ def _picture(app: App, infos: list[PipelineInfo], *, width: int = 0, gap: int = 
 def _spec_file(parser: Parser) -> None:
     arguments(parser)
     flag(parser, "--dry-run", help="only check, and print the specs as they would be used")
-    _runner(parser)
+    runner(parser)
     build_arguments(parser)
     project(parser)
     parser.add_argument("-o", "--output", choices=("json", "yaml"), help="the form of --dry-run")
-
-
-def _runner(parser: Parser) -> None:
-    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
 
 
 def _updated(parser: Parser) -> None:
@@ -313,7 +310,7 @@ def _updated(parser: Parser) -> None:
 
 def _validated(parser: Parser) -> None:
     arguments(parser)
-    _runner(parser)
+    runner(parser)
     project(parser)
 
 

@@ -1,4 +1,4 @@
-"""A line on stderr that says how far a long transfer is. Nothing when stderr is no terminal."""
+"""A line on stderr that says how far something long is. Nothing when stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from pachybox.cli.output import size
+from pachybox.cli.output import size, visible
 
 _EVERY_S = 0.1
 _QUIET_S = 0.5  # a transfer shorter than this shows nothing
@@ -72,6 +72,29 @@ class Bar:
                 left = int((self._total - done) / rate)
                 parts.append(f"{left // 60}:{left % 60:02} left")
         return "  ".join(parts)
+
+
+class Line:
+    """Call it with what is waited for now; a context manager that clears its line at the end."""
+
+    def __init__(self) -> None:
+        self._enabled = sys.stderr.isatty()
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._write("")
+
+    def __call__(self, text: str) -> None:
+        """Show it, behind the seconds that have gone by."""
+        self._write(f"{time.monotonic() - self._begun:.0f}s  {visible(text)}")
+
+    def _write(self, text: str) -> None:
+        if self._enabled:
+            sys.stderr.write(f"\r{text[: _width() - 1]}\033[K")
+            sys.stderr.flush()
 
 
 def _width() -> int:

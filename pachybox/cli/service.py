@@ -11,12 +11,13 @@ from pachybox.cli.app import App
 from pachybox.cli.box import port
 from pachybox.cli.command import Args, Command, Parser, flag, many
 from pachybox.cli.output import note
+from pachybox.cli.steps import told
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 
 if TYPE_CHECKING:
-    from appliance.service.install import Step
     from appliance.service.plan import Plan
-    from appliance.service.systemd import Systemd
+    from pachybox.placing import Step
+    from pachybox.systemd import Systemd
 
 _ROOT = Path("/")
 _LEAST_MEMORY = 128 << 20
@@ -24,7 +25,7 @@ _LEAST_MEMORY = 128 << 20
 
 def _install(app: App, args: Args) -> None:
     from appliance.service import install, unit
-    from appliance.service.systemd import Systemd
+    from pachybox.systemd import Systemd
 
     wanted = _wanted(args)
     manager = Systemd(user=args.user)
@@ -32,7 +33,7 @@ def _install(app: App, args: Args) -> None:
     install.check(wanted, manager, start=start)
     program = Path(args.program) if args.program else None
     wanted = install.with_program(wanted, program, act=not args.dry_run)
-    steps = _told(app, install.install(wanted, act=not args.dry_run), dry=args.dry_run)
+    steps = told(app, install.install(wanted, act=not args.dry_run), dry=args.dry_run)
     if args.dry_run:
         if not app.output.form:
             app.output.line(f"\n{unit.render(wanted)}")
@@ -67,7 +68,7 @@ def _start(app: App, wanted: Plan, manager: Systemd, steps: Iterable[Step]) -> N
 def _uninstall(app: App, args: Args) -> None:
     from appliance.service import uninstall
     from appliance.service.install import as_root
-    from appliance.service.systemd import Systemd
+    from pachybox.systemd import Systemd
 
     wanted = _paths(args)
     there = uninstall.installed(wanted)
@@ -90,22 +91,9 @@ def _uninstall(app: App, args: Args) -> None:
     if live:
         manager.stop(there.name)
     steps = uninstall.uninstall(there, purge=args.purge, act=not args.dry_run)
-    _told(app, steps, dry=args.dry_run)
+    told(app, steps, dry=args.dry_run)
     if live:
         manager.forget(there.name)
-
-
-def _told(app: App, steps: Iterable[Step], *, dry: bool) -> list[Step]:
-    """Take the steps, saying each as it is done."""
-    done = []
-    for step in steps:
-        done.append(step)
-        if app.output.form:
-            app.output.raw({"what": step.what, "where": step.where, "state": str(step.state)})
-        else:
-            word = f"{step.state}{', if it were run' if dry and step.state != 'kept' else ''}"
-            app.output.line(f"{step.what}: {step.where} ({word})")
-    return done
 
 
 def _paths(args: Args) -> Plan:

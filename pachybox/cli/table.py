@@ -51,6 +51,15 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
             },
         ),
         (
+            "k3s",
+            {
+                "k3s install": "bring k3s onto this machine from a directory or a USB stick",
+                "k3s import": "bring images of podman, or of archives, into k3s",
+                "k3s status": "show what of k3s is installed, and what is wrong with it",
+                "k3s uninstall": "take k3s away; its data stays",
+            },
+        ),
+        (
             "backups",
             {
                 "backup create": "back the box up while it works: what changed since the last",
@@ -173,6 +182,7 @@ SECTIONS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "draw pipeline": "draw the graph of pipelines",
             },
         ),
+        ("move", {"move pipeline": "have pipelines run by another runner"}),
         ("ci", {"ci": "check, build and run specs in a throw-away box"}),
         ("diff_pipeline", {"diff pipeline": "show what an update would change and run"}),
         (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pachybox.cli.app import App
 from pachybox.cli.build import built
-from pachybox.cli.command import Args, Parser, many, project, whole
+from pachybox.cli.command import Args, Parser, many, project, runner, whole
 from pachybox.cli.documents import documents
 from pachybox.cli.output import Output, Painted, columns, size, span, visible
 from pachybox.cli.pipeline import make
@@ -54,7 +54,7 @@ def arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--mount", metavar="PATH", help="where code sees DIR (default below)")
     parser.add_argument("--pipeline", metavar="NAME", help="which one, of a file of several specs")
-    parser.add_argument("--runner", metavar="NAME", help="run it with this runner: process, podman")
+    runner(parser)
     many(parser, "--arg", metavar="KEY=VALUE", help="an argument of a jsonnet template, text")
     project(parser)
 

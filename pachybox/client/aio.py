@@ -27,6 +27,7 @@ from pachybox.client.pipeline_values import (
     JobInfo,
     JobSetInfo,
     LogMessage,
+    MovedPipeline,
     PipelineDifference,
     PipelineInfo,
     SecretInfo,
@@ -619,6 +620,26 @@ class AsyncClient(AsyncBase):
         right, every problem there is, and the warnings. ``more`` as in create_pipelines."""
         return await self._run(
             self._sync.validate_pipelines, spec, source=source, runner=runner, more=more
+        )
+
+    async def move_pipelines(
+        self,
+        pipelines: Sequence[str] = (),
+        *,
+        runner: str = "",
+        all_projects: bool = False,
+        dry_run: bool = False,
+    ) -> tuple[list[MovedPipeline], list[str]]:
+        """Have pipelines run by another runner, with the specs they have; also the warnings. None
+        named: all of the project that have an image. ``runner`` left out is what the box would
+        choose now. All are moved, or none; those that it runs already are left out. Results that
+        are there stay."""
+        return await self._run(
+            self._sync.move_pipelines,
+            pipelines,
+            runner=runner,
+            all_projects=all_projects,
+            dry_run=dry_run,
         )
 
     def diff_pipelines(

@@ -275,6 +275,31 @@ class CreatedPipeline(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class MovedPipeline(Shown):
+    """A pipeline that has another runner now: which it was, and which it is."""
+
+    project: str
+    name: str
+    version: int
+    was: str
+    runner: str
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> MovedPipeline:
+        """From pachybox.v1.MovedPipeline."""
+        named: Any = raw.get("pipeline") or {}
+        return cls(
+            (named.get("project") or {}).get("name") or "default",
+            named.get("name", ""),
+            int(raw.get("version") or 0),
+            raw.get("was", ""),
+            raw.get("runner", ""),
+            raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FieldChange(Shown):
     """A field of a spec that differs: the JSON of its values, "" where it has none. A default is
     what the user did not write."""

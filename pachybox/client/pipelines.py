@@ -10,6 +10,7 @@ from pachybox.client.names import full_name, pipeline_message, project_message
 from pachybox.client.pipeline_values import (
     CreatedPipeline,
     ImageInfo,
+    MovedPipeline,
     PipelineDifference,
     PipelineInfo,
 )
@@ -108,6 +109,30 @@ class Pipelines(Base):
         )
         names = [str(p.get("name", "")) for p in answer.get("pipelines") or ()]
         return names, list(answer.get("problems") or ()), list(answer.get("warnings") or ())
+
+    def move_pipelines(
+        self,
+        pipelines: Sequence[str] = (),
+        *,
+        runner: str = "",
+        all_projects: bool = False,
+        dry_run: bool = False,
+    ) -> tuple[list[MovedPipeline], list[str]]:
+        """Have pipelines run by another runner, with the specs they have; also the warnings. None
+        named: all of the project that have an image. ``runner`` left out is what the box would
+        choose now. All are moved, or none; those that it runs already are left out. Results that
+        are there stay."""
+        answer = self.call(
+            BOX,
+            "MovePipelines",
+            pipelines=[pipeline_message(name, self.project) for name in pipelines],
+            project=self.project,
+            all_projects=all_projects,
+            runner=runner,
+            dry_run=dry_run,
+        )
+        made = [MovedPipeline.from_json(p) for p in answer.get("pipelines") or ()]
+        return made, list(answer.get("warnings") or ())
 
     def diff_pipelines(
         self,

@@ -175,6 +175,15 @@ ALL: tuple[Texts, ...] = (
         "None is needed.",
     ),
     (
+        "PB705",
+        "where pipelines run",
+        "whether pipelines run by what the setting runner says",
+        """The setting was changed after they were made: each version of a pipeline keeps the runner
+        that it was made for, so these run, or wait, where they did before.""",
+        """Move them: pachybox move pipeline --all (-A: of all projects). Nothing is computed again.
+        Those that were made with --runner may be meant so.""",
+    ),
+    (
         "PB801",
         "backup",
         "whether backups are made, and how the last one went",

@@ -143,12 +143,14 @@ class Database:
             con.execute(
                 f"SET memory_limit = '{self._room.more_bytes // 1_000_000}MB'"
             )  # old indexes may have filled it
-        for number, sql in shipped:
-            if number > have:
-                con.execute("BEGIN")
+        todo = [one for one in shipped if one[0] > have]
+        # a database that is made has its schema at once; an old one may be too large for that
+        for some in [[one] for one in todo] if have else [todo]:
+            con.execute("BEGIN")
+            for number, sql in some:
                 con.execute(sql)
                 con.execute("INSERT INTO schema_version VALUES (?)", [number])
-                con.execute("COMMIT")
+            con.execute("COMMIT")
         if copy is not None:
             con.close()
             self.writer = self._connect()

@@ -60,6 +60,10 @@ class DatumState(Enum):
     RECOVERED = "RECOVERED"
 
 
+PROCESS, PODMAN, KUBERNETES = "process", "podman", "kubernetes"
+"""What may run a pipeline, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineRecord:
     """One pipeline at its newest version.

@@ -13,8 +13,8 @@ from pachybox.meta.tables import DEFAULTS, PIPELINES, DefaultsRecord
 from pachybox.model.pps import PipelineRecord
 from pachybox.pfs.change import Change, View
 from pachybox.pfs.repos import require_project
-from pachybox.pps import placement
 from pachybox.pps.making import Made, make
+from pachybox.pps.moving import runner_of
 from pachybox.pps.spec import DefaultsOf, Spec, load, merged, read_defaults
 from pachybox.pps.spec.documents import Node
 
@@ -82,9 +82,9 @@ def put(
         spec = _renewed(ch, record)
         now = {k: v for k, v in record.spec.items() if k != "salt"}
         if {k: v for k, v in spec.canonical.items() if k != "salt"} != now:
-            # one that was to run without its image still is
-            without = record.spec["transform"].get("image") and record.runner != placement.PODMAN
-            placed = place(spec, placement.PROCESS if without else "")
+            # it stays where it runs: one that was to run without its image still is
+            stays = spec.image and record.spec["transform"].get("image")
+            placed = place(spec, runner_of(record) if stays else "")
             made.append(make(ch, placed, update=True, reprocess=reprocess))
     return made
 

@@ -30,7 +30,7 @@ from pachybox.model.ids import (
 )
 from pachybox.model.ingest import SPOUT_MARKER, Ingest, IngestKind
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin, RepoRecord
-from pachybox.model.pps import JobState, PipelineRecord, PipelineState
+from pachybox.model.pps import PODMAN, JobState, PipelineRecord, PipelineState
 from pachybox.pfs import branches, commits, repos
 from pachybox.pfs.change import Change
 from pachybox.pps import jobs, labels, sources
@@ -312,7 +312,7 @@ def ready(spec: Mapping[str, Any]) -> PipelineState:
 
 def first_state(record: PipelineRecord) -> PipelineState:
     """The state of a pipeline that is made or started: STARTING while its image is not here."""
-    if record.runner == "podman" and not record.image_pin:
+    if record.runner == PODMAN and not record.image_pin:
         return PipelineState.STARTING
     return ready(record.spec)
 

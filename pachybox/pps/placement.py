@@ -13,13 +13,17 @@ from typing import Any, Protocol
 from pachybox.containers.credentials import Credential
 from pachybox.containers.images import Image, ImageMissing, Images
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
+from pachybox.model.pps import KUBERNETES as KUBERNETES
+from pachybox.model.pps import PODMAN as PODMAN
+from pachybox.model.pps import PROCESS as PROCESS
 from pachybox.model.pps import PipelineRecord
 from pachybox.model.units import parse_quantity
-from pachybox.pps.runners.base import Runner, WorkerLost
+from pachybox.pps import pod
+from pachybox.pps.runners.base import Runner, WorkerLost, WorkerSpec
 from pachybox.pps.runners.podman import PodmanRunner
+from pachybox.pps.runners.pods import placing
 from pachybox.pps.spec import Spec
 
-PROCESS, PODMAN, KUBERNETES = "process", "podman", "kubernetes"
 RUNNERS = ("auto", PROCESS, PODMAN, KUBERNETES)
 _LEAST_MEMORY = 8_000_000  # bytes; what a runtime and a worker take to start in a group
 _IMAGE = "transform.image"
@@ -35,6 +39,10 @@ class PodRunner(Runner, Protocol):
     def why_not(self) -> PachyboxError | None:
         """Why no Pod can be made here, whatever its image; None when nothing is known to be in
         the way."""
+
+    def check(self, spec: WorkerSpec) -> None:
+        """Raise InvalidArgument or Refused when there can be no Pod for such a worker: its patches
+        do not fit, or the cluster says so. One that says nothing just now is no reason."""
 
     def forget(self, pipeline: str) -> None:
         """Have what a pipeline has in the cluster removed: it is deleted, or stopped."""
@@ -142,10 +150,17 @@ class Placement:
         if self._pods is None:
             raise Refused(f"{what}, and this box has no runner of Pods", _WITHOUT).about(_IMAGE)
         _require_limits(spec, what)
+        placing.check(spec.canonical)
         if why := self._pods.runner.why_not():
             hint = f"{why.hint}, or {_WITHOUT}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
+        if not _has_source(spec):
+            try:
+                self._pods.runner.check(pod.draft(spec))
+            except PachyboxError as e:
+                e.about(e.field or pod.said_by(spec.canonical) or _IMAGE)
+                raise
         return spec.placed(KUBERNETES, cluster=True)
 
     def _in_container(self, spec: Spec) -> Spec:

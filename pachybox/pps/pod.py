@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps import ports
+from pachybox.pps.limits import limits
+from pachybox.pps.runners.base import Transform, WorkerSpec
 from pachybox.pps.runners.pods.placing import service_type
 from pachybox.pps.secrets import Secrets, pull_secrets
+from pachybox.pps.spec import Spec
 
 FIELDS = (
-    "metadata",
     "resource_requests",
     "resource_limits",
     "scheduling_spec",
@@ -36,6 +39,29 @@ def told(pipeline: PipelineRecord, secrets: Secrets) -> dict[str, Any]:
         "spec": of_spec(pipeline.spec),
         "logins": secrets.pulls(pipeline.spec),
     }
+
+
+def draft(spec: Spec) -> WorkerSpec:
+    """A worker of a pipeline that is not made yet, as far as it tells what its Pods are."""
+    transform = spec.canonical["transform"]
+    return WorkerSpec(
+        pipeline=str(spec.pipeline),
+        transform=Transform(tuple(transform.get("cmd") or ()), user=transform.get("user") or ""),
+        work_dir=Path("/"),
+        limits=limits(spec.canonical.get("resource_limits") or {}),
+        image=spec.image,
+        pod={
+            "project": spec.pipeline.project,
+            "pipeline": spec.pipeline.name,
+            "spec": of_spec(spec.canonical),
+        },
+    )
+
+
+def said_by(spec: Mapping[str, Any]) -> str:
+    """The field that most likely says what a cluster does not take; "" when none is there."""
+    likely = ("pod_patch", "pod_spec", "scheduling_spec", "tolerations", "resource_requests")
+    return next((name for name in likely if spec.get(name)), "")
 
 
 def of_spec(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,19 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from pachybox.containers.images import Image
 from pachybox.errors import Refused
 from pachybox.model.ids import CommitId, Pipeline
 from pachybox.model.pps import PipelineRecord
-from pachybox.model.units import parse_quantity
 from pachybox.pps import client_config, placement, pod
+from pachybox.pps.limits import limits
 from pachybox.pps.placement import Containers, Pods
 from pachybox.pps.runners.base import AsksNext, Limits, Runner, Transform, Worker, WorkerSpec
 from pachybox.pps.secrets import Secrets
-from pachybox.worker.wire import PIDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,19 +239,20 @@ class WorkerPool:
             idle = [one for f in fit for one in self._idle.pop(f)]
         self._end_all([one.worker for one in idle])
 
-    def drop(self, pipeline: Pipeline, keep: CommitId | None = None) -> None:
-        """Stop the idle workers that are a pipeline's alone, but those of the version that
-        ``keep`` names."""
+    def drop(self, pipeline: Pipeline, keep: PipelineRecord | None = None) -> None:
+        """Stop the idle workers that are a pipeline's alone, but those of the version ``keep``;
+        unless that runs in Pods, it has nothing in the cluster any more."""
+        version = keep.spec_commit if keep is not None else None
         with self._lock:
             old = [
                 f
                 for f in self._idle
-                if (f.owner and f.owner[0] == pipeline and f.owner[1] != keep)
+                if (f.owner and f.owner[0] == pipeline and f.owner[1] != version)
                 or (f.container and f.container[0] == pipeline and keep is None)
             ]
             idle = [one for fence in old for one in self._idle.pop(fence)]
         self._end_all([one.worker for one in idle])
-        if keep is None and self.pods is not None:
+        if self.pods is not None and (keep is None or not placement.in_pod(keep)):
             self.pods.runner.forget(str(pipeline))
 
     def keep(self, pipeline: PipelineRecord) -> None:
@@ -330,15 +330,4 @@ def worker_spec(
         files=secret.files,
         datum_batching=bool(t.get("datum_batching")),
         image=image.id if image else "",
-    )
-
-
-def limits(given: Mapping[str, Any]) -> Limits:
-    """The ``resource_limits`` of a spec as a worker keeps them."""
-    cpu, memory, shm = given.get("cpu"), given.get("memory"), given.get("shm")
-    return Limits(
-        float(cpu) if cpu else None,
-        int(parse_quantity(memory)) if memory else None,
-        given.get("pids") or PIDS,
-        int(parse_quantity(shm)) if shm else None,
     )

@@ -17,8 +17,7 @@ from typing import Any
 
 from pachybox.errors import Refused
 from pachybox.model.ids import Pipeline
-from pachybox.model.pps import PipelineRecord
-from pachybox.pps.placement import KUBERNETES
+from pachybox.model.pps import KUBERNETES, PipelineRecord
 
 log = logging.getLogger("pachybox.services")
 

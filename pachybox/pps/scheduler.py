@@ -82,7 +82,7 @@ class Scheduler:
         # what a job waits for: it is not looked at before that changes, however much else does
         self._blocked: dict[Job, Commit | Pipeline] = {}
         # pipelines that changed, and the version of each whose workers are kept
-        self._unused: dict[Pipeline, CommitId | None] = {}
+        self._unused: dict[Pipeline, PipelineRecord | None] = {}
         self._published_groups = 0
         self._stopping = False
         self._due = True
@@ -195,7 +195,7 @@ class Scheduler:
 
     def _outdated(self, pipeline: Pipeline, record: PipelineRecord | None) -> None:
         """Idle workers of what is stopped, deleted or of an older version are of no more use."""
-        keep = None if record is None or record.stopped else record.spec_commit
+        keep = None if record is None or record.stopped else record
         with self._wake:
             self._unused[pipeline] = keep
             self._due = True
@@ -215,7 +215,7 @@ class Scheduler:
             done = self._look(waiting, unused)
             self._looking = 0.0
 
-    def _look(self, waiting: list[Job], unused: dict[Pipeline, CommitId | None]) -> bool:
+    def _look(self, waiting: list[Job], unused: dict[Pipeline, PipelineRecord | None]) -> bool:
         """Whether all went well; what does not work with one job is no other's trouble."""
         done = True
         try:

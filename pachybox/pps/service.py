@@ -51,6 +51,7 @@ from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version
+from pachybox.pps.moving import Moved, carry_out, planned
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.placement import Containers, Placement, Pods
 from pachybox.pps.preview import Previewer
@@ -236,6 +237,26 @@ class Pps:
             return self.pfs.change(change, solo=True)
         except _DryRun as dry:
             return dry.made
+
+    def move(
+        self, records: Sequence[PipelineRecord], runner: str, *, dry_run: bool = False
+    ) -> list[Moved]:
+        """Have pipelines run by ``runner`` ("": by what the box would choose now), all of them or
+        none; those that do are left as they are. Results that are there stay.
+
+        Raises InvalidArgument for a runner that is none, Refused when it cannot run one of them,
+        or that one changed meanwhile."""
+        moves = planned(records, self.placement.once(), runner)
+        made: list[Moved] = []
+
+        def change(ch: Change) -> list[Made]:
+            made[:] = [carry_out(ch, move) for move in moves]
+            if dry_run:
+                raise _DryRun([])
+            return []
+
+        self._dry_or_not(change)
+        return made
 
     def pipeline(self, pipeline: Pipeline, ancestry: Ancestry | None = None) -> PipelineRecord:
         """A pipeline, or an earlier version of it (``edges^``, ``edges.1``)."""

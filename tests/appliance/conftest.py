@@ -17,7 +17,7 @@ import pytest
 
 from tests.arch.repo import ROOT
 
-SOURCES = ("appliance", "pachybox", "spouts", "tui")
+SOURCES = ("appliance", "k3s", "pachybox", "spouts", "tui")
 BUILT = ROOT / "build" / "binary"
 BUILD_S = 300
 

@@ -26,9 +26,12 @@ _MASKED += ("getty-static.service", "systemd-binfmt.service", "systemd-random-se
 
 class Machine:
     """One machine. ``folder`` becomes its root, /usr is this machine's, read-only; /usr/local its
-    own. ``cache`` is where the program is unpacked already."""
+    own. ``program`` is the one file, ``cache`` where it is unpacked already; None for a machine
+    that is given something else (``mounts``: what is there, by where; before it boots)."""
 
-    def __init__(self, folder: Path, program: Path, cache: Path) -> None:
+    def __init__(
+        self, folder: Path, program: Path | None = None, cache: Path | None = None
+    ) -> None:
         self.root = folder
         folder.chmod(0o755)
         self.name = f"pachybox-test-machine-{os.getpid()}"
@@ -46,8 +49,9 @@ class Machine:
         (folder / "tmp").chmod(0o1777)
         (folder / "etc/machine-id").write_text("0123456789abcdef" * 2 + "\n")  # no first boot
         self.mounts = {"/usr:ro": "/usr", "/usr/local": str(folder / "local")}
-        self.mounts |= {f"{PROGRAM}:ro": str(program)}
-        put_cache(cache, folder)
+        if program and cache:
+            self.mounts |= {f"{PROGRAM}:ro": str(program)}
+            put_cache(cache, folder)
 
     def boot(self) -> Machine:
         """Start it; returns when systemd has. Skips the test where it cannot."""

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import cert
-from appliance.service import files, plan, unit
-from pachybox import settings
+from appliance.service import plan, unit
+from pachybox import placing, settings
 from pachybox.errors import Refused
 
 MOST_EXPOSED = 3.2
@@ -182,7 +182,7 @@ def test_root_follows_no_link_of_the_directorys_owner(tmp_path: Path) -> None:
     home.mkdir()
     for name in ("box.toml", "cert.pem", "key.pem", "ca.pem", "ca.key"):
         (home / f".{name}.{os.getpid()}").symlink_to(victim)
-    files.put_text(home / "box.toml", "http_port = 1\n", 0o600, (os.geteuid(), os.getegid()))
+    placing.put_text(home / "box.toml", "http_port = 1\n", 0o600, (os.geteuid(), os.getegid()))
     (home / f".box.toml.{os.getpid()}").symlink_to(victim)
     assert settings.change(home, {"http_port": "2"})
     (home / "tls").symlink_to(tmp_path)
@@ -315,7 +315,7 @@ def test_a_directory_without_a_system_is_refused_before_anything(
 def test_only_root_installs_for_the_machine(program: Path) -> None:
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c",
-         "from appliance.service import install, plan; from appliance.service.systemd import *\n"
+         "from appliance.service import install, plan; from pachybox.systemd import *\n"
          "install.check(plan.system(), Systemd(), start=False)"],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = tuple(n for n in ("pachybox", "tui", "spouts", "appliance") if (ROOT / n).is_dir())
+CODE = tuple(n for n in ("pachybox", "tui", "spouts", "appliance", "k3s") if (ROOT / n).is_dir())
 _MADE = {"__pycache__", "build", "dist"}
 
 

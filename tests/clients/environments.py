@@ -54,7 +54,8 @@ def make(name: str) -> str:
     failed.unlink(missing_ok=True)
     # Without a pip of its own, which takes longer than most clients: ours installs into it.
     pip = [sys.executable, "-m", "pip", "--python", str(python(name)), "install"]
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]
+    # It compiles what it installs: where Python may not write, each start would do it.
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     locked = ["--no-deps", "--require-hashes", "-r", str(HERE / name / "requirements.lock")]
     for command in (
         [sys.executable, "-m", "venv", "--without-pip", str(home)],

@@ -182,8 +182,8 @@ def test_a_runner_may_be_chosen(box: RealBox, busybox_image: str) -> None:
     del spec["transform"]["image"]  # type: ignore[attr-defined]
     with pytest.raises(Refused, match="names no image"):
         box.client.create_pipelines(json.dumps(spec), update=True, runner="podman")
-    with pytest.raises(PachyboxError, match="use --runner auto, process or podman"):
-        box.client.create_pipelines(json.dumps(spec), update=True, runner="kubernetes")
+    with pytest.raises(PachyboxError, match="use --runner auto, process, podman or kubernetes"):
+        box.client.create_pipelines(json.dumps(spec), update=True, runner="docker")
 
 
 def test_without_a_cmd_the_entrypoint_runs(

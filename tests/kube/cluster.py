@@ -23,11 +23,12 @@ from kubernetes import client, config
 
 from pachybox.containers.engine import Engine
 from tests import images
-from tests.kube.double import Cluster, Faults
+from tests.kube.double import Cluster, Faults, Object, rights
 
 MANIFESTS = images.ROOT / "k3s" / "manifests"  # whose Roles the double holds the box to
+_OF_BOXES = "app.kubernetes.io/managed-by=pachybox"
 _IMPORT = "PACHYBOX_TEST_IMAGE_IMPORT"
-_imported: set[str] = set()
+_tags: dict[str, str] = {}  # of images that the cluster has
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class TestCluster:
 
     def image(self, name: str) -> str:
         """The tag of an image of tests.images that Pods can have; skips where there can be none."""
-        tag = images.image(name)
-        if self.double is None and tag not in _imported:
-            _import(tag)
-        return tag
+        if name not in _tags:
+            tag = images.image(name)
+            if self.double is None:
+                _import(tag)
+            _tags[name] = tag
+        return _tags[name]
 
     def core(self) -> client.CoreV1Api:
         """The API with the rights of the kubeconfig; on the double with all rights."""
@@ -77,10 +80,9 @@ def cluster(folder: Path) -> Iterator[TestCluster]:
         return
     images.needed()
     name = f"pachybox-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-    rbac = MANIFESTS if MANIFESTS.is_dir() else None
     with (
         closing(Engine(folder / "run")) as engine,
-        Cluster(engine, folder / "double", [name], rbac) as double,
+        Cluster(engine, folder / "double", [name], roles()) as double,
     ):
         yield TestCluster(double.kubeconfig(folder / "kubeconfig"), name, double)
 
@@ -101,9 +103,19 @@ def cluster_fixture(session_cluster: TestCluster) -> Iterator[TestCluster]:
         return
     core, home = session_cluster.core(), session_cluster.namespace
     core.delete_collection_namespaced_pod(home, grace_period_seconds=0)
-    core.delete_collection_namespaced_config_map(
-        home, label_selector="!kubernetes.io/metadata.name"
-    )
+    core.delete_collection_namespaced_config_map(home, label_selector=_OF_BOXES)
+    core.delete_collection_namespaced_secret(home, label_selector=_OF_BOXES)
+    core.delete_collection_namespaced_service(home, label_selector=_OF_BOXES)
+
+
+def roles() -> list[Object] | None:
+    """The Roles that a box is installed with, for whatever namespace; None where there are none."""
+    if not MANIFESTS.is_dir():
+        return None
+    found = rights.read(MANIFESTS)
+    for one in found:
+        one.get("metadata", {}).pop("namespace", None)
+    return found
 
 
 @contextlib.contextmanager
@@ -126,4 +138,3 @@ def _import(tag: str) -> None:
         pytest.skip(f"the cluster has no image {tag}: {program} is missing, set {_IMPORT}")
     with subprocess.Popen(["podman", "save", tag], stdout=subprocess.PIPE) as saved:
         subprocess.run(command.split(), stdin=saved.stdout, check=True, capture_output=True)
-    _imported.add(tag)

@@ -9,7 +9,6 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,9 @@ ROLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    images.needed()
-    with closing(Engine(tmp_path_factory.mktemp("engine"))) as made:
-        yield made
+@pytest.fixture
+def engine(double: Cluster) -> Engine:
+    return double.engine
 
 
 @pytest.fixture
@@ -463,7 +460,7 @@ def test_an_image_is_waited_for(api: Api) -> None:
         api.phase("late", "Succeeded")
         api.phase("never", "Running")
     finally:
-        images.run("untag", late)
+        images.run("untag", late, late)  # that name alone
     api.run("wrong", container={"image": "NO:such:name"})
     assert "couldn't parse image name" in api.waiting("wrong", "InvalidImageName")
 
@@ -587,7 +584,7 @@ def test_requests_fail_as_often_as_they_are_told_to(api: Api, double: Cluster) -
     assert (told.value.status, told.value.headers["Retry-After"]) == (429, "1")
     api.config_map("one")
     faults.fail(2, 500, verb="list")
-    assert api.read  # other verbs are not touched
+    assert api.core.read_namespaced_config_map("one", api.home)  # other verbs are not touched
     assert [refused(api.pods)[0] for _ in range(2)] == [500, 500]
     assert api.pods() == []
     faults.fail(1, "reset")
@@ -663,7 +660,10 @@ def test_nothing_is_left_of_a_cluster(api: Api, engine: Engine, tmp_path: Path) 
         name = f"left-{os.getpid()}"
         there.run(name, volumes=[memory])
         pid = first_pid(there.phase(name, "Running"))
+        there.run(f"{name}-starting")
     assert not Path(f"/proc/{pid}").exists()
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     mine = f"--filter=label=io.kubernetes.pod.name={name}"
-    assert images.run("ps", "--all", "--quiet", mine).stdout == ""
+    starting = f"{mine}-starting"
+    for one in (mine, starting):
+        assert images.run("ps", "--all", "--quiet", one).stdout == ""

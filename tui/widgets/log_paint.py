@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.strip import Strip
 
 from tui import shown
-from tui.widgets import cells, log_text
+from tui.widgets import cells, log_text, paint
 
 if TYPE_CHECKING:
     from tui.widgets.log_pane import LogPane
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 def _style(pane: LogPane, name: str) -> Style:
     return pane.get_component_rich_style(f"log-view--{name}", partial=True)
-
-
-def _state(pane: LogPane, name: str) -> Style:
-    return pane.get_component_rich_style(f"state--{name}", partial=True)
 
 
 def row(pane: LogPane, number: int, part: int, at: int, base: Style) -> Strip:
@@ -32,7 +28,7 @@ def row(pane: LogPane, number: int, part: int, at: int, base: Style) -> Strip:
     if part < len(rows):
         text, style = rows[part], base
         if shade := log_text.shade(line):
-            style += _state(pane, shade)
+            style += paint.state(pane, shade)
         if pane.found:
             found = _style(pane, "found")
             if number == pane.found.current:
@@ -63,7 +59,7 @@ def message(pane: LogPane, width: int, base: Style) -> Strip:
             text += "; / looks through the whole log"
     else:
         text = "" if len(pane.feed.ring) else pane.empty
-    style = base + _state(pane, "quiet")
+    style = base + paint.state(pane, "quiet")
     return Strip([Segment(cells.fit(cells.safe(f"  {text}"), width), style)], width)
 
 

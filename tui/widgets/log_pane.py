@@ -16,7 +16,6 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.worker import Worker
 
-from tui import glyphs
 from tui.held import Held, work_beside
 from tui.widgets import log_paint, log_text
 from tui.widgets.log_feed import LogFeed
@@ -44,12 +43,11 @@ class LogPane(ScrollView, can_focus=True):
         & > .log-view--current { text-style: bold reverse; }
         & > .log-view--footer { background: $panel; color: $text-muted; }
         & > .log-view--prompt { background: $panel; color: $foreground; text-style: bold; }
-        STATES
     }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
+    """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"log-view--{name}" for name in ("mark", "found", "current", "footer", "prompt")
-    } | glyphs.CLASSES
+    }
 
     follow: reactive[bool] = reactive(True)
     wrap: reactive[bool] = reactive(False, repaint=False)

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui import glyphs
+from tui.widgets.paint import state, styled
 from tui.widgets.picture import Piece
 
 PIECE_KEYS = (
@@ -18,7 +18,16 @@ PIECE_KEYS = (
     *("page_up", "open"),
 )
 """The keys of lists that act in a pane whose rows are one below the other."""
-_STYLES = ("line", "bright", "lit", "name", "text", "head", "tab", "dim", "cursor")
+_STYLES = {
+    "line": "$text-disabled",
+    "bright": "$text-primary bold",
+    "lit": "$text-accent bold underline",
+    "name": "",
+    "text": "",
+    "head": "$text-muted bold",
+    "tab": "$text-accent bold",
+    "dim": "$text-muted",
+}
 
 
 class PieceView(ScrollView, can_focus=True):
@@ -29,21 +38,14 @@ class PieceView(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     PieceView {
         background: $surface; color: $foreground; height: 1fr; scrollbar-size: 1 1;
-        & > .piece--line { color: $text-disabled; }
-        & > .piece--bright { color: $text-primary; text-style: bold; }
-        & > .piece--lit { color: $text-accent; text-style: bold underline; }
-        & > .piece--head { color: $text-muted; text-style: bold; }
-        & > .piece--tab { color: $text-accent; text-style: bold; }
-        & > .piece--dim { color: $text-muted; }
         & > .piece--cursor { background: $block-cursor-blurred-background; }
         &:focus > .piece--cursor {
             background: $block-cursor-background; color: $block-cursor-foreground;
             text-style: bold;
         }
-        STATES
     }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"piece--{s}" for s in _STYLES} | glyphs.CLASSES
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"piece--cursor"}
 
     def strip(self, pieces: Iterable[Piece], *, here: bool = False) -> Strip:
         """The pieces in exactly the pane's columns; ``here``: the cursor lies over them."""
@@ -53,5 +55,6 @@ class PieceView(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(self.scrollable_size.width, base + over)
 
     def _style(self, name: str) -> Style:
-        part = f"piece--{name}" if name in _STYLES else f"state--{name}"
-        return self.get_component_rich_style(part, partial=True)
+        if name == "cursor":  # the one that is another with the focus
+            return self.get_component_rich_style("piece--cursor", partial=True)
+        return styled(self, _STYLES[name]) if name in _STYLES else state(self, name)

@@ -8,7 +8,6 @@ from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 
-from tui import glyphs
 from tui.bindings import bindings
 from tui.keymap import LIST
 from tui.widgets import table_messages
@@ -29,20 +28,14 @@ class VirtualTable(RowPane):
     VirtualTable {
         background: $surface; color: $foreground; overflow-x: hidden; overflow-y: auto;
         height: 1fr; scrollbar-size-vertical: 1;
-        & > .virtual-table--header { text-style: bold; color: $text-muted; }
         & > .virtual-table--cursor { background: $block-cursor-blurred-background; }
         &:focus > .virtual-table--cursor {
             background: $block-cursor-background; color: $block-cursor-foreground;
             text-style: bold;
         }
-        & > .virtual-table--marked { color: $text-accent; text-style: bold; }
-        & > .virtual-table--message { color: $text-muted; }
-        STATES
     }
-    """.replace("STATES", "\n".join(f"& > {rule}" for rule in glyphs.RULES.splitlines()))
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"virtual-table--{name}" for name in ("header", "cursor", "marked", "message")
-    } | glyphs.CLASSES
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"virtual-table--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIST)
 
     Highlighted: TypeAlias = table_messages.Highlighted

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from tui import glyphs
 from tui.widgets import cells
 from tui.widgets.columns import Placed, gap
+from tui.widgets.paint import state, styled
 from tui.widgets.rows import Cell, plain
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ GUTTER = 2
 """Cells before the first column: the cursor or a mark."""
 ALIASES = {"failed": "bad", "warning": "warn", "running": "busy", "success": "ok", "dim": "quiet"}
 """States that can stand for their style."""
+_HEADER = "$text-muted bold"
+_MARKED = "$text-accent bold"
 
 
 def header(table: RowPane) -> Strip:
     """Titles, with an arrow at the column that is sorted by."""
-    return _line(table, "", lambda placed: _title(table, placed), _style(table, "header"))
+    return _line(table, "", lambda placed: _title(table, placed), styled(table, _HEADER))
 
 
 def _title(table: RowPane, placed: Placed) -> str:
@@ -41,13 +44,13 @@ def row(table: RowPane, index: int) -> Strip:
     shown = table.row(index)
     style, mark = table.rich_style, " "
     if shown is not None:
-        state = ALIASES.get(shown.style, shown.style)
-        if state in glyphs.STYLES:
-            style += _state(table, state)
+        name = ALIASES.get(shown.style, shown.style)
+        if name in glyphs.STYLES:
+            style += state(table, name)
         if shown.id in table.marked:
-            style, mark = style + _style(table, "marked"), "*"
+            style, mark = style + styled(table, _MARKED), "*"
     if index == table.cursor:
-        style += _style(table, "cursor")
+        style += _cursor(table)
         mark = mark if mark == "*" else ">"
         if shown is not None and table.has_focus:  # no colours of cells on the cursor's colour
             shown = shown._replace(cells=tuple(map(plain, shown.cells)))
@@ -61,7 +64,7 @@ def message(table: RowPane, line: int) -> Strip:
     """A line of what there is to say where there are no rows."""
     text = _told(table).split("\n")
     shown = f"  {text[line]}" if 0 <= line < len(text) else ""
-    style = table.rich_style + (_state(table, "bad") if table.problem else _style(table, "message"))
+    style = table.rich_style + state(table, "bad" if table.problem else "quiet")
     width = table.body_width
     return Strip([Segment(cells.fit(cells.safe(shown), width), style)], width)
 
@@ -78,12 +81,8 @@ def _told(table: RowPane) -> str:
     return table.empty or "nothing here yet"
 
 
-def _style(table: RowPane, name: str) -> Style:
-    return table.get_component_rich_style(f"virtual-table--{name}", partial=True)
-
-
-def _state(table: RowPane, name: str) -> Style:
-    return table.get_component_rich_style(f"state--{name}", partial=True)
+def _cursor(table: RowPane) -> Style:
+    return table.get_component_rich_style("virtual-table--cursor", partial=True)
 
 
 def _line(table: RowPane, mark: str, cell: Callable[[Placed], Cell], style: Style) -> Strip:

@@ -90,7 +90,7 @@ pachybox.v1.API reader box ListImage InspectIngest GetIngestLog CheckSpec Previe
 pachybox.v1.API writer named CreateBranch
 pachybox.v1.API writer box CreatePipelines RunPipeline DeleteCommit StopJob OpenTrial RunTrial
 pachybox.v1.API writer box SaveTrial CreateIngest PauseIngest ResumeIngest RunIngest DeleteIngest
-pachybox.v1.API writer box AdvanceIngest
+pachybox.v1.API writer box AdvanceIngest MovePipelines
 pachybox.v1.API admin box Shutdown Fsck CollectGarbage DeleteSecret
 pachybox.v1.API admin box Scrub TestWebhook
 pachybox.v1.API admin box CreateBackup VerifyBackup RestoreBackup PruneBackup ListBackup

@@ -227,6 +227,29 @@ def validate_pipelines(box: Box, request: Any, call: Call) -> Any:
     )
 
 
+@handles("pachybox.v1.API/MovePipelines")
+def move_pipelines(box: Box, request: Any, call: Call) -> Any:
+    if request.pipelines:
+        records = [box.pps.pipeline(to_pipeline(one)) for one in request.pipelines]
+    else:
+        projects = [] if request.all_projects else [request.project or DEFAULT_PROJECT]
+        found = box.pps.list_pipelines(projects)
+        records = [one for one in found if one.spec["transform"].get("image")]
+    moved = box.pps.move(records, request.runner, dry_run=request.dry_run)
+    return ours.MovePipelinesResponse(
+        pipelines=[
+            ours.MovedPipeline(
+                pipeline=pipeline_name(one.pipeline),
+                version=one.version,
+                was=one.was,
+                runner=one.runner,
+            )
+            for one in moved
+        ],
+        warnings=[warning for one in moved for warning in one.warnings],
+    )
+
+
 @handles("pps_v2.API/CreatePipelineV2")
 def create_pipeline_v2(box: Box, request: Any, call: Call) -> Any:
     made, _ = _put(

@@ -74,7 +74,7 @@ _SERVICE = (
         "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
     ),
     Field(
-        "service.ip", _STR, "1 2", _CLUSTER, "address of the Service; here it is loopback",
+        "service.ip", _STR, "1 2", _STORED, "address: loopback, or the cluster's",
         warning="has no effect: the port is published on the loopback address",
     ),
     Field(
@@ -109,7 +109,7 @@ _SPOUT = (
         "port users connect to on 127.0.0.1; the same: the program's own", "internal_port",
     ),
     Field(
-        "spout.service.ip", _STR, "1 2", _CLUSTER, "address of the Service; here it is loopback",
+        "spout.service.ip", _STR, "1 2", _STORED, "address: loopback, or the cluster's",
         warning="has no effect: the port is published on the loopback address",
     ),
     Field(

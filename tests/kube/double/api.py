@@ -6,7 +6,7 @@ import base64
 import functools
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,8 +51,12 @@ class Api:
             found = found[:limit]
             token = json.dumps([version, *_place(found[-1])])
             meta["continue"] = base64.urlsafe_b64encode(token.encode()).decode()
+        items = [
+            {name: value for name, value in one.items() if name not in ("kind", "apiVersion")}
+            for one in found
+        ]  # as of a real API: the list says what they are
         made: Object = {"kind": f"{kind.name}List", "apiVersion": kind.api_version}
-        return made | {"metadata": meta, "items": found}
+        return made | {"metadata": meta, "items": items}
 
     def _continued(self, token: str) -> tuple[int, list[str]]:
         try:
@@ -175,6 +179,9 @@ class Api:
                 made["status"] = old["status"]
             checks.check(kind, made, self.version)
             _require_mutable(resource, old, made)
+            if resource == "services":
+                others = [one for one in self.store.all("services") if one is not old]
+                self.addresses.give(made, others)
             return made
 
         with self.store.lock:
@@ -226,12 +233,7 @@ class Api:
         return {**answers.SUCCESS, "details": details}
 
     def _mark(
-        self,
-        resource: str,
-        namespace: str,
-        name: str,
-        grace: int,
-        finalizers: list[str] = [],  # noqa: B006
+        self, resource: str, namespace: str, name: str, grace: int, finalizers: Iterable[str] = ()
     ) -> Object:
         def marked(thing: Object) -> None:
             meta = thing["metadata"]

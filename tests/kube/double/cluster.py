@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -20,15 +19,16 @@ from tests.kube.double.checks import VERSION
 from tests.kube.double.controllers import Controllers
 from tests.kube.double.faults import Faults
 from tests.kube.double.kinds import at
-from tests.kube.double.kubelet import Kubelets, PodRunner, output
+from tests.kube.double.kubelet import Kubelets
+from tests.kube.double.logs import Logs
 from tests.kube.double.podman import Podman
+from tests.kube.double.pods import PodRunner
 from tests.kube.double.rights import Rights
 from tests.kube.double.server import Parts, Request, Server
 from tests.kube.double.store import HISTORY, Store
 
 NODE = "node-1"
 _SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease")
-_LOOK_S = 0.05
 Containers = Literal["freeze", "kill", "run"]
 
 
@@ -48,21 +48,26 @@ class Cluster:
         rbac: Path | Iterable[Object] | None = None,
         version: str = VERSION,
         history: int = HISTORY,
+        pod_pids: int | None = None,
     ) -> None:
+        """``version`` is that of the schemas; ``history`` how many changes a watch can go back;
+        ``pod_pids`` how many processes a container may have, as a kubelet's podPidsLimit."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._namespaces = list(namespaces)
         self._rights, self._admin = Rights(rbac), Rights(None, "kubernetes-admin")
         self.token, self.admin_token = secrets.token_hex(16), secrets.token_hex(16)
+        self.engine = engine
         self.faults = Faults()
         self.requests: list[Request] = []
         self.store = Store(history)
         self.api = Api(self.store, version)
         self._podman = Podman(engine)
         self._controllers = Controllers(self.api)
-        self._kubelets = Kubelets(self.api, self._podman, folder / "pods")
+        self._kubelets = Kubelets(self.api, self._podman, folder / "pods", pod_pids)
         self._proxy = services.Proxy(self.store)
         context, self.ca = certificate.context(folder)
-        parts = Parts(self.api, self.faults, self._who, self._log, self.requests)
+        logs = Logs(self.store, self._kubelets)
+        parts = Parts(self.api, self.faults, self._who, logs.read, self.requests)
         self._server = Server(parts, context)
         self._closed = False
 
@@ -275,48 +280,3 @@ class Cluster:
     def _who(self, token: str) -> Rights | None:
         known = {self.token: self._rights, self.admin_token: self._admin}
         return known.get(token)
-
-    def _log(self, pod: Object, query: dict[str, str], gone: Callable[[], bool]) -> Iterator[bytes]:
-        """A container's output. Raises ApiError 400 while there can be none."""
-        names = [one["name"] for one in pod["spec"]["containers"]]
-        every = [*names, *(one["name"] for one in pod["spec"].get("initContainers") or ())]
-        container = query.get("container") or names[0]
-        name = pod["metadata"]["name"]
-        if container not in every:
-            raise ApiError(400, f"container {container} is not valid for pod {name}")
-        if len(names) > 1 and "container" not in query:
-            told = f"a container name must be specified for pod {name}, choose one of: {names}"
-            raise ApiError(400, told)
-        uid = pod["metadata"]["uid"]
-        path = None
-        if runner := self._kubelets.get(uid):
-            path = runner.log(container, query.get("previous") == "true")
-        if path is None:
-            said = f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating'
-            raise ApiError(400, said)
-        since = time.time() - float(query["sinceSeconds"]) if "sinceSeconds" in query else 0.0
-        stamps = query.get("timestamps") == "true"
-        lines = output(path, since, stamps)
-        told_lines = len(lines)
-        if "tailLines" in query:
-            most = int(query["tailLines"])
-            lines = lines[-most:] if most else []
-        text = "".join(f"{line}\n" for line in lines).encode()
-        yield text[: int(query["limitBytes"])] if "limitBytes" in query else text
-        while query.get("follow") == "true" and not gone():
-            over = self._has_ended(uid, pod, container)
-            lines = output(path, since, stamps) if path.exists() else []
-            yield "".join(f"{line}\n" for line in lines[told_lines:]).encode()
-            told_lines = max(told_lines, len(lines))
-            if over:
-                return
-            time.sleep(_LOOK_S)
-
-    def _has_ended(self, uid: str, pod: Object, container: str) -> bool:
-        meta = pod["metadata"]
-        now = self.store.find("pods", meta["namespace"], meta["name"])
-        if now is None or now["metadata"]["uid"] != uid:
-            return True
-        both = ("containerStatuses", "initContainerStatuses")
-        states = [one for kind in both for one in now["status"].get(kind) or ()]
-        return any("terminated" in one["state"] for one in states if one["name"] == container)

@@ -18,6 +18,7 @@ from tests.kube.double.kinds import at, quantity
 LABEL = "pachybox-double"  # its value is the process whose containers they are
 _CALL_S = 60.0
 _REMOVE_S = 10.0
+_NOTICE_S = 10.0
 _MOST_SHARES = 262144  # that there are
 _PERIOD_US = 100_000
 # What containerd leaves root by itself.
@@ -69,7 +70,10 @@ class Podman:
     def ended(self, id_: str) -> Object:
         """The State of a container whose first process is gone, when podman has noticed, too.
         Raises Gone."""
+        until = time.monotonic() + _NOTICE_S
         while (state := self.inspect(id_)["State"]).get("Running") or state.get("Paused"):
+            if time.monotonic() > until:
+                raise Gone(f"podman does not notice the end of {id_}")
             time.sleep(0.01)
         return dict(state)
 

@@ -40,7 +40,7 @@ class Rights:
         self.user = user
         self._all = documents is None
         if isinstance(documents, Path):
-            documents = _read(documents)
+            documents = read(documents)
         self._roles = [
             one for one in documents or () if one and one.get("kind") in ("Role", "ClusterRole")
         ]
@@ -86,6 +86,7 @@ def _covers(rule: Object, asked: Asked) -> bool:
     )
 
 
-def _read(path: Path) -> list[Object]:
+def read(path: Path) -> list[Object]:
+    """The documents of a YAML file, or of all those below a folder."""
     files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path]
-    return [one for file in files for one in yaml.safe_load_all(file.read_text())]
+    return [one for file in files for one in yaml.safe_load_all(file.read_text()) if one]

@@ -127,9 +127,11 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:\d+)?(/[a-z0-9]([a-z0-9._-
 class Starter:
     """Starts the containers of one Pod."""
 
-    def __init__(self, podman: Podman, store: Store, volumes: Volumes, logs: Path) -> None:
+    def __init__(
+        self, podman: Podman, store: Store, volumes: Volumes, logs: Path, most_pids: int | None
+    ) -> None:
         self._podman, self._store, self._volumes, self._logs = podman, store, volumes, logs
-        self.most_pids: int | None = None
+        self._most_pids = most_pids
 
     def log(self, name: str, restarts: int) -> Path:
         """Where a container's output goes, in the form that a kubelet keeps it in."""
@@ -150,8 +152,8 @@ class Starter:
         log = self.log(one.name, one.restarts)
         spec = specification(pod, one.spec, env, mounts, log, self._podman.ulimits) | network
         spec["name"] = f"k8s_{one.name}_{pod['metadata']['uid']}_{one.restarts}"
-        if self.most_pids:
-            spec["resource_limits"]["pids"] = {"limit": self.most_pids}
+        if self._most_pids:
+            spec["resource_limits"]["pids"] = {"limit": self._most_pids}
         try:
             one.id = self._podman.create(spec)
         except Trouble as error:

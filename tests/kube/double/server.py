@@ -117,6 +117,8 @@ class Server:
                 return
             thread = threading.Thread(target=self._serve, args=(connection, address), daemon=True)
             with self._lock:
+                if listener is not self._listener:  # stopped meanwhile
+                    reset(connection)
                 self._open[connection] = False
                 self._threads.add(thread)
             thread.start()
@@ -184,6 +186,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             rights = self._user()
             if (found := discovery.answer(url.path, self._parts.api.version)) is not None:
+                asked = Asked("get", "", url.path)
+                if fault := self._parts.faults.next("get", url.path):
+                    return self._fail(asked, fault)
                 return self._send(200, found)
             asked, kind = self._asked(url.path, query, raw)
             fault = self._parts.faults.next(asked.verb, asked.resource)

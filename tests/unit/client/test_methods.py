@@ -198,7 +198,7 @@ OURS = {
     "flush_commit", "flush_job", "delete_commit", "create_pipelines", "extract_pipeline",
     "run_pipeline", "list_history", "status", "shutdown", "settings", "doctor", "fsck",
     "collect_garbage", "events", "version", "inspect_cluster", "delete_secret",
-    "validate_pipelines",
+    "validate_pipelines", "move_pipelines",
     "create_pipeline", "diff_pipelines", "build_pipeline", "create_python_pipeline",
     "open_trial", "run_trial", "save_trial", "create_ingest", "inspect_ingest", "list_ingest",
     "pause_ingest", "resume_ingest", "run_ingest", "delete_ingest", "advance_ingest",

@@ -99,6 +99,17 @@ class Kube:
                 raise
             return found
 
+    def tries(self, kind: str, body: Object, patience_s: float) -> None:
+        """Have the cluster say what it would to ``create``, and that fields are what they seem;
+        nothing is made."""
+        self._object(
+            f"create {kind}",
+            lambda api: getattr(api, f"create_namespaced_{kind}")(
+                self.namespace, body, dry_run="All", field_validation="Strict", **_raw()
+            ),
+            patience_s,
+        )
+
     def get(self, kind: str, name: str, patience_s: float | None = None) -> Object | None:
         """An object; None when there is none of that name."""
         try:

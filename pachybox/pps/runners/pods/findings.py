@@ -15,7 +15,7 @@ _REFUSED = "pipelines are not run in Pods"
 NEEDED = {
     "pods": ("create", "get", "list", "watch", "delete"),
     "configmaps": ("create", "get", "list", "delete"),
-    "services": ("create", "get", "list", "patch", "delete"),
+    "services": ("create", "get", "patch", "delete"),
     "secrets": ("create", "get", "patch", "delete"),
 }
 """What the box asks of the API in its namespace, as the Role of k3s/manifests allows."""

@@ -8,6 +8,7 @@ runs runs on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pachybox.config import Config
-from pachybox.errors import InvalidArgument, PachyboxError, Refused
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
 from pachybox.pps.runners.held import enter, program, spare
@@ -28,7 +29,7 @@ from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
 from pachybox.pps.runners.pods.making import Maker, nonce_of
 from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Forbidden, Missing
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -102,6 +103,13 @@ class PodsRunner:
         except PachyboxError as e:
             return e
         return None
+
+    def check(self, spec: WorkerSpec) -> None:
+        """See placement.PodRunner: the cluster is asked what it would say to the Pod."""
+        with contextlib.suppress(NotReady, Missing, Exists):
+            place = self._opened()
+            name = f"{manifest.base_name(place.mark, spec.pipeline)}-check"
+            self.kube.tries("pod", manifest.pod(place, spec, name, "0" * 32), _QUICK_S)
 
     def _unfit(self) -> PachyboxError | None:
         """What this box lacks for Pods, whatever the cluster is."""

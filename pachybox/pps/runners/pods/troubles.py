@@ -53,6 +53,7 @@ class Unanswered(NotReady):
 def told(what: str, access: Access) -> Iterator[None]:
     """Raise what the client raises within as errors of ours; ``what`` is a verb and a kind."""
     from kubernetes.client import ApiException
+    from pydantic import ValidationError
     from urllib3.exceptions import HTTPError
 
     try:
@@ -61,6 +62,10 @@ def told(what: str, access: Access) -> Iterator[None]:
         raise of(what, access, int(e.status or 0), e.body, dict(e.headers or {})) from None
     except (HTTPError, OSError) as e:
         raise _silent(access, e) from e
+    except ValidationError as e:  # the client looks at types before it sends anything
+        first = e.errors()[0]
+        where = ".".join(str(one) for one in first["loc"][1:])
+        raise InvalidArgument(f"no cluster takes it: {where}: {first['msg']}") from None
     except ValueError as e:  # an answer cut short
         raise Unanswered(f"the cluster at {access.server} answered no JSON: {e}") from e
 

@@ -1,4 +1,4 @@
-"""Files put in place whole: each is the old one or the new one at any moment."""
+"""Files put in place whole by who installs: each is the old one or the new one at any moment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,15 @@ class State(StrEnum):
     REMOVED = "removed"
     EMPTIED = "emptied, for something is mounted there"
     ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was put in place or taken away, or would be."""
+
+    what: str
+    where: str
+    state: State
 
 
 def put_text(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from pachybox.errors import Refused
 
-_NONE = "start the box with: pachybox up --detach (or have pachybox up started by what runs here)"
-
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
@@ -34,10 +32,10 @@ class Systemd:
             return "systemd does not run this machine"
         return ""
 
-    def needed(self) -> None:
-        """Raise Refused when it cannot be asked."""
+    def needed(self, instead: str) -> None:
+        """Raise Refused, naming what can be done ``instead``, when it cannot be asked."""
         if reason := self.why_not():
-            raise Refused(f"{reason}: there is nothing to install a service into", _NONE)
+            raise Refused(f"{reason}: there is nothing to install a service into", instead)
 
     def reload(self) -> None:
         """Have it read its units again."""
@@ -46,13 +44,21 @@ class Systemd:
     def start(self, name: str, *, anew: bool) -> None:
         """Start the service, also if it runs when ``anew``; returns once it is ready. Raises
         Refused with its last words."""
-        state = self._run("show", "--property=SubState", "--value", f"{name}.service").stdout
-        anew = anew or state.strip() == "auto-restart"  # for which start does not wait
+        anew = anew or self.shown(name, "SubState") == "auto-restart"  # start does not wait for it
         if self._run("restart" if anew else "start", f"{name}.service").returncode:
             raise Refused(
-                f"{name}.service did not start: {self._last_words(name)}",
+                f"{name}.service did not start: {self.last_words(name, 'pachybox: ')}",
                 f"all it said: {self._journal(name)}; systemd goes on trying",
             )
+
+    def start_soon(self, name: str) -> None:
+        """Have the service start, or start anew, and return before it has. Raises Refused."""
+        self._run("reset-failed", f"{name}.service")
+        self._do("restart", "--no-block", f"{name}.service")
+
+    def shown(self, name: str, what: str) -> str:
+        """A property of the service, as ActiveState; "" where there is no such service."""
+        return self._run("show", f"--property={what}", "--value", f"{name}.service").stdout.strip()
 
     def stop(self, name: str) -> None:
         """Stop the service, if it runs; returns when it has ended."""
@@ -66,15 +72,16 @@ class Systemd:
     def _journal(self, name: str) -> str:
         return f"journalctl {'--user ' if self.user else ''}-u {name}"
 
-    def _last_words(self, name: str) -> str:
+    def last_words(self, name: str, begin: str) -> str:
+        """The last line of its log that begins with ``begin``, without that; else how it ended."""
         if shutil.which("journalctl"):
             command = [*self._journal(name).split(), "-n", "20", "-o", "cat", "--no-pager"]
+            command += ["_TRANSPORT=stdout"]  # not what systemd says of it
             said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-            mine = [line for line in said.splitlines() if line.startswith("pachybox: ")]
+            mine = [line for line in said.splitlines() if line.startswith(begin)]
             if mine:
-                return mine[-1].removeprefix("pachybox: ")
-        done = self._run("show", "--property=Result", "--value", f"{name}.service")
-        return done.stdout.strip() or "it does not say why"
+                return mine[-1].removeprefix(begin)
+        return self.shown(name, "Result") or "it does not say why"
 
     def _do(self, *words: str) -> None:
         done = self._run(*words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
@@ -15,6 +16,9 @@ import pytest
 
 from pachybox.client.pipeline_values import JobInfo
 from pachybox.errors import Refused
+from pachybox.pps.runners.pods.access import Settings
+from pachybox.pps.runners.pods.api import Kube
+from pachybox.pps.runners.pods.watch import Watch
 from tests.boxes import RealBox, eventually, free_port
 from tests.kube.cluster import TestCluster
 from tests.kube.double import Cluster
@@ -151,7 +155,9 @@ def box(
     made = RealBox(tmp_path_factory.mktemp("pods") / "home", env)
     made.start()
     yield made
-    made.stop()
+    assert made.stop() == 0
+    if session_cluster.double:
+        assert session_cluster.double.store.all("pods") == []
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +239,58 @@ def test_watches_that_are_cut_late_or_silent_keep_nobody(
     shop.output(shop.pipeline(gate))
 
 
+def test_a_watch_that_falls_silent_is_given_up(cluster: TestCluster) -> None:
+    double = cluster.doubled()
+    kube = Kube(Settings(str(cluster.kubeconfig), namespace=cluster.namespace))
+    watch = Watch(kube, "of=watch", for_s=1, silent_s=0.5)
+    watch.start()
+    core = cluster.core()
+
+    def make(name: str) -> None:
+        container = {"name": "c", "image": "none:1"}
+        body = {"metadata": {"name": name, "labels": {"of": "watch"}}}
+        core.create_namespaced_pod(cluster.namespace, body | {"spec": {"containers": [container]}})
+
+    make("one")
+    eventually(lambda: watch.names() == {"one"}, "the watch tells")
+    double.faults.silence_watches()
+    make("two")
+    eventually(lambda: watch.names() == {"one", "two"}, "the next watch tells")
+    core.delete_namespaced_pod("one", cluster.namespace, grace_period_seconds=0)
+    eventually(lambda: watch.names() == {"two"}, "what is deleted is gone")
+    watch.stop()
+    kube.close()
+
+
+def test_names_that_are_taken_and_logins(shop: Shop, double: Cluster, gate: Gate) -> None:
+    login = {".dockerconfigjson": base64.b64encode(b'{"auths": {}}').decode()}
+    kind = "kubernetes.io/dockerconfigjson"
+    secret = {"kind": "Secret", "metadata": {"name": "login"}, "type": kind, "data": login}
+    shop.box.client.create_secret(json.dumps(secret))
+    pulls = {"image_pull_secrets": ["login", "of-the-cluster"]}
+    name = shop.pipeline(gate, parallelism_spec={"constant": 1}, transform=pulls)
+    begun(gate)
+    (mine,) = shop.pods(name)
+    pulled = double.pod(mine)["spec"]["imagePullSecrets"]
+    assert pulled[1] == {"name": "of-the-cluster"}
+    found = double.store.get("secrets", shop.there.namespace, pulled[0]["name"])
+    assert found["data"] == login
+    anchor = double.pod(mine)["metadata"]["ownerReferences"]
+    assert found["metadata"]["ownerReferences"] == anchor
+    foreign = {"metadata": {"name": mine.replace("-v1-0", "-v1-1")}}
+    foreign["spec"] = {"containers": [{"name": "c", "image": "none:1"}]}  # type: ignore[dict-item]
+    shop.there.core().create_namespaced_pod(shop.there.namespace, foreign)
+    double.oom(mine)
+    begun(gate, 2)
+    gate.open()
+    shop.output(name)
+    assert foreign["metadata"]["name"] in shop.pods(name)
+    shop.box.client.delete_pipeline(name)
+    gone = pulled[0]["name"]
+    eventually(lambda: not double.store.find("secrets", shop.there.namespace, gone), "no secret")
+    assert shop.pods(name) == [foreign["metadata"]["name"]]
+
+
 def test_a_pod_that_is_taken_away_loses_no_datum(shop: Shop, double: Cluster, gate: Gate) -> None:
     name = shop.pipeline(gate, parallelism_spec={"constant": 1})
     for number, end in enumerate((double.evict, double.oom), 1):
@@ -270,8 +328,9 @@ def test_a_node_that_is_lost_is_waited_for(shop: Shop, double: Cluster, gate: Ga
 def test_a_namespace_that_is_deleted_is_waited_for(shop: Shop, double: Cluster, gate: Gate) -> None:
     name = shop.pipeline(gate, parallelism_spec={"constant": 1})
     begun(gate)
+    double.faults.fail(1000, 403, "create", "namespaces")
     double.delete_namespace(shop.there.namespace)
-    shop.crashes(name, f"namespace {shop.there.namespace}")
+    shop.crashes(name, f"has no namespace {shop.there.namespace}")
     double.create_namespace(shop.there.namespace)
     gate.open()
     shop.output(name)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pachybox.errors import PachyboxError
 from pachybox.pps.runners.pods import access, troubles
 from pachybox.pps.runners.pods.access import Access
-from pachybox.pps.runners.pods.troubles import Exists, Missing, Unanswered
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing, Unanswered
 
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
@@ -201,8 +201,9 @@ class Kube:
         """Changes of Pods after ``version``, for that long; ends when the server ends it. Raises
         Unanswered when the connection is lost, or nothing came for ``silent_s``; other errors as
         every call."""
-        with troubles.told("watch pod", self.access):
-            answer = self.access.core().list_namespaced_pod(
+        reached = self.access
+        with troubles.told("watch pod", reached):
+            answer = reached.core().list_namespaced_pod(
                 self.namespace,
                 label_selector=selector,
                 watch=True,
@@ -229,7 +230,7 @@ class Kube:
     ) -> Object:
         until = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         pause = _FIRST_PAUSE_S
-        renewed = False
+        renewed = False  # what was read of the cluster: it may have been written anew meanwhile
         while True:
             reached = self.access
             try:
@@ -237,11 +238,12 @@ class Kube:
                     found: Object = json.loads(call(reached.core()).data)
                     return found
             except PachyboxError as e:
-                if getattr(e, "status", 0) == 401 and not renewed:
-                    renewed = True  # the kubeconfig may have been written anew
-                    with self._lock:
-                        self._access = None
-                    continue
+                silent = isinstance(e, Unanswered) and not e.status
+                if silent or (isinstance(e, Forbidden) and e.status == 401):
+                    self._forget(reached)
+                    if not silent and not renewed:
+                        renewed = True
+                        continue
                 if not isinstance(e, Unanswered) or (e.status and e.status not in _AGAIN):
                     raise
                 wait = e.retry_after_s or pause * random.uniform(0.5, 1.5)
@@ -249,6 +251,12 @@ class Kube:
                     raise
                 log.info("asked again what=%s error=%s", what, e.message)
                 pause = min(2 * pause, _MOST_PAUSE_S)
+
+    def _forget(self, reached: Access) -> None:
+        """Read anew where the cluster is, before it is asked again."""
+        with self._lock:
+            if self._access is reached:
+                self._access = None
 
 
 def _raw() -> dict[str, Any]:

@@ -67,7 +67,8 @@ class Claims:
                     return one
             failing = self._failing.get(key)
             if failing is not None and time.monotonic() < failing.until:
-                raise failing.why
+                why = failing.why
+                raise WorkerWaits(why.message, why.hint, trouble=why.trouble)
             name = self._name(place, spec)
             made = Asked(spec, key, name, manifest.pod(place, spec, name, nonce), nonce)
             self._asked[name] = made

@@ -15,7 +15,7 @@ from typing import Any
 
 from pachybox.errors import PachyboxError, Refused
 from pachybox.pps.runners.base import WorkerLost
-from pachybox.pps.runners.held import HOLD, ContainerWorker, lives
+from pachybox.pps.runners.held import HOLD, ContainerWorker, lives, status_of
 from pachybox.pps.runners.pods import states
 from pachybox.pps.runners.pods.watch import Object, Watch
 from pachybox.pps.runners.process_worker import ProcessWorker
@@ -57,9 +57,20 @@ class Processes:
                 words = (self._proc / name / "cmdline").read_bytes()
             except OSError:
                 continue
-            if words.startswith(begin):
+            if words.startswith(begin) and self._is_container(name):
                 found[os.fsdecode(words[len(begin) :].rstrip(b"\0"))] = int(name)
         return found
+
+    def _is_container(self, name: str) -> bool:
+        """Whether a process is the first of process numbers of its own, of the users that we are
+        of: it takes root to make one, so that no user of this machine can pass for a container."""
+        proc = self._proc / name
+        try:
+            mine, its = ((one / "ns/user").stat() for one in (self._proc / "self", proc))
+            numbers = status_of(proc)["NSpid"].split()
+        except (OSError, KeyError):
+            return False
+        return os.path.samestat(mine, its) and len(numbers) > 1 and numbers[-1] == "1"
 
 
 class PodHeld:

@@ -29,7 +29,7 @@ from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
 from pachybox.pps.runners.pods.making import Maker, nonce_of
 from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Exists, Missing
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -219,7 +219,10 @@ class PodsRunner:
             except Missing as e:
                 if not e.namespace:
                     raise
-                self.kube.make_namespace()
+                try:
+                    self.kube.make_namespace()
+                except Forbidden:
+                    raise e from None  # which says what to do
                 self._made(place, one)
         except InvalidArgument as e:
             hint = e.hint or "see pod_spec, pod_patch and scheduling_spec of the pipeline"
@@ -327,20 +330,20 @@ class PodsRunner:
         except (PachyboxError, OSError) as e:
             log.warning("pods not removed: %s", e)
 
-    def _leave(self) -> None:
+    def _leave(self, patience_s: float | None = None) -> None:
         """Delete all Pods of this box but those that are asked for, and the anchors of pipelines
         that are no more. Raises what Kube does."""
         keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
-        asked = self._claims.names()
-        for pod in self.kube.list("pod", f"{BOX}={self._mark}").items:
+        asked, selector = self._claims.names(), f"{BOX}={self._mark}"
+        for pod in self.kube.list("pod", selector, patience_s).items:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
             if name not in asked:
-                self.kube.delete("pod", name, uid)
+                self.kube.delete("pod", name, uid, patience_s)
                 log.info("removed pod=%s", name)
-        for one in self.kube.list("config_map", f"{BOX}={self._mark}").items:
+        for one in self.kube.list("config_map", selector, patience_s).items:
             name = one["metadata"]["name"]
             if name not in keep:
-                self.kube.delete("config_map", name, one["metadata"]["uid"])
+                self.kube.delete("config_map", name, one["metadata"]["uid"], patience_s)
 
     def close(self) -> None:
         """Remove every Pod of this box. Never raises, and does not wait long for a cluster that
@@ -351,7 +354,7 @@ class PodsRunner:
             if self._used.exists() and self._swept:
                 for one in self._claims.unclaimed(0.0):
                     self._claims.drop(one)
-                self._leave()
+                self._leave(_QUICK_S)
                 if not self._pipelines():
                     self._used.unlink(missing_ok=True)
         except (PachyboxError, OSError) as e:

@@ -20,7 +20,7 @@ from pachybox.pps.runners.pods.troubles import Gone, Missing, Unanswered
 log = logging.getLogger(__name__)
 
 FOR_S = 270.0
-_SILENT_S = 30.0  # beyond the time of a watch, after which nothing is heard of it
+SILENT_S = 30.0
 _PAUSE_S, _MOST_PAUSE_S = 0.2, 10.0
 
 Object = Mapping[str, Any]
@@ -29,11 +29,15 @@ Object = Mapping[str, Any]
 class Watch:
     """Pods by name. Any thread may ask; ``start`` begins to watch."""
 
-    def __init__(self, kube: Kube, selector: str, for_s: float = FOR_S) -> None:
-        """``for_s`` is how long one watch lasts before the next is asked for."""
+    def __init__(
+        self, kube: Kube, selector: str, for_s: float = FOR_S, silent_s: float = SILENT_S
+    ) -> None:
+        """``for_s`` is how long one watch lasts before the next is asked for; one that does not end
+        and says nothing is given up ``silent_s`` later."""
         self._kube = kube
         self._selector = selector
         self._for_s = for_s
+        self._most_s = for_s + silent_s
         self.changed = threading.Condition()
         """Notified of every change of what is known."""
         self._pods: dict[str, Object] = {}
@@ -131,8 +135,8 @@ class Watch:
     def _follow(self, version: str) -> str:
         """Take in what one watch tells; the version to go on from. Raises as Kube.watch, Gone when
         there is no going on from it."""
-        until = time.monotonic() + self._for_s + _SILENT_S
-        events = self._kube.watch(self._selector, version, self._for_s, self._for_s + _SILENT_S)
+        until = time.monotonic() + self._most_s
+        events = self._kube.watch(self._selector, version, self._for_s, self._most_s)
         try:
             for event in events:
                 if self._ending or time.monotonic() > until:

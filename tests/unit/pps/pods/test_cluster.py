@@ -196,8 +196,25 @@ def test_processes_are_found_by_their_nonce(tmp_path: Path) -> None:
         ("9", b"sh\0-c\0/.pachybox/shim hold cc\0"),
         ("self", b"/.pachybox/shim\0hold\0dd\0"),
     ):
-        (tmp_path / number).mkdir()
-        (tmp_path / number / "cmdline").write_bytes(words)
+        process(tmp_path / number, words)
     (tmp_path / "10").mkdir()
     found = inside.Processes(tmp_path)
     assert [found.find(one) for one in ("aa", "bb", "cc", "dd", "")] == [7, 8, None, None, None]
+
+
+def process(folder: Path, words: bytes, numbers: str = "7\t1", users: str = "users") -> None:
+    """As the kernel shows one."""
+    (folder / "ns").mkdir(parents=True)
+    (folder.parent / users).touch()
+    (folder / "ns" / "user").symlink_to(folder.parent / users)
+    (folder / "cmdline").write_bytes(words)
+    (folder / "status").write_text(f"Name:\tx\nNSpid:\t{numbers}\n")
+
+
+def test_what_only_says_that_it_holds_is_no_container(tmp_path: Path) -> None:
+    process(tmp_path / "self", b"box")
+    process(tmp_path / "5", b"/.pachybox/shim\0hold\0aa\0", "5")
+    process(tmp_path / "6", b"/.pachybox/shim\0hold\0bb\0", "6\t2")
+    process(tmp_path / "7", b"/.pachybox/shim\0hold\0cc\0", users="theirs")
+    found = inside.Processes(tmp_path)
+    assert [found.find(one) for one in ("aa", "bb", "cc")] == [None, None, None]

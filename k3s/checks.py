@@ -177,8 +177,8 @@ def _network(config: Mapping[str, object]) -> Iterator[Finding]:
 
 
 def _ports(config: Mapping[str, object]) -> Iterator[Finding]:
-    api = config.get("https-listen-port")
-    for port in (api if isinstance(api, int) else 6443, 10250):
+    api = str(config.get("https-listen-port", ""))
+    for port in (int(api) if api.isdecimal() else 6443, 10250):
         with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as door:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

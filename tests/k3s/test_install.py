@@ -143,6 +143,9 @@ def test_a_purge_takes_the_data_and_no_directory_of_others(
     (data / "thesis.txt").unlink()
     other = k3s.install(stick, "--data-dir", "/srv/other", status=1)
     assert "k3s has its data in /srv/k3s, not in /srv/other" in other
+    config = root / CONFIG
+    config.write_text(config.read_text().replace("/srv/k3s", "/srv/moved"))
+    assert "config.yaml says data-dir: /srv/moved" in k3s.install(stick, status=1)
     k3s("uninstall", "--purge", "--yes")
     assert not data.exists()
     assert k3s("uninstall") == "pachybox: k3s is not installed\n"
@@ -289,6 +292,9 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
         "quay.io": {"endpoint": ["http://localhost:5000"]},
     }
     assert set(k3s.steps("install").values()) == {"kept"}, "what was chosen stays chosen"
+    k3s.install(stick, "--set", "kube-proxy-arg=[x=2026-11-27, 12:30:45]", "--set", "umask=0077")
+    found = yaml.safe_load((root / CONFIG).read_text())
+    assert (found["kube-proxy-arg"], found["umask"]) == (["x=2026-11-27", "12:30:45"], "0077")
     k3s("uninstall", "--yes")
     assert yaml.safe_load((root / CONFIG).read_text()) == yaml.safe_load(mine)
     assert "# who may read it\nwrite-kubeconfig-mode" in (root / CONFIG).read_text()
@@ -326,6 +332,9 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
     ("flags", "said"),
     [
         (("--set", "token=abc"), "token is a secret"),
+        (("--set", "etcd-s3-secret-key=abc"), "etcd-s3-secret-key is a secret"),
+        (("--set", "t=abc"), "'t=abc' is not KEY=VALUE"),
+        (("--set", "tls-san={a: b}"), "neither a text nor a list of them"),
         (("--set", "node-name=x"), "use --node-name"),
         (("--set", "tls-san="), "tls-san has no value"),
         (("--set", "Key"), "'Key' is not KEY=VALUE"),

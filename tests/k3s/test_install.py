@@ -95,8 +95,15 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     before = tree(root)
     (stick / "more.tar").write_bytes(sticks.archive("localhost/more:1"))
     more = hashlib.sha256((stick / "more.tar").read_bytes()).hexdigest()
-    (stick / "SHA256SUMS").write_text(f"# mine\n{more} *./more.tar\n")
-    k3s.install(stick, "--node-name", "lab", "--set", "cluster-cidr=10.50.0.0/16")
+    # As Windows writes it, with what else is on the stick; one name is no UTF-8.
+    text = f"\ufeff# mine\r\n{more.upper()} *./more.tar\r\n{more}  other/more.tar\r\n"
+    (stick / "SHA256SUMS").write_bytes(text.encode())
+    shutil.copy(stick / "more.tar", stick / "\udcff\x1b[31m.tar")
+    assert f"no checksum file in {stick} lists" in k3s.install(stick, status=1)
+    said = k3s.install(
+        stick, "--unverified", "--node-name", "lab", "--set", "cluster-cidr=10.50.0.0/16"
+    )
+    assert "\x1b" not in said
 
     program = root / PROGRAM
     assert program.read_bytes() == (stick / sticks.PROGRAM[sticks.ARCH]).read_bytes()
@@ -124,7 +131,7 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
         'kubernetes_namespace = "pachybox"\n'
     )
 
-    again = k3s.steps("install", "--from", str(stick))
+    again = k3s.steps("install", "--unverified", "--from", str(stick))
     assert set(again.values()) == {"kept"}
     (root / "var/lib/rancher/k3s/server").mkdir()
     k3s("uninstall", "--yes")
@@ -198,8 +205,15 @@ def test_nothing_comes_from_a_stick_with_one_wrong_file(
 def test_files_without_a_checksum_are_taken_by_an_own_word_only(
     k3s: K3s, root: Path, stick: Path
 ) -> None:
+    (stick / "more.tar").symlink_to("/etc/shadow")
+    assert f"{stick / 'more.tar'} is a link" in k3s.install(stick, "--unverified", status=1)
+    (stick / "more.tar").unlink()
     (stick / "more.tar").write_bytes(sticks.archive("localhost/more:1"))
     assert f"no checksum file in {stick} lists more.tar" in k3s.install(stick, status=1)
+    (stick / "SHA256SUMS").write_text(f"{'0' * 64}  more.tar\n{'1' * 64}  more.tar\n")
+    said = k3s.install(stick, status=1)
+    assert f"{stick}/SHA256SUMS, line 2: another checksum of more.tar" in said
+    (stick / "SHA256SUMS").unlink()
     (stick / sticks.SUMS).unlink()
     said = k3s.install(stick, status=1)
     assert f"{stick} has no {sticks.SUMS} and no SHA256SUMS" in said

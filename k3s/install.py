@@ -23,7 +23,7 @@ from k3s.places import MANIFESTS, PROGRAM, Places
 from k3s.record import Record
 from pachybox.durable import replacing
 from pachybox.errors import Exhausted, NotFound
-from pachybox.placing import State, Step, link, put_text, remove
+from pachybox.placing import State, Step, link, put_text, remove, remove_empty
 
 _PATH = ("usr/local/sbin", "usr/sbin", "usr/bin", "sbin", "bin")
 
@@ -193,9 +193,7 @@ def _forget(wanted: Plan) -> None:
         return
     path = wanted.places.on_disk(wanted.places.record)
     remove(path)
-    for folder in (path.parent, path.parent.parent):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    remove_empty(path.parent, path.parent.parent)
 
 
 def _put(places: Places, path: Path, text: str, *, act: bool) -> State:

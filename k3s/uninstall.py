@@ -9,9 +9,12 @@ from k3s import boxes, bundle, config, keys, leftovers
 from k3s.places import KUBECONFIG, KUBELET, PROGRAM, Places
 from k3s.record import Record
 from pachybox.errors import Refused
-from pachybox.placing import State, Step, put_text, remove, remove_folder
+from pachybox.placing import State, Step, put_text, remove, remove_empty, remove_folder
 
-_LEFT = (Path("/etc/rancher/node"), Path("/var/lib/cni"), Path("/run/k3s"), Path("/run/flannel"))
+_NETWORKS = Path("/var/lib/cni")
+"""Others have networks there too, as podman did: k3s's is called cbr0."""
+_LEFT = (Path("/etc/rancher/node"), Path("/run/k3s"), Path("/run/flannel"))
+_LEFT += (_NETWORKS / "flannel", _NETWORKS / "networks/cbr0")
 
 
 def places_of(root: Path, record: Record) -> Places:
@@ -67,10 +70,7 @@ def uninstall(places: Places, record: Record, *, purge: bool, act: bool = True) 
         yield Step("data", str(places.data), _state(places.on_disk(places.data)))
     remove(places.on_disk(places.record), act=act)
     if act:
-        for folder in (KUBECONFIG.parent, KUBECONFIG.parent.parent):
-            at = places.on_disk(folder)
-            if at.is_dir() and not any(at.iterdir()):
-                at.rmdir()
+        remove_empty(*map(places.on_disk, (KUBECONFIG.parent, KUBECONFIG.parent.parent)))
 
 
 def _file(places: Places, record: Record, path: Path, *, act: bool) -> Step:
@@ -112,10 +112,14 @@ def _purge(places: Places, *, act: bool) -> Iterator[Step]:
             )
         if at.exists():
             yield Step("data", str(path), remove_folder(at, act=act))
+    if act:
+        for one in places.on_disk(_NETWORKS / "results").glob("cbr0-*"):
+            one.unlink()
+        networks = (_NETWORKS / "results", _NETWORKS / "networks", _NETWORKS)
+        remove_empty(*map(places.on_disk, networks))
+        if places.data.parent.name == "rancher":
+            remove_empty(places.on_disk(places.data.parent))
     yield Step("keys to the cluster", str(KUBECONFIG), remove(places.on_disk(KUBECONFIG), act=act))
-    parent = places.on_disk(places.data.parent)
-    if act and parent.name == "rancher" and parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
 
 
 def _state(path: Path) -> State:

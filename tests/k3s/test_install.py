@@ -249,6 +249,7 @@ def test_what_a_stick_lacks_is_named(k3s: K3s, root: Path, stick: Path) -> None:
     [
         (PROGRAM, "/usr/local/bin/k3s was not installed by pachybox"),
         ("etc/systemd/system/k3s.service", "k3s.service was not installed by pachybox"),
+        ("usr/lib/systemd/system/k3s.service", "there is another Kubernetes here"),
         ("usr/lib/systemd/system/kubelet.service", "there is another Kubernetes here"),
     ],
 )

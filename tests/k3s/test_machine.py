@@ -7,6 +7,7 @@ processes and interfaces. One test, so that processes of pytest-xdist do not boo
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,11 +214,22 @@ def one_that_was_stopped_is_said_to_be(lab: Lab) -> None:
 def it_goes_with_all_that_it_left(lab: Lab) -> None:
     shim = text(lab, f"{STATE}/shim").strip()
     lab.run("kill", "-0", shim)
+    inner = lab.path("/srv/inner/usr/local/bin/k3s")
+    inner.parent.mkdir(parents=True)
+    shutil.copy(lab.path("/usr/local/bin/k3s"), inner)
+    root = "--property=RootDirectory=/srv/inner"
+    lab.run("systemd-run", "--quiet", "--unit=inner", root, "/usr/local/bin/k3s", "pause")
+    eventually(lambda: lab.unit("inner", "SubState") == ["running"], "a container runs")
+    networks = lab.path("/var/lib/cni/networks")
+    for name in ("cbr0", "podman"):
+        (networks / name).mkdir(parents=True)
+        (networks / name / "10.42.0.2").touch()
     lab.run("mount", "--mkdir", "-t", "tmpfs", "none", "/run/k3s-other")
     assert "not confirmed" in lab.pachybox("k3s", "uninstall", status=1)
     said = lab.pachybox("k3s", "uninstall", "--yes")
     assert "interface cni0" in said
     assert lab.call("kill", "-0", shim).returncode != 0
+    assert lab.unit("inner", "SubState") == ["running"], "what is in a container is not k3s's"
     mounts = lab.run("cat", "/proc/self/mountinfo")
     assert "/run/k3s/" not in mounts
     assert "/var/lib/kubelet" not in mounts
@@ -233,6 +245,7 @@ def a_purge_leaves_nothing(lab: Lab) -> None:
     lab.pachybox("k3s", "uninstall", "--purge", "--yes")
     for path in ("/var/lib/rancher", "/var/lib/kubelet", "/etc/rancher"):
         assert not lab.path(path).exists(), path
+    assert [path.name for path in lab.path("/var/lib/cni/networks").iterdir()] == ["podman"]
 
 
 def test_k3s_on_a_machine(lab: Lab) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from k3s import boxes, bundle, config, keys, leftovers
-from k3s.places import KUBECONFIG, KUBELET, PROGRAM, Places
+from k3s.places import ACCOUNT, KUBECONFIG, KUBELET, PROGRAM, Places
 from k3s.record import Record
 from pachybox.errors import Refused
 from pachybox.placing import State, Step, put_text, remove, remove_empty, remove_folder
@@ -64,6 +64,7 @@ def uninstall(places: Places, record: Record, *, purge: bool, act: bool = True) 
     for name in record.files:
         yield _file(places, record, Path(name), act=act)
     yield from _settings(places, record, act=act)
+    yield Step("account of the box", str(ACCOUNT), remove(places.on_disk(ACCOUNT), act=act))
     if purge:
         yield from _purge(places, act=act)
     else:

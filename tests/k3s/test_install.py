@@ -127,7 +127,7 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     assert (root / BOX).read_text() == (
         "# mine\nhttp_port = 31000\n"
         'runner = "kubernetes"\n'
-        'kubeconfig = "/etc/rancher/k3s/k3s.yaml"\n'
+        'kubeconfig = "/etc/rancher/k3s/pachybox.yaml"\n'
         'kubernetes_namespace = "pachybox"\n'
     )
 

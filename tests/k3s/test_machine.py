@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes.config import new_client_from_config
 
 from tests import images
 from tests.appliance.machine import Machine
@@ -116,6 +117,13 @@ def it_runs_is_ready_and_has_what_a_box_needs(lab: Lab) -> None:
     assert text(lab, f"{STATE}/archives").strip() == sticks.ARCHIVE
     toml = lab.path("/var/lib/pachybox/box.toml").read_text()
     assert 'runner = "kubernetes"' in toml
+    assert 'kubeconfig = "/etc/rancher/k3s/pachybox.yaml"' in toml
+    account = lab.path("/etc/rancher/k3s/pachybox.yaml")
+    assert account.stat().st_mode & 0o777 == 0o600
+    used = new_client_from_config(str(account)).configuration
+    assert used.host == "https://127.0.0.1:6443"
+    assert list(used.api_key.values()) == ["Bearer e.y.J"]
+    assert "client-key" not in account.read_text(), "who may everything in the cluster"
     found = lab.status()
     assert (found["well"], found["version"], found["unit"]) == (True, "v1.31.4+k3s1", "active")
     assert found["node"].endswith(", ready")
@@ -236,6 +244,7 @@ def it_goes_with_all_that_it_left(lab: Lab) -> None:
     assert "/run/k3s-other" in mounts, "not k3s's"
     assert lab.unit("k3s", "LoadState") == ["not-found"]
     assert not lab.path("/usr/local/bin/k3s").exists()
+    assert not lab.path("/etc/rancher/k3s/pachybox.yaml").exists()
     assert lab.path("/var/lib/rancher/k3s/server").exists()
     assert lab.path("/var/lib/pachybox/box.toml").read_text() == "http_port = 31000\n"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from k3s import boxes, bundle, config, keys, leftovers
+from k3s.install import owned
 from k3s.places import ACCOUNT, KUBECONFIG, KUBELET, PROGRAM, Places
 from k3s.record import Record
 from pachybox.errors import Refused
@@ -95,8 +96,7 @@ def _settings(places: Places, record: Record, *, act: bool) -> Iterator[Step]:
         text, kept = restored(at, noted)
         where = f"{path}, with {', '.join(kept)}, changed since" if kept else str(path)
         if text.strip():
-            mode = at.stat().st_mode & 0o7777
-            yield Step(what, where, put_text(at, text, mode, act=act))
+            yield Step(what, where, put_text(at, text, *owned(at), act=act))
         else:
             yield Step(what, where, remove(at, act=act))
 

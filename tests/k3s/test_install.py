@@ -270,6 +270,9 @@ def test_a_program_changed_since_is_neither_replaced_nor_removed(
     k3s: K3s, root: Path, stick: Path
 ) -> None:
     k3s.install(stick)
+    (root / PROGRAM).chmod(0o644)
+    k3s.install(stick)
+    assert os.access(root / PROGRAM, os.X_OK)
     (root / PROGRAM).write_text("mine")
     said = k3s.install(stick, status=1)
     assert "/usr/local/bin/k3s was changed since pachybox installed it" in said
@@ -293,6 +296,8 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     (root / CONFIG).parent.mkdir(parents=True)
     (root / CONFIG).write_text(mine)
     (root / REGISTRIES).write_text(mirrors)
+    (root / CONFIG).chmod(0o640)
+    os.chown(root / CONFIG, 0, 1234)
     k3s.install(stick, "--with", "traefik", "--registry", "quay.io=http://localhost:5000")
     text = (root / CONFIG).read_text()
     assert yaml.safe_load(text) == {
@@ -311,6 +316,8 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     found = yaml.safe_load((root / CONFIG).read_text())
     assert (found["kube-proxy-arg"], found["umask"]) == (["x=2026-11-27", "12:30:45"], "0077")
     k3s("uninstall", "--yes")
+    there = (root / CONFIG).stat()
+    assert (there.st_mode & 0o777, there.st_gid) == (0o640, 1234), "who may read it still may"
     assert yaml.safe_load((root / CONFIG).read_text()) == yaml.safe_load(mine)
     assert "# who may read it\nwrite-kubeconfig-mode" in (root / CONFIG).read_text()
     assert yaml.safe_load((root / REGISTRIES).read_text()) == yaml.safe_load(mirrors)

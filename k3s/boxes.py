@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k3s.places import KUBECONFIG, NAMESPACE, Places
+from k3s.places import ACCOUNT, NAMESPACE, Places
 from k3s.record import Record
 from pachybox.config import default_home, written
 from pachybox.placing import State, Step
@@ -12,7 +12,7 @@ from pachybox.settings import change
 
 _WANTED = {
     "runner": "kubernetes",
-    "kubeconfig": str(KUBECONFIG),
+    "kubeconfig": str(ACCOUNT),
     "kubernetes_namespace": NAMESPACE,
 }
 _SYSTEM_HOME = Path("/var/lib/pachybox")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -129,8 +130,8 @@ def copy(item: Item, target: IO[bytes], report: Callable[[int], None]) -> str:
 
 
 def hashed(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with _opened(path) as file:
+    """The SHA-256 of a file of the machine."""
+    with _opened(path, links=True) as file:
         return _sum(file, None, lambda _: None)
 
 
@@ -194,7 +195,7 @@ def _sums(folder: Path, arch: str) -> dict[str, str]:
         if not path.exists():
             continue
         with _opened(path) as file:
-            text = file.read(_MOST_SUMS).decode(errors="replace")
+            text = file.read(_MOST_SUMS).decode("utf-8-sig", errors="replace")
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.startswith("#"):
                 continue
@@ -205,15 +206,22 @@ def _sums(folder: Path, arch: str) -> dict[str, str]:
                 )
             value, of = match[1].lower(), match[2]
             if found.setdefault(of, value) != value:
-                raise Refused(f"the checksum files of {folder} differ about {of}", "remove one")
+                raise Refused(
+                    f"{path}, line {number}: another checksum of {of} stands before",
+                    "remove the line that is out of date",
+                )
     return found
 
 
-def _opened(path: Path) -> IO[bytes]:
-    """A regular file for reading: a stick may hold pipes and devices too."""
+def _opened(path: Path, *, links: bool = False) -> IO[bytes]:
+    """A regular file for reading. A stick may hold pipes and devices too; and links, which would
+    have root copy any file of this machine to where others may read it."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, flags)
     except OSError as e:
+        if e.errno == errno.ELOOP:
+            raise Refused(f"{path} is a link", "put the file itself there") from e
         raise Refused(f"cannot read {path}: {e.strerror}", CHECK_FILE) from e
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

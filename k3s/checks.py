@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from k3s.leftovers import of_this_machine
 from k3s.places import PROGRAM, UNIT, Places
 from k3s.record import Record
 from pachybox.errors import Exhausted
@@ -23,6 +24,7 @@ _SPARE = 0.05  # below this share the kubelet throws images and Pods out
 _CONTROLLERS = frozenset({"cpu", "memory", "pids"})
 _MODULES = ("br_netfilter", "overlay")
 _UNITS = ("k3s-agent", "kubelet", "rke2-server", "rke2-agent")
+_PROCESSES = ("kubelet", "k3s-server", "k3s-agent", "rke2")
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system")
 _ROUTES = "if it has no network at all: ip link add dummy0 type dummy && ip link set dummy0 up && "
 _ROUTES += "ip addr add 203.0.113.254/31 dev dummy0 && ip route add default via 203.0.113.255 dev "
@@ -47,10 +49,10 @@ def foreign(places: Places, record: Record | None) -> Iterator[Finding]:
         there = places.on_disk(path)
         if (there.exists() or there.is_symlink()) and not (record and record.owns(path)):
             yield Finding(f"{path} was not installed by pachybox", f"{how}; or use it as it is")
-    for name in _UNITS:
+    for name in (*_UNITS, UNIT):
         for folder in _UNIT_FOLDERS:
             path = places.root / folder / f"{name}.service"
-            if path.exists():
+            if path.exists() and path != places.on_disk(places.unit):
                 yield Finding(
                     f"there is another Kubernetes here: /{folder}/{name}.service",
                     "one machine has one: use that, or remove it first",
@@ -177,8 +179,8 @@ def _network(config: Mapping[str, object]) -> Iterator[Finding]:
 
 
 def _ports(config: Mapping[str, object]) -> Iterator[Finding]:
-    api = config.get("https-listen-port")
-    for port in (api if isinstance(api, int) else 6443, 10250):
+    api = str(config.get("https-listen-port", ""))
+    for port in (int(api) if api.isdecimal() else 6443, 10250):
         with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as door:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -195,9 +197,10 @@ def _kubelets() -> Iterator[tuple[int, str]]:
         if folder.name.isdecimal():
             try:
                 name = (folder / "comm").read_text().strip()
+                here = name in _PROCESSES and of_this_machine(folder)
             except OSError:  # it has ended
                 continue
-            if name in ("kubelet", "k3s-server", "k3s-agent", "rke2"):
+            if here:
                 yield int(folder.name), name
 
 

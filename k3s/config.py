@@ -18,8 +18,8 @@ EXTRAS = ("traefik", "servicelb", "metrics-server")
 
 # Images come from a stick, or from podman: the kubelet must not throw them away to make room.
 _KUBELET = ("image-gc-high-threshold=100",)
-_SECRET = ("token", "secret", "access-key", "datastore-endpoint", "vpn-auth")
-_KEY = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\+?")
+_SECRET = ("token", "secret-key", "access-key", "datastore-endpoint", "vpn-auth")
+_KEY = re.compile(r"[a-z][a-z0-9]+(-[a-z0-9]+)*\+?")  # not one letter: -t is a secret, -d a place
 _NODE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _HOST = re.compile(r"\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
 _FLAGS = {"node-name": "--node-name", "data-dir": "--data-dir"}
@@ -145,8 +145,9 @@ def restored_registries(path: Path, noted: Noted) -> tuple[str, list[str]]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` for config.yaml; VALUE as YAML. Raises InvalidArgument, for secrets too: a
-    command line can be read by every user of the machine."""
+    """``KEY=VALUE`` for config.yaml; VALUE as YAML, a text or a list of them. k3s takes each as the
+    text of a flag, so 0644 stays that, and is no number. Raises InvalidArgument, for secrets too:
+    a command line can be read by every user of the machine."""
     import yaml
 
     key, equals, value = text.partition("=")
@@ -162,13 +163,17 @@ def setting(text: str) -> tuple[str, Any]:
             "write it into /etc/rancher/k3s/config.yaml, which install keeps",
         )
     try:
-        found = yaml.safe_load(value)
+        found = yaml.load(value, yaml.BaseLoader)
     except yaml.YAMLError as e:
         raise InvalidArgument(
             f"{key}: {value!r} is no YAML", "quote it twice: KEY='\"...\"'"
         ) from e
     if found is None:
         raise InvalidArgument(f"{key} has no value", f"give one: --set {key}=VALUE")
+    if not all(isinstance(one, str) for one in (found if isinstance(found, list) else [found])):
+        raise InvalidArgument(
+            f"{key}: {value!r} is neither a text nor a list of them", "quote it: KEY='\"...\"'"
+        )
     return key, found
 
 
@@ -204,7 +209,13 @@ def node(text: str) -> str:
 def data(given: str, there: Mapping[str, Any], earlier: str) -> Path:
     """k3s's data directory: what the flag says, config.yaml, or an earlier install. Raises
     InvalidArgument, or Refused for another one than k3s has its data in."""
-    before = earlier or str(there.get("data-dir") or "")
+    told = str(there.get("data-dir") or "")
+    if earlier and told and Path(told) != Path(earlier):
+        raise Refused(
+            f"config.yaml says data-dir: {told}, and k3s was installed with its data in {earlier}",
+            "put that back; or pachybox k3s uninstall first, and move the data",
+        )
+    before = earlier or told
     path = Path(given or before or DATA)
     if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
         raise InvalidArgument(f"--data-dir {path} cannot be", "give a directory of k3s's own")

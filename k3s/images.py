@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -18,6 +19,7 @@ from pachybox.errors import CHECK_FILE, InvalidArgument, NotFound, NotReady, Ref
 _HUB = "docker.io"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _MOST_INDEX = 16 << 20
+_NAME = re.compile(r"[A-Za-z0-9\[][\w.:/@\]-]*", re.ASCII)  # whatever it is, no flag
 _OCI_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
@@ -64,13 +66,15 @@ def full(name: str) -> str:
 def names_of(path: Path) -> list[str]:
     """The full names of the images in an archive, of docker's form or OCI's. Raises
     InvalidArgument when it is no archive of images, or those have no names."""
+    import zstandard
+
     names: list[str] = []
     try:
         with _unpacked(path) as tar:
             for member in tar:
                 if member.name.removeprefix("./") in ("manifest.json", "index.json"):
                     names += _named(tar, member)
-    except (tarfile.TarError, EOFError, ValueError, OSError) as e:
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, OSError) as e:
         raise InvalidArgument(f"{path} is no archive of images: {e}", "make it: podman save") from e
     if not names:
         raise InvalidArgument(
@@ -88,7 +92,7 @@ def _unpacked(path: Path) -> Iterator[tarfile.TarFile]:
             import zstandard
 
             with (
-                zstandard.ZstdDecompressor().stream_reader(file) as stream,
+                zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream,
                 tarfile.open(fileobj=stream, mode="r|") as tar,
             ):
                 yield tar
@@ -98,15 +102,24 @@ def _unpacked(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _named(tar: tarfile.TarFile, member: tarfile.TarInfo) -> list[str]:
-    file = tar.extractfile(member)
+    """The names in an index. Raises ValueError when it is none."""
+    file = tar.extractfile(member) if member.isreg() else None
     if file is None or member.size > _MOST_INDEX:
         return []
-    found: Any = json.loads(file.read())
-    if isinstance(found, list):  # manifest.json
-        return [name for one in found for name in one.get("RepoTags") or ()]
-    notes = [one.get("annotations") or {} for one in found.get("manifests") or ()]
-    names = [next((n[key] for key in _OCI_NAMES if key in n), "") for n in notes]
-    return [name for name in names if ":" in name or "/" in name]  # else a tag alone
+    try:
+        found: Any = json.loads(file.read())
+        if isinstance(found, list):  # manifest.json
+            names = [name for one in found for name in one.get("RepoTags") or ()]
+        else:
+            notes = [one.get("annotations") or {} for one in found.get("manifests") or ()]
+            names = [next((n[key] for key in _OCI_NAMES if key in n), "") for n in notes]
+            names = [name for name in names if ":" in name or "/" in name]  # else a tag alone
+    except (AttributeError, TypeError, RecursionError) as e:
+        raise ValueError(f"its {member.name} is none of an image") from e
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of an image")
+    return names
 
 
 def _of_podman(given: str) -> str:

@@ -7,7 +7,9 @@ what differs, and ends what was cut short.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,8 +24,8 @@ from k3s.keys import Noted, read
 from k3s.places import MANIFESTS, PROGRAM, Places
 from k3s.record import Record
 from pachybox.durable import replacing
-from pachybox.errors import Exhausted, NotFound
-from pachybox.placing import State, Step, link, put_text, remove
+from pachybox.errors import Exhausted, NotFound, Refused
+from pachybox.placing import Owner, State, Step, link, put_text, remove, remove_empty
 
 _PATH = ("usr/local/sbin", "usr/sbin", "usr/bin", "sbin", "bin")
 
@@ -47,7 +49,10 @@ class Plan:
         """What would become of a file."""
         if path not in self.sums:
             return State.MADE
-        return State.KEPT if self.sums[path] == self.files[path].sum else State.REPLACED
+        same = self.sums[path] == self.files[path].sum
+        if path == PROGRAM:
+            same = same and os.access(self.places.on_disk(path), os.X_OK)
+        return State.KEPT if same else State.REPLACED
 
     @property
     def copies(self) -> dict[Path, Item]:
@@ -159,9 +164,10 @@ def _copy(wanted: Plan, report: Report) -> None:
     try:
         _copy_all(wanted, report)
     except OSError as e:
-        raise Exhausted(
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (Exhausted if full else Refused)(
             f"cannot write the copies{f' ({e.filename})' if e.filename else ''}: {e.strerror}",
-            "make room, then run this again",
+            f"{'make room' if full else 'mend that'}, then run this again",
         ) from e
 
 
@@ -193,16 +199,21 @@ def _forget(wanted: Plan) -> None:
         return
     path = wanted.places.on_disk(wanted.places.record)
     remove(path)
-    for folder in (path.parent, path.parent.parent):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    remove_empty(path.parent, path.parent.parent)
 
 
 def _put(places: Places, path: Path, text: str, *, act: bool) -> State:
     """Settings, for root's eyes alone where they are new: registries may hold passwords."""
     at = places.on_disk(path)
-    mode = at.stat().st_mode & 0o7777 if at.exists() else 0o600
-    return put_text(at, text, mode, act=act)
+    return put_text(at, text, *owned(at), act=act)
+
+
+def owned(at: Path) -> tuple[int, Owner]:
+    """The mode and owner that a file of settings has, or is to have."""
+    if not at.exists():
+        return 0o600, (0, 0)
+    there = at.stat()
+    return stat.S_IMODE(there.st_mode), (there.st_uid, there.st_gid)
 
 
 def _links(wanted: Plan) -> dict[Path, str]:

@@ -73,19 +73,27 @@ def _end_processes(places: Places) -> int:
         try:
             stat = (folder / "stat").read_text().rpartition(")")[2].split()
             program = Path(str((folder / "exe").readlink()).removesuffix(" (deleted)"))
+            named = program == PROGRAM or program.is_relative_to(programs)
+            mine = named and of_this_machine(folder)
         except OSError:  # it has ended, or is the kernel's
             continue
         pid = int(folder.name)
         parents[pid] = int(stat[1])
-        if program == PROGRAM or program.is_relative_to(programs):
+        if mine:
             roots.add(pid)
-    mine = {pid for pid in parents if _below(pid, parents, roots)} - {os.getpid()}
-    for pid in mine:
+    ended = {pid for pid in parents if _below(pid, parents, roots)} - {os.getpid()}
+    for pid in ended:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    return len(mine)
+    return len(ended)
+
+
+def of_this_machine(folder: Path) -> bool:
+    """Whether the process of a folder of /proc sees the files of this machine: that of another,
+    which is a container here, has programs at the same paths. Raises OSError when it has ended."""
+    return (folder / "root").samefile("/")
 
 
 def _below(pid: int, parents: dict[int, int], roots: set[int]) -> bool:

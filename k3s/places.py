@@ -10,6 +10,8 @@ from pachybox.errors import Refused
 UNIT = "k3s"
 SETTINGS = Path("/etc/rancher/k3s")
 KUBECONFIG = SETTINGS / "k3s.yaml"
+ACCOUNT = SETTINGS / "pachybox.yaml"
+"""The kubeconfig of the box; see k3s/account.py."""
 PROGRAM = Path("/usr/local/bin/k3s")
 DATA = Path("/var/lib/rancher/k3s")
 KUBELET = Path("/var/lib/kubelet")

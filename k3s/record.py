@@ -70,7 +70,7 @@ def load(places: Places) -> Record | None:
 
 def save(places: Places, record: Record) -> None:
     """Have it on disk for good."""
-    text = json.dumps({"form": _FORM, **asdict(record)}, indent=1, ensure_ascii=False)
+    text = json.dumps({"form": _FORM, **asdict(record)}, indent=1)
     put_text(places.on_disk(places.record), text + "\n", 0o600)
 
 

@@ -6,6 +6,7 @@ import socket
 import time
 from typing import Any
 
+from k3s import account
 from k3s.places import MANIFESTS, PROGRAM, UNIT, Places
 from k3s.program import Program, Say, ready
 from pachybox.durable import sync_path
@@ -34,7 +35,7 @@ def start(places: Places, node: str, *, anew: bool, wait_s: float, say: Say) -> 
         until = time.monotonic() + wait_s
         _await_started(manager, old, until, say)
         _await_ready(program, node, version, until, say)
-        _apply(program, until, say)
+        _give(places, program, until, say)
     except PachyboxError as e:
         if places.on_disk(places.former).exists():
             _put_back(places, manager)
@@ -101,15 +102,17 @@ def _why_not(program: Program, name: str, version: str) -> str:
     return f"the node is not ready: {why}" if why else ""
 
 
-def _apply(program: Program, until: float, say: Say) -> None:
-    """Have the manifests in the cluster: its API may refuse while it fills itself."""
+def _give(places: Places, program: Program, until: float, say: Say) -> None:
+    """Have what a box needs in the cluster, and its account's kubeconfig here: the API may refuse
+    while the cluster fills itself."""
     while True:
         try:
-            return program.apply(MANIFESTS)
+            program.apply(MANIFESTS)
+            return account.put(places, program)
         except NotReady as e:
             if time.monotonic() > until:
                 raise Refused(
-                    f"the manifests of a box cannot be applied: {e.message}",
+                    f"the cluster does not take what a box needs: {e.message}",
                     f"see: k3s kubectl apply -k {MANIFESTS}",
                 ) from e
             say(e.message)

@@ -8,7 +8,7 @@ from typing import Any
 
 from k3s import bundle, record
 from k3s.images import full
-from k3s.places import PROGRAM, UNIT, Places
+from k3s.places import ACCOUNT, PROGRAM, UNIT, Places
 from k3s.program import Program, ready
 from k3s.record import Record
 from k3s.start import this_node
@@ -88,6 +88,8 @@ def _files(found: Status, places: Places, at: Record) -> None:
         path = places.on_disk(Path(name))
         if not path.is_symlink() or str(path.readlink()) != target:
             found.problems.append((f"{name} no longer names {target}", _AGAIN))
+    if at.done and not places.on_disk(ACCOUNT).is_file():
+        found.problems.append((f"{ACCOUNT} is missing, by which the box reaches k3s", _AGAIN))
     if not at.done:
         what = "it has not answered since it was installed, or that was interrupted"
         found.problems.append((what, _AGAIN))

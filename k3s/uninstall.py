@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from k3s import boxes, bundle, config, keys, leftovers
-from k3s.places import KUBECONFIG, KUBELET, PROGRAM, Places
+from k3s.install import owned
+from k3s.places import ACCOUNT, KUBECONFIG, KUBELET, PROGRAM, Places
 from k3s.record import Record
 from pachybox.errors import Refused
-from pachybox.placing import State, Step, put_text, remove, remove_folder
+from pachybox.placing import State, Step, put_text, remove, remove_empty, remove_folder
 
-_LEFT = (Path("/etc/rancher/node"), Path("/var/lib/cni"), Path("/run/k3s"), Path("/run/flannel"))
+_NETWORKS = Path("/var/lib/cni")
+"""Others have networks there too, as podman did: k3s's is called cbr0."""
+_LEFT = (Path("/etc/rancher/node"), Path("/run/k3s"), Path("/run/flannel"))
+_LEFT += (_NETWORKS / "flannel", _NETWORKS / "networks/cbr0")
 
 
 def places_of(root: Path, record: Record) -> Places:
@@ -61,16 +65,14 @@ def uninstall(places: Places, record: Record, *, purge: bool, act: bool = True) 
     for name in record.files:
         yield _file(places, record, Path(name), act=act)
     yield from _settings(places, record, act=act)
+    yield Step("account of the box", str(ACCOUNT), remove(places.on_disk(ACCOUNT), act=act))
     if purge:
         yield from _purge(places, act=act)
     else:
         yield Step("data", str(places.data), _state(places.on_disk(places.data)))
     remove(places.on_disk(places.record), act=act)
     if act:
-        for folder in (KUBECONFIG.parent, KUBECONFIG.parent.parent):
-            at = places.on_disk(folder)
-            if at.is_dir() and not any(at.iterdir()):
-                at.rmdir()
+        remove_empty(*map(places.on_disk, (KUBECONFIG.parent, KUBECONFIG.parent.parent)))
 
 
 def _file(places: Places, record: Record, path: Path, *, act: bool) -> Step:
@@ -94,8 +96,7 @@ def _settings(places: Places, record: Record, *, act: bool) -> Iterator[Step]:
         text, kept = restored(at, noted)
         where = f"{path}, with {', '.join(kept)}, changed since" if kept else str(path)
         if text.strip():
-            mode = at.stat().st_mode & 0o7777
-            yield Step(what, where, put_text(at, text, mode, act=act))
+            yield Step(what, where, put_text(at, text, *owned(at), act=act))
         else:
             yield Step(what, where, remove(at, act=act))
 
@@ -112,10 +113,14 @@ def _purge(places: Places, *, act: bool) -> Iterator[Step]:
             )
         if at.exists():
             yield Step("data", str(path), remove_folder(at, act=act))
+    if act:
+        for one in places.on_disk(_NETWORKS / "results").glob("cbr0-*"):
+            one.unlink()
+        networks = (_NETWORKS / "results", _NETWORKS / "networks", _NETWORKS)
+        remove_empty(*map(places.on_disk, networks))
+        if places.data.parent.name == "rancher":
+            remove_empty(places.on_disk(places.data.parent))
     yield Step("keys to the cluster", str(KUBECONFIG), remove(places.on_disk(KUBECONFIG), act=act))
-    parent = places.on_disk(places.data.parent)
-    if act and parent.name == "rancher" and parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
 
 
 def _state(path: Path) -> State:

@@ -7,6 +7,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -105,6 +106,7 @@ def link(path: Path, target: str, *, act: bool = True) -> State:
     if act:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)  # of a process that was killed
         new.symlink_to(target)
         new.rename(path)
         sync_path(path.parent)
@@ -119,6 +121,13 @@ def remove(path: Path, *, act: bool = True) -> State:
         path.unlink()
         sync_path(path.parent)
     return State.REMOVED
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove directories that have nothing in them, in this order; all else stays."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def remove_folder(path: Path, *, last: Collection[str] = (), act: bool = True) -> State:

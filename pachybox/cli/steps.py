@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pachybox.cli.app import App
+from pachybox.cli.output import visible
 
 if TYPE_CHECKING:
     from pachybox.placing import Step
@@ -20,5 +21,5 @@ def told(app: App, steps: Iterable[Step], *, dry: bool) -> list[Step]:
             app.output.raw({"what": step.what, "where": step.where, "state": str(step.state)})
         else:
             word = f"{step.state}{', if it were run' if dry and step.state != 'kept' else ''}"
-            app.output.line(f"{step.what}: {step.where} ({word})")
+            app.output.line(f"{step.what}: {visible(step.where)} ({word})")
     return done

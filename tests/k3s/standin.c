@@ -4,9 +4,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int main(int count, char **words) {
+    if (count == 2 && !strcmp(words[1], "pause")) return pause();
     uint64_t size;
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     off_t end = lseek(self, -8, SEEK_END);

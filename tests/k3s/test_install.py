@@ -95,8 +95,15 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     before = tree(root)
     (stick / "more.tar").write_bytes(sticks.archive("localhost/more:1"))
     more = hashlib.sha256((stick / "more.tar").read_bytes()).hexdigest()
-    (stick / "SHA256SUMS").write_text(f"# mine\n{more} *./more.tar\n")
-    k3s.install(stick, "--node-name", "lab", "--set", "cluster-cidr=10.50.0.0/16")
+    # As Windows writes it, with what else is on the stick; one name is no UTF-8.
+    text = f"\ufeff# mine\r\n{more.upper()} *./more.tar\r\n{more}  other/more.tar\r\n"
+    (stick / "SHA256SUMS").write_bytes(text.encode())
+    shutil.copy(stick / "more.tar", stick / "\udcff\x1b[31m.tar")
+    assert f"no checksum file in {stick} lists" in k3s.install(stick, status=1)
+    said = k3s.install(
+        stick, "--unverified", "--node-name", "lab", "--set", "cluster-cidr=10.50.0.0/16"
+    )
+    assert "\x1b" not in said
 
     program = root / PROGRAM
     assert program.read_bytes() == (stick / sticks.PROGRAM[sticks.ARCH]).read_bytes()
@@ -120,11 +127,11 @@ def test_all_comes_from_the_stick_and_goes_again(k3s: K3s, root: Path, stick: Pa
     assert (root / BOX).read_text() == (
         "# mine\nhttp_port = 31000\n"
         'runner = "kubernetes"\n'
-        'kubeconfig = "/etc/rancher/k3s/k3s.yaml"\n'
+        'kubeconfig = "/etc/rancher/k3s/pachybox.yaml"\n'
         'kubernetes_namespace = "pachybox"\n'
     )
 
-    again = k3s.steps("install", "--from", str(stick))
+    again = k3s.steps("install", "--unverified", "--from", str(stick))
     assert set(again.values()) == {"kept"}
     (root / "var/lib/rancher/k3s/server").mkdir()
     k3s("uninstall", "--yes")
@@ -143,6 +150,9 @@ def test_a_purge_takes_the_data_and_no_directory_of_others(
     (data / "thesis.txt").unlink()
     other = k3s.install(stick, "--data-dir", "/srv/other", status=1)
     assert "k3s has its data in /srv/k3s, not in /srv/other" in other
+    config = root / CONFIG
+    config.write_text(config.read_text().replace("/srv/k3s", "/srv/moved"))
+    assert "config.yaml says data-dir: /srv/moved" in k3s.install(stick, status=1)
     k3s("uninstall", "--purge", "--yes")
     assert not data.exists()
     assert k3s("uninstall") == "pachybox: k3s is not installed\n"
@@ -195,8 +205,15 @@ def test_nothing_comes_from_a_stick_with_one_wrong_file(
 def test_files_without_a_checksum_are_taken_by_an_own_word_only(
     k3s: K3s, root: Path, stick: Path
 ) -> None:
+    (stick / "more.tar").symlink_to("/etc/shadow")
+    assert f"{stick / 'more.tar'} is a link" in k3s.install(stick, "--unverified", status=1)
+    (stick / "more.tar").unlink()
     (stick / "more.tar").write_bytes(sticks.archive("localhost/more:1"))
     assert f"no checksum file in {stick} lists more.tar" in k3s.install(stick, status=1)
+    (stick / "SHA256SUMS").write_text(f"{'0' * 64}  more.tar\n{'1' * 64}  more.tar\n")
+    said = k3s.install(stick, status=1)
+    assert f"{stick}/SHA256SUMS, line 2: another checksum of more.tar" in said
+    (stick / "SHA256SUMS").unlink()
     (stick / sticks.SUMS).unlink()
     said = k3s.install(stick, status=1)
     assert f"{stick} has no {sticks.SUMS} and no SHA256SUMS" in said
@@ -232,6 +249,7 @@ def test_what_a_stick_lacks_is_named(k3s: K3s, root: Path, stick: Path) -> None:
     [
         (PROGRAM, "/usr/local/bin/k3s was not installed by pachybox"),
         ("etc/systemd/system/k3s.service", "k3s.service was not installed by pachybox"),
+        ("usr/lib/systemd/system/k3s.service", "there is another Kubernetes here"),
         ("usr/lib/systemd/system/kubelet.service", "there is another Kubernetes here"),
     ],
 )
@@ -252,6 +270,9 @@ def test_a_program_changed_since_is_neither_replaced_nor_removed(
     k3s: K3s, root: Path, stick: Path
 ) -> None:
     k3s.install(stick)
+    (root / PROGRAM).chmod(0o644)
+    k3s.install(stick)
+    assert os.access(root / PROGRAM, os.X_OK)
     (root / PROGRAM).write_text("mine")
     said = k3s.install(stick, status=1)
     assert "/usr/local/bin/k3s was changed since pachybox installed it" in said
@@ -275,6 +296,8 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     (root / CONFIG).parent.mkdir(parents=True)
     (root / CONFIG).write_text(mine)
     (root / REGISTRIES).write_text(mirrors)
+    (root / CONFIG).chmod(0o640)
+    os.chown(root / CONFIG, 0, 1234)
     k3s.install(stick, "--with", "traefik", "--registry", "quay.io=http://localhost:5000")
     text = (root / CONFIG).read_text()
     assert yaml.safe_load(text) == {
@@ -289,7 +312,12 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
         "quay.io": {"endpoint": ["http://localhost:5000"]},
     }
     assert set(k3s.steps("install").values()) == {"kept"}, "what was chosen stays chosen"
+    k3s.install(stick, "--set", "kube-proxy-arg=[x=2026-11-27, 12:30:45]", "--set", "umask=0077")
+    found = yaml.safe_load((root / CONFIG).read_text())
+    assert (found["kube-proxy-arg"], found["umask"]) == (["x=2026-11-27", "12:30:45"], "0077")
     k3s("uninstall", "--yes")
+    there = (root / CONFIG).stat()
+    assert (there.st_mode & 0o777, there.st_gid) == (0o640, 1234), "who may read it still may"
     assert yaml.safe_load((root / CONFIG).read_text()) == yaml.safe_load(mine)
     assert "# who may read it\nwrite-kubeconfig-mode" in (root / CONFIG).read_text()
     assert yaml.safe_load((root / REGISTRIES).read_text()) == yaml.safe_load(mirrors)
@@ -326,6 +354,9 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
     ("flags", "said"),
     [
         (("--set", "token=abc"), "token is a secret"),
+        (("--set", "etcd-s3-secret-key=abc"), "etcd-s3-secret-key is a secret"),
+        (("--set", "t=abc"), "'t=abc' is not KEY=VALUE"),
+        (("--set", "tls-san={a: b}"), "neither a text nor a list of them"),
         (("--set", "node-name=x"), "use --node-name"),
         (("--set", "tls-san="), "tls-san has no value"),
         (("--set", "Key"), "'Key' is not KEY=VALUE"),

@@ -7,12 +7,14 @@ processes and interfaces. One test, so that processes of pytest-xdist do not boo
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes.config import new_client_from_config
 
 from tests import images
 from tests.appliance.machine import Machine
@@ -115,6 +117,13 @@ def it_runs_is_ready_and_has_what_a_box_needs(lab: Lab) -> None:
     assert text(lab, f"{STATE}/archives").strip() == sticks.ARCHIVE
     toml = lab.path("/var/lib/pachybox/box.toml").read_text()
     assert 'runner = "kubernetes"' in toml
+    assert 'kubeconfig = "/etc/rancher/k3s/pachybox.yaml"' in toml
+    account = lab.path("/etc/rancher/k3s/pachybox.yaml")
+    assert account.stat().st_mode & 0o777 == 0o600
+    used = new_client_from_config(str(account)).configuration
+    assert used.host == "https://127.0.0.1:6443"
+    assert list(used.api_key.values()) == ["Bearer e.y.J"]
+    assert "client-key" not in account.read_text(), "who may everything in the cluster"
     found = lab.status()
     assert (found["well"], found["version"], found["unit"]) == (True, "v1.31.4+k3s1", "active")
     assert found["node"].endswith(", ready")
@@ -213,17 +222,29 @@ def one_that_was_stopped_is_said_to_be(lab: Lab) -> None:
 def it_goes_with_all_that_it_left(lab: Lab) -> None:
     shim = text(lab, f"{STATE}/shim").strip()
     lab.run("kill", "-0", shim)
+    inner = lab.path("/srv/inner/usr/local/bin/k3s")
+    inner.parent.mkdir(parents=True)
+    shutil.copy(lab.path("/usr/local/bin/k3s"), inner)
+    root = "--property=RootDirectory=/srv/inner"
+    lab.run("systemd-run", "--quiet", "--unit=inner", root, "/usr/local/bin/k3s", "pause")
+    eventually(lambda: lab.unit("inner", "SubState") == ["running"], "a container runs")
+    networks = lab.path("/var/lib/cni/networks")
+    for name in ("cbr0", "podman"):
+        (networks / name).mkdir(parents=True)
+        (networks / name / "10.42.0.2").touch()
     lab.run("mount", "--mkdir", "-t", "tmpfs", "none", "/run/k3s-other")
     assert "not confirmed" in lab.pachybox("k3s", "uninstall", status=1)
     said = lab.pachybox("k3s", "uninstall", "--yes")
     assert "interface cni0" in said
     assert lab.call("kill", "-0", shim).returncode != 0
+    assert lab.unit("inner", "SubState") == ["running"], "what is in a container is not k3s's"
     mounts = lab.run("cat", "/proc/self/mountinfo")
     assert "/run/k3s/" not in mounts
     assert "/var/lib/kubelet" not in mounts
     assert "/run/k3s-other" in mounts, "not k3s's"
     assert lab.unit("k3s", "LoadState") == ["not-found"]
     assert not lab.path("/usr/local/bin/k3s").exists()
+    assert not lab.path("/etc/rancher/k3s/pachybox.yaml").exists()
     assert lab.path("/var/lib/rancher/k3s/server").exists()
     assert lab.path("/var/lib/pachybox/box.toml").read_text() == "http_port = 31000\n"
 
@@ -233,6 +254,7 @@ def a_purge_leaves_nothing(lab: Lab) -> None:
     lab.pachybox("k3s", "uninstall", "--purge", "--yes")
     for path in ("/var/lib/rancher", "/var/lib/kubelet", "/etc/rancher"):
         assert not lab.path(path).exists(), path
+    assert [path.name for path in lab.path("/var/lib/cni/networks").iterdir()] == ["podman"]
 
 
 def test_k3s_on_a_machine(lab: Lab) -> None:

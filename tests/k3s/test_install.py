@@ -144,6 +144,8 @@ def test_a_purge_takes_the_data_and_no_directory_of_others(
 ) -> None:
     data = root / "srv/k3s"
     k3s.install(stick, "--data-dir", "/srv/k3s")
+    unit = (root / "etc/systemd/system/k3s.service").read_text()
+    assert "\nRequiresMountsFor=/srv/k3s\n" in unit
     (data / "thesis.txt").write_text("years of work")
     said = k3s("uninstall", "--purge", "--yes", status=1)
     assert "/srv/k3s has other things in it than k3s's: thesis.txt" in said
@@ -364,7 +366,8 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
         (("--registry", "docker.io=localhost:5000"), "begin with http://"),
         (("--registry", "docker.io=https://me:pw@mirror"), "has a password in it"),
         (("--node-name", "My Lab"), "'My Lab' is no name for a node"),
-        (("--data-dir", "/var"), "--data-dir /var cannot be"),
+        (("--data-dir", "/var"), "--data-dir '/var' cannot be"),
+        (("--data-dir", "/srv/k3s\nExecStart=/x"), "cannot be"),
     ],
 )
 def test_flags_that_cannot_be(

@@ -40,7 +40,8 @@ def _install(app: App, args: Args) -> None:
     with record.alone(Places(root)):
         wanted = install.plan(root, _bundle(args, root), _choices(args))
         # Settings that cannot be read are found before anything is written.
-        box = boxes.put(wanted.places, wanted.before or record.Record(), act=False)
+        before = wanted.before or record.Record()
+        box = boxes.put(wanted.places, before, ended=before.done, act=False)
         _tell(install.findings(wanted, start=start))
         if args.dry_run:
             _previewed(app, wanted, box)
@@ -106,7 +107,8 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
         made.done = not changed  # it answered with all this before
         if changed:
             note("once k3s runs, end this by: pachybox k3s install; the box reaches it only then")
-    step = boxes.put(places, made, act=True)
+    ended = wanted.before is not None and wanted.before.done
+    step = boxes.put(places, made, ended=ended, act=True)
     record.save(places, made)
     told(app, [step], dry=False)
     if step.state == "absent":

@@ -18,7 +18,7 @@ _WANTED = {
 }
 _SYSTEM_HOME = Path("/var/lib/pachybox")
 _MARKS = ("box.toml", "meta.duckdb")
-_WHAT = "settings of the box"
+WHAT = "settings of the box"
 
 
 def _home(places: Places) -> Path:
@@ -38,7 +38,7 @@ def put(places: Places, record: Record, *, ended: bool, act: bool) -> Step:
     There may be no box. Raises InvalidArgument when its settings cannot be read."""
     folder = _home(places)
     if not _exists(places, folder):
-        return Step(_WHAT, f"{folder}, where there is no box yet", State.ABSENT)
+        return Step(WHAT, f"{folder}, where there is no box yet", State.ABSENT)
     there = _values(places, folder)
     noted = record.box if record.home == str(folder) else {}
     new = {}
@@ -57,7 +57,7 @@ def put(places: Places, record: Record, *, ended: bool, act: bool) -> Step:
         if changes:
             save(places, replace(record, done=False))
             change(places.on_disk(folder), changes)
-    return Step(_WHAT, str(folder / "box.toml"), State.REPLACED if changes else State.KEPT)
+    return Step(WHAT, str(folder / "box.toml"), State.REPLACED if changes else State.KEPT)
 
 
 def restore(places: Places, record: Record, *, act: bool) -> Step | None:
@@ -72,7 +72,7 @@ def restore(places: Places, record: Record, *, act: bool) -> Step | None:
     drop = [key for key, note in mine.items() if note["before"] is None]
     if act and mine:
         change(places.on_disk(folder), put_back, drop)
-    return Step(_WHAT, str(folder / "box.toml"), State.REPLACED if mine else State.KEPT)
+    return Step(WHAT, str(folder / "box.toml"), State.REPLACED if mine else State.KEPT)
 
 
 def _values(places: Places, folder: Path) -> dict[str, int | str]:

@@ -153,7 +153,7 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
         if text or places.on_disk(path).exists():
             what = "settings" if path == places.config else "registries"
             yield Step(what, str(path), _put(places, path, text, act=act))
-    state = put_text(places.on_disk(places.unit), unit.render(), 0o644, act=act)
+    state = put_text(places.on_disk(places.unit), unit.render(places.data), 0o644, act=act)
     yield Step("unit", str(places.unit), state)
     state = link(places.on_disk(places.wanted), f"../{places.unit.name}", act=act)
     yield Step("start with the machine", str(places.wanted), state)
@@ -237,7 +237,7 @@ def _intent(wanted: Plan, links: dict[Path, str]) -> Record:
         adopted = path in wanted.sums and str(path) not in files  # another's, with the same bytes
         if not adopted:
             files[str(path)] = list(dict.fromkeys([*files.get(str(path), ()), item.sum]))
-    text = unit.render()
+    text = unit.render(places.data)
     files[str(places.unit)] = list(
         dict.fromkeys([*files.get(str(places.unit), ()), bundle.hashed_text(text)])
     )
@@ -265,7 +265,7 @@ def finish(wanted: Plan, version: str) -> Record:
     for path, item in wanted.files.items():
         if str(path) in found.files:
             found.files[str(path)] = [item.sum]
-    found.files[str(places.unit)] = [bundle.hashed_text(unit.render())]
+    found.files[str(places.unit)] = [bundle.hashed_text(unit.render(places.data))]
     for name in list(found.files):
         path = Path(name)
         if wanted.files and path.name.startswith(AIRGAP) and path not in wanted.files:

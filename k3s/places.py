@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pachybox.durable import cut_short
 from pachybox.errors import Refused
 
 UNIT = "k3s"
@@ -79,18 +80,26 @@ class Places:
         """Where ``path`` of the machine is for this process. Raises Refused when a link on the way
         leads out of the root, to what is another machine's."""
         at = self.root / path.relative_to("/")
-        if not self.live and not (real := at.parent.resolve()).is_relative_to(self.root):
+        self._inside(at, at.parent)
+        return at
+
+    def followed(self, path: Path) -> Path:
+        """The same of a file that is written where it leads, if it is a link."""
+        at = self.on_disk(path)
+        self._inside(at, at)
+        return at
+
+    def _inside(self, at: Path, looked: Path) -> None:
+        if not self.live and not (real := looked.resolve()).is_relative_to(self.root):
             raise Refused(
                 f"{at} is a matter of {real}, outside of {self.root}: a link leads there",
                 "make the link a relative one, or work on the machine itself",
             )
-        return at
 
     def leftovers(self) -> list[Path]:
         """Copies that were cut short: ``replacing`` names them so, and nothing else here does."""
         found = []
-        for path in (PROGRAM, self.unit, self.config, self.registries, self.record):
-            at = self.on_disk(path)
-            found += [p for p in at.parent.glob(f".{at.name}.*") if p.suffix[1:].isdecimal()]
+        for path in (PROGRAM, self.unit, self.config, self.registries, self.record, ACCOUNT):
+            found += cut_short(self.on_disk(path))
         images = self.on_disk(self.images)
         return found + [p for p in images.glob(".*.tar*.*") if p.suffix[1:].isdecimal()]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from pachybox.config import SETTINGS, Config, Value, Webhook, check_together, setting, written
-from pachybox.durable import replacing
+from pachybox.durable import cut_short, replacing
 from pachybox.errors import InvalidArgument, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ def _replace(path: Path, text: str, *, secret: bool) -> None:
         mode = 0o600 if secret else stat.S_IMODE(like.st_mode)
     own = (like.st_uid, like.st_gid) == (os.geteuid(), os.getegid())
     owner = None if own else (like.st_uid, like.st_gid)  # root changes the file of a service
+    for left in cut_short(path):  # secrets may be in it; nobody else writes now
+        left.unlink()
     with replacing(path, mode, owner) as file:
         file.write(text.encode())
 

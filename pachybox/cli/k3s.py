@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pachybox.placing import Step
 
 _WAIT_S = 300.0
+_RESTART = "systemctl restart pachybox"
 _NO_SYSTEMD = "k3s is started by systemd here; --no-start only puts the files in place"
 
 
@@ -40,7 +41,8 @@ def _install(app: App, args: Args) -> None:
     with record.alone(Places(root)):
         wanted = install.plan(root, _bundle(args, root), _choices(args))
         # Settings that cannot be read are found before anything is written.
-        box = boxes.put(wanted.places, wanted.before or record.Record(), act=False)
+        before = wanted.before or record.Record()
+        box = boxes.put(wanted.places, before, ended=before.done, act=False)
         _tell(install.findings(wanted, start=start))
         if args.dry_run:
             _previewed(app, wanted, box)
@@ -106,7 +108,8 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
         made.done = not changed  # it answered with all this before
         if changed:
             note("once k3s runs, end this by: pachybox k3s install; the box reaches it only then")
-    step = boxes.put(places, made, act=True)
+    ended = wanted.before is not None and wanted.before.done
+    step = boxes.put(places, made, ended=ended, act=True)
     record.save(places, made)
     told(app, [step], dry=False)
     if step.state == "absent":
@@ -119,7 +122,7 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
             "pachybox install --run-as root"
         )
     if step.state != "kept":
-        note("a box that runs uses k3s when it is started again: systemctl restart pachybox")
+        note(f"a box that runs uses k3s when it is started again: {_RESTART}")
 
 
 def _bundle(args: Args, root: Path) -> Bundle | None:
@@ -205,7 +208,7 @@ def _installed(found: Status) -> str:
 
 
 def _uninstall(app: App, args: Args) -> None:
-    from k3s import record, uninstall
+    from k3s import boxes, record, uninstall
     from k3s.places import PROGRAM, UNIT, Places
     from pachybox.systemd import Systemd
 
@@ -229,9 +232,11 @@ def _uninstall(app: App, args: Args) -> None:
         if places.live and not args.dry_run:
             _end(app, places)
         steps = uninstall.uninstall(places, there, purge=args.purge, act=not args.dry_run)
-        told(app, steps, dry=args.dry_run)
+        done = told(app, steps, dry=args.dry_run)
         if live:
             manager.forget(UNIT)
+        if any(step.what == boxes.WHAT and step.state == "replaced" for step in done):
+            note("a box that runs goes without k3s when it is started again: " + _RESTART)
 
 
 def _end(app: App, places: Places) -> None:

@@ -255,6 +255,10 @@ class Box:
         """The pipelines that run in Pods, by name."""
         return [str(one.pipeline) for one in self.meta.all(PIPELINES) if in_pod(one)]
 
+    def _has_pods(self) -> bool:
+        """Whether pipelines are to run in Pods by the setting, or one does."""
+        return self.config.runner == KUBERNETES or bool(self._in_pods())
+
     def _has_images(self) -> bool:
         """Whether a pipeline runs in containers."""
         return any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES))
@@ -350,7 +354,7 @@ class Box:
             "socket": str(self.config.socket),
             "runner": self.runner.name
             + (", podman for images" if self._has_images() else "")
-            + (", kubernetes for Pods" if self._in_pods() else ""),
+            + (", kubernetes for Pods" if self._has_pods() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -405,10 +409,8 @@ class Box:
         images = [*pins.findings()] if pins else []
         if elsewhere := self._elsewhere():
             images.append(found("PB705", "warn", elsewhere, _MOVE))
-        pods = self.config.runner == KUBERNETES or self._in_pods()
-        return findings(
-            self.config, self.runner, podman, [*own, *images], self.pods if pods else None
-        )
+        pods = self.pods if self._has_pods() else None
+        return findings(self.config, self.runner, podman, [*own, *images], pods)
 
     # ---- space
 

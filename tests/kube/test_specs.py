@@ -200,6 +200,9 @@ def test_pipelines_follow_the_setting_without_running_anything_again(
     ]  # fmt: skip
     assert box.cli("move", "pipeline", "--all").splitlines()[1:] == []
     assert skipped(box, "moves", 2) == (0, 2)
+    assert box.client.inspect_pipeline("moves").runner == "kubernetes"
+    was = [one.runner for one in box.client.list_pipeline("moves", history=1)]
+    assert was == ["kubernetes", "process"]
     with box.client.commit("in@master") as commit:
         commit.put_file("/c", b"3")
     assert eventually(lambda: _again(box), "a Pod has run what is new") == (1, 2)

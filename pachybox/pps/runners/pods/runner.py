@@ -30,7 +30,7 @@ from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
 from pachybox.pps.runners.pods.making import Maker, nonce_of
 from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing, Unanswered
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -75,7 +75,8 @@ class PodsRunner:
         self._command = tuple(command or worker_command())
         self._used = home / "run" / "pods"  # there: the cluster may have something of ours
         self.kube = Kube(Settings.of(config))
-        self._lock = threading.Lock()  # of the three below
+        self._lock = threading.Lock()  # of the four below
+        self._silent: tuple[Unanswered | None, float] = (None, 0.0)  # and when that was
         self._place: Place | None = None
         self._watch: Watch | None = None
         self._swept = False
@@ -186,24 +187,34 @@ class PodsRunner:
         """Where Pods are to be; what earlier lives left there is gone. Raises Refused, Forbidden or
         Unanswered."""
         with self._lock:
-            if self._place is None:
-                shim_image = self._config.kubernetes_shim_image
-                self._place = Place(
-                    self._mark,
-                    self.kube.namespace,
-                    "" if shim_image else str(program(self._home)),
-                    shim_image,
-                    node.hostname(self.kube, self._config.kubernetes_node),
-                )
-            self._used.touch()  # before there is anything: else a kill would leave it unknown
-            if not self._swept:
-                self._leave()
-                self._swept = True
-            if self._watch is None:
-                self._watch = Watch(self.kube, self._place.selector)
-                self._watch.start()
-                self._remover.start()
-            return self._place
+            silent, said_at = self._silent
+            if silent is not None and time.monotonic() < said_at + _LOOK_S:
+                raise Unanswered(silent.message, silent.hint)  # said to who waited for the lock
+            try:
+                return self._open()
+            except Unanswered as e:
+                self._silent = (e, time.monotonic())
+                raise
+
+    def _open(self) -> Place:
+        if self._place is None:
+            shim_image = self._config.kubernetes_shim_image
+            self._place = Place(
+                self._mark,
+                self.kube.namespace,
+                "" if shim_image else str(program(self._home)),
+                shim_image,
+                node.hostname(self.kube, self._config.kubernetes_node),
+            )
+        self._used.touch()  # before there is anything: else a kill would leave it unknown
+        if not self._swept:
+            self._leave()
+            self._swept = True
+        if self._watch is None:
+            self._watch = Watch(self.kube, self._place.selector)
+            self._watch.start()
+            self._remover.start()
+        return self._place
 
     @cached_property
     def _mark(self) -> str:

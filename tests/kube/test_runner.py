@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import subprocess
 import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.config import Config
 from pachybox.errors import Refused
+from pachybox.pps.runners.base import Transform, WorkerSpec, WorkerWaits
+from pachybox.pps.runners.pods import remover, runner
 from pachybox.pps.runners.pods.access import Settings
 from pachybox.pps.runners.pods.api import Kube
+from pachybox.pps.runners.pods.manifest import BOX
+from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.runners.pods.watch import Watch
+from pachybox.pps.runners.process import ProcessRunner
 from tests.boxes import RealBox, eventually, free_port
 from tests.kube.cluster import TestCluster
 from tests.kube.double import Cluster
@@ -208,6 +216,17 @@ def test_a_pipeline_runs_in_pods_that_go_with_it(shop: Shop, gate: Gate) -> None
     eventually(lambda: anchor not in anchors(), "no anchor of a pipeline that is deleted")
 
 
+def test_doctor_looks_at_the_cluster(shop: Shop, double: Cluster) -> None:
+    said = shop.box.cli("doctor", check=False)
+    assert re.search(r"ok +PB606 cluster: Kubernetes v1\.", said)
+    assert re.search(r"ok +PB607 rights in the cluster: ", said)
+    assert re.search(r"ok +PB608 node of Pods: node-1 is this machine", said)
+    double.unreachable()
+    said = shop.box.cli("doctor", check=False)
+    double.reachable()
+    assert re.search(r"warn +PB606 cluster: .*does not answer", said)
+
+
 def test_requests_that_fail_are_made_again(shop: Shop, double: Cluster, gate: Gate) -> None:
     double.faults.fail(1, 429, "create", "pods", retry_after=1)
     double.faults.fail(1, 500, "create", "pods")
@@ -260,6 +279,30 @@ def test_a_watch_that_falls_silent_is_given_up(cluster: TestCluster) -> None:
     eventually(lambda: watch.names() == {"two"}, "what is deleted is gone")
     watch.stop()
     kube.close()
+
+
+def test_a_pod_that_nobody_asks_for_any_more_is_taken_away(
+    cluster: TestCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.doubled()
+    monkeypatch.setattr(runner, "_UNCLAIMED_S", 1.0)
+    monkeypatch.setattr(remover, "_TIDY_S", 0.1)
+    monkeypatch.setattr(runner, "_TROUBLE_S", 0.1)
+    (tmp_path / "run").mkdir()
+    config = Config(tmp_path, kubeconfig=str(cluster.kubeconfig))
+    made = PodsRunner(ProcessRunner(), tmp_path, config)
+    spec = WorkerSpec("waits", Transform(("true",)), tmp_path, image="localhost/none:1")
+    core, where = cluster.core(), cluster.namespace
+    with pytest.raises(WorkerWaits, match="cannot pull the image") as raised:
+        made.start(spec)
+    assert raised.value.trouble
+    (pod,) = core.list_namespaced_pod(where).items
+    with pytest.raises(WorkerWaits):
+        made.start(spec)
+    assert [one.metadata.uid for one in core.list_namespaced_pod(where).items] == [pod.metadata.uid]
+    eventually(lambda: not core.list_namespaced_pod(where).items, "the pod is taken away")
+    made.close()
+    assert not core.list_namespaced_config_map(where, label_selector=f"{BOX}").items
 
 
 def test_names_that_are_taken_and_logins(shop: Shop, double: Cluster, gate: Gate) -> None:

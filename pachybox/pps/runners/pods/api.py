@@ -173,11 +173,13 @@ class Kube:
         except Exists:
             return
 
-    def version(self) -> str:
+    def version(self, patience_s: float | None = None) -> str:
         """The version of the API server, such as ``v1.33.1``."""
         from kubernetes.client import VersionApi
 
-        found = self._object("get version", lambda a: VersionApi(a.api_client).get_code(**_raw()))
+        found = self._object(
+            "get version", lambda a: VersionApi(a.api_client).get_code(**_raw()), patience_s
+        )
         return str(found["gitVersion"])
 
     def may(self, verb: str, resource: str, *, everywhere: bool = False) -> bool:

@@ -11,6 +11,7 @@ from pachybox.pps.runners.pods.troubles import RIGHTS, Forbidden
 from pachybox.pps.runners.process import ProcessRunner
 
 _CHECK = "cluster"
+_QUICK_S = 2.0
 _REFUSED = "pipelines are not run in Pods"
 NEEDED = {
     "pods": ("create", "get", "list", "watch", "delete"),
@@ -30,7 +31,7 @@ def of(kube: Kube, config: Config, host: ProcessRunner) -> list[Finding]:
     """Findings about the cluster and what the box may do there; asks it."""
     try:
         where = kube.access
-        version = kube.version()
+        version = kube.version(_QUICK_S)
     except PachyboxError as e:
         return [none(e)]
     detail = f"Kubernetes {version} at {where.server}, namespace {where.namespace}"

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from pachybox.config import Config
@@ -201,9 +202,10 @@ class PodsRunner:
             if self._watch is None:
                 self._watch = Watch(self.kube, self._place.selector)
                 self._watch.start()
+                self._remover.start()
             return self._place
 
-    @property
+    @cached_property
     def _mark(self) -> str:
         return manifest.mark(str(self._home), self._box())
 

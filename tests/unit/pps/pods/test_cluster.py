@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +56,29 @@ def test_what_a_kubeconfig_holds_secret_is_not_told(tmp_path: Path) -> None:
     with pytest.raises(Refused) as raised:
         access.find(Settings(str(path)))
     assert "hunter2" not in str(raised.value)
+
+
+_WITHOUT = """
+import sys
+from pathlib import Path
+from pachybox.box import Box
+from pachybox.config import Config
+home = Path(sys.argv[1])
+box = Box(Config(home=home, http_port=0, grpc_port=0))
+box.start()
+box.pods.sweep()
+box.pods.forget("nothing")
+box.status()
+box.close()
+assert not (home / "run" / "pods").exists()
+sys.exit("kubernetes" in sys.modules)
+"""
+
+
+def test_a_box_without_pods_knows_no_cluster(tmp_path: Path) -> None:
+    environ = {**os.environ, "KUBECONFIG": "/none"}
+    done = subprocess.run([sys.executable, "-c", _WITHOUT, tmp_path], env=environ, check=False)
+    assert done.returncode == 0
 
 
 def answer(status: int, message: str = "", kind: str = "", **headers: str) -> Any:

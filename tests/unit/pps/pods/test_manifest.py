@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,17 @@ def test_the_program_may_come_from_an_image_and_the_node_be_named() -> None:
     }  # fmt: skip
     assert body["volumes"] == [{"name": "shim", "emptyDir": {}}]
     assert body["nodeSelector"] == {"kubernetes.io/hostname": "host-1"}
+
+
+def test_an_image_of_the_box_gives_the_program(tmp_path: Path) -> None:
+    place = Place("mark", "ns", "", "box:1")
+    (copier,) = manifest.pod(place, spec(), "one", "n")["spec"]["initContainers"]
+    (mount,) = copier["volumeMounts"]
+    code = copier["command"][-1].replace(mount["mountPath"], str(tmp_path))
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with subprocess.Popen([tmp_path / "shim", "hold", "n"]) as held:
+        held.terminate()
+        assert held.wait(10) in (0, -15), "it ended as it was told to"
 
 
 def test_logins_of_the_box_become_secrets_and_others_are_the_clusters() -> None:

@@ -92,7 +92,7 @@ class PodHeld:
     @property
     def seen(self) -> Object | None:
         """The Pod as it was seen last; None when it was deleted."""
-        return self._watch.pod(self.name, self._uid)
+        return self._watch.pod(self._uid)
 
     def how_it_ended(self) -> str:
         """See Held.how_it_ended: the cluster notices later than the machine does."""

@@ -251,7 +251,7 @@ class PodsRunner:
                     pass  # it ended just now, which the cluster will say
             if time.monotonic() > looked + _LOOK_S:
                 unseen, looked = self._looked(one), time.monotonic()
-            state = states.of(self._watch.pod(one.name, one.uid))
+            state = states.of(self._watch.pod(one.uid))
             if state.kind == "ended":
                 raise self._failed(one, state)
             lasts = one.lasts(state.kind)
@@ -286,7 +286,7 @@ class PodsRunner:
         """It is on another node, or was ended here and nobody has told the cluster yet: another
         is made, where this machine is by then."""
         assert self._watch is not None
-        pod = self._watch.pod(one.name, one.uid) or {}
+        pod = self._watch.pod(one.uid) or {}
         where = (pod.get("spec") or {}).get("nodeName") or "a node"
         with self._lock:
             self._place = None

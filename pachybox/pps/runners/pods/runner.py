@@ -244,11 +244,11 @@ class PodsRunner:
         looked = 0.0 if one.told else began
         unseen: PachyboxError | None = None
         while True:
-            if (pid := self._processes.find(one.nonce)) is not None:
-                try:
-                    return PodHeld(pid, one.name, one.uid, self._watch, lambda: self._remove(one))
-                except OSError:
-                    pass  # it ended just now, which the cluster will say
+            with contextlib.suppress(OSError):  # it is not here yet, or not any more
+                return PodHeld(
+                    self._processes, one.nonce, one.name, one.uid, self._watch,
+                    lambda: self._remove(one),
+                )  # fmt: skip
             if time.monotonic() > looked + _LOOK_S:
                 unseen, looked = self._looked(one), time.monotonic()
             state = states.of(self._watch.pod(one.uid))

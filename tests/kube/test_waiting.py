@@ -100,3 +100,30 @@ def test_a_pod_whose_process_is_not_here_is_made_anew(
     made.runner._processes = here
     made.comes(spec).close()
     eventually(lambda: not made.names(), "no Pod is left")
+
+
+def test_what_an_earlier_life_left_goes_once_the_cluster_answers(
+    double: Cluster, cluster: TestCluster, made: Pods, tmp_path: Path
+) -> None:
+    earlier = Pods(cluster, tmp_path)
+    worker = earlier.comes(earlier.spec(cluster.image("python")))
+    double.unreachable()
+    made.pipelines = []
+    made.runner.sweep()
+    double.reachable()
+    eventually(lambda: not made.names() + made.names("config_map"), "all of it is gone")
+    worker.close()
+    earlier.runner.close()
+
+
+def test_no_pod_is_left_when_many_end_at_once(
+    double: Cluster, cluster: TestCluster, made: Pods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pods, "_CLOSE_S", 0.1)
+    spec = made.spec(cluster.image("python"))
+    workers = [made.comes(spec) for _ in range(2)]
+    double.faults.fail(2, 500, "delete", "pods")
+    for one in workers:
+        one.close()
+    made.runner.close()
+    assert made.names() == []

@@ -325,25 +325,22 @@ class PodsRunner:
 
     def sweep(self) -> None:
         """Remove what a box left that was killed: the Pods of earlier lives, and all of pipelines
-        that are no more. Asks nothing where it had nothing. Never raises."""
-        if not self._used.exists():
-            return
-        try:
-            self._opened()
-        except (PachyboxError, OSError) as e:
-            log.warning("pods not removed: %s", e)
+        that are no more; beside the caller, and again until it is done. Asks nothing where it had
+        nothing."""
+        if self._used.exists():
+            self._remover.add("what an earlier life left", self._opened)
 
     def _leave(self, patience_s: float | None = None) -> None:
-        """Delete all Pods of this box but those that are asked for, and the anchors of pipelines
-        that are no more. Raises what Kube does."""
-        keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
-        asked, selector = self._claims.names(), f"{BOX}={self._mark}"
+        """Delete all Pods of this box, and the anchors of pipelines that are no more. Raises what
+        Kube does."""
+        selector = f"{BOX}={self._mark}"
         for pod in self.kube.list("pod", selector, patience_s).items:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-            if name not in asked:
-                self.kube.delete("pod", name, uid, patience_s)
-                log.info("removed pod=%s", name)
-        for one in self.kube.list("config_map", selector, patience_s).items:
+            self.kube.delete("pod", name, uid, patience_s)
+            log.info("removed pod=%s", name)
+        anchors = self.kube.list("config_map", selector, patience_s).items
+        keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
+        for one in anchors:
             name = one["metadata"]["name"]
             if name not in keep:
                 self.kube.delete("config_map", name, one["metadata"]["uid"], patience_s)
@@ -351,12 +348,9 @@ class PodsRunner:
     def close(self) -> None:
         """Remove every Pod of this box. Never raises, and does not wait long for a cluster that
         does not answer."""
-        self._tidy()
         self._remover.close(_CLOSE_S)
         try:
             if self._used.exists() and self._swept:
-                for one in self._claims.unclaimed(0.0):
-                    self._claims.drop(one)
                 self._leave(_QUICK_S)
                 if not self._pipelines():
                     self._used.unlink(missing_ok=True)

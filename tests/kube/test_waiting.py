@@ -127,3 +127,51 @@ def test_no_pod_is_left_when_many_end_at_once(
         one.close()
     made.runner.close()
     assert made.names() == []
+
+
+def test_what_a_pipeline_has_no_use_for_any_more_goes(
+    double: Cluster, cluster: TestCluster, made: Pods
+) -> None:
+    logins = {"login": b'{"auths": {}}', "old": b'{"auths": {}}'}
+    image = cluster.image("python")
+    service = {"internal_port": 80, "external_port": 80, "type": "ClusterIP"}
+    made.comes(made.spec(image, version=1, logins=logins, spec={"service": service})).close()
+    assert len(made.names("secret")) == 2
+    del logins["old"]
+    made.comes(made.spec(image, version=2, logins=logins)).close()
+    assert len(made.names("secret")) == 1
+    assert made.names("service") == []
+
+
+def test_a_pipeline_that_stopped_while_the_cluster_was_away_keeps_its_next_pods(
+    double: Cluster, cluster: TestCluster, made: Pods
+) -> None:
+    spec = made.spec(cluster.image("python"))
+    first = made.comes(spec)
+    double.unreachable()
+    first.close()
+    made.runner.forget("p")
+    double.reachable()
+    double.faults.fail(1, 500, "delete", "configmaps")
+    again = made.comes(spec)
+    (anchor,) = made.names("config_map")
+    eventually(lambda: not made.runner._remover._things, "what was to go is gone")
+    assert made.names("config_map") == [anchor]
+    assert again.alive
+    assert len(made.names()) == 1
+    again.close()
+
+
+def test_what_a_pipeline_of_an_earlier_life_had_goes_with_it(
+    cluster: TestCluster, made: Pods, tmp_path: Path
+) -> None:
+    made.comes(made.spec(cluster.image("python"), logins={"login": b"{}"})).close()
+    made.runner.close()
+    assert (len(made.names("config_map")), len(made.names("secret"))) == (1, 1)
+    later = Pods(cluster, tmp_path)
+    later.runner.sweep()
+    eventually(lambda: later.runner._swept, "it knows of what is there")
+    later.pipelines = []
+    later.runner.forget("p")
+    eventually(lambda: not made.names("config_map") + made.names("secret"), "all of it is gone")
+    later.runner.close()

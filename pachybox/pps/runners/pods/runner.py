@@ -320,8 +320,11 @@ class PodsRunner:
         """See placement.PodRunner. Asks nothing of a cluster where the pipeline has nothing."""
         for one in self._claims.unclaimed(0.0, pipeline):
             self._remove(one)
-        if anchor := self._maker.forget(pipeline):
-            self._remover.add(f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor))
+        anchor = manifest.base_name(self._mark, pipeline)
+        if uid := self._maker.forget(anchor):
+            self._remover.add(
+                f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor, uid)
+            )
 
     def sweep(self) -> None:
         """Remove what a box left that was killed: the Pods of earlier lives, and all of pipelines
@@ -339,6 +342,8 @@ class PodsRunner:
             self.kube.delete("pod", name, uid, patience_s)
             log.info("removed pod=%s", name)
         anchors = self.kube.list("config_map", selector, patience_s).items
+        for one in anchors:  # before it is asked what is kept: one that goes now is told of
+            self._maker.found(one)
         keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
         for one in anchors:
             name = one["metadata"]["name"]

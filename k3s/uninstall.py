@@ -14,8 +14,10 @@ from pachybox.placing import State, Step, put_text, remove, remove_empty, remove
 
 _NETWORKS = Path("/var/lib/cni")
 """Others have networks there too, as podman did: k3s's is called cbr0."""
-_LEFT = (Path("/etc/rancher/node"), Path("/run/k3s"), Path("/run/flannel"))
-_LEFT += (_NETWORKS / "flannel", _NETWORKS / "networks/cbr0")
+_LEFT = (
+    *(Path("/etc/rancher/node"), Path("/run/k3s"), Path("/run/flannel")),
+    *(_NETWORKS / "flannel", _NETWORKS / "networks/cbr0"),
+)
 
 
 def places_of(root: Path, record: Record) -> Places:

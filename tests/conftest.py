@@ -32,6 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "alone: no other test runs meanwhile; for what measures the whole machine"
     )
+    config.addinivalue_line(
+        "markers",
+        "box(which): what the fixture box is: a new one (own, unless told otherwise), or that of "
+        "the module (shared), where all that the test made is deleted after it",
+    )
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as of what a shell put behind itself
         signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test inherit it
     if hasattr(config, "workerinput"):
@@ -109,8 +114,14 @@ def shared_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBox]:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[RealBox]:
-    """A running box of the test's own."""
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBox]:
+    """A running box with nothing in it; see the marker ``box``."""
+    mark = request.node.get_closest_marker("box")
+    if mark is not None and mark.args == ("shared",):
+        shared: RealBox = request.getfixturevalue("shared_box")
+        yield shared
+        shared.client.delete_all()
+        return
     made = RealBox(tmp_path / "home").start()
     yield made
     made.stop()

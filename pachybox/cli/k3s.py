@@ -10,7 +10,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, many, records, seconds
 from pachybox.cli.output import note
 from pachybox.cli.steps import told
-from pachybox.errors import Refused
+from pachybox.errors import InvalidArgument, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -260,6 +260,8 @@ def _silent(done: int, files: int) -> None:
 
 
 def _root(args: Args) -> Path:
+    if args.root == "":  # of a variable that is not set: never this machine
+        raise InvalidArgument("--root names no directory", "name one, or leave --root out")
     return Path(args.root or "/").resolve()
 
 

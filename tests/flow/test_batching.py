@@ -30,9 +30,10 @@ print("no more after", n, flush=True)
 """
 COPY = 'open("/pfs/out/" + name, "w").write(text)'
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("PACHYBOX_SHIM") == "off", reason="batching needs the shim"
-)
+pytestmark = [
+    pytest.mark.box("shared"),
+    pytest.mark.skipif(os.environ.get("PACHYBOX_SHIM") == "off", reason="batching needs the shim"),
+]
 
 
 def code(body: str = COPY) -> dict[str, Any]:
@@ -197,8 +198,8 @@ def test_a_stopped_job_ends_the_code(box: RealBox) -> None:
 
 
 def test_it_saves_the_start_of_each_datum(box: RealBox) -> None:
-    """Python is started once for 200 datums and not 200 times."""
-    files = numbered(200)
+    """Python is started once for 60 datums and not 60 times."""
+    files = numbered(60)
     put(box, files)
     alone = "import os, sys, json, socket; p = os.environ['in']; sys.path.append(sys.argv[1])\n"
     alone += "open('/pfs/out/' + os.path.basename(p), 'w').write(open(p).read())"

@@ -195,12 +195,12 @@ def test_a_datum_that_hangs_for_ever_ends_with_its_job(harm: Box) -> None:
     eventually(lambda: not [p for p in processes() if hang in p], "nothing of it lives", 5)
 
 
-def test_a_gibibyte_of_output_slows_nobody(harm: Box) -> None:
+def test_output_without_end_slows_nobody(harm: Box) -> None:
     """The box answers meanwhile, its memory is bounded, its log is capped."""
     assert harm.box.process is not None
     pid = harm.box.process.pid
     before = resident(pid)
-    job = harm.create("yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 1073741824")
+    job = harm.create("yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 268435456")
     slowest, largest = 0.0, 0
     while not harm.client.inspect_job(job).finished:
         began = time.monotonic()
@@ -244,19 +244,19 @@ def test_a_fork_bomb_is_bounded(harm: Box) -> None:
 
 MANY = """
 import os
-for i in range(100_000):
+for i in range(40_000):
     os.close(os.open(f"/pfs/out/{i}", os.O_CREAT))
 """
 
 
-def test_a_hundred_thousand_files_take_bounded_time(harm: Box) -> None:
+def test_forty_thousand_files_take_bounded_time(harm: Box) -> None:
     began = time.monotonic()
     script = harm.place / "many.py"
     script.write_text(MANY)
     job = harm.run(f"python3 {script}")
     print(f"{time.monotonic() - began:.1f} s")
     assert job.state == "JOB_SUCCESS"
-    assert harm.client.inspect_file("harm@master:/99999").size_bytes == 0
+    assert harm.client.inspect_file("harm@master:/39999").size_bytes == 0
 
 
 SPY = """

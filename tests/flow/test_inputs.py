@@ -11,6 +11,9 @@ import pytest
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, PachyboxError, Refused
 from tests.boxes import RealBox, eventually
 
+# Those that kill the box have one of their own.
+pytestmark = pytest.mark.box("shared")
+
 LIST = "find /pfs -path /pfs/out -prune -o -type f -print | sort | tr '\\n' ' ' >> /pfs/out/seen"
 
 
@@ -165,6 +168,7 @@ def test_a_trigger_cannot_move_the_output_of_a_pipeline(box: RealBox) -> None:
     assert "name another branch" in caught.value.hint
 
 
+@pytest.mark.box("own")
 def test_changes_of_a_quiet_input_wait_for_the_next_job(box: RealBox) -> None:
     c = box.client
     for repo in ("in", "model"):
@@ -353,6 +357,7 @@ def test_a_cron_ticks_and_its_pipeline_runs(box: RealBox) -> None:
     assert list(c.list_repo()) == []
 
 
+@pytest.mark.box("own")
 def test_missed_ticks_are_made_one_by_one_and_none_twice_after_kills(box: RealBox) -> None:
     """Killed again and again while it makes up for ticks: each is a commit, none is doubled."""
     box.client.create_pipelines(spec("p", cron(spec="@yearly", start="1990-01-01T00:00:00Z")))

@@ -10,6 +10,8 @@ import pytest
 from pachybox.errors import AlreadyExists, InvalidArgument, NotFound, PachyboxError, Refused
 from tests.boxes import RealBox, eventually
 
+pytestmark = pytest.mark.box("shared")
+
 
 def spec(name: str, repo: str, script: str, **more: Any) -> str:
     """A pipeline that runs a shell script."""
@@ -233,14 +235,14 @@ def test_the_environment_of_user_code(box: RealBox) -> None:
         ),
     ],
 )
-def test_bad_user_code_fails_its_datum_only(shared_box: RealBox, script: str, reason: str) -> None:
+def test_bad_user_code_fails_its_datum_only(box: RealBox, script: str, reason: str) -> None:
     """One clear reason; the input is as it was."""
-    c = shared_box.client
+    c = box.client
     name = f"bad{abs(hash(script)) % 10**8}"
     c.create_repo("in", update=True)
     c.put_file("in@master:/a", b"a")
     c.create_pipelines(spec(name, "in", f"{script}\nexit $?", datum_tries=1))
-    job = last_job(shared_box, name)
+    job = last_job(box, name)
     assert job.state == "JOB_FAILURE"
     assert reason in job.reason
     assert c.get_file("in@master:/a") == b"a"
@@ -257,8 +259,8 @@ def test_a_symlink_to_an_input_is_kept_by_reference(box: RealBox) -> None:
     assert contents(box, "p@master") == {"/same": big, "/two": big}
 
 
-def test_refusals_name_the_thing(shared_box: RealBox) -> None:
-    c = shared_box.client
+def test_refusals_name_the_thing(box: RealBox) -> None:
+    c = box.client
     c.create_repo("src", update=True)
     with pytest.raises(NotFound, match="repo default/nowhere not found"):
         c.create_pipelines(spec("p1", "nowhere", "true"))

@@ -10,6 +10,8 @@ from pachybox.errors import NotFound, Refused
 from tests.boxes import RealBox, eventually
 from tests.flow.test_pipelines import contents, last_job, spec
 
+pytestmark = pytest.mark.box("shared")
+
 
 def test_a_pipeline_made_anew_runs_its_own_code(box: RealBox) -> None:
     """No worker of the deleted pipeline of the same name serves the new one."""
@@ -87,6 +89,7 @@ def test_only_its_job_writes_an_output_commit(box: RealBox) -> None:
     assert c.wait_job(f"p@{id_}").state == "JOB_SUCCESS"
 
 
+@pytest.mark.box("own")
 def test_results_go_with_their_pipeline(box: RealBox) -> None:
     """What a deleted pipeline made is collected."""
     c = box.client

@@ -12,6 +12,8 @@ from tests.boxes import RealBox
 from tests.flow.test_pipelines import contents, last_job, spec
 from tests.flow.test_worked_examples import counts, put, texts
 
+pytestmark = pytest.mark.box("shared")
+
 Json = dict[str, Any]
 
 NAMES = 'for f in /pfs/in/*; do cp "$f" "/pfs/out/${f##*/}"; done'
@@ -366,6 +368,7 @@ def test_lazy_inputs_read_as_others_do(box: RealBox) -> None:
     assert texts(box, "p@master") == {"/all": "a" + "b" * 200_000}
 
 
+@pytest.mark.box("own")
 def test_links_into_inputs_cost_no_room(box: RealBox) -> None:
     """A file, a directory, and a link to a link are what they point to, and nothing is copied."""
     c = box.client

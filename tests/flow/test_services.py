@@ -17,6 +17,9 @@ from pachybox.errors import InvalidArgument, Refused
 from tests.boxes import RealBox, eventually, free_port
 from tests.flow.shell import Run, runner, succeeded
 
+# Those that kill the box or what it started have one of their own.
+pytestmark = pytest.mark.box("shared")
+
 PROGRAM = """
 import os, signal, socket, sys, time
 port = int(sys.argv[1])
@@ -138,7 +141,7 @@ def test_it_is_seen_while_it_runs(box: RealBox, web: tuple[int, int], run: Run) 
     datum = next(iter(c.list_datum(f"web@{job.id}")))
     assert datum.state == "STARTING"
     assert c.inspect_datum(f"web@{job.id}", datum.id).state == "STARTING"
-    assert [m.message for m in c.logs("web")] == ["serving one"]
+    assert [m.message for m in c.logs(job=f"web@{job.id}")] == ["serving one"]
     shown = succeeded(run("inspect pipeline web"))
     assert f"Service: 127.0.0.1:{outer} (the program listens on {inner})\n" in shown
     assert c.inspect_pipeline("web").raw["type"] == "PIPELINE_TYPE_SERVICE"
@@ -196,6 +199,7 @@ def test_a_program_that_ends_is_started_again(box: RealBox, web: tuple[int, int]
     eventually(lambda: state(box) == ("RUNNING", ""), "running again")
 
 
+@pytest.mark.box("own")
 @pytest.mark.parametrize("victim", ["program", "worker"])
 def test_a_killed_program_or_worker_is_replaced(
     box: RealBox, web: tuple[int, int], victim: str
@@ -215,6 +219,7 @@ def test_a_killed_program_or_worker_is_replaced(
     assert now != [pid]
 
 
+@pytest.mark.box("own")
 def test_it_is_back_after_the_box_was(box: RealBox, web: tuple[int, int]) -> None:
     outer, inner = web
     job = next(iter(box.client.list_job("web"))).id

@@ -13,6 +13,9 @@ from pachybox.pps.runners import cgroups
 from tests.boxes import RealBox, eventually
 from tests.flow.shell import Run, runner, succeeded
 
+# Those that kill the box, or look at which processes it has, have one of their own.
+pytestmark = pytest.mark.box("shared")
+
 
 @pytest.fixture
 def run(
@@ -94,6 +97,7 @@ def wait_for(path: Path) -> str:
 # ---- standby
 
 
+@pytest.mark.box("own")
 @pytest.mark.parametrize("field", ["standby", "autoscaling"])
 def test_no_worker_is_kept_in_standby(box: RealBox, run: Run, field: str) -> None:
     """Neither before the first job nor after the last; across a restart of the box too."""
@@ -116,6 +120,7 @@ def test_no_worker_is_kept_in_standby(box: RealBox, run: Run, field: str) -> Non
     assert workers(box) == []
 
 
+@pytest.mark.box("own")
 def test_a_pipeline_in_standby_runs_while_there_is_work(box: RealBox, tmp_path: Path) -> None:
     go = tmp_path / "go"
     box.client.create_repo("in")
@@ -140,6 +145,7 @@ def test_a_pipeline_in_standby_runs_while_there_is_work(box: RealBox, tmp_path: 
     pipeline_is(box, "p", "RUNNING")
 
 
+@pytest.mark.box("own")
 def test_a_kill_before_standby_is_noted_leaves_it_in_standby(box: RealBox, tmp_path: Path) -> None:
     """A box killed in the middle of the only job runs it again, and rests again."""
     go = tmp_path / "go"
@@ -154,6 +160,7 @@ def test_a_kill_before_standby_is_noted_leaves_it_in_standby(box: RealBox, tmp_p
     pipeline_is(box, "p", "STANDBY")
 
 
+@pytest.mark.box("own")
 @pytest.mark.parametrize("end", ["stop", "update", "delete"])
 def test_workers_end_with_what_they_are_for(box: RealBox, end: str) -> None:
     """Those that show a pipeline's secrets are its own, and not kept once it is stopped, updated
@@ -365,7 +372,7 @@ def test_a_program_in_a_pipeline_reaches_the_box(box: RealBox) -> None:
     create(box, "p", "", transform=transform)
     ended = done(box, "p")
     assert ended.state == "JOB_SUCCESS", ended.reason
-    assert [m.message for m in box.client.logs("p")] == ["2"]
+    assert [m.message for m in box.client.logs(job=f"p@{ended.id}")] == ["2"]
 
 
 def test_user_and_working_dir(box: RealBox, is_root: bool) -> None:
@@ -374,8 +381,9 @@ def test_user_and_working_dir(box: RealBox, is_root: bool) -> None:
     put(box, "a")
     script = "id -un; pwd; echo $HOME; cat $in; echo; touch /pfs/out/x"
     create(box, "p", script, transform={"user": "nobody", "working_dir": "/usr"})
-    assert done(box, "p").state == "JOB_SUCCESS"
-    said = [m.message for m in box.client.logs("p")]
+    ended = done(box, "p")
+    assert ended.state == "JOB_SUCCESS"
+    said = [m.message for m in box.client.logs(job=f"p@{ended.id}")]
     assert said[:2] == ["nobody", "/usr"]
     assert said[3:] == ["a"]
 
@@ -404,8 +412,9 @@ def test_a_share_of_a_core_is_kept(box: RealBox) -> None:
     script += "print(time.process_time())"
     create(box, "p", "", transform={"cmd": [sys.executable, "-c", script]},
            resource_limits={"cpu": 0.2})  # fmt: skip
-    assert done(box, "p").state == "JOB_SUCCESS"
-    (said,) = [float(m.message) for m in box.client.logs("p")]
+    ended = done(box, "p")
+    assert ended.state == "JOB_SUCCESS"
+    (said,) = [float(m.message) for m in box.client.logs(job=f"p@{ended.id}")]
     assert said < 0.5
 
 

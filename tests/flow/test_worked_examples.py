@@ -8,9 +8,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from pachybox.client.pipeline_values import JobInfo
 from tests.boxes import RealBox, eventually
 from tests.flow.test_pipelines import contents, last_job
+
+pytestmark = pytest.mark.box("shared")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

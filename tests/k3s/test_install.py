@@ -353,6 +353,7 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (("--root", ""), "--root names no directory"),
         (("--set", "token=abc"), "token is a secret"),
         (("--set", "etcd-s3-secret-key=abc"), "etcd-s3-secret-key is a secret"),
         (("--set", "t=abc"), "'t=abc' is not KEY=VALUE"),

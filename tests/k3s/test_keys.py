@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,25 @@ MAPS = st.dictionaries(NAMES, VALUES, max_size=5)
 OURS = st.dictionaries(NAMES, VALUES.filter(lambda v: v is not None), max_size=4)
 
 
-def written(text: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="keys-"))
-    path = folder / "config.yaml"
-    path.write_text(text)
-    return path
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file for all examples: to make and remove a folder for each takes most of the time."""
+    return tmp_path_factory.mktemp("keys") / "config.yaml"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(MAPS, OURS, st.booleans(), st.sampled_from(["", "# of mine\n", "---\n"]))
 def test_what_was_put_is_taken_back(
-    theirs: dict[str, Any], ours: dict[str, Any], flow: bool, head: str
+    place: Path, theirs: dict[str, Any], ours: dict[str, Any], flow: bool, head: str
 ) -> None:
-    text = head + (yaml.safe_dump(theirs, default_flow_style=flow) if theirs else "")
-    path = written(text)
-    try:
-        asked = frozenset(ours)
-        after, noted = keys.merged(path, ours, {}, asked)
-        assert (yaml.safe_load(after) or {}) == {**theirs, **ours}
-        path.write_text(after)
-        assert keys.merged(path, ours, noted, frozenset()) == (after, noted), "once is enough"
-        back, kept = keys.restored(path, noted)
-        there = {
-            key: value for key, value in theirs.items() if value is not None or key not in ours
-        }
-        assert ((yaml.safe_load(back) or {}), kept) == (there, [])
-    finally:
-        path.unlink()
-        path.parent.rmdir()
+    place.write_text(head + (yaml.safe_dump(theirs, default_flow_style=flow) if theirs else ""))
+    after, noted = keys.merged(place, ours, {}, frozenset(ours))
+    assert (yaml.safe_load(after) or {}) == {**theirs, **ours}
+    place.write_text(after)
+    assert keys.merged(place, ours, noted, frozenset()) == (after, noted), "once is enough"
+    back, kept = keys.restored(place, noted)
+    there = {key: value for key, value in theirs.items() if value is not None or key not in ours}
+    assert ((yaml.safe_load(back) or {}), kept) == (there, [])
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from pachybox.pps.runners.base import (
     Transform,
     Worker,
     WorkerSpec,
+    WorkerWaits,
 )
 from pachybox.pps.runners.held import ContainerWorker
 from pachybox.pps.runners.podman import PodmanRunner
@@ -111,13 +112,24 @@ class Lab:
 
     def _start(self, spec: WorkerSpec) -> Worker:
         if self.boxed is not None:
-            return self.boxed.start(spec)
+            return self._boxed(self.boxed, spec)
         return ProcessRunner(
             [self.home],
             isolation=self.runner.level,
             command=self.runner._command,
             shim=self.runner.shim,
         ).start(spec)
+
+    @staticmethod
+    def _boxed(runner: PodmanRunner | PodsRunner, spec: WorkerSpec) -> Worker:
+        """One that takes its time is asked for again, as its lane does."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return runner.start(spec)
+            except WorkerWaits as e:
+                if e.trouble or time.monotonic() > deadline:
+                    raise
 
     def task(self, inputs: Mapping[str, bytes] | None = None, **more: Any) -> DatumTask:
         """A datum with these files (paths below /pfs) and an empty out."""

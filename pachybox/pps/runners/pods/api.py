@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-PATIENCE_S = 6.0
-_TRY_S = (3.0, 8.0)  # to connect, and for each piece of the answer
+PATIENCE_S = 3.0
+_TRY_S = (3.0, 5.0)  # to connect, and for each piece of the answer
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.1, 2.0
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 
@@ -217,6 +217,8 @@ class Kube:
             )
             self._stream = answer
             try:
+                if self._ending.is_set():  # race: it was closed before there was one to end
+                    return
                 rest = b""
                 for piece in answer.stream(amt=None):
                     *lines, rest = (rest + piece).split(b"\n")

@@ -27,29 +27,32 @@ _NOTICED_S = 3.0
 _ADDRESS_S = 10.0
 _LOOK_S = 0.2
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
+_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")  # of a control group
+_BEGIN = os.fsencode(HOLD) + b"\0hold\0"
 
 
 class Processes:
-    """The processes of this machine that hold a container, by their nonce. Any thread may ask: a
-    look at all processes serves all who ask at that moment."""
+    """The processes of this machine that hold a container. Any thread may ask: a look at all
+    processes serves all who ask at that moment."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self._lock = threading.Lock()
         self._at = 0.0
-        self._found: dict[str, int] = {}
+        self._found: dict[str, list[int]] = {}
 
-    def find(self, nonce: str) -> int | None:
-        """The number of the process that holds ``nonce``; None when there is none here."""
+    def find(self, nonce: str, uid: str) -> int | None:
+        """The number of the process that holds ``nonce`` for the Pod ``uid``; None when there is
+        none here."""
         with self._lock:
             if time.monotonic() - self._at > _FRESH_S:
                 self._found = self._look()
                 self._at = time.monotonic()
-            return self._found.get(nonce)
+            found = self._found.get(nonce, ())
+        return next((pid for pid in found if self.is_of(pid, nonce, uid)), None)
 
-    def _look(self) -> dict[str, int]:
-        begin = os.fsencode(HOLD) + b"\0hold\0"
-        found = {}
+    def _look(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
         for name in os.listdir(self._proc):
             if not name.isdigit():
                 continue
@@ -57,42 +60,65 @@ class Processes:
                 words = (self._proc / name / "cmdline").read_bytes()
             except OSError:
                 continue
-            if words.startswith(begin) and self._is_container(name):
-                found[os.fsdecode(words[len(begin) :].rstrip(b"\0"))] = int(name)
+            if words.startswith(_BEGIN):
+                nonce = os.fsdecode(words[len(_BEGIN) :].rstrip(b"\0"))
+                found.setdefault(nonce, []).append(int(name))
         return found
 
-    def _is_container(self, name: str) -> bool:
-        """Whether a process is the first of process numbers of its own, of the users that we are
-        of: it takes root to make one, so that no user of this machine can pass for a container."""
-        proc = self._proc / name
+    def is_of(self, pid: int, nonce: str, uid: str) -> bool:
+        """Whether a process holds the Pod ``uid``. Its command line says so, which anybody may
+        read and write; so it must be the first of process numbers of its own, of the users that
+        we are of, which takes root to make, and in no control group of another Pod, which takes
+        the kubelet."""
+        proc = self._proc / str(pid)
         try:
+            if (proc / "cmdline").read_bytes() != _BEGIN + os.fsencode(nonce) + b"\0":
+                return False
             mine, its = ((one / "ns/user").stat() for one in (self._proc / "self", proc))
             numbers = status_of(proc)["NSpid"].split()
+            groups = (proc / "cgroup").read_text().splitlines()
         except (OSError, KeyError):
             return False
-        return os.path.samestat(mine, its) and len(numbers) > 1 and numbers[-1] == "1"
+        pods = [named[-1] for line in groups if (named := _POD.findall(line))]
+        others = {one.replace("_", "-") for one in pods} - {uid}
+        first = len(numbers) > 1 and numbers[-1] == "1"
+        return os.path.samestat(mine, its) and first and not others
 
 
 class PodHeld:
-    """See held.Held. Raises OSError when its first process is gone already."""
+    """See held.Held."""
 
     def __init__(
-        self, pid: int, name: str, uid: str, watch: Watch, gone: Callable[[], None]
+        self,
+        processes: Processes,
+        nonce: str,
+        name: str,
+        uid: str,
+        watch: Watch,
+        gone: Callable[[], None],
     ) -> None:
-        """``gone`` has the Pod deleted."""
-        self.pid = pid
+        """``gone`` has the Pod deleted. Raises OSError when its first process is not here."""
+        self.pid = processes.find(nonce, uid) or 0
+        if not self.pid:
+            raise ProcessLookupError(f"no process holds {name}")
         self.name = name
         self._uid = uid
         self._watch = watch
         self._gone = gone
-        self._fd = os.pidfd_open(pid)
-        self.id = container_id(Path(f"/proc/{pid}/cgroup").read_text())
-        self.cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  # it is the container's path
+        self._fd = os.pidfd_open(self.pid)
+        try:
+            self.id = container_id(Path(f"/proc/{self.pid}/cgroup").read_text())
+            self.cwd = os.readlink(f"/proc/{self.pid}/cwd")  # noqa: PTH115  # the container's path
+            if not processes.is_of(self.pid, nonce, uid):
+                raise ProcessLookupError(f"the process of {name} ended")  # its number is another's
+        except OSError:
+            os.close(self._fd)
+            raise
 
     @property
     def seen(self) -> Object | None:
         """The Pod as it was seen last; None when it was deleted."""
-        return self._watch.pod(self.name, self._uid)
+        return self._watch.pod(self._uid)
 
     def how_it_ended(self) -> str:
         """See Held.how_it_ended: the cluster notices later than the machine does."""

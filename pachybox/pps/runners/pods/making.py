@@ -12,6 +12,7 @@ from pachybox.pps.runners.pods.manifest import BOX, NONCE, Place
 from pachybox.pps.runners.pods.troubles import Exists
 
 _TAKEN = 20  # names that are tried
+_Name = tuple[str, str]  # a kind and a name
 
 
 class Maker:
@@ -20,28 +21,40 @@ class Maker:
     def __init__(self, kube: Kube, claims: Claims) -> None:
         self._kube = kube
         self._claims = claims
-        self._lock = threading.Lock()
-        self._anchors: dict[str, str] = {}
+        self._lock = threading.Lock()  # of the three below
+        self._anchors: dict[str, str] = {}  # by name, the uid
+        self._doomed: set[str] = set()  # uids of anchors that are to go
+        self._owned: dict[str, tuple[int, set[_Name]]] = {}  # by anchor: by which version, and what
 
-    def forget(self, pipeline: str) -> str:
-        """The name of a pipeline's anchor, if this life of the box made it or found it; "" when it
-        did not."""
+    def found(self, anchor: Object) -> None:
+        """Take note of an anchor that is there."""
         with self._lock:
-            return self._anchors.pop(pipeline, "")
+            self._anchors[anchor["metadata"]["name"]] = anchor["metadata"]["uid"]
+
+    def forget(self, anchor: str) -> str:
+        """The uid of an anchor of that name that this life of the box made or found, which is used
+        for no Pod any more; "" when there is none."""
+        with self._lock:
+            uid = self._anchors.pop(anchor, "")
+            if uid:
+                self._doomed.add(uid)
+            return uid
 
     def make(self, place: Place, one: Asked) -> Object:
-        """The Pod, as the cluster has it; its anchor's name is kept for ``forget``.
+        """The Pod, as the cluster has it.
 
         Raises what Kube.create does, NotReady when all names are taken.
         """
         spec = one.spec
-        anchor = self._ensured("config_map", manifest.anchor(place, spec))
-        with self._lock:
-            self._anchors[spec.pipeline] = anchor["metadata"]["name"]
+        anchor = self._anchor(manifest.anchor(place, spec))
+        own: set[_Name] = set()
         for secret in manifest.pull_secrets(place, spec):
             self._ensured("secret", manifest.owned(secret, anchor), "data")
+            own.add(("secret", secret["metadata"]["name"]))
         if (service := manifest.service(place, spec)) is not None:
             self._ensured("service", manifest.owned(service, anchor), "spec")
+            own.add(("service", service["metadata"]["name"]))
+        self._only(own, anchor, int(spec.pod.get("version") or 0))
         for _ in range(_TAKEN):
             try:
                 made = self._kube.create("pod", manifest.owned(one.body, anchor))
@@ -52,6 +65,29 @@ class Maker:
             raise NotReady(f"all names for Pods of {spec.pipeline} are taken")
         one.uid = made["metadata"]["uid"]
         return made
+
+    def _anchor(self, body: Object) -> Object:
+        """That of a pipeline, and a new one in the place of one that is to go: what that owns goes
+        with it."""
+        found = self._kube.get("config_map", body["metadata"]["name"])
+        if found is not None and found["metadata"]["uid"] in self._doomed:
+            self._kube.delete("config_map", body["metadata"]["name"], found["metadata"]["uid"])
+            found = None
+        anchor = found or self._kube.create("config_map", body)
+        self.found(anchor)
+        return anchor
+
+    def _only(self, own: set[_Name], anchor: Object, version: int) -> None:
+        """Delete what an older version had beside ``own``, which is what this one has."""
+        uid = anchor["metadata"]["uid"]
+        with self._lock:
+            newest, had = self._owned.get(uid, (version, set()))
+        if version < newest:
+            return
+        for kind, name in had - own:
+            self._kube.delete(kind, name)
+        with self._lock:
+            self._owned[uid] = (version, own)
 
     def _taken(self, place: Place, one: Asked) -> None:
         """There is another Pod of that name: one of ours that nobody has any use for, or somebody

@@ -36,8 +36,8 @@ from pachybox.pps.runners.process import ProcessRunner, worker_command
 
 log = logging.getLogger(__name__)
 
-_COMING_S, _COMING_AGAIN_S = 20.0, 2.0  # waited for a Pod, at first and when asked again
-_TROUBLE_S, _TROUBLE_AGAIN_S = 3.0, 0.2  # of one that has something in its way
+_COMING_S = 3.0  # waited for a Pod at most: whoever is to stop meanwhile waits too
+_TROUBLE_S = 3.0  # that something is in its way before that is worth a word
 _HERE_S = 5.0  # until the process of a Pod that runs must be seen
 _LOOK_S = 1.0  # between direct looks at a Pod that is waited for
 _POLL_S = 0.1
@@ -249,35 +249,31 @@ class PodsRunner:
             self._watch.put(made)
 
     def _comes(self, one: Asked) -> PodHeld:
-        """Wait for its first process on this machine, for moments. Raises WorkerWaits, or Refused
-        when it runs elsewhere."""
+        """Wait for its first process on this machine, for moments. Raises WorkerWaits."""
         assert self._watch is not None
         began = time.monotonic()
-        looked, trouble_at, runs_at = began, 0.0, 0.0
+        looked = 0.0 if one.told else began
         unseen: PachyboxError | None = None
         while True:
-            if (pid := self._processes.find(one.nonce)) is not None:
-                try:
-                    return PodHeld(pid, one.name, one.uid, self._watch, lambda: self._remove(one))
-                except OSError:
-                    pass  # it ended just now, which the cluster will say
-            now = time.monotonic()
-            if now > looked + _LOOK_S or (one.told and looked == began):
+            with contextlib.suppress(OSError):  # it is not here yet, or not any more
+                return PodHeld(
+                    self._processes, one.nonce, one.name, one.uid, self._watch,
+                    lambda: self._remove(one),
+                )  # fmt: skip
+            if time.monotonic() > looked + _LOOK_S:
                 unseen, looked = self._looked(one), time.monotonic()
-            state = states.of(self._watch.pod(one.name, one.uid))
+            state = states.of(self._watch.pod(one.uid))
             if state.kind == "ended":
                 raise self._failed(one, state)
-            trouble_at = (trouble_at or now) if state.kind == "trouble" else 0.0
-            runs_at = (runs_at or now) if state.kind == "running" else 0.0
-            if runs_at and now > runs_at + _HERE_S and unseen is None:
-                raise self._elsewhere(one)
-            patience = _TROUBLE_AGAIN_S if one.told else _TROUBLE_S
-            if trouble_at and now > trouble_at + patience:
+            lasts = one.lasts(state.kind)
+            if state.kind == "trouble" and lasts > _TROUBLE_S:
                 raise _waiting(one.spec, state)
-            if now > began + (_COMING_AGAIN_S if one.told else _COMING_S):
+            if state.kind == "running" and lasts > _HERE_S and unseen is None:
+                raise self._elsewhere(one)
+            if time.monotonic() > began + _COMING_S:
                 if unseen is not None:
                     raise _waits(one.spec, unseen)
-                raise _waiting(one.spec, state)
+                raise _waiting(one.spec, state, trouble=False)
             with self._watch.changed:
                 self._watch.changed.wait(_POLL_S)
 
@@ -290,21 +286,26 @@ class PodsRunner:
         return None
 
     def _failed(self, one: Asked, state: states.State) -> WorkerWaits:
-        """It ended before it served: another is made, not at once."""
+        """It does not come to serve: another is made, not at once."""
         why = _waiting(one.spec, state)
         self._claims.ended(one, why)
         self._remove(one)
         self._claims.drop(one)
         return why
 
-    def _elsewhere(self, one: Asked) -> Refused:
+    def _elsewhere(self, one: Asked) -> WorkerWaits:
+        """It is on another node, or was ended here and nobody has told the cluster yet: another
+        is made, where this machine is by then."""
         assert self._watch is not None
-        pod = self._watch.pod(one.name, one.uid) or {}
+        pod = self._watch.pod(one.uid) or {}
         where = (pod.get("spec") or {}).get("nodeName") or "a node"
-        return Refused(
-            f"the Pod {one.name} runs on {where}, and its process is not on this machine",
-            "set kubernetes_node to the node that is this machine; a box in a Pod needs hostPID",
+        with self._lock:
+            self._place = None
+        words = f"{one.name} runs on {where}, and its process is not on this machine"
+        remedy = (
+            "set kubernetes_node to the node that is this machine; a box in a Pod needs hostPID"
         )
+        return self._failed(one, states.State("trouble", words, remedy))
 
     # ---- what is left
 
@@ -330,30 +331,32 @@ class PodsRunner:
         """See placement.PodRunner. Asks nothing of a cluster where the pipeline has nothing."""
         for one in self._claims.unclaimed(0.0, pipeline):
             self._remove(one)
-        if anchor := self._maker.forget(pipeline):
-            self._remover.add(f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor))
+        anchor = manifest.base_name(self._mark, pipeline)
+        if uid := self._maker.forget(anchor):
+            self._remover.add(
+                f"anchor={anchor}", lambda: self.kube.delete("config_map", anchor, uid)
+            )
 
     def sweep(self) -> None:
         """Remove what a box left that was killed: the Pods of earlier lives, and all of pipelines
-        that are no more. Asks nothing where it had nothing. Never raises."""
-        if not self._used.exists():
-            return
-        try:
-            self._opened()
-        except (PachyboxError, OSError) as e:
-            log.warning("pods not removed: %s", e)
+        that are no more; beside the caller, and again until it is done. Asks nothing where it had
+        nothing."""
+        if self._used.exists():
+            self._remover.add("what an earlier life left", self._opened)
 
     def _leave(self, patience_s: float | None = None) -> None:
-        """Delete all Pods of this box but those that are asked for, and the anchors of pipelines
-        that are no more. Raises what Kube does."""
-        keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
-        asked, selector = self._claims.names(), f"{BOX}={self._mark}"
+        """Delete all Pods of this box, and the anchors of pipelines that are no more. Raises what
+        Kube does."""
+        selector = f"{BOX}={self._mark}"
         for pod in self.kube.list("pod", selector, patience_s).items:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-            if name not in asked:
-                self.kube.delete("pod", name, uid, patience_s)
-                log.info("removed pod=%s", name)
-        for one in self.kube.list("config_map", selector, patience_s).items:
+            self.kube.delete("pod", name, uid, patience_s)
+            log.info("removed pod=%s", name)
+        anchors = self.kube.list("config_map", selector, patience_s).items
+        for one in anchors:  # before it is asked what is kept: one that goes now is told of
+            self._maker.found(one)
+        keep = {manifest.base_name(self._mark, one) for one in self._pipelines()}
+        for one in anchors:
             name = one["metadata"]["name"]
             if name not in keep:
                 self.kube.delete("config_map", name, one["metadata"]["uid"], patience_s)
@@ -361,12 +364,9 @@ class PodsRunner:
     def close(self) -> None:
         """Remove every Pod of this box. Never raises, and does not wait long for a cluster that
         does not answer."""
-        self._tidy()
         self._remover.close(_CLOSE_S)
         try:
             if self._used.exists() and self._swept:
-                for one in self._claims.unclaimed(0.0):
-                    self._claims.drop(one)
                 self._leave(_QUICK_S)
                 if not self._pipelines():
                     self._used.unlink(missing_ok=True)
@@ -381,7 +381,6 @@ def _waits(spec: WorkerSpec, why: PachyboxError) -> WorkerWaits:
     return WorkerWaits(f"no Pod for {spec.pipeline} yet: {why.message}", why.hint)
 
 
-def _waiting(spec: WorkerSpec, state: states.State) -> WorkerWaits:
-    trouble = state.kind != "coming"
+def _waiting(spec: WorkerSpec, state: states.State, *, trouble: bool = True) -> WorkerWaits:
     words = state.why or "runs, and its process is not there yet"
     return WorkerWaits(f"the Pod of {spec.pipeline} {words}", state.remedy, trouble=trouble)

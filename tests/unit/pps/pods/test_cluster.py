@@ -235,15 +235,29 @@ def test_processes_are_found_by_their_nonce(tmp_path: Path) -> None:
         process(tmp_path / number, words)
     (tmp_path / "10").mkdir()
     found = inside.Processes(tmp_path)
-    assert [found.find(one) for one in ("aa", "bb", "cc", "dd", "")] == [7, 8, None, None, None]
+    assert [found.find(one, UID) for one in ("aa", "bb", "cc", "dd", "")] == [
+        7,
+        8,
+        None,
+        None,
+        None,
+    ]
 
 
-def process(folder: Path, words: bytes, numbers: str = "7\t1", users: str = "users") -> None:
+UID = "0b0ac4ee-1b3c-4d5e-8f60-718293a4b5c6"
+
+
+def process(
+    folder: Path, words: bytes, numbers: str = "7\t1", users: str = "users", pod: str = UID
+) -> None:
     """As the kernel shows one."""
     (folder / "ns").mkdir(parents=True)
     (folder.parent / users).touch()
     (folder / "ns" / "user").symlink_to(folder.parent / users)
     (folder / "cmdline").write_bytes(words)
+    (folder / "cgroup").write_text(
+        f"0::/kubepods.slice/kubepods-pod{pod.replace('-', '_')}.slice/c"
+    )
     (folder / "status").write_text(f"Name:\tx\nNSpid:\t{numbers}\n")
 
 
@@ -252,5 +266,9 @@ def test_what_only_says_that_it_holds_is_no_container(tmp_path: Path) -> None:
     process(tmp_path / "5", b"/.pachybox/shim\0hold\0aa\0", "5")
     process(tmp_path / "6", b"/.pachybox/shim\0hold\0bb\0", "6\t2")
     process(tmp_path / "7", b"/.pachybox/shim\0hold\0cc\0", users="theirs")
+    process(tmp_path / "8", b"/.pachybox/shim\0hold\0dd\0", pod=UID.replace("0", "1"))
+    process(tmp_path / "9", b"/.pachybox/shim\0hold\0dd\0")
     found = inside.Processes(tmp_path)
-    assert [found.find(one) for one in ("aa", "bb", "cc")] == [None, None, None]
+    assert [found.find(one, UID) for one in ("aa", "bb", "cc", "dd")] == [None] * 3 + [9]
+    (tmp_path / "9" / "cmdline").write_bytes(b"another\0")  # of its number, since it was looked for
+    assert found.find("dd", UID) is None

@@ -410,8 +410,9 @@ _AT_THE_BOX = """
 import os
 from k3s import boxes
 real = boxes.change
-def change(*args):
+def change(home, *args):
     {}
+    (home / ".box.toml.1").write_text("a copy that was cut short")
     os.kill(os.getpid(), 9)
 boxes.change = change
 """
@@ -419,7 +420,12 @@ boxes.change = change
 
 @pytest.mark.parametrize(
     "code",
-    [_IN_THE_COPY, _BEHIND_THE_COPY, _AT_THE_BOX.format(""), _AT_THE_BOX.format("real(*args)")],
+    [
+        _IN_THE_COPY,
+        _BEHIND_THE_COPY,
+        _AT_THE_BOX.format(""),
+        _AT_THE_BOX.format("real(home, *args)"),
+    ],
     ids=["copying", "linking", "before the box", "behind the box"],
 )
 @pytest.mark.parametrize("then", ["install", "uninstall"])

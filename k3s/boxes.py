@@ -8,6 +8,7 @@ from pathlib import Path
 from k3s.places import ACCOUNT, NAMESPACE, Places
 from k3s.record import Record, save
 from pachybox.config import default_home, written
+from pachybox.durable import cut_short
 from pachybox.placing import State, Step
 from pachybox.settings import change
 
@@ -54,7 +55,7 @@ def put(places: Places, record: Record, *, ended: bool, act: bool) -> Step:
     changes = {key: _WANTED[key] for key, note in new.items() if there.get(key) != note["put"]}
     if act:
         record.home, record.box = str(folder), {**noted, **new}
-        if changes:
+        if changes or _cut_short(places, folder):
             save(places, replace(record, done=False))
             change(places.on_disk(folder), changes)
     return Step(WHAT, str(folder / "box.toml"), State.REPLACED if changes else State.KEPT)
@@ -70,9 +71,14 @@ def restore(places: Places, record: Record, *, act: bool) -> Step | None:
     mine = {key: note for key, note in record.box.items() if there.get(key) == note["put"]}
     put_back = {k: str(n["before"]) for k, n in mine.items() if n["before"] is not None}
     drop = [key for key, note in mine.items() if note["before"] is None]
-    if act and mine:
+    if act and (mine or _cut_short(places, folder)):
         change(places.on_disk(folder), put_back, drop)
     return Step(WHAT, str(folder / "box.toml"), State.REPLACED if mine else State.KEPT)
+
+
+def _cut_short(places: Places, folder: Path) -> bool:
+    """Whether a change was killed, and left something that the next takes away."""
+    return bool(cut_short(places.followed(folder / "box.toml")))
 
 
 def _values(places: Places, folder: Path) -> dict[str, int | str]:

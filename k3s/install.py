@@ -68,7 +68,7 @@ def plan(root: Path, found: Bundle | None, flags: Choices) -> Plan:
     if found is None and before is None:
         raise NotFound("k3s is not installed yet", "name the directory it comes on: --from DIR")
     earlier = before.chosen if before else {}
-    there = read(at.on_disk(at.config))
+    there = read(at.followed(at.config))
     data = config.data(flags.data, there, before.data if before else "")
     places = replace(at, data=data)
     chosen = flags.over(earlier)
@@ -79,7 +79,7 @@ def plan(root: Path, found: Bundle | None, flags: Choices) -> Plan:
         (places.registries, config.merged_registries),
     ):
         noted = keys.get(str(path), {})
-        texts[path], notes[path] = merge(places.on_disk(path), chosen, flags, noted)
+        texts[path], notes[path] = merge(places.followed(path), chosen, flags, noted)
     files = _files(places, found) if found else {}
     there_now = [path for path in files if places.on_disk(path).is_file()]
     sums = {path: bundle.hashed(places.on_disk(path)) for path in there_now}
@@ -204,7 +204,7 @@ def _forget(wanted: Plan) -> None:
 
 def _put(places: Places, path: Path, text: str, *, act: bool) -> State:
     """Settings, for root's eyes alone where they are new: registries may hold passwords."""
-    at = places.on_disk(path)
+    at = places.followed(path)
     return put_text(at, text, *owned(at), act=act)
 
 

@@ -84,10 +84,10 @@ class Places:
         return at
 
     def followed(self, path: Path) -> Path:
-        """The same of a file that is written where it leads, if it is a link."""
+        """The same of a file of others, which if it is a link is written where that leads."""
         at = self.on_disk(path)
         self._inside(at, at)
-        return at
+        return at.resolve() if at.is_symlink() else at
 
     def _inside(self, at: Path, looked: Path) -> None:
         if not self.live and not (real := looked.resolve()).is_relative_to(self.root):

@@ -91,13 +91,13 @@ def _settings(places: Places, record: Record, *, act: bool) -> Iterator[Step]:
         (places.config, "settings", keys.restored),
         (places.registries, "registries", config.restored_registries),
     ):
-        at = places.on_disk(path)
+        at = places.followed(path)
         noted = record.keys.get(str(path), {})
         if not at.exists() or not noted:
             continue
         text, kept = restored(at, noted)
         where = f"{path}, with {', '.join(kept)}, changed since" if kept else str(path)
-        if text.strip():
+        if text.strip() or places.on_disk(path).is_symlink():
             yield Step(what, where, put_text(at, text, *owned(at), act=act))
         else:
             yield Step(what, where, remove(at, act=act))

@@ -84,6 +84,8 @@ def change(home: Path, put: Mapping[str, str], drop: Iterable[str] = ()) -> bool
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(path.parent):
+            for left in cut_short(path):  # secrets may be in it; nobody else writes now
+                left.unlink()
             return _change(path, values, drop)
     except OSError as e:
         raise Refused(
@@ -173,8 +175,6 @@ def _replace(path: Path, text: str, *, secret: bool) -> None:
         mode = 0o600 if secret else stat.S_IMODE(like.st_mode)
     own = (like.st_uid, like.st_gid) == (os.geteuid(), os.getegid())
     owner = None if own else (like.st_uid, like.st_gid)  # root changes the file of a service
-    for left in cut_short(path):  # secrets may be in it; nobody else writes now
-        left.unlink()
     with replacing(path, mode, owner) as file:
         file.write(text.encode())
 

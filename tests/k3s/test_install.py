@@ -296,6 +296,8 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     )
     mirrors = 'mirrors:\n  docker.io:\n    endpoint: ["https://mirror.lab"]\n'
     (root / CONFIG).parent.mkdir(parents=True)
+    (root / "srv").mkdir()
+    (root / CONFIG).symlink_to("../../../srv/config.yaml")
     (root / CONFIG).write_text(mine)
     (root / REGISTRIES).write_text(mirrors)
     (root / CONFIG).chmod(0o640)
@@ -318,6 +320,7 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     found = yaml.safe_load((root / CONFIG).read_text())
     assert (found["kube-proxy-arg"], found["umask"]) == (["x=2026-11-27", "12:30:45"], "0077")
     k3s("uninstall", "--yes")
+    assert (root / CONFIG).is_symlink()
     there = (root / CONFIG).stat()
     assert (there.st_mode & 0o777, there.st_gid) == (0o640, 1234), "who may read it still may"
     assert yaml.safe_load((root / CONFIG).read_text()) == yaml.safe_load(mine)
@@ -407,8 +410,9 @@ _AT_THE_BOX = """
 import os
 from k3s import boxes
 real = boxes.change
-def change(*args):
+def change(home, *args):
     {}
+    (home / ".box.toml.1").write_text("a copy that was cut short")
     os.kill(os.getpid(), 9)
 boxes.change = change
 """
@@ -416,7 +420,12 @@ boxes.change = change
 
 @pytest.mark.parametrize(
     "code",
-    [_IN_THE_COPY, _BEHIND_THE_COPY, _AT_THE_BOX.format(""), _AT_THE_BOX.format("real(*args)")],
+    [
+        _IN_THE_COPY,
+        _BEHIND_THE_COPY,
+        _AT_THE_BOX.format(""),
+        _AT_THE_BOX.format("real(home, *args)"),
+    ],
     ids=["copying", "linking", "before the box", "behind the box"],
 )
 @pytest.mark.parametrize("then", ["install", "uninstall"])

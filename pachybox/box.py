@@ -243,13 +243,16 @@ class Box:
         return self._stop.is_set()
 
     def _prepare(self) -> None:
-        """Remove what a box left that was killed, and have podman ready where it will be asked."""
+        """Remove what a box left that was killed, and have podman and the cluster ready where they
+        will be asked: the cluster's client alone takes seconds to import."""
         assert self.containers is not None
         self.containers.runner.sweep()
         if self._has_images():
             self.containers.runner.why_not()
         if self.pods is not None:
             self.pods.sweep()
+            if self._has_pods() and (why := self.pods.why_not()):
+                log.warning("pipelines are not run in pods: %s", why)
 
     def _in_pods(self) -> list[str]:
         """The pipelines that run in Pods, by name."""

@@ -31,6 +31,7 @@ _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
 )
+_ELSEWHERE = "run it without the cluster: --runner podman, or process, which leaves the image out"
 
 
 class PodRunner(Runner, Protocol):
@@ -148,11 +149,11 @@ class Placement:
     def _in_pod(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} is to run in a Pod"
         if self._pods is None:
-            raise Refused(f"{what}, and this box has no runner of Pods", _WITHOUT).about(_IMAGE)
+            raise Refused(f"{what}, and this box has no runner of Pods", _ELSEWHERE).about(_IMAGE)
         _require_limits(spec, what)
         placing.check(spec.canonical)
         if why := self._pods.runner.why_not():
-            hint = f"{why.hint}, or {_WITHOUT}"
+            hint = f"{why.hint}, or {_ELSEWHERE}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
         if not _has_source(spec):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.client.trial_values import TrialLine
 from tests.boxes import RealBox, eventually, free_port
 from tests.kube.cluster import TestCluster
 
@@ -231,3 +232,15 @@ def _anchors(cluster: TestCluster) -> list[Any]:
         cluster.namespace, label_selector="app.kubernetes.io/managed-by=pachybox"
     )
     return list(found.items)
+
+
+def test_a_trial_says_what_it_waits_for(box: RealBox, cluster: TestCluster, image: str) -> None:
+    """It would stand still without a word: there is no job that has the reason."""
+    cluster.doubled()
+    text = spec("tried", image, "true", scheduling_spec={"node_selector": {"no": "such"}})
+    events = box.client.open_trial()
+    trial = next(events).trial
+    box.client.run_trial(trial, text, sample=1, runner="kubernetes")
+    lines = (event.what.message for event in events if isinstance(event.what, TrialLine))
+    assert "waits: the Pod of tried finds no place" in next(lines)
+    events.close()

@@ -22,6 +22,7 @@ from pachybox.worker.wire import JSON
 
 ENDED = "the container ended before its worker was there"
 _OTHERS = ("ipc", "uts", "net", "cgroup")
+_MOST_USERS = 16 << 20  # characters of a file of users
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,20 @@ def _open(container: Container) -> tuple[int, int, tuple[int, ...]]:
 def _name(uid: int) -> str:
     """The image's name for a user; "" when it has none. Its home is in the environment already."""
     try:
-        with open("/etc/passwd", encoding="utf-8", errors="surrogateescape") as file:
-            rows = [line.split(":") for line in file]
+        found = rows(os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError:
         return ""
-    return next((row[0] for row in rows if len(row) > 2 and row[2] == str(uid)), "")
+    return next((row[0] for row in found if len(row) > 2 and row[2] == str(uid)), "")
+
+
+def rows(fd: int) -> list[list[str]]:
+    """The lines of an image's file of users or groups, each in its parts; the file is closed. None
+    when it is no file: an image may have there what never ends. Raises OSError."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return []
+    with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+        return [line.split(":") for line in file.read(_MOST_USERS).splitlines()]
 
 
 def _make(place: str) -> None:

@@ -19,6 +19,7 @@ from pachybox.pps.runners.held import HOLD, ContainerWorker, lives, status_of
 from pachybox.pps.runners.pods import states
 from pachybox.pps.runners.pods.watch import Object, Watch
 from pachybox.pps.runners.process_worker import ProcessWorker
+from pachybox.worker import container, kernel
 from pachybox.worker.wire import WorkerSpec
 
 LOOPBACK = "127.0.0.1"
@@ -206,14 +207,15 @@ def who(user: str, pid: int) -> dict[str, Any]:
         row = _row(pid, "passwd", name)
         if len(row) < 6:
             raise Refused(f"user {name!r} does not exist in the image", "give uid:gid")
-        made |= {"uid": int(row[2]), "gid": int(row[3]), "env": {"HOME": row[5] or "/"}}
+        made |= {"uid": _number(row[2], "passwd"), "gid": _number(row[3], "passwd")}
+        made |= {"env": {"HOME": row[5] or "/"}}
     if group.isdigit():
         made["gid"] = int(group)
     elif group:
         row = _row(pid, "group", group)
         if len(row) < 3:
             raise Refused(f"group {group!r} does not exist in the image", "give uid:gid")
-        made["gid"] = int(row[2])
+        made["gid"] = _number(row[2], "group")
     elif not name.isdigit():
         made["groups"] = _groups(pid, name)
     return made
@@ -225,13 +227,17 @@ def _row(pid: int, file: str, name: str) -> list[str]:
 
 def _groups(pid: int, user: str) -> list[int]:
     found = [row for row in _rows(pid, "group") if len(row) > 3 and user in row[3].split(",")]
-    return [int(row[2]) for row in found]
+    return [_number(row[2], "group") for row in found]
 
 
 def _rows(pid: int, file: str) -> list[list[str]]:
     try:
-        path = Path(f"/proc/{pid}/root/etc/{file}")
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        return container.rows(kernel.open_inside(Path(f"/proc/{pid}/root"), f"etc/{file}"))
     except OSError:
         return []
-    return [line.split(":") for line in text.splitlines()]
+
+
+def _number(text: str, file: str) -> int:
+    if not text.isdecimal():
+        raise Refused(f"the image's /etc/{file} has no number, but {text!r}", "give uid:gid")
+    return int(text)

@@ -19,6 +19,7 @@ from pachybox.pps.runners.pods.access import Access, Settings
 from pachybox.pps.runners.pods.claims import Claims
 from pachybox.pps.runners.pods.manifest import Place
 from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Gone, Missing, Unanswered
+from pachybox.worker import container, kernel
 
 HERE = Access(SimpleNamespace(host="https://c:6443"), "/etc/kc", "box")
 
@@ -272,3 +273,24 @@ def test_what_only_says_that_it_holds_is_no_container(tmp_path: Path) -> None:
     assert [found.find(one, UID) for one in ("aa", "bb", "cc", "dd")] == [None] * 3 + [9]
     (tmp_path / "9" / "cmdline").write_bytes(b"another\0")  # of its number, since it was looked for
     assert found.find("dd", UID) is None
+
+
+def test_an_image_leads_nowhere_else_with_its_file_of_users(tmp_path: Path) -> None:
+    def found() -> list[list[str]]:
+        return container.rows(kernel.open_inside(tmp_path, "etc/passwd"))
+
+    file = tmp_path / "etc" / "passwd"
+    file.parent.mkdir()
+    (tmp_path / "users").write_text("app:x:7:8::/home:\n")
+    file.symlink_to("/users")
+    assert found() == [["app", "x", "7", "8", "", "/home", ""]]
+    file.unlink()
+    file.symlink_to("../../../../../../../../../../etc/hostname")
+    with pytest.raises(FileNotFoundError):
+        found()
+    file.unlink()
+    os.mkfifo(file)
+    assert found() == []
+    file.unlink()
+    file.mkdir()
+    assert found() == []

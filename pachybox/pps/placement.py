@@ -101,9 +101,10 @@ class Placement:
         self._containers = containers
         self._pods = pods
         self._known = known
+        self._no_pods: list[PachyboxError | None] = []  # once it is known, where that is kept
 
     def once(self) -> Placement:
-        """One that looks for each image a single time, for a moment's use."""
+        """One that looks for each image and for the cluster a single time, for a moment's use."""
         return Placement(self._default, self._containers, self._pods, {})
 
     def _find(self, containers: Containers, image: str) -> Image:
@@ -118,6 +119,15 @@ class Placement:
         if isinstance(found, ImageMissing):
             raise found
         return found
+
+    def _why_no_pods(self, pods: Pods) -> PachyboxError | None:
+        """What is in the way of all Pods."""
+        if self._no_pods:
+            return self._no_pods[0]
+        why = pods.runner.why_not()
+        if self._known is not None:
+            self._no_pods.append(why)
+        return why
 
     def in_cluster(self, runner: str = "") -> bool:
         """Whether pipelines with an image go to a cluster, by the same choice as ``place``."""
@@ -152,7 +162,7 @@ class Placement:
             raise Refused(f"{what}, and this box has no runner of Pods", _ELSEWHERE).about(_IMAGE)
         _require_limits(spec, what)
         placing.check(spec.canonical)
-        if why := self._pods.runner.why_not():
+        if why := self._why_no_pods(self._pods):
             hint = f"{why.hint}, or {_ELSEWHERE}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")

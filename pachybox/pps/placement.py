@@ -146,10 +146,11 @@ class Placement:
                 f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
             )
         wanted = runner or self._default
-        if not spec.image and wanted in (PODMAN, KUBERNETES) and not _has_source(spec):
+        if not spec.image and wanted in (PODMAN, KUBERNETES) and not _gets_image(spec, runner):
+            built = f" or, in its builder's image, {wanted}" if _has_source(spec) else ""
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
-                "name one in transform.image, or run it with --runner process",
+                f"name one in transform.image, or run it with --runner process{built}",
             ).about(_IMAGE)
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
@@ -216,6 +217,13 @@ def _require_no_cards(spec: Spec, what: str) -> None:
 def _has_source(spec: Spec) -> bool:
     """Whether the client still has to build its source, and to name what runs it."""
     return "build" in spec.canonical.get("transform", {})
+
+
+def _gets_image(spec: Spec, runner: str) -> bool:
+    """Whether the client names an image when it builds the source: that of the build, or its
+    builder's where a runner is asked for, since it does not know what the box would choose."""
+    build = spec.canonical.get("transform", {}).get("build") or {}
+    return bool(build.get("image") or (build and runner))
 
 
 def _require_cmd(spec: Spec, why: str) -> None:

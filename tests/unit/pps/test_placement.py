@@ -52,6 +52,17 @@ def test_what_cannot_be_is_refused_with_the_choices(
     assert "--runner" in e.value.hint or "cmd" in e.value.message
 
 
+def test_a_source_without_an_image_is_refused_before_it_is_sent() -> None:
+    """What builds it would be refused, with its repo made already."""
+    built = spec(build={"language": "python"})
+    with pytest.raises(Refused, match="names no image") as e:
+        Placement("kubernetes", None).place(built)
+    assert "--runner process or, in its builder's image, kubernetes" in e.value.hint
+    Placement("kubernetes", None).place(built, "kubernetes")
+    Placement("kubernetes", None).place(built, "process")
+    Placement("kubernetes", None).place(spec(build={"image": "go-build:1"}))
+
+
 class Silent:
     """Stands for the runner of Pods of a cluster that does not answer."""
 

@@ -234,8 +234,11 @@ def _anchors(cluster: TestCluster) -> list[Any]:
     return list(found.items)
 
 
-def test_a_trial_says_what_it_waits_for(box: RealBox, cluster: TestCluster, image: str) -> None:
-    """It would stand still without a word: there is no job that has the reason."""
+def test_a_trial_says_what_it_waits_for_and_leaves_nothing(
+    box: RealBox, cluster: TestCluster, image: str
+) -> None:
+    """It would stand still without a word: there is no job that has the reason. Once it is over,
+    no pipeline is there whose end would take its things away."""
     cluster.doubled()
     text = spec("tried", image, "true", scheduling_spec={"node_selector": {"no": "such"}})
     events = box.client.open_trial()
@@ -244,3 +247,4 @@ def test_a_trial_says_what_it_waits_for(box: RealBox, cluster: TestCluster, imag
     lines = (event.what.message for event in events if isinstance(event.what, TrialLine))
     assert "waits: the Pod of tried finds no place" in next(lines)
     events.close()
+    eventually(lambda: not _anchors(cluster), "nothing of it is left in the cluster")

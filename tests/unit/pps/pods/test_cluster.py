@@ -277,7 +277,7 @@ def test_what_only_says_that_it_holds_is_no_container(tmp_path: Path) -> None:
 
 def test_an_image_leads_nowhere_else_with_its_file_of_users(tmp_path: Path) -> None:
     def found() -> list[list[str]]:
-        return container.rows(kernel.open_inside(tmp_path, "etc/passwd"))
+        return container.rows(kernel.open_inside(str(tmp_path), "etc/passwd"))
 
     file = tmp_path / "etc" / "passwd"
     file.parent.mkdir()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +20,7 @@ from pachybox.config import Config
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
-from pachybox.pps.runners.held import enter, program, spare
+from pachybox.pps.runners.held import enter, program, spare, unfit_for
 from pachybox.pps.runners.pods import findings, inside, manifest, node, states
 from pachybox.pps.runners.pods.access import Settings
 from pachybox.pps.runners.pods.api import Kube
@@ -92,13 +91,13 @@ class PodsRunner:
 
     def probe(self) -> list[Finding]:
         """The part of ``pachybox doctor`` that is about the cluster."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             return [findings.none(unfit)]
         return findings.of(self.kube, self._config, self._host)
 
     def why_not(self) -> PachyboxError | None:
         """See placement.PodRunner."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             return unfit
         try:
             self.kube.list("pod", f"{BOX}={self._mark}", _QUICK_S)
@@ -113,26 +112,6 @@ class PodsRunner:
             name = f"{manifest.base_name(place.mark, spec.pipeline)}-check"
             self.kube.tries("pod", manifest.pod(place, spec, name, "0" * 32), _QUICK_S)
 
-    def _unfit(self) -> PachyboxError | None:
-        """What this box lacks for Pods, whatever the cluster is."""
-        if os.geteuid() != 0:
-            return Refused(
-                "Pods take root, since the box goes into them with its inputs",
-                "run the box as root, or a pipeline without its image: --runner process",
-            )
-        try:
-            if self._host.shim:
-                return None
-            why = self._host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
-        except PachyboxError as e:
-            return e
-        return Refused(
-            f"Pods take the shim, which does not serve here ({why})",
-            "see `pachybox doctor`, or run a pipeline without its image: --runner process",
-        )
-
-    # ---- a worker
-
     def start(self, spec: WorkerSpec) -> PodWorker:
         """A Pod with a worker in it; see Runner.start. One that is waited for is kept, and whoever
         asks for the same next has it."""
@@ -141,7 +120,7 @@ class PodsRunner:
                 f"pipeline {spec.pipeline}: nothing to run",
                 "give the transform a cmd: a cluster does not tell its image's entrypoint",
             )
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             raise Refused(f"no Pod for {spec.pipeline}: {unfit.message}", unfit.hint)
         try:
             place = self._opened()

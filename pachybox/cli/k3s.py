@@ -10,7 +10,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, many, records, seconds
 from pachybox.cli.output import note
 from pachybox.cli.steps import told
-from pachybox.errors import InvalidArgument, Refused
+from pachybox.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,11 +31,12 @@ _NO_SYSTEMD = "k3s is started by systemd here; --no-start only puts the files in
 def _install(app: App, args: Args) -> None:
     from k3s import boxes, install, record
     from k3s.places import Places
+    from pachybox.placing import HERE, named_root
     from pachybox.systemd import Systemd
 
     _as_root()
-    root = _root(args)
-    start = not args.no_start and root == Path("/")
+    root = named_root(args.root)
+    start = not args.no_start and root == HERE
     if start:
         Systemd().needed(_NO_SYSTEMD)
     with record.alone(Places(root)):
@@ -184,9 +185,10 @@ def _import(app: App, args: Args) -> None:
 
 def _status(app: App, args: Args) -> int:
     from k3s import status
+    from pachybox.placing import named_root
 
     _as_root()
-    found = status.look(_root(args))
+    found = status.look(named_root(args.root))
     shown = [("Installed", _installed(found)), ("Service", found.unit), ("Node", found.node)]
     if found.node:
         shown.append(("Images", str(len(found.images))))
@@ -210,10 +212,11 @@ def _installed(found: Status) -> str:
 def _uninstall(app: App, args: Args) -> None:
     from k3s import boxes, record, uninstall
     from k3s.places import PROGRAM, UNIT, Places
+    from pachybox.placing import named_root
     from pachybox.systemd import Systemd
 
     _as_root()
-    root = _root(args)
+    root = named_root(args.root)
     with record.alone(Places(root)):
         there = record.load(Places(root))
         if there is None:
@@ -262,12 +265,6 @@ def _not_there(places: Places, program: Path, *, purge: bool) -> None:
 
 def _silent(done: int, files: int) -> None:
     """No bar: nothing is copied."""
-
-
-def _root(args: Args) -> Path:
-    if args.root == "":  # of a variable that is not set: never this machine
-        raise InvalidArgument("--root names no directory", "name one, or leave --root out")
-    return Path(args.root or "/").resolve()
 
 
 def _as_root() -> None:

@@ -553,6 +553,10 @@ def test_below_a_root_no_link_leads_out_of_it(
     (root / "var/lib/rancher").symlink_to("../../data/rancher")
     k3s.install(stick)
     assert (root / "data/rancher/k3s/agent/images" / sticks.ARCHIVE).exists()
+    (root / "var/lib/kubelet").symlink_to(outside)
+    assert "a link leads there" in k3s("uninstall", "--purge", "--yes", status=1)
+    assert (root / PROGRAM).exists()
+    assert tree(outside) == before
 
 
 def test_a_purge_deletes_nothing_that_is_mounted(k3s: K3s, root: Path, stick: Path) -> None:

@@ -48,7 +48,7 @@ def find(name: str, root: Path = HERE) -> User | None:
     table = on_disk(root, _PASSWD)
     for line in table.read_text(errors="replace").splitlines() if table.is_file() else ():
         fields = line.split(":")
-        if fields[0] == name and len(fields) == 7 and (fields[2] + fields[3]).isdecimal():
+        if fields[0] == name and len(fields) == 7 and all(map(str.isdecimal, fields[2:4])):
             return User(name, int(fields[2]), int(fields[3]), fields[5])
     return None
 

@@ -21,7 +21,7 @@ def put(places: Places, program: Program) -> None:
     import yaml
 
     (secret,) = program.get("secret", _TOKEN, "-n", NAMESPACE)
-    token = base64.b64decode(secret.get("data", {}).get("token", "")).decode()
+    token = base64.b64decode((secret.get("data") or {}).get("token", "")).decode()
     if not token:
         raise NotReady(f"the cluster has not filled in the token of the account {_NAME} yet")
     try:

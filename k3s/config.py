@@ -217,8 +217,11 @@ def data(given: str, there: Mapping[str, Any], earlier: str) -> Path:
         )
     before = earlier or told
     path = Path(given or before or DATA)
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
-        raise InvalidArgument(f"--data-dir {path} cannot be", "give a directory of k3s's own")
+    odd = ".." in path.parts or not str(path).isprintable()
+    if odd or not path.is_absolute() or len(path.parts) < 3:
+        raise InvalidArgument(
+            f"--data-dir {str(path)!r} cannot be", "give a directory of k3s's own"
+        )
     if before and path != Path(before):
         raise Refused(
             f"k3s has its data in {before}, not in {path}",

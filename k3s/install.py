@@ -68,7 +68,7 @@ def plan(root: Path, found: Bundle | None, flags: Choices) -> Plan:
     if found is None and before is None:
         raise NotFound("k3s is not installed yet", "name the directory it comes on: --from DIR")
     earlier = before.chosen if before else {}
-    there = read(at.on_disk(at.config))
+    there = read(at.followed(at.config))
     data = config.data(flags.data, there, before.data if before else "")
     places = replace(at, data=data)
     chosen = flags.over(earlier)
@@ -79,7 +79,7 @@ def plan(root: Path, found: Bundle | None, flags: Choices) -> Plan:
         (places.registries, config.merged_registries),
     ):
         noted = keys.get(str(path), {})
-        texts[path], notes[path] = merge(places.on_disk(path), chosen, flags, noted)
+        texts[path], notes[path] = merge(places.followed(path), chosen, flags, noted)
     files = _files(places, found) if found else {}
     there_now = [path for path in files if places.on_disk(path).is_file()]
     sums = {path: bundle.hashed(places.on_disk(path)) for path in there_now}
@@ -153,7 +153,7 @@ def install(wanted: Plan, report: Report, *, act: bool = True) -> Iterator[Step]
         if text or places.on_disk(path).exists():
             what = "settings" if path == places.config else "registries"
             yield Step(what, str(path), _put(places, path, text, act=act))
-    state = put_text(places.on_disk(places.unit), unit.render(), 0o644, act=act)
+    state = put_text(places.on_disk(places.unit), unit.render(places.data), 0o644, act=act)
     yield Step("unit", str(places.unit), state)
     state = link(places.on_disk(places.wanted), f"../{places.unit.name}", act=act)
     yield Step("start with the machine", str(places.wanted), state)
@@ -204,7 +204,7 @@ def _forget(wanted: Plan) -> None:
 
 def _put(places: Places, path: Path, text: str, *, act: bool) -> State:
     """Settings, for root's eyes alone where they are new: registries may hold passwords."""
-    at = places.on_disk(path)
+    at = places.followed(path)
     return put_text(at, text, *owned(at), act=act)
 
 
@@ -237,7 +237,7 @@ def _intent(wanted: Plan, links: dict[Path, str]) -> Record:
         adopted = path in wanted.sums and str(path) not in files  # another's, with the same bytes
         if not adopted:
             files[str(path)] = list(dict.fromkeys([*files.get(str(path), ()), item.sum]))
-    text = unit.render()
+    text = unit.render(places.data)
     files[str(places.unit)] = list(
         dict.fromkeys([*files.get(str(places.unit), ()), bundle.hashed_text(text)])
     )
@@ -265,7 +265,7 @@ def finish(wanted: Plan, version: str) -> Record:
     for path, item in wanted.files.items():
         if str(path) in found.files:
             found.files[str(path)] = [item.sum]
-    found.files[str(places.unit)] = [bundle.hashed_text(unit.render())]
+    found.files[str(places.unit)] = [bundle.hashed_text(unit.render(places.data))]
     for name in list(found.files):
         path = Path(name)
         if wanted.files and path.name.startswith(AIRGAP) and path not in wanted.files:

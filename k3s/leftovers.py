@@ -4,7 +4,6 @@ k3s makes; nothing else is touched."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,12 +12,12 @@ from pathlib import Path
 
 from k3s.places import KUBELET, PROGRAM, Places
 from pachybox.errors import Refused
+from pachybox.placing import mounts
 
 _RUN = Path("/run/k3s")
 _BRIDGE = "cni0"
 _INTERFACES = ("flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0", _BRIDGE)
 _NETS = Path("/run/netns")
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def end_all(places: Places) -> list[str]:
@@ -53,13 +52,6 @@ def mounts_of(places: Places) -> list[Path]:
         if any(path.is_relative_to(one) and path != one for one in below)
         or (path.parent == _NETS and path.name.startswith("cni-"))
     ]
-
-
-def mounts() -> list[Path]:
-    """All places where something is mounted."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    words = (line.split()[4] for line in lines)
-    return [Path(_ESCAPED.sub(lambda m: chr(int(m[1], 8)), word)) for word in words]
 
 
 def _end_processes(places: Places) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pachybox.errors import Refused
+from pachybox.durable import cut_short
+from pachybox.placing import HERE, on_disk
 
 UNIT = "k3s"
 SETTINGS = Path("/etc/rancher/k3s")
@@ -27,13 +28,13 @@ class Places:
     """The paths of one machine, as it sees them itself; ``on_disk`` puts them below ``root``, a
     path without links."""
 
-    root: Path = Path("/")
+    root: Path = HERE
     data: Path = DATA
 
     @property
     def live(self) -> bool:
         """Whether it is the machine that this process runs on."""
-        return self.root == Path("/")
+        return self.root == HERE
 
     @property
     def images(self) -> Path:
@@ -76,21 +77,19 @@ class Places:
         return {PROGRAM.with_name(name): PROGRAM.name for name in COMMANDS}
 
     def on_disk(self, path: Path) -> Path:
-        """Where ``path`` of the machine is for this process. Raises Refused when a link on the way
-        leads out of the root, to what is another machine's."""
-        at = self.root / path.relative_to("/")
-        if not self.live and not (real := at.parent.resolve()).is_relative_to(self.root):
-            raise Refused(
-                f"{at} is a matter of {real}, outside of {self.root}: a link leads there",
-                "make the link a relative one, or work on the machine itself",
-            )
-        return at
+        """Where ``path`` of the machine, a file or a link of ours, is for this process. Raises
+        Refused when a link on the way leads out of the root, to what is another machine's."""
+        return on_disk(self.root, path, link=True)
+
+    def followed(self, path: Path) -> Path:
+        """The same of a file of others, which if it is a link is written where that leads."""
+        at = on_disk(self.root, path)
+        return at.resolve() if at.is_symlink() else at
 
     def leftovers(self) -> list[Path]:
         """Copies that were cut short: ``replacing`` names them so, and nothing else here does."""
         found = []
-        for path in (PROGRAM, self.unit, self.config, self.registries, self.record):
-            at = self.on_disk(path)
-            found += [p for p in at.parent.glob(f".{at.name}.*") if p.suffix[1:].isdecimal()]
-        images = self.on_disk(self.images)
+        for path in (PROGRAM, self.unit, self.config, self.registries, self.record, ACCOUNT):
+            found += cut_short(self.on_disk(path))
+        images = on_disk(self.root, self.images)
         return found + [p for p in images.glob(".*.tar*.*") if p.suffix[1:].isdecimal()]

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from k3s import boxes, bundle, config, keys, leftovers
+from k3s import boxes, bundle, config, keys
 from k3s.install import owned
 from k3s.places import ACCOUNT, KUBECONFIG, KUBELET, PROGRAM, Places
 from k3s.record import Record
 from pachybox.errors import Refused
-from pachybox.placing import State, Step, put_text, remove, remove_empty, remove_folder
+from pachybox.placing import (
+    State,
+    Step,
+    on_disk,
+    put_text,
+    remove,
+    remove_empty,
+    remove_folder,
+)
 
 _NETWORKS = Path("/var/lib/cni")
 """Others have networks there too, as podman did: k3s's is called cbr0."""
+_RESULTS = _NETWORKS / "results"
 _LEFT = (
     *(Path("/etc/rancher/node"), Path("/run/k3s"), Path("/run/flannel")),
     *(_NETWORKS / "flannel", _NETWORKS / "networks/cbr0"),
@@ -27,6 +36,8 @@ def places_of(root: Path, record: Record) -> Places:
 
 def check_purge(places: Places) -> None:
     """Raise Refused, before anything is stopped, when a purge would delete what is not k3s's."""
+    for path in (KUBELET, _RESULTS, *_LEFT):
+        on_disk(places.root, path)
     at = places.on_disk(places.data)
     if at.is_symlink():
         raise Refused(
@@ -91,13 +102,13 @@ def _settings(places: Places, record: Record, *, act: bool) -> Iterator[Step]:
         (places.config, "settings", keys.restored),
         (places.registries, "registries", config.restored_registries),
     ):
-        at = places.on_disk(path)
+        at = places.followed(path)
         noted = record.keys.get(str(path), {})
         if not at.exists() or not noted:
             continue
         text, kept = restored(at, noted)
         where = f"{path}, with {', '.join(kept)}, changed since" if kept else str(path)
-        if text.strip():
+        if text.strip() or places.on_disk(path).is_symlink():
             yield Step(what, where, put_text(at, text, *owned(at), act=act))
         else:
             yield Step(what, where, remove(at, act=act))
@@ -106,19 +117,13 @@ def _settings(places: Places, record: Record, *, act: bool) -> Iterator[Step]:
 def _purge(places: Places, *, act: bool) -> Iterator[Step]:
     """k3s's data, what its kubelet left, and the keys to the cluster."""
     for path in (places.data, KUBELET, *_LEFT):
-        at = places.on_disk(path)
-        inside = [p for p in leftovers.mounts() if p.is_relative_to(at) and p != at]
-        if inside and act:
-            raise Refused(
-                f"{inside[0]} is mounted, and what is in it would be deleted with {path}",
-                f"unmount it: umount {inside[0]}; then uninstall again",
-            )
+        at = on_disk(places.root, path)
         if at.exists():
             yield Step("data", str(path), remove_folder(at, act=act))
     if act:
-        for one in places.on_disk(_NETWORKS / "results").glob("cbr0-*"):
+        for one in on_disk(places.root, _RESULTS).glob("cbr0-*"):
             one.unlink()
-        networks = (_NETWORKS / "results", _NETWORKS / "networks", _NETWORKS)
+        networks = (_RESULTS, _NETWORKS / "networks", _NETWORKS)
         remove_empty(*map(places.on_disk, networks))
         if places.data.parent.name == "rancher":
             remove_empty(places.on_disk(places.data.parent))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from k3s.places import PROGRAM
+from pachybox.systemd import quoted
 
 
-def render() -> str:
-    """The whole unit."""
+def render(data: Path) -> str:
+    """The whole unit of a k3s with its data in ``data``."""
     return f"""\
 # Written by pachybox k3s install. Changes of yours: systemctl edit k3s
 [Unit]
 Description=k3s, Kubernetes on this machine
 Wants=network-online.target
 After=network-online.target
+# On a disk that is not mounted yet k3s would find no cluster, and make a new one.
+RequiresMountsFor={quoted(data)}
 
 [Service]
 # Ready once the API answers. A first start unpacks and imports images, for which there is no bound.

@@ -243,17 +243,24 @@ class Box:
         return self._stop.is_set()
 
     def _prepare(self) -> None:
-        """Remove what a box left that was killed, and have podman ready where it will be asked."""
+        """Remove what a box left that was killed, and have podman and the cluster ready where they
+        will be asked: the cluster's client alone takes seconds to import."""
         assert self.containers is not None
         self.containers.runner.sweep()
         if self._has_images():
             self.containers.runner.why_not()
         if self.pods is not None:
             self.pods.sweep()
+            if self._has_pods() and (why := self.pods.why_not()):
+                log.warning("pipelines are not run in pods: %s", why)
 
     def _in_pods(self) -> list[str]:
         """The pipelines that run in Pods, by name."""
         return [str(one.pipeline) for one in self.meta.all(PIPELINES) if in_pod(one)]
+
+    def _has_pods(self) -> bool:
+        """Whether pipelines are to run in Pods by the setting, or one does."""
+        return self.config.runner == KUBERNETES or bool(self._in_pods())
 
     def _has_images(self) -> bool:
         """Whether a pipeline runs in containers."""
@@ -350,7 +357,7 @@ class Box:
             "socket": str(self.config.socket),
             "runner": self.runner.name
             + (", podman for images" if self._has_images() else "")
-            + (", kubernetes for Pods" if self._in_pods() else ""),
+            + (", kubernetes for Pods" if self._has_pods() else ""),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -405,10 +412,8 @@ class Box:
         images = [*pins.findings()] if pins else []
         if elsewhere := self._elsewhere():
             images.append(found("PB705", "warn", elsewhere, _MOVE))
-        pods = self.config.runner == KUBERNETES or self._in_pods()
-        return findings(
-            self.config, self.runner, podman, [*own, *images], self.pods if pods else None
-        )
+        pods = self.pods if self._has_pods() else None
+        return findings(self.config, self.runner, podman, [*own, *images], pods)
 
     # ---- space
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,3 +45,9 @@ def replacing(
         new.unlink(missing_ok=True)
         raise
     sync_path(path.parent)
+
+
+def cut_short(path: Path) -> list[Path]:
+    """What ``replacing`` of ``path`` left, where its process was killed; also where it runs."""
+    found = path.parent.glob(f".{glob.escape(path.name)}.*")
+    return [one for one in found if one.suffix[1:].isdecimal()]

@@ -1,10 +1,15 @@
-"""Files put in place whole by who installs: each is the old one or the new one at any moment."""
+"""Files put in place whole by who installs: each is the old one or the new one at any moment.
+
+On this machine, or below a root, where the files of another are.
+"""
 
 from __future__ import annotations
 
 import errno
 import filecmp
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -14,9 +19,13 @@ from pathlib import Path
 from typing import IO
 
 from pachybox.durable import replacing, sync_path
+from pachybox.errors import InvalidArgument, Refused
 
 Owner = tuple[int, int]
 """Numbers of a user and a group."""
+HERE = Path("/")
+"""The root of this machine."""
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class State(StrEnum):
@@ -37,6 +46,54 @@ class Step:
     what: str
     where: str
     state: State
+
+
+def named_root(given: str | None) -> Path:
+    """The root that a flag names, a path without links; None = this machine. Raises
+    InvalidArgument for "", of a variable that is not set: it never means this machine."""
+    if given == "":
+        raise InvalidArgument("--root names no directory", "name one, or leave --root out")
+    return Path(given or HERE).resolve()
+
+
+def on_disk(root: Path, path: Path, *, link: bool = False) -> Path:
+    """Where ``path`` of a machine is for this process, whose files are below ``root``, a path
+    without links.
+
+    Raises Refused when a link leads out of the root, to what is another machine's: one on the way
+    or, but where what is wanted is a ``link`` itself, at the end.
+    """
+    at = root / path.relative_to("/")
+    real = _real(at.parent if link else at)
+    if root != HERE and not real.is_relative_to(root):
+        raise Refused(
+            f"{at} is a matter of {real}, outside of {root}: a link leads there",
+            "make the link a relative one, or work on the machine itself",
+        )
+    return at
+
+
+def _real(path: Path) -> Path:
+    """``path`` without links; one that leads to itself, which ``resolve`` fails at, stays."""
+    return Path(os.path.realpath(path))
+
+
+def mounts() -> list[Path]:
+    """All places where something is mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    words = (line.split()[4] for line in lines)
+    return [Path(_ESCAPED.sub(lambda m: chr(int(m[1], 8)), word)) for word in words]
+
+
+def check_unmounted(folder: Path) -> None:
+    """Raise Refused when something is mounted below ``folder``, which would be deleted with it."""
+    real = _real(folder)
+    for path in mounts():
+        if path != real and path.is_relative_to(real):
+            raise Refused(
+                f"{path} is mounted, and what is in it would be deleted with {folder}",
+                f"unmount it: umount {shlex.quote(str(path))}; then uninstall again",
+            )
 
 
 def put_text(
@@ -132,11 +189,13 @@ def remove_empty(*folders: Path) -> None:
 
 def remove_folder(path: Path, *, last: Collection[str] = (), act: bool = True) -> State:
     """Have no directory at ``path``, nor anything below it; where it is a link, nor what that
-    names. One that something is mounted on stays, empty. Entries in ``last`` go after the rest."""
+    names. One that something is mounted on stays, empty. Entries in ``last`` go after the rest.
+    Raises Refused, with nothing removed, when something is mounted below it."""
     if not path.is_dir():
         return State.ABSENT
     if not act:
         return State.REMOVED
+    check_unmounted(path)
     folder = path.resolve()
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name in last):
         if entry.is_dir() and not entry.is_symlink():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from pachybox.config import SETTINGS, Config, Value, Webhook, check_together, setting, written
-from pachybox.durable import replacing
+from pachybox.durable import cut_short, replacing
 from pachybox.errors import InvalidArgument, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def change(home: Path, put: Mapping[str, str], drop: Iterable[str] = ()) -> bool
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(path.parent):
+            for left in cut_short(path):  # secrets may be in it; nobody else writes now
+                left.unlink()
             return _change(path, values, drop)
     except OSError as e:
         raise Refused(

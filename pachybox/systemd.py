@@ -10,6 +10,12 @@ from pathlib import Path
 from pachybox.errors import Refused
 
 
+def quoted(value: Path | str) -> str:
+    """One word of a setting in a unit."""
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"' if any(c in text for c in " \t'\"\\;") else text
+
+
 @dataclass(frozen=True, slots=True)
 class Systemd:
     """The manager of the machine, or of the caller's session (``user``)."""

@@ -46,7 +46,7 @@ def with_program(wanted: Plan, given: Path | None, *, act: bool = True) -> Plan:
     if program is None:
         command = plan.installed_command()
         if wanted.system:
-            plan.check_reachable(command, wanted.user)
+            plan.check_reachable(wanted, command)
         return replace(wanted, command=command)
     if not program.is_file():
         raise InvalidArgument(f"{program} is no file", "give the one file: --program dist/pachybox")
@@ -86,7 +86,9 @@ def check(wanted: Plan, manager: Systemd, *, start: bool) -> None:
 
 def _check_system(wanted: Plan) -> None:
     as_root("installed")
-    if not (wanted.root / "etc/passwd").is_file():
+    wanted.check_links()
+    users.check_tables(wanted.root)
+    if not wanted.on_disk(Path("/etc/passwd")).is_file():
         raise Refused(
             f"{wanted.root} is no system: it has no etc/passwd",
             "name the directory where one is installed, or mounted",
@@ -153,7 +155,7 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
     home = wanted.on_disk(wanted.home)
     _check_owner(wanted, home, owner)
     yield Step("data", str(wanted.home), make_folder(home, 0o700, owner, act=act))
-    yield _settings(wanted, home / "box.toml", owner, act=act)
+    yield _settings(wanted, owner, act=act)
     if wanted.program is not None:
         path = wanted.installed_program
         state = put_copy(wanted.on_disk(path), wanted.program, act=act)
@@ -161,7 +163,8 @@ def install(wanted: Plan, *, act: bool = True) -> Iterator[Step]:
     yield from _completions(wanted, act=act)
     state = put_text(wanted.on_disk(wanted.unit), unit.render(wanted), 0o644, act=act)
     yield Step("unit", str(wanted.unit), state)
-    state = link(wanted.on_disk(wanted.wanted), f"../{wanted.name}.service", act=act)
+    there = wanted.on_disk(wanted.wanted, link=True)
+    state = link(there, f"../{wanted.name}.service", act=act)
     yield Step(wanted.occasion, str(wanted.wanted), state)
 
 
@@ -178,9 +181,10 @@ def _check_owner(wanted: Plan, home: Path, owner: Owner | None) -> None:
         )
 
 
-def _settings(wanted: Plan, path: Path, owner: Owner | None, *, act: bool) -> Step:
+def _settings(wanted: Plan, owner: Owner | None, *, act: bool) -> Step:
     """The settings of a box that has none; those of another are its owner's."""
     state = State.KEPT
+    path = wanted.on_disk(wanted.home / "box.toml")
     if not path.exists():
         text = settings.commented(wanted.ports)
         state = put_text(path, text, 0o600, owner, act=act)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pachybox.errors import InvalidArgument, Refused
+from pachybox.placing import HERE, on_disk
 
 DEFAULT_NAME = "pachybox"
 ROOT_USER = "root"
@@ -25,7 +26,8 @@ _ODD = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One installation. Paths are as the service sees them; ``on_disk`` puts them below ``root``.
+    """One installation. Paths are as the service sees them; ``on_disk`` puts them below ``root``,
+    a path without links.
 
     ``program``: the one file to copy, None where the service starts what is installed already;
     ``command``: what the unit starts before ``up``. ``user``: whose process it is, "" for a
@@ -39,7 +41,7 @@ class Plan:
     units: Path
     share: Path
     user: str = ""
-    root: Path = Path("/")
+    root: Path = HERE
     program: Path | None = None
     command: tuple[str, ...] = ()
     memory: int = 0
@@ -52,9 +54,19 @@ class Plan:
         return bool(self.user)
 
     @property
+    def live(self) -> bool:
+        """Whether it is for the machine that this process runs on."""
+        return self.root == HERE
+
+    @property
     def unit(self) -> Path:
         """The unit's file."""
         return self.units / f"{self.name}.service"
+
+    @property
+    def drop_ins(self) -> Path:
+        """Where a person's changes of the unit are."""
+        return self.units / f"{self.name}.service.d"
 
     @property
     def state_directory(self) -> bool:
@@ -90,15 +102,23 @@ class Plan:
             "fish": self.share / "fish/vendor_completions.d/pachybox.fish",
         }
 
-    def on_disk(self, path: Path) -> Path:
-        """Where ``path`` of the service is for this process."""
-        return self.root / path.relative_to("/")
+    def on_disk(self, path: Path, *, link: bool = False) -> Path:
+        """Where ``path`` of the service is for this process. Raises Refused when a link leads out
+        of the root; see ``pachybox.placing.on_disk``."""
+        return on_disk(self.root, path, link=link)
+
+    def check_links(self) -> None:
+        """Raise Refused when what is put in place or removed is behind a link out of the root."""
+        self.on_disk(self.wanted, link=True)
+        files = (self.unit, self.home, self.installed_program, *self.completions.values())
+        for path in (*files, self.drop_ins, CACHE):
+            self.on_disk(path)
 
 
 def system(
     name: str = DEFAULT_NAME,
     *,
-    root: Path = Path("/"),
+    root: Path = HERE,
     home: Path | None = None,
     bin_: Path | None = None,
     user: str = "",
@@ -111,7 +131,7 @@ def system(
         units=Path("/etc/systemd/system"),
         share=Path("/usr/local/share"),
         user=user or name,
-        root=root.absolute(),
+        root=root.resolve(),
     )
 
 
@@ -154,15 +174,20 @@ def installed_command() -> tuple[str, ...]:
     return (str(script),) if script.exists() else (sys.executable, "-m", "pachybox.cli")
 
 
-def check_reachable(command: tuple[str, ...], user: str) -> None:
-    """Raise Refused when a service of ``user`` could not start ``command``: a directory on its way
-    is closed to others, or hidden by the unit."""
-    if user == ROOT_USER:
-        return
+def check_reachable(wanted: Plan, command: tuple[str, ...]) -> None:
+    """Raise Refused when the service could not start ``command``: it is not there, or a directory
+    on its way is closed to the service's user, or hidden by the unit."""
     path = Path(command[0])
+    remedy = "install from the one file, which is copied: pachybox install --program FILE"
+    if not wanted.live and not wanted.on_disk(path).exists():
+        raise Refused(f"{path} is not in {wanted.root}", remedy)
+    if wanted.user == ROOT_USER:
+        return
     for part in (path, *path.parents):
-        if part in (Path("/home"), Path("/root")) or not part.stat().st_mode & 0o001:
+        closed = not wanted.on_disk(part).stat().st_mode & 0o001
+        if part in (Path("/home"), Path("/root")) or closed:
             raise Refused(
-                f"the user {user} could not start {shlex.join(command)}: {part} is closed to it",
-                "install from the one file, which is copied: pachybox install --program FILE",
+                f"the user {wanted.user} could not start {shlex.join(command)}: "
+                f"{part} is closed to it",
+                remedy,
             )

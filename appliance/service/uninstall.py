@@ -12,7 +12,7 @@ from appliance.service.plan import Plan
 from pachybox.config import Config
 from pachybox.errors import Refused
 from pachybox.lock import is_free
-from pachybox.placing import State, Step, remove, remove_folder
+from pachybox.placing import State, Step, check_unmounted, remove, remove_folder
 
 
 def installed(wanted: Plan) -> Plan | None:
@@ -45,6 +45,9 @@ def installed(wanted: Plan) -> Plan | None:
 def check(there: Plan) -> None:
     """Raise Refused, before anything is stopped or removed, when a purge would remove a directory
     that is none of a box, or not of this box alone."""
+    there.check_links()
+    if there.system:
+        users.check_tables(there.root)
     home = there.on_disk(there.home)
     if home.is_symlink():
         raise Refused(
@@ -68,12 +71,17 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
     The unit, which says what is installed, goes last: what was cut short is ended by the next.
     Raises Refused before anything is removed; see ``check``; also when a box still works there.
     """
+    there.check_links()
     home = there.on_disk(there.home)
     if purge:
         check(there)
-        if act and not is_free(Config(home=home).pid_file):
+        if act and not is_free(there.on_disk(Config(home=there.home).pid_file)):
             raise Refused(f"the box at {there.home} is running", "stop it first: pachybox down")
-    yield Step(there.occasion, str(there.wanted), remove(there.on_disk(there.wanted), act=act))
+        if act:
+            check_unmounted(home)
+            check_unmounted(there.on_disk(there.drop_ins))
+    state = remove(there.on_disk(there.wanted, link=True), act=act)
+    yield Step(there.occasion, str(there.wanted), state)
     if not (others := _others(there)):
         for shell, path in there.completions.items():
             state = remove(there.on_disk(path), act=act)
@@ -94,9 +102,8 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
 
 
 def _purge(there: Plan, home: Path, *, act: bool) -> Iterator[Step]:
-    drop_ins = there.unit.with_name(f"{there.unit.name}.d")
-    state = remove_folder(there.on_disk(drop_ins), act=act)
-    yield Step("changes of the unit", str(drop_ins), state)
+    state = remove_folder(there.on_disk(there.drop_ins), act=act)
+    yield Step("changes of the unit", str(there.drop_ins), state)
     yield Step("data", str(there.home), remove_folder(home, last=plan.MARKS, act=act))
     if there.system:
         user = users.find(there.user, there.root)
@@ -111,7 +118,9 @@ def _others(there: Plan) -> dict[str, Path]:
     completion."""
     found = {}
     for path in sorted(there.on_disk(there.units).glob("*.service")):
-        if path.name != there.unit.name and path.is_file():
+        if path.name == there.unit.name or not path.is_file():
+            continue
+        if path.resolve().is_relative_to(there.root):  # else another machine's
             facts = unit.facts(path.read_text(errors="replace"))
             if facts:
                 found[path.name] = Path(facts["Home"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.service.plan import ROOT_USER, Plan
+from pachybox.systemd import quoted
 
 _SECTION = "X-Pachybox"  # systemd passes over sections and keys that begin with X-
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
@@ -93,7 +94,7 @@ def _unit(plan: Plan) -> Iterator[str]:
     yield f"Description=pachybox, versioned data and pipelines ({plan.home})".replace("%", "%%")
     if plan.system:
         yield "After=network.target time-sync.target"
-        yield f"RequiresMountsFor={_quoted(plan.home)}"
+        yield f"RequiresMountsFor={quoted(plan.home)}"
     yield "# A box that cannot start is tried for ever: its disk may come later."
     yield "StartLimitIntervalSec=0"
 
@@ -106,7 +107,7 @@ def _service(plan: Plan) -> Iterator[str]:
     yield "NotifyAccess=main"
     yield "TimeoutStartSec=infinity"
     yield f"ExecStart={' '.join(_argument(word) for word in program)} up"
-    yield f"Environment={_quoted(f'PACHYBOX_HOME={plan.home}')}"
+    yield f"Environment={quoted(f'PACHYBOX_HOME={plan.home}')}"
     if plan.system:
         yield f"User={plan.user}"
     yield "# The box says four times in this period that doors and metadata answer. Killed when it"
@@ -163,21 +164,15 @@ def _paths(plan: Plan) -> Iterator[str]:
     if any(path.is_relative_to(hidden) for path in shown for hidden in _HIDDEN):
         yield "# Homes of users are empty but for what is named here."
         yield "ProtectHome=tmpfs"
-        yield from (f"BindPaths={_quoted(path)}" for path in shown)
+        yield from (f"BindPaths={quoted(path)}" for path in shown)
     else:
         yield "ProtectHome=yes"
     yield "# The only places it may write to."
-    yield f"ReadWritePaths={_quoted(plan.home)}"
-    yield from (f"ReadWritePaths=-{_quoted(path)}" for path in plan.writable)
+    yield f"ReadWritePaths={quoted(plan.home)}"
+    yield from (f"ReadWritePaths=-{quoted(path)}" for path in plan.writable)
     yield ""
-
-
-def _quoted(value: Path | str) -> str:
-    """One word of a setting."""
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{text}"' if any(c in text for c in " \t'\"\\;") else text
 
 
 def _argument(value: str) -> str:
     """One word of a command."""
-    return _quoted(value).replace("$", "$$")
+    return quoted(value).replace("$", "$$")

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pachybox.errors import Refused
+from pachybox.placing import HERE, on_disk
 
 _SYSTEM_UIDS = 1000
 _SHELL = "/usr/sbin/nologin"
+_PASSWD = Path("/etc/passwd")
+_TABLES = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,24 @@ class User:
         return 0 < self.uid < _SYSTEM_UIDS and self.home == str(home)
 
 
-def find(name: str, root: Path = Path("/")) -> User | None:
+def check_tables(root: Path) -> None:
+    """Raise Refused when a table of users or groups is a link out of ``root``."""
+    for name in _TABLES:
+        on_disk(root, _PASSWD.with_name(name))
+
+
+def find(name: str, root: Path = HERE) -> User | None:
     """The user called ``name``, of this machine or of the one whose files are below ``root``."""
-    if root == Path("/"):
+    if root == HERE:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             return None
         return User(name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
-    table = root / "etc/passwd"
-    for line in table.read_text().splitlines() if table.exists() else ():
+    table = on_disk(root, _PASSWD)
+    for line in table.read_text(errors="replace").splitlines() if table.is_file() else ():
         fields = line.split(":")
-        if fields[0] == name and len(fields) == 7:
+        if fields[0] == name and len(fields) == 7 and (fields[2] + fields[3]).isdecimal():
             return User(name, int(fields[2]), int(fields[3]), fields[5])
     return None
 
@@ -56,15 +65,17 @@ def tool() -> str:
     )
 
 
-def make(name: str, home: Path, root: Path = Path("/")) -> User:
+def make(name: str, home: Path, root: Path = HERE) -> User:
     """A system user and group, without password or shell. Raises Refused with the tool's words."""
+    check_tables(root)
     program = tool()
     if program.endswith("useradd"):
-        where = [] if root == Path("/") else ["--prefix", str(root)]
+        # A note of logins would be cleared on this machine, for whoever has the number here.
+        where = [] if root == HERE else ["--prefix", str(root), "--no-log-init"]
         options = ["--system", "--user-group", "--no-create-home", "--shell", _SHELL]
         _run([program, *where, *options, "--home-dir", str(home), "--comment", "pachybox", name])
     else:
-        where = [] if root == Path("/") else [f"--root={root}"]
+        where = [] if root == HERE else [f"--root={root}"]
         _run([program, *where, "--inline", f'u {name} - "pachybox" "{home}" {_SHELL}'])
     found = find(name, root)
     if found is None:
@@ -72,12 +83,13 @@ def make(name: str, home: Path, root: Path = Path("/")) -> User:
     return found
 
 
-def remove(name: str, root: Path = Path("/")) -> None:
+def remove(name: str, root: Path = HERE) -> None:
     """Remove a user that ``make`` made. Raises Refused with the tool's words."""
+    check_tables(root)
     program = shutil.which("userdel", path="/usr/sbin:/usr/bin:/sbin:/bin")
     if program is None:
         raise Refused(f"there is no userdel to remove the user {name} with", "remove it by hand")
-    where = [] if root == Path("/") else ["--prefix", str(root)]
+    where = [] if root == HERE else ["--prefix", str(root)]
     _run([program, *where, name])
 
 

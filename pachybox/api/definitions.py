@@ -45,8 +45,11 @@ def stored() -> descriptor_pb2.FileDescriptorSet:
 
 
 def all_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """Every file of definitions, ours last."""
-    return [*stored().file, v1.file_descriptor()]
+    """Every file of definitions, ours last; Pachyderm's with what the box adds to them."""
+    files = stored().file
+    for file in files:
+        v1.add_to(file)
+    return [*files, v1.file_descriptor()]
 
 
 def pool() -> descriptor_pool.DescriptorPool:

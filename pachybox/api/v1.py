@@ -11,6 +11,10 @@ from google.protobuf import descriptor_pb2 as pb
 
 PACKAGE = "pachybox.v1"
 
+ADDED = {"pps_v2.PipelineInfo": {"runner": 10_001}}
+"""Texts that Pachyderm's own messages have beside their fields, with numbers that it does not
+reach: its clients skip what they do not know."""
+
 # message -> one field per line: name, type, "*" when repeated.
 MESSAGES: dict[str, str] = {
     "StatusRequest": "",
@@ -534,6 +538,7 @@ MESSAGES: dict[str, str] = {
         output string
         job JobSummary
         repo_bytes int64
+        runner string
     """,
     "RepoSummary": """
         name string
@@ -924,6 +929,19 @@ def file_descriptor() -> pb.FileDescriptorProto:
             server_streaming=stream == ["stream"],
         )
     return file
+
+
+def add_to(file: pb.FileDescriptorProto) -> None:
+    """Give the messages of a file of Pachyderm's what is ADDED to them."""
+    for message in file.message_type:
+        for name, number in ADDED.get(f"{file.package}.{message.name}", {}).items():
+            message.field.add(
+                name=name,
+                json_name=name,
+                number=number,
+                label=pb.FieldDescriptorProto.LABEL_OPTIONAL,
+                type=pb.FieldDescriptorProto.TYPE_STRING,
+            )
 
 
 def _absolute(name: str) -> str:

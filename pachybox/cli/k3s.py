@@ -10,7 +10,7 @@ from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, many, records, seconds
 from pachybox.cli.output import note
 from pachybox.cli.steps import told
-from pachybox.errors import InvalidArgument, Refused
+from pachybox.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,23 +24,26 @@ if TYPE_CHECKING:
     from pachybox.placing import Step
 
 _WAIT_S = 300.0
+_RESTART = "systemctl restart pachybox"
 _NO_SYSTEMD = "k3s is started by systemd here; --no-start only puts the files in place"
 
 
 def _install(app: App, args: Args) -> None:
     from k3s import boxes, install, record
     from k3s.places import Places
+    from pachybox.placing import HERE, named_root
     from pachybox.systemd import Systemd
 
     _as_root()
-    root = _root(args)
-    start = not args.no_start and root == Path("/")
+    root = named_root(args.root)
+    start = not args.no_start and root == HERE
     if start:
         Systemd().needed(_NO_SYSTEMD)
     with record.alone(Places(root)):
         wanted = install.plan(root, _bundle(args, root), _choices(args))
         # Settings that cannot be read are found before anything is written.
-        box = boxes.put(wanted.places, wanted.before or record.Record(), act=False)
+        before = wanted.before or record.Record()
+        box = boxes.put(wanted.places, before, ended=before.done, act=False)
         _tell(install.findings(wanted, start=start))
         if args.dry_run:
             _previewed(app, wanted, box)
@@ -106,7 +109,8 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
         made.done = not changed  # it answered with all this before
         if changed:
             note("once k3s runs, end this by: pachybox k3s install; the box reaches it only then")
-    step = boxes.put(places, made, act=True)
+    ended = wanted.before is not None and wanted.before.done
+    step = boxes.put(places, made, ended=ended, act=True)
     record.save(places, made)
     told(app, [step], dry=False)
     if step.state == "absent":
@@ -119,7 +123,7 @@ def _settled(app: App, wanted: Plan, version: str, *, changed: bool) -> None:
             "pachybox install --run-as root"
         )
     if step.state != "kept":
-        note("a box that runs uses k3s when it is started again: systemctl restart pachybox")
+        note(f"a box that runs uses k3s when it is started again: {_RESTART}")
 
 
 def _bundle(args: Args, root: Path) -> Bundle | None:
@@ -181,9 +185,10 @@ def _import(app: App, args: Args) -> None:
 
 def _status(app: App, args: Args) -> int:
     from k3s import status
+    from pachybox.placing import named_root
 
     _as_root()
-    found = status.look(_root(args))
+    found = status.look(named_root(args.root))
     shown = [("Installed", _installed(found)), ("Service", found.unit), ("Node", found.node)]
     if found.node:
         shown.append(("Images", str(len(found.images))))
@@ -205,12 +210,13 @@ def _installed(found: Status) -> str:
 
 
 def _uninstall(app: App, args: Args) -> None:
-    from k3s import record, uninstall
+    from k3s import boxes, record, uninstall
     from k3s.places import PROGRAM, UNIT, Places
+    from pachybox.placing import named_root
     from pachybox.systemd import Systemd
 
     _as_root()
-    root = _root(args)
+    root = named_root(args.root)
     with record.alone(Places(root)):
         there = record.load(Places(root))
         if there is None:
@@ -229,9 +235,11 @@ def _uninstall(app: App, args: Args) -> None:
         if places.live and not args.dry_run:
             _end(app, places)
         steps = uninstall.uninstall(places, there, purge=args.purge, act=not args.dry_run)
-        told(app, steps, dry=args.dry_run)
+        done = told(app, steps, dry=args.dry_run)
         if live:
             manager.forget(UNIT)
+        if any(step.what == boxes.WHAT and step.state == "replaced" for step in done):
+            note("a box that runs goes without k3s when it is started again: " + _RESTART)
 
 
 def _end(app: App, places: Places) -> None:
@@ -257,12 +265,6 @@ def _not_there(places: Places, program: Path, *, purge: bool) -> None:
 
 def _silent(done: int, files: int) -> None:
     """No bar: nothing is copied."""
-
-
-def _root(args: Args) -> Path:
-    if args.root == "":  # of a variable that is not set: never this machine
-        raise InvalidArgument("--root names no directory", "name one, or leave --root out")
-    return Path(args.root or "/").resolve()
 
 
 def _as_root() -> None:

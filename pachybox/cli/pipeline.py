@@ -30,7 +30,7 @@ from pachybox.client.pipeline_values import CreatedPipeline, ImageInfo, Pipeline
 from pachybox.client.pipelines import Pipelines
 from pachybox.errors import InvalidArgument
 
-HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
+HEADER = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "RUNNER", "DESCRIPTION")
 _STATES = ("STARTING", "RUNNING", "RESTARTING", "FAILURE", "PAUSED", "STANDBY", "CRASHING")
 _WHERE = """\
 All pipelines of one call are made, or none; those that others read are made first. A directory
@@ -134,6 +134,7 @@ def _inspect(app: App, args: Args) -> None:
             ("Reason", info.reason),
             ("Stopped", str(info.stopped).lower()),
             ("Last Job", state(info.last_job_state)),
+            ("Runner", info.runner),
             ("Image", transform.get("image", "")),
             ("Command", " ".join(transform.get("cmd") or ())),
             ("Input", input_text(info.input)),
@@ -203,6 +204,7 @@ def _list(app: App, args: Args) -> None:
             input_text(info.input),
             out.time(info.created),
             f"{state(info.state)} / {last or '-'}",
+            info.runner,
             info.description,
         )
         return (info.project, *cells) if args.all_projects else cells

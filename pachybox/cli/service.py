@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pachybox.placing import Step
     from pachybox.systemd import Systemd
 
-_ROOT = Path("/")
 _LEAST_MEMORY = 128 << 20
 
 
@@ -29,7 +28,7 @@ def _install(app: App, args: Args) -> None:
 
     wanted = _wanted(args)
     manager = Systemd(user=args.user)
-    start = not (args.no_start or args.dry_run or wanted.root != _ROOT)
+    start = not (args.no_start or args.dry_run or not wanted.live)
     install.check(wanted, manager, start=start)
     program = Path(args.program) if args.program else None
     wanted = install.with_program(wanted, program, act=not args.dry_run)
@@ -38,7 +37,7 @@ def _install(app: App, args: Args) -> None:
         if not app.output.form:
             app.output.line(f"\n{unit.render(wanted)}")
         return
-    if wanted.root == _ROOT and not manager.why_not():
+    if wanted.live and not manager.why_not():
         manager.reload()
     if start:
         _start(app, wanted, manager, steps)
@@ -87,7 +86,7 @@ def _uninstall(app: App, args: Args) -> None:
     if args.purge and not args.dry_run:
         app.confirm(f"Delete all data of the box in {there.home}, its settings and keys")
     manager = Systemd(user=args.user)
-    live = there.root == _ROOT and not args.dry_run and not manager.why_not()
+    live = there.live and not args.dry_run and not manager.why_not()
     if live:
         manager.stop(there.name)
     steps = uninstall.uninstall(there, purge=args.purge, act=not args.dry_run)
@@ -98,12 +97,13 @@ def _uninstall(app: App, args: Args) -> None:
 
 def _paths(args: Args) -> Plan:
     from appliance.service import plan
+    from pachybox.placing import named_root
 
     if args.user:
-        if args.root:
+        if args.root is not None:
             raise InvalidArgument("--root is for services of a machine", "leave --user out")
         return plan.own(args.name)
-    return plan.system(args.name, root=Path(args.root or "/"))
+    return plan.system(args.name, root=named_root(args.root))
 
 
 def _wanted(args: Args) -> Plan:

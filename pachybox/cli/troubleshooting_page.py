@@ -33,7 +33,7 @@ one file, without data and without secrets; it works with no box running.
 | sources and crons stand still | [PB204](#pb204-disk), [PB702](#pb702-ingest), \
 [PB106](#pb106-clock) |
 | a pipeline does not run | [PB701](#pb701-pipeline), [PB604](#pb604-image-of), \
-[PB602](#pb602-containers), [PB303](#pb303-secret-key) |
+[PB602](#pb602-containers), [PB606](#pb606-cluster), [PB303](#pb303-secret-key) |
 | clients cannot connect | [PB402](#pb402-reach), [PB403](#pb403-certificate), \
 [PB105](#pb105-open-files) |
 | it is slow | [PB508](#pb508-shim), [PB102](#pb102-kernel), [PB104](#pb104-memory) |

@@ -88,7 +88,7 @@ class Plan:
             builder = find(build["language"])
             if own:
                 builder = replace(builder, own=True)
-            if runner == "podman":
+            if runner in ("podman", "kubernetes"):
                 transform.setdefault("image", builder.image)
             source, made = _by_builder(builder, source, transform)
         base = {"project": project} if project else {}

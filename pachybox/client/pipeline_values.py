@@ -21,7 +21,8 @@ from pachybox.client.values import (
 
 @dataclass(frozen=True, slots=True)
 class PipelineInfo(Shown):
-    """A pipeline at one version. States are the API's names (``PIPELINE_RUNNING``)."""
+    """A pipeline at one version. States are the API's names (``PIPELINE_RUNNING``); ``runner`` is
+    what runs it: ``process``, ``podman`` or ``kubernetes``."""
 
     project: str
     name: str
@@ -33,6 +34,7 @@ class PipelineInfo(Shown):
     description: str
     input: Json
     created: datetime | None
+    runner: str
     raw: Json = field(repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -53,6 +55,7 @@ class PipelineInfo(Shown):
             details.get("description", ""),
             details.get("input") or {},
             time_of(details.get("createdAt")),
+            raw.get("runner", ""),
             raw,
         )
 

@@ -149,7 +149,8 @@ class JobSummary(Shown):
 class PipelineSummary(Shown):
     """A pipeline in a line. ``kind`` is transform, cron (all it reads are ticks), spout or
     service. ``inputs`` and ``output`` are ``repo@branch``, ``crons`` the repos of its ticks;
-    ``job`` is its newest job, ``repo_bytes`` the size of its output's head."""
+    ``job`` is its newest job, ``repo_bytes`` the size of its output's head; ``runner`` is process,
+    podman or kubernetes."""
 
     name: str
     kind: str = "transform"
@@ -162,6 +163,7 @@ class PipelineSummary(Shown):
     output: str = ""
     job: JobSummary | None = None
     repo_bytes: int = 0
+    runner: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -182,6 +184,7 @@ class PipelineSummary(Shown):
             raw.get("output", ""),
             JobSummary.from_json(job) if job else None,
             number(raw, "repoBytes"),
+            raw.get("runner", ""),
         )
 
 

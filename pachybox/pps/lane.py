@@ -362,8 +362,8 @@ class Lane:
             return None if self._cancelled else worker
 
     def _taken(self) -> Worker | None:
-        """A worker, waited for if need be, without a slot meanwhile: it may take for ever. None
-        when cancelled."""
+        """A worker, waited for if need be, asked for without a slot once it was not there: that
+        may take for ever, and each answer seconds. None when cancelled."""
         waited = False
         while True:
             try:
@@ -377,10 +377,13 @@ class Lane:
                 waited = True
             self._let_go()
             self._cancel.wait(_ASK_AGAIN_S)
-            if self._cancelled or not self._hold():
+            if self._cancelled:
                 return None
         if waited:
             self._bench.waits(None)
+            if not self._hold():
+                self._bench.shop.pool.end(worker)
+                return None
         return worker
 
     def _end(self) -> None:

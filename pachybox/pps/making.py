@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pachybox.errors import InvalidArgument, Refused
+from pachybox.errors import InvalidArgument, NotFound, Refused
 from pachybox.meta.tables import PIPELINES
 from pachybox.model.ids import Pipeline
 from pachybox.pfs import commits
@@ -42,7 +42,10 @@ def make(
     old = ch.tx.get(PIPELINES, spec.pipeline)
     if spec.runner != KUBERNETES:  # there, the cluster says what it has
         check_machine(spec.pipeline, spec.canonical)
-    check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
+    try:
+        check_secrets(ch.tx, spec.canonical, pulls=spec.runner == PODMAN)
+    except NotFound as e:  # many may be made or moved at once
+        raise NotFound(f"pipeline {spec.pipeline}: {e.message}", e.hint).about(e.field) from None
     target.of_spec(spec.canonical)
     ports.check(spec.pipeline, spec.canonical, spec.runner, ch.tx.all(PIPELINES))
     record = pipelines.put_pipeline(

@@ -31,6 +31,7 @@ _WITHOUT = (
     "add --runner process to run its cmd on this machine without the image, or leave "
     "transform.image out"
 )
+_ELSEWHERE = "run it without the cluster: --runner podman, or process, which leaves the image out"
 
 
 class PodRunner(Runner, Protocol):
@@ -100,9 +101,10 @@ class Placement:
         self._containers = containers
         self._pods = pods
         self._known = known
+        self._no_pods: list[PachyboxError | None] = []  # once it is known, where that is kept
 
     def once(self) -> Placement:
-        """One that looks for each image a single time, for a moment's use."""
+        """One that looks for each image and for the cluster a single time, for a moment's use."""
         return Placement(self._default, self._containers, self._pods, {})
 
     def _find(self, containers: Containers, image: str) -> Image:
@@ -117,6 +119,15 @@ class Placement:
         if isinstance(found, ImageMissing):
             raise found
         return found
+
+    def _why_no_pods(self, pods: Pods) -> PachyboxError | None:
+        """What is in the way of all Pods."""
+        if self._no_pods:
+            return self._no_pods[0]
+        why = pods.runner.why_not()
+        if self._known is not None:
+            self._no_pods.append(why)
+        return why
 
     def in_cluster(self, runner: str = "") -> bool:
         """Whether pipelines with an image go to a cluster, by the same choice as ``place``."""
@@ -135,10 +146,11 @@ class Placement:
                 f"use --runner {', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}",
             )
         wanted = runner or self._default
-        if not spec.image and wanted in (PODMAN, KUBERNETES) and not _has_source(spec):
+        if not spec.image and wanted in (PODMAN, KUBERNETES) and not _gets_image(spec, runner):
+            built = f" or, in its builder's image, {wanted}" if _has_source(spec) else ""
             raise Refused(
                 f"pipeline {spec.pipeline} names no image to make a container of",
-                "name one in transform.image, or run it with --runner process",
+                f"name one in transform.image, or run it with --runner process{built}",
             ).about(_IMAGE)
         if not spec.image or wanted == PROCESS:
             _require_cmd(spec, f"pipeline {spec.pipeline} runs without an image")
@@ -148,11 +160,11 @@ class Placement:
     def _in_pod(self, spec: Spec) -> Spec:
         what = f"pipeline {spec.pipeline} is to run in a Pod"
         if self._pods is None:
-            raise Refused(f"{what}, and this box has no runner of Pods", _WITHOUT).about(_IMAGE)
+            raise Refused(f"{what}, and this box has no runner of Pods", _ELSEWHERE).about(_IMAGE)
         _require_limits(spec, what)
         placing.check(spec.canonical)
-        if why := self._pods.runner.why_not():
-            hint = f"{why.hint}, or {_WITHOUT}"
+        if why := self._why_no_pods(self._pods):
+            hint = f"{why.hint}, or {_ELSEWHERE}"
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
         if not _has_source(spec):
@@ -205,6 +217,13 @@ def _require_no_cards(spec: Spec, what: str) -> None:
 def _has_source(spec: Spec) -> bool:
     """Whether the client still has to build its source, and to name what runs it."""
     return "build" in spec.canonical.get("transform", {})
+
+
+def _gets_image(spec: Spec, runner: str) -> bool:
+    """Whether the client names an image when it builds the source: that of the build, or its
+    builder's where a runner is asked for, since it does not know what the box would choose."""
+    build = spec.canonical.get("transform", {}).get("build") or {}
+    return bool(build.get("image") or (build and runner))
 
 
 def _require_cmd(spec: Spec, why: str) -> None:

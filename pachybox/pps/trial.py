@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from pachybox.errors import NotFound, NotReady, PachyboxError, Refused
-from pachybox.model.ids import Hash
+from pachybox.meta.tables import PIPELINES
+from pachybox.model.ids import Hash, Pipeline
 from pachybox.pps.slots import Slots
 from pachybox.pps.spec import Spec
 from pachybox.pps.trial_run import Built, TrialRun, work_folders
@@ -58,6 +59,7 @@ class Trial:
         self._logs = logs
         self._source = Source(shop.pfs, source)
         self._asking = threading.Lock()  # one ask at a time, so that changes of the source add up
+        self._tried: set[Pipeline] = set()
         self._keeping = threading.Lock()  # of the two below
         self._kept: list[Kept] = []  # oldest first
         self._output: Kept | None = None  # of the last run, where that did well
@@ -91,6 +93,7 @@ class Trial:
             self._source.add(fileset, programs)
             with self._changed:
                 self._require_open()
+                self._tried |= {one.pipeline for one in (ask.spec, ask.build) if one is not None}
                 self._number += 1
                 self._next = ask
                 if self._current is not None:
@@ -143,6 +146,8 @@ class Trial:
         self._thread.join()
         with self._asking:  # who is about to add to the source
             self._pool.close()
+            for pipeline in self._tried:  # which may be none: nothing else would take its Pods away
+                self._pool.drop(pipeline, self._shop.pfs.meta.get(PIPELINES, pipeline))
             for kept in [*self._kept, *([self._built.kept] if self._built else [])]:
                 kept.close()
             self._source.close()

@@ -22,6 +22,7 @@ from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import JobLog
 from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.results import Outcome
+from pachybox.pps.runners.base import WorkerWaits
 from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.spec import Spec
@@ -95,6 +96,7 @@ class Stage:
         self._lanes: list[Lane] = []
         self._done: deque[Outcome] = deque()
         self._error: BaseException | None = None
+        self._waiting_for = ""
 
     def cancel(self) -> None:
         """Kill what runs and run no more; workers stay."""
@@ -143,11 +145,22 @@ class Stage:
         job = Job(self._spec.pipeline, new_commit_id())
         bench = Bench(  # no path is used twice: a worker that goes on has its last log open
             self._shop, pipeline, job, self.kept.session, presenter, self._shop.work / job.id,
-            self._shop.logs / job.id, SetSize.of(spec, len(sample.datums), workers),
+            self._shop.logs / job.id, SetSize.of(spec, len(sample.datums), workers), self._waits,
         )  # fmt: skip
         self._work(bench, workers, sample.datums)
         if self._error is not None:
             raise self._error
+
+    def _waits(self, why: WorkerWaits | None) -> None:
+        """Tell once what a worker is waited for: whoever looks on would see nothing at all."""
+        said = str(why) if why is not None else ""
+        with self._lock:
+            if said == self._waiting_for:
+                return
+            self._waiting_for = said
+        if said:
+            first = self.picked.datums[0].id
+            self._emit(Line(self._number, first, utc_now(), f"waits: {said}"))
 
     def merge(self) -> None:
         """Put the outputs together as a job would. Raises InvalidArgument naming the path that two

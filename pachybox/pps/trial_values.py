@@ -52,7 +52,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that user code printed."""
+    """A line that user code printed, or why it cannot begin yet."""
 
     run: int
     datum: str

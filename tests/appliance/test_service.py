@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from appliance import cert
 from appliance.service import plan, unit
 from pachybox import placing, settings
+from pachybox.cli.app import run
 from pachybox.errors import Refused
 
 MOST_EXPOSED = 3.2
@@ -244,16 +245,112 @@ def test_data_of_a_box_that_runs_is_not_purged(root: Path, program: Path) -> Non
 @as_root
 def test_a_purge_that_was_cut_short_is_ended_by_the_next(root: Path, program: Path) -> None:
     steps("install", "--root", str(root), "--program", str(program))
-    stuck = root / "var/lib/pachybox/run"
-    stuck.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", stuck], check=True)
-    try:
-        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
-        assert (done.returncode, "resource busy" in done.stderr) == (1, True)
-    finally:
-        subprocess.run(["umount", stuck], check=True)
+    store = root / "var/lib/pachybox/store"
+    store.mkdir()
+    code = "import os, shutil, sys\nfrom pachybox.cli.app import run\n"
+    code += "shutil.rmtree = lambda *a: os.kill(os.getpid(), 9)\nrun(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "uninstall", "--root", str(root), "--purge", "-y"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert store.exists()
     gone = steps("uninstall", "--root", str(root), "--purge", "-y")
     assert (gone["data"], gone["user"], gone["unit"]) == ("removed", "removed", "removed")
+
+
+@as_root
+def test_a_purge_deletes_nothing_that_is_mounted(root: Path, program: Path) -> None:
+    steps("install", "--root", str(root), "--program", str(program))
+    volume, thesis = root / "var/lib/pachybox/volume", root / "srv/thesis.txt"
+    for folder in (volume, thesis.parent):
+        folder.mkdir()
+    thesis.write_text("years of work")
+    subprocess.run(["mount", "--bind", thesis.parent, volume], check=True)
+    try:
+        done = pachybox("uninstall", "--root", str(root), "--purge", "-y")
+    finally:
+        subprocess.run(["umount", volume], check=True)
+    assert (done.returncode, f"{volume} is mounted" in done.stderr) == (1, True)
+    assert thesis.exists()
+    assert (root / "etc/systemd/system/multi-user.target.wants/pachybox.service").is_symlink()
+    steps("uninstall", "--root", str(root), "--purge", "-y")
+
+
+@as_root
+@pytest.mark.parametrize(
+    "name",
+    [
+        "etc/systemd", UNIT, f"{UNIT}.d", "var/lib/pachybox", "var/lib/pachybox/box.toml",
+        "var/cache/pachybox", "usr/local/bin", "usr/local/bin/pachybox", "usr/local/share",
+        "etc/passwd", "etc/shadow",
+    ],
+)  # fmt: skip
+def test_below_a_root_no_link_leads_out_of_it(
+    root: Path, program: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "thesis.txt").write_text("years of work")
+    where = ("--root", str(root))
+
+    def led_out() -> None:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(outside)
+
+    def refused(*args: str) -> bool:
+        before = sorted(root.rglob("*"))
+        assert run([*args, *where]) == 1
+        assert f"outside of {root}: a link leads there" in capsys.readouterr().err
+        return sorted(root.rglob("*")) == before
+
+    (root / name).unlink(missing_ok=True)
+    led_out()
+    assert refused("install", "--program", str(program))
+    (root / name).unlink()
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    assert run(["install", *where, "--program", str(program)]) == 0
+    if name != "var/lib/pachybox/box.toml":  # that link goes itself
+        if (root / name).exists():
+            (root / name).rename(root.parent / "former")
+        led_out()
+        assert refused("uninstall", "--purge", "-y")
+    assert [path.name for path in outside.iterdir()] == ["thesis.txt"]
+
+
+@as_root
+def test_users_below_a_root_are_no_matter_of_this_machine(root: Path, program: Path) -> None:
+    where = ("--root", str(root), "--program", str(program))
+    done = pachybox("install", *where, "--run-as", "nobody")
+    assert (done.returncode, "there is no user nobody" in done.stderr) == (1, True)
+    (root / "srv/data").mkdir(parents=True)
+    (root / "var").mkdir()
+    (root / "var/lib").symlink_to("../srv/data")
+    trace = root.parent / "log"
+    trace.mkdir()
+    (trace / "lastlog").write_bytes(before := b"x" * 400_000)  # of 1,300 users
+    script = 'mount --bind "$0" /var/log || exit 77; exec "$@"'
+    command = [sys.executable, "-m", "pachybox.cli", "install", *where]
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, str(trace), *command],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if ended.returncode == 77:
+        pytest.skip("no mount namespace can be made here")
+    assert ended.returncode == 0, ended.stderr
+    assert (trace / "lastlog").read_bytes() == before
+    assert (root / "srv/data/pachybox/box.toml").exists(), "a link within leads where it says"
+
+
+@as_root
+def test_a_program_that_is_not_below_the_root_is_not_started_there(root: Path) -> None:
+    done = pachybox("install", "--root", str(root), "--run-as", "root", PACHYBOX_FILE="")
+    assert done.returncode == 1
+    assert f"is not in {root}; install from the one file" in done.stderr
+    assert not (root / UNIT).exists()
+
+
+@pytest.mark.parametrize("given", ["/", "//", "/tmp/..", "/proc/self/root"])
+def test_this_machine_is_known_by_any_name(given: str) -> None:
+    assert plan.system(root=placing.named_root(given)).live
+    assert plan.system(root=placing.named_root(None)).live
 
 
 @as_root
@@ -344,6 +441,8 @@ def test_a_service_of_ones_own(tmp_path: Path, program: Path) -> None:
         (("--home", "/a\nb"), "control character"),
         (("--user", "--run-as", "x"), "leave --user out"),
         (("--program", "/nowhere/file"), "is no file"),
+        (("--root", ""), "--root names no directory"),
+        (("--user", "--root", ""), "leave --user out"),
     ],
 )
 def test_what_cannot_be_is_refused(args: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ def newest(run: Run, pipeline: str) -> str:
         ("diff file texts@master:/ --name-only", ["OP", "NAME", "TYPE", "SIZE"], ["\\+", "/b"]),
         (
             "list pipeline",
-            ["NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION"],
-            ["upper", "1", r"texts:/\*", AGE, "running / success", "capitals"],
+            ["NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "RUNNER", "DESCRIPTION"],
+            ["upper", "1", r"texts:/\*", AGE, "running / success", "process", "capitals"],
         ),
         (
             "list job",

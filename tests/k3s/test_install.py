@@ -144,6 +144,8 @@ def test_a_purge_takes_the_data_and_no_directory_of_others(
 ) -> None:
     data = root / "srv/k3s"
     k3s.install(stick, "--data-dir", "/srv/k3s")
+    unit = (root / "etc/systemd/system/k3s.service").read_text()
+    assert "\nRequiresMountsFor=/srv/k3s\n" in unit
     (data / "thesis.txt").write_text("years of work")
     said = k3s("uninstall", "--purge", "--yes", status=1)
     assert "/srv/k3s has other things in it than k3s's: thesis.txt" in said
@@ -294,6 +296,8 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     )
     mirrors = 'mirrors:\n  docker.io:\n    endpoint: ["https://mirror.lab"]\n'
     (root / CONFIG).parent.mkdir(parents=True)
+    (root / "srv").mkdir()
+    (root / CONFIG).symlink_to("../../../srv/config.yaml")
     (root / CONFIG).write_text(mine)
     (root / REGISTRIES).write_text(mirrors)
     (root / CONFIG).chmod(0o640)
@@ -316,6 +320,7 @@ def test_settings_of_others_stay_and_come_back(k3s: K3s, root: Path, stick: Path
     found = yaml.safe_load((root / CONFIG).read_text())
     assert (found["kube-proxy-arg"], found["umask"]) == (["x=2026-11-27", "12:30:45"], "0077")
     k3s("uninstall", "--yes")
+    assert (root / CONFIG).is_symlink()
     there = (root / CONFIG).stat()
     assert (there.st_mode & 0o777, there.st_gid) == (0o640, 1234), "who may read it still may"
     assert yaml.safe_load((root / CONFIG).read_text()) == yaml.safe_load(mine)
@@ -364,7 +369,8 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
         (("--registry", "docker.io=localhost:5000"), "begin with http://"),
         (("--registry", "docker.io=https://me:pw@mirror"), "has a password in it"),
         (("--node-name", "My Lab"), "'My Lab' is no name for a node"),
-        (("--data-dir", "/var"), "--data-dir /var cannot be"),
+        (("--data-dir", "/var"), "--data-dir '/var' cannot be"),
+        (("--data-dir", "/srv/k3s\nExecStart=/x"), "cannot be"),
     ],
 )
 def test_flags_that_cannot_be(
@@ -400,7 +406,28 @@ install.link = lambda *a, **k: os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.parametrize("code", [_IN_THE_COPY, _BEHIND_THE_COPY], ids=["copying", "linking"])
+_AT_THE_BOX = """
+import os
+from k3s import boxes
+real = boxes.change
+def change(home, *args):
+    {}
+    (home / ".box.toml.1").write_text("a copy that was cut short")
+    os.kill(os.getpid(), 9)
+boxes.change = change
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        _IN_THE_COPY,
+        _BEHIND_THE_COPY,
+        _AT_THE_BOX.format(""),
+        _AT_THE_BOX.format("real(home, *args)"),
+    ],
+    ids=["copying", "linking", "before the box", "behind the box"],
+)
 @pytest.mark.parametrize("then", ["install", "uninstall"])
 def test_killed_it_is_ended_by_the_next(
     code: str, then: str, k3s: K3s, root: Path, stick: Path
@@ -417,6 +444,7 @@ def test_killed_it_is_ended_by_the_next(
     if then == "install":
         k3s.install(stick)
         assert (root / PROGRAM).read_bytes() == good
+        assert 'runner = "kubernetes"' in (root / BOX).read_text()
         assert not [p for p in root.rglob("*") if p.suffix[1:].isdecimal()], "nothing is left"
     k3s("uninstall", "--yes")
     assert tree(root) == before
@@ -518,10 +546,17 @@ def test_below_a_root_no_link_leads_out_of_it(
     assert f"{root / BOX}" in k3s.install(stick, status=1)
     assert not (root / PROGRAM).exists()
     (root / BOX).unlink()
+    (root / BOX).symlink_to(outside / "box.toml")
+    assert f"outside of {root}: a link leads there" in k3s.install(stick, status=1)
+    (root / BOX).unlink()
     (root / "data/rancher").mkdir(parents=True)
     (root / "var/lib/rancher").symlink_to("../../data/rancher")
     k3s.install(stick)
     assert (root / "data/rancher/k3s/agent/images" / sticks.ARCHIVE).exists()
+    (root / "var/lib/kubelet").symlink_to(outside)
+    assert "a link leads there" in k3s("uninstall", "--purge", "--yes", status=1)
+    assert (root / PROGRAM).exists()
+    assert tree(outside) == before
 
 
 def test_a_purge_deletes_nothing_that_is_mounted(k3s: K3s, root: Path, stick: Path) -> None:

@@ -236,6 +236,7 @@ def it_goes_with_all_that_it_left(lab: Lab) -> None:
     assert "not confirmed" in lab.pachybox("k3s", "uninstall", status=1)
     said = lab.pachybox("k3s", "uninstall", "--yes")
     assert "interface cni0" in said
+    assert "systemctl restart pachybox" in said
     assert lab.call("kill", "-0", shim).returncode != 0
     assert lab.unit("inner", "SubState") == ["running"], "what is in a container is not k3s's"
     mounts = lab.run("cat", "/proc/self/mountinfo")

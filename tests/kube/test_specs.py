@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pachybox.client.pipeline_values import JobInfo
+from pachybox.client.trial_values import TrialLine
 from tests.boxes import RealBox, eventually, free_port
 from tests.kube.cluster import TestCluster
 
@@ -200,6 +201,9 @@ def test_pipelines_follow_the_setting_without_running_anything_again(
     ]  # fmt: skip
     assert box.cli("move", "pipeline", "--all").splitlines()[1:] == []
     assert skipped(box, "moves", 2) == (0, 2)
+    assert box.client.inspect_pipeline("moves").runner == "kubernetes"
+    was = [one.runner for one in box.client.list_pipeline("moves", history=1)]
+    assert was == ["kubernetes", "process"]
     with box.client.commit("in@master") as commit:
         commit.put_file("/c", b"3")
     assert eventually(lambda: _again(box), "a Pod has run what is new") == (1, 2)
@@ -228,3 +232,19 @@ def _anchors(cluster: TestCluster) -> list[Any]:
         cluster.namespace, label_selector="app.kubernetes.io/managed-by=pachybox"
     )
     return list(found.items)
+
+
+def test_a_trial_says_what_it_waits_for_and_leaves_nothing(
+    box: RealBox, cluster: TestCluster, image: str
+) -> None:
+    """It would stand still without a word: there is no job that has the reason. Once it is over,
+    no pipeline is there whose end would take its things away."""
+    cluster.doubled()
+    text = spec("tried", image, "true", scheduling_spec={"node_selector": {"no": "such"}})
+    events = box.client.open_trial()
+    trial = next(events).trial
+    box.client.run_trial(trial, text, sample=1, runner="kubernetes")
+    lines = (event.what.message for event in events if isinstance(event.what, TrialLine))
+    assert "waits: the Pod of tried finds no place" in next(lines)
+    events.close()
+    eventually(lambda: not _anchors(cluster), "nothing of it is left in the cluster")

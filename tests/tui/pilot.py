@@ -81,17 +81,24 @@ class Terminal:
     async def until(self, look: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
         """Wait until ``look`` is true-ish, and return that; fails with the screen otherwise."""
         end = time.monotonic() + timeout_s
+        pause = 0.02
         while True:
             await self.pilot.pause()
             if found := look():
                 return found
             if time.monotonic() > end:
                 raise AssertionError(f"not within {timeout_s} s: {what}\n{self.text}")
-            await asyncio.sleep(0.02)  # between two looks at a condition
+            await asyncio.sleep(pause)  # between two looks at a condition
+            pause = min(pause * 1.3, 0.1)
 
     async def sees(self, *words: str, timeout_s: float = 30.0) -> None:
         """Wait until all ``words`` are on the screen."""
-        await self.until(lambda: all(w in self.text for w in words), f"{words}", timeout_s)
+
+        def seen() -> bool:
+            text = self.text
+            return all(w in text for w in words)
+
+        await self.until(seen, f"{words}", timeout_s)
 
 
 _ALONE = {"\n": "enter", "\t": "tab"}

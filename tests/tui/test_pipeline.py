@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pachybox.client import Client
 from tests.boxes import RealBox, eventually
 from tests.tui.pilot import opened
@@ -11,6 +13,8 @@ from tui.places import PIPELINE, Place
 from tui.screens.pipeline import Pipelines
 from tui.screens.pipeline_detail import PipelineDetail
 from tui.widgets.chrome import Footer
+
+pytestmark = pytest.mark.box("shared")
 
 SPEC = """\
 pipeline: {{name: {name}}}

@@ -18,6 +18,9 @@ from tui.screens.pipeline_edit import SpecScreen
 from tui.widgets.chrome import Footer
 from tui.widgets.spec_editor import SpecEditor
 
+# The one that kills the box has one of its own.
+pytestmark = pytest.mark.box("shared")
+
 COPY = "sh -c 'cp -r /pfs/raw/* /pfs/out'"
 SPEC = """\
 # what this is for
@@ -208,6 +211,7 @@ async def test_a_stale_edit_is_refused_shows_both_and_is_merged(box: RealBox) ->
     assert (made.version, made.description, made.raw["details"]["datumTries"]) == (3, "mine", "7")
 
 
+@pytest.mark.box("own")
 async def test_a_draft_survives_the_box_and_the_terminal(box: RealBox) -> None:
     filled(box.client, "raw")
     async with opened(box, start=Place(PIPELINE)) as t:

@@ -225,7 +225,10 @@ class PipelineDetail(PipelineVerbs):
         style = {"bad": "bold red", "warn": "yellow", "busy": "bold"}.get(mark.style, "")
         line = Text(mark.text(ascii), style, no_wrap=True, overflow="ellipsis")
         inputs = ", ".join([*(f"cron {c}" for c in one.crons), *one.inputs]) or "nothing"
-        line.append(f"  v{one.version}  {one.kind}  reads {inputs}  writes {one.output}", "")
+        line.append(f"  v{one.version}  {one.kind}", "")
+        if one.runner:
+            line.append(f" by {one.runner}")
+        line.append(f"  reads {inputs}  writes {one.output}")
         line.append(f"  {shown.size(one.repo_bytes)}")
         if one.reason:
             line.append(f"\n{one.reason}", "yellow")

@@ -26,7 +26,7 @@ from pachybox.model.pps import (
     PipelineState,
 )
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_ref
-from pachybox.pps import defaults, labels, planner
+from pachybox.pps import defaults, labels, moving, planner
 from pachybox.pps.making import Made, no_dry_run
 from pachybox.pps.pipelines import Chosen
 from pachybox.pps.spec import Text, from_message_dict
@@ -87,6 +87,7 @@ def pipeline_info(box: Box, record: PipelineRecord, *, details: bool) -> Any:
         user_spec_json=record.user_spec,
         effective_spec_json=effective_json(record.spec),
         metadata=labels.of_pipeline(box.meta, record.pipeline),
+        runner=moving.runner_of(record),
     )
     last = box.pps.last_job(record.pipeline)
     if last is not None:

@@ -21,6 +21,7 @@ from pachybox.model.ids import Commit, Job, Pipeline
 from pachybox.model.pps import JobRecord, JobState
 from pachybox.overview import PipelineLine, RepoLine
 from pachybox.pfs.pages import window
+from pachybox.pps import moving
 from pachybox.pps.brief import done_share, left_s
 from pachybox.pps.datum_pages import DatumRow
 from pachybox.pps.job_pages import page_of_jobs
@@ -114,6 +115,7 @@ def _pipeline(line: PipelineLine, now: datetime) -> Any:
         output=str(line.output),
         job=None if line.job is None else job_summary(line.job, now),
         repo_bytes=line.head.size if line.head is not None else 0,
+        runner=moving.runner_of(record),
     )
     if line.job is None or line.job.state is not JobState.RUNNING:  # else it says how long yet
         line.memo.append(made)

@@ -19,9 +19,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
-from pachybox.errors import Refused
+from pachybox.errors import PachyboxError, Refused
 from pachybox.pps.runners.base import WorkerLost, WorkerSpec
 from pachybox.pps.runners.cgroups import ContainerGroup
+from pachybox.pps.runners.process import ProcessRunner
 from pachybox.pps.runners.process_worker import ProcessWorker
 from pachybox.worker import handover
 from pachybox.worker.container import ENDED
@@ -199,6 +200,26 @@ def spare(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return
+
+
+def unfit_for(what: str, host: ProcessRunner) -> PachyboxError | None:
+    """Why this box cannot go into ``what`` ("containers"), whoever makes them; ``host`` is its own
+    runner of processes."""
+    if os.geteuid() != 0:
+        return Refused(
+            f"{what} take root, since the box goes into them with its inputs",
+            "run the box as root, or a pipeline without its image: --runner process",
+        )
+    try:
+        if host.shim:
+            return None
+        why = host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
+    except PachyboxError as e:
+        return e
+    return Refused(
+        f"{what} take the shim, which does not serve here ({why})",
+        "see `pachybox doctor`, or run a pipeline without its image: --runner process",
+    )
 
 
 def program(home: Path) -> Path:

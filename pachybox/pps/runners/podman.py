@@ -8,7 +8,6 @@ there as it serves them anywhere: see pachybox.pps.runners.held and docs/runners
 from __future__ import annotations
 
 import logging
-import os
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pachybox.containers.engine import Engine
 from pachybox.errors import NotReady, PachyboxError, Refused
 from pachybox.pps.runners import podman_findings
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec
-from pachybox.pps.runners.held import ContainerWorker, enter, program
+from pachybox.pps.runners.held import ContainerWorker, enter, program, unfit_for
 from pachybox.pps.runners.podman_api import Api, Started, container_spec
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -65,14 +64,14 @@ class PodmanRunner:
 
     def probe(self) -> list[Finding]:
         """The podman runner's part of ``pachybox doctor``."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("containers", self._host):
             return [podman_findings.none(unfit)]  # podman is not started for that
         return podman_findings.of(self.engine, self.why_not())
 
     def why_not(self) -> PachyboxError | None:
         """Why no container can be started here, whatever its image; None when nothing is known
         to be in the way."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("containers", self._host):
             return unfit
         try:
             facts = self.engine.facts()
@@ -84,24 +83,6 @@ class PodmanRunner:
                 "use root's: unset CONTAINER_HOST",
             )
         return None
-
-    def _unfit(self) -> PachyboxError | None:
-        """What this box lacks for containers, whatever podman is."""
-        if os.geteuid() != 0:
-            return Refused(
-                "containers take root, since the box goes into them with its inputs",
-                "run the box as root, or a pipeline without its image: --runner process",
-            )
-        try:
-            if self._host.shim:
-                return None
-            why = self._host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
-        except PachyboxError as e:
-            return e
-        return Refused(
-            f"containers take the shim, which does not serve here ({why})",
-            "see `pachybox doctor`, or run a pipeline without its image: --runner process",
-        )
 
     def start(self, spec: WorkerSpec) -> ContainerWorker:
         """A container with a worker in it; about 0.3 s. Raises Refused when there is none to be

@@ -47,7 +47,7 @@ class Addresses:
             port.setdefault("targetPort", port["port"])
             if spec["type"] not in ("NodePort", "LoadBalancer"):
                 continue
-            if port.get("nodePort") in used:
+            if port.get("nodePort") in used - {None}:
                 said = f"spec.ports[{n}].nodePort: Invalid value: {port['nodePort']}: provided port"
                 name = service["metadata"]["name"]
                 raise answers.invalid("Service", name, [f"{said} is already allocated"])

@@ -65,6 +65,7 @@ PIPELINES = [
         "version": "3",
         "state": "PIPELINE_RUNNING",
         "lastJobState": "JOB_SUCCESS",
+        "runner": "kubernetes",
         "details": {
             "createdAt": TIME,
             "description": "finds edges",
@@ -174,8 +175,8 @@ OP NAME     TYPE SIZE
 +  /d/      dir  3KiB
 """,
     "list pipeline": """
-NAME  VERSION INPUT                      CREATED              STATE / LAST JOB  DESCRIPTION
-edges 3       (images:/* ⨯ (tick:@daily)) 2026-01-02T03:04:05Z running / success finds edges
+NAME  VERSION INPUT                      CREATED              STATE / LAST JOB  RUNNER     DESCRIPTION
+edges 3       (images:/* ⨯ (tick:@daily)) 2026-01-02T03:04:05Z running / success kubernetes finds edges
 s     1       none                       -                    crashing / -
 """,
     "check status": """

@@ -74,9 +74,10 @@ def test_an_image_is_taken_where_there_must_be_one(code: Path) -> None:
     given = spec({"language": "python"})
     del given["transform"]["image"]
     assert "image" not in Plan.of(given, code).document["transform"]
-    made = Plan.of(given, code, runner="podman")
-    assert made.document["transform"]["image"] == "docker.io/library/python:3"
-    assert made.build["transform"]["image"] == "docker.io/library/python:3"
+    for runner in ("podman", "kubernetes"):
+        made = Plan.of(given, code, runner=runner)
+        assert made.document["transform"]["image"] == "docker.io/library/python:3"
+        assert made.build["transform"]["image"] == "docker.io/library/python:3"
 
 
 @pytest.mark.parametrize(

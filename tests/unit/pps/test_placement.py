@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pachybox.errors import InvalidArgument, PachyboxError, Refused
-from pachybox.pps.placement import Placement
+from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
+from pachybox.pps.placement import Placement, Pods
 from pachybox.pps.spec import Spec, load
 
 
@@ -50,3 +50,35 @@ def test_what_cannot_be_is_refused_with_the_choices(
     with pytest.raises(error, match=words) as e:
         Placement("auto", None).place(spec(**transform), asked)
     assert "--runner" in e.value.hint or "cmd" in e.value.message
+
+
+def test_a_source_without_an_image_is_refused_before_it_is_sent() -> None:
+    """What builds it would be refused, with its repo made already."""
+    built = spec(build={"language": "python"})
+    with pytest.raises(Refused, match="names no image") as e:
+        Placement("kubernetes", None).place(built)
+    assert "--runner process or, in its builder's image, kubernetes" in e.value.hint
+    Placement("kubernetes", None).place(built, "kubernetes")
+    Placement("kubernetes", None).place(built, "process")
+    Placement("kubernetes", None).place(spec(build={"image": "go-build:1"}))
+
+
+class Silent:
+    """Stands for the runner of Pods of a cluster that does not answer."""
+
+    asked = 0
+
+    def why_not(self) -> PachyboxError:
+        self.asked += 1
+        return NotReady("the cluster does not answer")
+
+
+def test_a_silent_cluster_is_asked_once_for_many_specs() -> None:
+    """Each answer that does not come takes seconds, and validate looks at every spec."""
+    runner = Silent()
+    placement = Placement("kubernetes", None, Pods(cast(Any, runner))).once()
+    for _ in range(3):
+        with pytest.raises(Refused, match="the cluster does not answer") as e:
+            placement.place(spec(cmd=["true"], image="busybox"))
+        assert "--runner podman" in e.value.hint
+    assert runner.asked == 1

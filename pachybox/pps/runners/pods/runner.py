@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +20,7 @@ from pachybox.config import Config
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Finding, Presents, WorkerLost, WorkerSpec, WorkerWaits
-from pachybox.pps.runners.held import enter, program, spare
+from pachybox.pps.runners.held import enter, program, spare, unfit_for
 from pachybox.pps.runners.pods import findings, inside, manifest, node, states
 from pachybox.pps.runners.pods.access import Settings
 from pachybox.pps.runners.pods.api import Kube
@@ -30,7 +29,7 @@ from pachybox.pps.runners.pods.inside import PodHeld, PodWorker, Processes
 from pachybox.pps.runners.pods.making import Maker, nonce_of
 from pachybox.pps.runners.pods.manifest import BOX, Place
 from pachybox.pps.runners.pods.remover import Remover
-from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing
+from pachybox.pps.runners.pods.troubles import Exists, Forbidden, Missing, Unanswered
 from pachybox.pps.runners.pods.watch import Watch
 from pachybox.pps.runners.process import ProcessRunner, worker_command
 
@@ -75,7 +74,8 @@ class PodsRunner:
         self._command = tuple(command or worker_command())
         self._used = home / "run" / "pods"  # there: the cluster may have something of ours
         self.kube = Kube(Settings.of(config))
-        self._lock = threading.Lock()  # of the three below
+        self._lock = threading.Lock()  # of the four below
+        self._silent: tuple[Unanswered | None, float] = (None, 0.0)  # and when that was
         self._place: Place | None = None
         self._watch: Watch | None = None
         self._swept = False
@@ -91,13 +91,13 @@ class PodsRunner:
 
     def probe(self) -> list[Finding]:
         """The part of ``pachybox doctor`` that is about the cluster."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             return [findings.none(unfit)]
         return findings.of(self.kube, self._config, self._host)
 
     def why_not(self) -> PachyboxError | None:
         """See placement.PodRunner."""
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             return unfit
         try:
             self.kube.list("pod", f"{BOX}={self._mark}", _QUICK_S)
@@ -112,26 +112,6 @@ class PodsRunner:
             name = f"{manifest.base_name(place.mark, spec.pipeline)}-check"
             self.kube.tries("pod", manifest.pod(place, spec, name, "0" * 32), _QUICK_S)
 
-    def _unfit(self) -> PachyboxError | None:
-        """What this box lacks for Pods, whatever the cluster is."""
-        if os.geteuid() != 0:
-            return Refused(
-                "Pods take root, since the box goes into them with its inputs",
-                "run the box as root, or a pipeline without its image: --runner process",
-            )
-        try:
-            if self._host.shim:
-                return None
-            why = self._host.facts()["shim"] or "PACHYBOX_SHIM or PACHYBOX_ISOLATION forbids it"
-        except PachyboxError as e:
-            return e
-        return Refused(
-            f"Pods take the shim, which does not serve here ({why})",
-            "see `pachybox doctor`, or run a pipeline without its image: --runner process",
-        )
-
-    # ---- a worker
-
     def start(self, spec: WorkerSpec) -> PodWorker:
         """A Pod with a worker in it; see Runner.start. One that is waited for is kept, and whoever
         asks for the same next has it."""
@@ -140,7 +120,7 @@ class PodsRunner:
                 f"pipeline {spec.pipeline}: nothing to run",
                 "give the transform a cmd: a cluster does not tell its image's entrypoint",
             )
-        if unfit := self._unfit():
+        if unfit := unfit_for("Pods", self._host):
             raise Refused(f"no Pod for {spec.pipeline}: {unfit.message}", unfit.hint)
         try:
             place = self._opened()
@@ -186,24 +166,34 @@ class PodsRunner:
         """Where Pods are to be; what earlier lives left there is gone. Raises Refused, Forbidden or
         Unanswered."""
         with self._lock:
-            if self._place is None:
-                shim_image = self._config.kubernetes_shim_image
-                self._place = Place(
-                    self._mark,
-                    self.kube.namespace,
-                    "" if shim_image else str(program(self._home)),
-                    shim_image,
-                    node.hostname(self.kube, self._config.kubernetes_node),
-                )
-            self._used.touch()  # before there is anything: else a kill would leave it unknown
-            if not self._swept:
-                self._leave()
-                self._swept = True
-            if self._watch is None:
-                self._watch = Watch(self.kube, self._place.selector)
-                self._watch.start()
-                self._remover.start()
-            return self._place
+            silent, said_at = self._silent
+            if silent is not None and time.monotonic() < said_at + _LOOK_S:
+                raise Unanswered(silent.message, silent.hint)  # said to who waited for the lock
+            try:
+                return self._open()
+            except Unanswered as e:
+                self._silent = (e, time.monotonic())
+                raise
+
+    def _open(self) -> Place:
+        if self._place is None:
+            shim_image = self._config.kubernetes_shim_image
+            self._place = Place(
+                self._mark,
+                self.kube.namespace,
+                "" if shim_image else str(program(self._home)),
+                shim_image,
+                node.hostname(self.kube, self._config.kubernetes_node),
+            )
+        self._used.touch()  # before there is anything: else a kill would leave it unknown
+        if not self._swept:
+            self._leave()
+            self._swept = True
+        if self._watch is None:
+            self._watch = Watch(self.kube, self._place.selector)
+            self._watch.start()
+            self._remover.start()
+        return self._place
 
     @cached_property
     def _mark(self) -> str:

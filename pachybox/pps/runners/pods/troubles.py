@@ -13,6 +13,10 @@ from pachybox.pps.runners.pods.access import Access
 
 RIGHTS = "give it the rights of k3s/manifests: kubectl apply -k k3s/manifests/pods"
 
+_RIGHTLESS = re.compile(r"\bcannot \w+ resource\b")
+_ADMISSION = re.compile(r'^\S+ "[^"]+" is forbidden: |\bdenied (the )?request\b')
+"""The words of who may not, and those of what is asked for and nobody may have."""
+
 
 class Missing(NotFound):
     """There is no such object; ``namespace``: not even the namespace for it."""
@@ -79,6 +83,8 @@ def _silent(access: Access, error: Exception) -> Unanswered:
             f"the certificate of the cluster at {access.server} is not trusted: {why}",
             f"have {access.source} name the cluster's certificate authority",
         )
+    if len(getattr(reason, "args", ())) == 2 and isinstance(reason.args[1], Exception):
+        said = str(reason.args[1])  # of a connection that broke: what is beside it says less
     why = said.partition(": ")[2] or said or type(reason).__name__
     return Unanswered(
         f"the cluster at {access.server} does not answer: {why}",
@@ -140,6 +146,12 @@ def _forbidden(what: str, access: Access, said: str) -> Refused | Unanswered:
         return Forbidden(
             f"namespace {access.namespace} does not allow such Pods: {said}",
             "label it pod-security.kubernetes.io/enforce=privileged, as k3s/manifests does",
+        )
+    if _ADMISSION.search(said) and not _RIGHTLESS.search(said):
+        return Forbidden(
+            f"the cluster forbids such Pods in namespace {access.namespace}: {said}",
+            "mend what it names in scheduling_spec, resource_limits, pod_spec or pod_patch, or "
+            "have the cluster allow it",
         )
     return Forbidden(
         f"the cluster forbids: {what} in namespace {access.namespace} ({said})", RIGHTS

@@ -92,6 +92,16 @@ def answer(status: int, message: str = "", kind: str = "", **headers: str) -> An
     [
         (answer(401), Forbidden, "renew the credentials in /etc/kc"),
         (answer(403, "no"), Forbidden, "forbids: create pod in namespace box (no); give it the"),
+        (
+            answer(403, 'pods "p" is forbidden: no PriorityClass with name x was found'),
+            Forbidden,
+            "no PriorityClass with name x was found; mend what it names in scheduling_spec",
+        ),
+        (
+            answer(403, 'pods "p" is forbidden: User "u" cannot get resource "pods" in API group'),
+            Forbidden,
+            "give it the rights of k3s/manifests",
+        ),
         (answer(403, "exceeded quota: q"), Unanswered, "the quota of namespace box is used up"),
         (answer(403, "it is being terminated"), Unanswered, "namespace box is being deleted"),
         (answer(403, "violates PodSecurity"), Forbidden, "pod-security.kubernetes.io/enforce"),

@@ -407,7 +407,7 @@ def test_signals_are_as_a_shell_expects_them(lab: Lab) -> None:
         assert int(line.split()[1], 16) & 0x7FFFFFFF == 0, line
 
 
-def test_a_named_pipe_can_be_where_it_writes_and_its_log_need_not_end(lab: Lab) -> None:
+def test_a_named_pipe_can_be_where_it_writes(lab: Lab) -> None:
     task = lab.task()
     pipe = task.out.with_name("pipe")
     os.mkfifo(pipe, 0o600)
@@ -421,8 +421,14 @@ def test_a_named_pipe_can_be_where_it_writes_and_its_log_need_not_end(lab: Lab) 
         assert os.read(end, 100) == b"", "nobody has it open for writing"
     finally:
         os.close(end)
+
+
+# whoever runs it, the daemon writes it
+@pytest.mark.parametrize("lab", ["shim", "python"], indirect=True)
+def test_the_log_of_a_program_need_not_end(lab: Lab) -> None:
+    task = lab.task()
     lines = lab.worker(["sh", "-c", "seq 3000000"]).run(
-        replace(lab.task(), endless=True, log=task.log.with_name("long.jsonl"))
+        replace(task, endless=True, log=task.log.with_name("long.jsonl"))
     )
     assert lines.ok
     parts = list(task.log.parent.glob("long*.jsonl"))

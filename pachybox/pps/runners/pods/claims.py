@@ -18,8 +18,8 @@ _FIRST_S, _MOST_S = 1.0, 60.0
 @dataclass(eq=False)
 class Asked:
     """A Pod that was asked for. ``uid`` is "" until the cluster has it for sure; ``told`` whether
-    somebody was told to wait for it, ``since`` when that was. ``kind`` is that of its state, as it
-    is ``kind_since``."""
+    somebody was told to wait for it, ``since`` when that was. ``seen`` is when it was first seen
+    in each kind of state."""
 
     spec: WorkerSpec
     key: str
@@ -29,14 +29,13 @@ class Asked:
     uid: str = ""
     told: bool = False
     since: float = field(default_factory=time.monotonic)
-    kind: str = ""
-    kind_since: float = 0.0
+    seen: dict[str, float] = field(default_factory=dict)
 
     def lasts(self, kind: str) -> float:
-        """For how many seconds it has been seen in a state of this kind, by whoever claims it."""
-        if kind != self.kind:
-            self.kind, self.kind_since = kind, time.monotonic()
-        return time.monotonic() - self.kind_since
+        """How many seconds ago it was first seen in a state of this kind, by whoever claims it: a
+        trouble comes and goes with each new try of the node."""
+        now = time.monotonic()
+        return now - self.seen.setdefault(kind, now)
 
 
 @dataclass

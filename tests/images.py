@@ -98,7 +98,7 @@ class Recipe:
     entries: list[Entry] = field(default_factory=list)
     changes: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def tag(self) -> str:
         facts = json.dumps([self.changes, *(entry.facts() for entry in self.entries)])
         return f"{PREFIX}/{self.name}:{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
@@ -170,7 +170,13 @@ def image(name: str) -> str:
     """The tag of one of the images of this module, made when it is not there yet; skips where no
     container can be run."""
     needed()
-    return made(RECIPES[name]())
+    return made(_recipe(name))
+
+
+@functools.cache
+def _recipe(name: str) -> Recipe:
+    """Once a process: that of Python looks at hundreds of files, and has ldd read half of them."""
+    return RECIPES[name]()
 
 
 def own(tag: str) -> str:

@@ -28,7 +28,7 @@ from pachybox.pps.spec import Spec
 from pachybox.pps.trial_run import Built, TrialRun, work_folders
 from pachybox.pps.trial_source import Source
 from pachybox.pps.trial_stage import Kept
-from pachybox.pps.trial_values import ERROR, Ask, Ended, Event
+from pachybox.pps.trial_values import CANCELLED, ERROR, Ask, Ended, Event
 from pachybox.pps.workshop import Workshop
 from pachybox.store.disk import full_disk_is_exhausted
 
@@ -94,6 +94,8 @@ class Trial:
             with self._changed:
                 self._require_open()
                 self._tried |= {one.pipeline for one in (ask.spec, ask.build) if one is not None}
+                if self._next is not None:  # it never began, and somebody waits for its end
+                    self._events.append(Ended(self._number, CANCELLED, 0.0))
                 self._number += 1
                 self._next = ask
                 if self._current is not None:

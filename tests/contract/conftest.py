@@ -113,12 +113,14 @@ class Lab:
     def _start(self, spec: WorkerSpec) -> Worker:
         if self.boxed is not None:
             return self._boxed(self.boxed, spec)
-        return ProcessRunner(
+        hiding = ProcessRunner(
             [self.home],
             isolation=self.runner.level,
             command=self.runner._command,
             shim=self.runner.shim,
-        ).start(spec)
+        )
+        hiding._known = self.runner._known  # of the same machine: tried once is enough
+        return hiding.start(spec)
 
     @staticmethod
     def _boxed(runner: PodmanRunner | PodsRunner, spec: WorkerSpec) -> Worker:

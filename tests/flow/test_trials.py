@@ -187,6 +187,16 @@ def test_a_run_that_counts_its_datums_is_cancelled(repo: str, session: Session) 
     assert time.monotonic() - began < 5
 
 
+def test_of_many_runs_asked_for_at_once_each_is_told_the_end(repo: str, session: Session) -> None:
+    numbers = [session.start(spec("quick", repo, f"echo {n} > /pfs/out/n")) for n in range(8)]
+    ends: dict[int, str] = {}
+    while len(ends) < len(numbers):
+        event = next(session.stream)
+        if isinstance(event.what, TrialEnd):
+            ends[event.run] = event.what.state
+    assert [ends[number] for number in numbers[:-1]] == ["CANCELLED"] * 7
+
+
 def test_differences_from_the_last_good_run(repo: str, session: Session) -> None:
     session.run(spec("texts", repo, "echo one > /pfs/out/$(basename $in); echo > /pfs/out/x"),
                 datums=["/f0"])  # fmt: skip

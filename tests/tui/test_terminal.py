@@ -101,7 +101,7 @@ def test_what_is_copied_reaches_the_terminal(shared_box: RealBox, opens: Opens) 
     t = opens(shared_box.home)
     t.take_copies()
     t.run("pachybox tui copied@master")
-    t.sees("live", "Repos > copied")
+    t.sees("live", "Repos > copied", "a.txt")  # there is something to copy
     t.press("y")
     t.sees("Copy what?", "copied")
 

@@ -29,8 +29,6 @@ from pachybox.care.health import Health
 from pachybox.care.janitor import Janitor, Task, freed_by
 from pachybox.care.scrub import Scrub
 from pachybox.config import Config
-from pachybox.containers.engine import Engine
-from pachybox.containers.images import Images
 from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.ingest.lateness import Lateness
 from pachybox.ingest.pushes import Pushes
@@ -38,6 +36,7 @@ from pachybox.ingest.service import Ingests
 from pachybox.ingest.spouts import Spouts
 from pachybox.ingest.supervisor import Supervisor
 from pachybox.lock import Lock
+from pachybox.machinery import Machinery
 from pachybox.meta.connect import ROOM, Room
 from pachybox.meta.tables import FACTS, PIPELINES, REPOS
 from pachybox.meta.writer import Meta
@@ -54,22 +53,10 @@ from pachybox.pfs.retention import Retention
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.ticker import Ticker
 from pachybox.pfs.zone import local_zone
-from pachybox.pps import moving
 from pachybox.pps.cron import Cron
 from pachybox.pps.egress.service import Egresser, Pusher
 from pachybox.pps.forget import Forgetter
-from pachybox.pps.placement import (
-    KUBERNETES,
-    PROCESS,
-    RUNNERS,
-    Containers,
-    Pods,
-    in_container,
-    in_pod,
-)
 from pachybox.pps.runners.base import Finding, Runner
-from pachybox.pps.runners.podman import PodmanRunner
-from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.secrets import Secrets
 from pachybox.pps.service import Pps
 from pachybox.pps.tally import Tally
@@ -84,9 +71,6 @@ from pachybox.watermarks import Level
 from pachybox.webhooks.service import Webhooks
 
 log = logging.getLogger("pachybox.box")
-
-_NAMED = 5  # pipelines in a line of doctor or the log
-_MOVE = "move them: pachybox move pipeline --all (-A: of all projects)"
 
 _FOLDERS = ("store", "work", "logs", "run")
 
@@ -136,7 +120,7 @@ class Box:
         home = config.home
         self._lock = _locked(config)
         try:
-            self.runner = runner if runner is not None else _runner(config)
+            self.machinery = Machinery(config, self.id, lambda: self.meta.all(PIPELINES), runner)
             self.plan = limits.of(config)
             self.blobs = BlobStore.open(home / "store")
             self.blobs.packs.most_open = self.plan.packs
@@ -160,19 +144,16 @@ class Box:
         slots = config.workers or os.cpu_count() or 1
         _clear(home / "work")
         self.secrets = Secrets(self.meta, config.key_file)
-        self.engine = Engine(home / "run")  # looks for podman when it is first asked for
-        self.containers = _containers(config, self.runner, self.engine, self.id)
-        self.pods = _pods(config, self.runner, self.id, self._in_pods)
         self.pps = Pps(
             self.pfs,
-            self.runner,
+            self.machinery.runner,
             home / "work",
             home / "logs",
             max(slots, 1),
             self.secrets,
             default=config.runner,
-            containers=self.containers,
-            pods=Pods(self.pods) if self.pods is not None else None,
+            containers=self.machinery.containers,
+            pods=self.machinery.pods,
             reserve=self.space.kept,
         )
         self.cron = Cron(self.pfs, held=self.held)
@@ -206,8 +187,7 @@ class Box:
 
     def start(self) -> None:
         """Begin to run jobs and to look after the store."""
-        if self.containers is not None:
-            threading.Thread(target=self._prepare, name="containers", daemon=True).start()
+        self.machinery.start()
         self.pps.scheduler.start(self.variables())
         self.egresser.start()
         self.ticker.start()
@@ -226,8 +206,6 @@ class Box:
         self.janitor.start()
         self.scrub.start()
         self.backup_clock.start()
-        if elsewhere := self._elsewhere():
-            log.warning("pipelines run %s; %s", elsewhere, _MOVE)
         self.started_up = True
 
     def vital(self) -> Iterator[tuple[str, threading.Thread]]:
@@ -241,30 +219,6 @@ class Box:
     def stopping(self) -> bool:
         """Whether somebody asked the daemon to stop."""
         return self._stop.is_set()
-
-    def _prepare(self) -> None:
-        """Remove what a box left that was killed, and have podman and the cluster ready where they
-        will be asked: the cluster's client alone takes seconds to import."""
-        assert self.containers is not None
-        self.containers.runner.sweep()
-        if self._has_images():
-            self.containers.runner.why_not()
-        if self.pods is not None:
-            self.pods.sweep()
-            if self._has_pods() and (why := self.pods.why_not()):
-                log.warning("pipelines are not run in pods: %s", why)
-
-    def _in_pods(self) -> list[str]:
-        """The pipelines that run in Pods, by name."""
-        return [str(one.pipeline) for one in self.meta.all(PIPELINES) if in_pod(one)]
-
-    def _has_pods(self) -> bool:
-        """Whether pipelines are to run in Pods by the setting, or one does."""
-        return self.config.runner == KUBERNETES or bool(self._in_pods())
-
-    def _has_images(self) -> bool:
-        """Whether a pipeline runs in containers."""
-        return any(in_container(pipeline) for pipeline in self.meta.all(PIPELINES))
 
     def request_stop(self) -> None:
         """Ask the daemon to stop; returns at once."""
@@ -303,11 +257,7 @@ class Box:
         self.cron.stop()
         self.pps.trials.stop()
         self.pps.scheduler.stop()
-        if self.containers is not None:
-            self.containers.runner.close()
-        if self.pods is not None:
-            self.pods.close()
-        self.engine.close()
+        self.machinery.close()
         self.egresser.stop()
         self.janitor.stop()
         self.scrub.stop()
@@ -355,9 +305,7 @@ class Box:
             "address": self.address,
             "grpc_address": self.grpc_address,
             "socket": str(self.config.socket),
-            "runner": self.runner.name
-            + (", podman for images" if self._has_images() else "")
-            + (", kubernetes for Pods" if self._has_pods() else ""),
+            "runner": self.machinery.shown(),
             "repos": sum(r.repo.type == "user" for r in self.meta.all(REPOS)),
             "commits": self.meta.db.read("SELECT count(*) FROM commits WHERE type = 'user'")[0][0],
             "pipelines": len(self.meta.all(PIPELINES)),
@@ -385,35 +333,19 @@ class Box:
     def _image_bytes(self) -> int:
         """What the images of pipelines take, each counted once. Asks podman."""
         pins = self.pps.scheduler.pins
-        if pins is None or not self._has_images():
+        if pins is None or not self.machinery.uses_images():
             return 0
         return sum({one.id: one.size for one in pins.all()}.values())
 
-    def _elsewhere(self) -> str:
-        """The pipelines that do not run by what the setting says; "" when all do."""
-        others = moving.elsewhere(self.meta.all(PIPELINES), self.config.runner)
-        if not others:
-            return ""
-        names = sorted(str(one.pipeline) for one in others)
-        shown = ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
-        return f"{len(names)} not by the setting's runner, {self.config.runner}: {shown}"
-
     def findings(self) -> list[Finding]:
         """What doctor says about this machine and this box."""
-        from pachybox.doctor import findings, live
-        from pachybox.doctor.codes import found
+        from pachybox.doctor import live
 
-        asked = self.config.runner != PROCESS or self._has_images()
-        podman = self.containers.runner if self.containers is not None and asked else None
         pins = self.pps.scheduler.pins
         own = live.findings(
             self.config, self.meta, self.overview.glance().attention, self.blobs.usage().bytes
         )
-        images = [*pins.findings()] if pins else []
-        if elsewhere := self._elsewhere():
-            images.append(found("PB705", "warn", elsewhere, _MOVE))
-        pods = self.pods if self._has_pods() else None
-        return findings(self.config, self.runner, podman, [*own, *images], pods)
+        return self.machinery.findings([*own, *(pins.findings() if pins else ())])
 
     # ---- space
 
@@ -507,39 +439,6 @@ def _nearby(address: str) -> str:
     host, _, port = where.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     return f"{scheme}://{host}:{port}"
-
-
-def _runner(config: Config) -> Runner:
-    if config.runner not in RUNNERS:
-        raise Refused(
-            f"runner {config.runner!r} is not available in this version of pachybox",
-            f"use one of {', '.join(RUNNERS)}, or leave PACHYBOX_RUNNER unset",
-        )
-    from pachybox.pps.runners.process import ProcessRunner
-
-    return ProcessRunner(hide=(config.home,))
-
-
-def _containers(
-    config: Config, runner: Runner, engine: Engine, box: Callable[[], str]
-) -> Containers | None:
-    """What runs pipelines with an image, beside the process runner."""
-    from pachybox.pps.runners.process import ProcessRunner
-
-    if not isinstance(runner, ProcessRunner):
-        return None
-    return Containers(PodmanRunner(engine, runner, config.home, box), Images(engine))
-
-
-def _pods(
-    config: Config, runner: Runner, box: Callable[[], str], pipelines: Callable[[], list[str]]
-) -> PodsRunner | None:
-    """What runs pipelines in Pods; no cluster is asked before there are such."""
-    from pachybox.pps.runners.process import ProcessRunner
-
-    if not isinstance(runner, ProcessRunner):
-        return None
-    return PodsRunner(runner, config.home, config, box, pipelines)
 
 
 def _clear(work: Path) -> None:

@@ -56,7 +56,7 @@ class Gauges:
 
     def _whole(self) -> Iterator[Gauge]:
         box = self._box
-        of = {"version": __version__, "runner": box.runner.name}
+        of = {"version": __version__, "runner": box.machinery.runner.name}
         yield "pachybox_info", "1; what the box is.", "gauge", of, 1.0
         began = box.started.timestamp()
         yield "pachybox_start_time_seconds", "When the box started.", "gauge", {}, began

@@ -22,8 +22,8 @@ from pachybox.model.pps import Datum, JobRecord, Stats
 from pachybox.pfs.pages import Kept
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
+from pachybox.pps.bench import Running
 from pachybox.pps.known import of_job
-from pachybox.pps.lane import Running
 from pachybox.pps.skipped import Skipped
 
 FAILED, RUNNING, RECOVERED = "FAILED", "RUNNING", "RECOVERED"

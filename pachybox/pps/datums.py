@@ -13,8 +13,8 @@ from pachybox.model.ids import CommitId, Job
 from pachybox.model.pps import DatumInput, DatumState, JobRecord, Stats
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
+from pachybox.pps.bench import Running
 from pachybox.pps.known import of_job
-from pachybox.pps.lane import Running
 
 
 @dataclass(frozen=True, slots=True)

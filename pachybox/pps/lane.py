@@ -12,29 +12,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 from pachybox.errors import Corrupt, Exhausted, InvalidArgument, NotFound, Refused
 from pachybox.meta.writer import utc_now
 from pachybox.model.files import Edit, Entry, Kind, Put
-from pachybox.model.ids import Job
-from pachybox.model.pps import Datum, DatumState, PipelineRecord, Stats
+from pachybox.model.pps import Datum, DatumState, Stats
 from pachybox.model.units import format_size
 from pachybox.pps import gate, meta_file, planner
-from pachybox.pps.buckets import DatumBuckets
+from pachybox.pps.bench import Bench, Running
 from pachybox.pps.collect import Collector
 from pachybox.pps.disk_watch import Output
 from pachybox.pps.environment import environment
-from pachybox.pps.layout import Presented, Presenter
+from pachybox.pps.layout import Presented
 from pachybox.pps.logs import heading
 from pachybox.pps.results import Outcome
 from pachybox.pps.runners.base import DatumResult, DatumTask, Worker, WorkerLost, WorkerWaits
-from pachybox.pps.sets import ENDLESS, SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.trash import remove_tree
-from pachybox.pps.workshop import Workshop
-from pachybox.store.blobs import Session
 from pachybox.store.disk import full_disk_is_exhausted
 from pachybox.store.trees import EMPTY
 
@@ -45,52 +41,6 @@ _QUICK_S = 0.1  # where datums take longer, none is held ahead: another lane may
 _PATHS_SHOWN = 500  # characters of the paths that are kept to sort and search by
 _ASK_AGAIN_S = 0.5  # for a worker that is to come
 _LOSSES = 2  # workers that may die under one datum before it counts as failed
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What the lanes of one job share. ``work`` and ``logs`` are directories of the job. ``waits``
-    is told why a lane has no worker yet, and by None that one came."""
-
-    shop: Workshop
-    pipeline: PipelineRecord
-    job: Job
-    session: Session
-    presenter: Presenter
-    work: Path
-    logs: Path
-    set_size: SetSize = ENDLESS
-    waits: Callable[[WorkerWaits | None], None] = lambda _: None
-
-    @cached_property
-    def by_s3(self) -> frozenset[str]:
-        """The inputs that are not under /pfs."""
-        return gate.s3_inputs(self.pipeline.spec)
-
-    @property
-    def s3_out(self) -> bool:
-        """Whether output is written by S3."""
-        return bool(self.pipeline.spec.get("s3_out"))
-
-    def open_door(self, datum: Datum) -> gate.Door | None:
-        """The S3 door of one attempt at a datum, where its pipeline wants one."""
-        if not self.by_s3 and not self.s3_out:
-            return None
-        buckets = DatumBuckets(
-            self.shop.pfs, self.session, self.job, datum, self.by_s3, writable=self.s3_out
-        )
-        return gate.Door(buckets, self.shop.gates)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A datum under way: since when (seconds since 1970), on which worker of the job, at which
-    try."""
-
-    datum: Datum
-    since: float
-    worker: int
-    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from pachybox.meta.tables import JOBS
 from pachybox.meta.writer import utc_now
 from pachybox.model.ids import Job, Pipeline
 from pachybox.pfs.service import Pfs
+from pachybox.pps.bench import Running
 from pachybox.pps.datums import Datums, matches
-from pachybox.pps.lane import Running
 from pachybox.pps.logs import JobLog, LogLine, directory, jobs_with_logs
 
 _POLL_S = 0.2

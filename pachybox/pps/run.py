@@ -32,9 +32,10 @@ from pachybox.model.pps import (
 )
 from pachybox.pfs.change import Change
 from pachybox.pps import jobs, pipelines, planner
+from pachybox.pps.bench import Bench, Running
 from pachybox.pps.feed import Feed
 from pachybox.pps.known import with_hashes
-from pachybox.pps.lane import Bench, Lane, Running
+from pachybox.pps.lane import Lane
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts

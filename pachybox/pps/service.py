@@ -42,12 +42,12 @@ from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.pfs.wait import Cancelled, pause
 from pachybox.pps import algebra, defaults, jobs, logs, pipelines, planner, ticking
+from pachybox.pps.bench import Running
 from pachybox.pps.checking import Checker
 from pachybox.pps.compare import Difference, difference
 from pachybox.pps.datum_pages import DatumPages, Live
 from pachybox.pps.datums import DatumInfo, Datums, matches
 from pachybox.pps.disk_watch import DiskWatch
-from pachybox.pps.lane import Running
 from pachybox.pps.log_reader import LogReader
 from pachybox.pps.log_store import LogStore, forget_places
 from pachybox.pps.making import Made, make, require_version

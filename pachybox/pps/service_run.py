@@ -20,8 +20,8 @@ from pachybox.model.pfs import CommitRecord
 from pachybox.model.pps import Datum, JobRecord, JobState, PipelineRecord, PipelineState
 from pachybox.pfs.change import Change
 from pachybox.pps import gate, jobs, pipelines, planner
+from pachybox.pps.bench import Bench, Running
 from pachybox.pps.environment import environment
-from pachybox.pps.lane import Bench, Running
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import directory, heading
 from pachybox.pps.ports import Publisher

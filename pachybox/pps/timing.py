@@ -10,9 +10,9 @@ from typing import Any
 from pachybox.meta.tables import DATUMS
 from pachybox.model.pps import DatumState, JobRecord
 from pachybox.pfs.service import Pfs
+from pachybox.pps.bench import Running
 from pachybox.pps.datum_pages import RUNNING, DatumPages, DatumRow
 from pachybox.pps.known import of_job
-from pachybox.pps.lane import Running
 
 SPANS = 400
 """At most so many are shown, the longest."""

@@ -16,8 +16,9 @@ from pachybox.model.ids import Branch, CommitId, Hash, Job, new_commit_id
 from pachybox.model.pps import Datum, DatumState, JobRecord, PipelineRecord, PipelineState
 from pachybox.pfs.service import Pfs
 from pachybox.pps import planner
+from pachybox.pps.bench import Bench
 from pachybox.pps.feed import Feed
-from pachybox.pps.lane import Bench, Lane
+from pachybox.pps.lane import Lane
 from pachybox.pps.layout import Presenter, Way
 from pachybox.pps.logs import JobLog
 from pachybox.pps.merge import Merger, Parts

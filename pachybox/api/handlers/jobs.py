@@ -23,7 +23,7 @@ from pachybox.model.ids import DEFAULT_PROJECT, Commit, CommitId, Job, Pipeline
 from pachybox.model.pps import JobRecord, Stats
 from pachybox.model.refs import parse_pipeline_ref
 from pachybox.pfs import wait
-from pachybox.pps.lane import Running
+from pachybox.pps.bench import Running
 from pachybox.pps.logs import SPOUT, LogLine
 
 

@@ -64,7 +64,7 @@ def get_summary(box: Box, request: Any, call: Call) -> Any:
         version=__version__,
         name=socket.gethostname(),
         address=box.address,
-        runner=box.runner.name,
+        runner=box.machinery.runner.name,
         read_only=level == Level.REFUSE,
         event_seq=glance.seq,
         machine=ours.Machine(**{f.name: getattr(machine, f.name) for f in fields(machine)}),

@@ -18,9 +18,9 @@ from pachybox.model.ids import CommitId, Hash, Job, Pipeline, Repo
 from pachybox.model.pps import Datum, DatumInput, DatumState, JobRecord, JobState, Stats
 from pachybox.pfs.service import Pfs
 from pachybox.pps import meta_file
+from pachybox.pps.bench import Running
 from pachybox.pps.datum_pages import STATES, DatumPages, Live
 from pachybox.pps.job_pages import page_of_jobs
-from pachybox.pps.lane import Running
 from pachybox.pps.timing import SPANS, timing
 from pachybox.store.trees import EMPTY
 from tests.unit.pps.world import opened

@@ -290,12 +290,12 @@ def test_output_nobody_reads_waits_and_a_client_that_goes_frees_all(
     shared_box: RealBox, repo: str
 ) -> None:
     session = Session(shared_box)
-    session.start(spec("much", repo, "yes | head -200000; sleep 600"), sample=1)
+    session.start(spec("much", repo, "yes | head -200000; sleep 6117"), sample=1)
     logs = session.place / "logs"
     eventually(lambda: any(f.stat().st_size > 1 << 20 for f in logs.glob("*/*")), "it prints")
     session.stream.close()
     eventually(lambda: not session.place.exists(), "nothing is left")
-    assert b"sleep\x00600" not in b"".join(
+    assert b"sleep\x006117" not in b"".join(
         p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()
     )
 

@@ -36,6 +36,19 @@ def eventually(look: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
         pause = min(pause * 1.5, 0.05)
 
 
+def processes(words: str) -> list[bytes]:
+    """The command lines of this machine's processes that have ``words`` as arguments."""
+    wanted, found = b"\0".join(word.encode() for word in words.split()), []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:  # it has ended
+            continue
+        if wanted in line:
+            found.append(line)
+    return found
+
+
 def free_port() -> int:
     """A port of loopback where nobody listens, and which the kernel gives to nobody by itself:
     a test beside this one that asks for any port does not get it."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import images
-from tests.boxes import RealBox, eventually
+from tests.boxes import RealBox, eventually, processes
 from tests.flow.shell import Run, refused, runner, succeeded
 
 SPEC = """\
@@ -225,10 +225,10 @@ def test_what_was_tried_is_applied_when_told(
 def test_a_client_that_is_killed_leaves_nothing(dev: Dev, words: RealBox, here: Path) -> None:
     (here / "src" / "main.sh").write_text("echo asleep; sleep 4321")
     dev.until("asleep")
-    assert sleeps("4321")
+    assert processes("sleep 4321")
     dev.end(signal.SIGKILL)
     eventually(lambda: nothing_left(words), "the session is gone")
-    assert not sleeps("4321")
+    assert not processes("sleep 4321")
 
 
 def test_a_box_that_dies_ends_the_loop_and_starts_clean(box: RealBox, here: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_box_that_dies_ends_the_loop_and_starts_clean(box: RealBox, here: Path
         dev.close()
     box.start()
     assert nothing_left(box)
-    eventually(lambda: not sleeps("5432"), "what ran is gone")
+    eventually(lambda: not processes("sleep 5432"), "what ran is gone")
 
 
 BUILD = """\
@@ -319,15 +319,3 @@ def test_a_container_goes_on_with_the_saved_source(
         eventually(lambda: nothing_left(words), "the session is gone")
     finally:
         dev.close()
-
-
-def sleeps(seconds: str) -> bool:
-    """Whether a ``sleep`` of that length runs on this machine."""
-    wanted = f"sleep\0{seconds}\0".encode()
-    for one in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if one.read_bytes() == wanted:
-                return True
-        except OSError:  # it has ended
-            continue
-    return False

@@ -12,7 +12,7 @@ import pytest
 
 from pachybox.client.pipeline_values import JobInfo
 from pachybox.pps.runners import cgroups
-from tests.boxes import RealBox, eventually
+from tests.boxes import RealBox, eventually, processes
 from tests.flow.test_pipelines import contents, spec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the strongest fence needs root")
@@ -170,29 +170,17 @@ HARMLESS = {
 def test_harm_that_harms_nobody_is_no_failure(harm: Box, name: str) -> None:
     assert harm.run(HARMLESS[name]).state == "JOB_SUCCESS"
     assert contents(harm.box, "harm@master")["/good"] == b"good\n"
-    assert not [p for p in processes() if HIDES.encode() in p]
-
-
-def processes() -> list[bytes]:
-    """The command line of every process of the machine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes())
-        except OSError:  # it has ended
-            continue
-    return found
+    assert not processes(HIDES)
 
 
 def test_a_datum_that_hangs_for_ever_ends_with_its_job(harm: Box) -> None:
     job = harm.create(
         f"touch /pfs/out/x; trap '' TERM; (setsid sleep {HANGS} &); sleep {HANGS}; sleep 1"
     )
-    hang = HANGS.encode()
-    eventually(lambda: sum(hang in p for p in processes()) > 1, "it hangs")
+    eventually(lambda: len(processes(HANGS)) > 1, "it hangs")
     harm.client.stop_job(job)
     assert harm.client.wait_job(job).state == "JOB_KILLED"
-    eventually(lambda: not [p for p in processes() if hang in p], "nothing of it lives", 5)
+    eventually(lambda: not processes(HANGS), "nothing of it lives", 5)
 
 
 def test_output_without_end_slows_nobody(harm: Box) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k3s import keys
+from tests.examples import many
 
 NAMES = st.sampled_from(["a", "b", "node-name", "disable", "kubelet-arg", "x y", "1", "yes"])
 PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
@@ -25,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("keys") / "config.yaml"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(MAPS, OURS, st.booleans(), st.sampled_from(["", "# of mine\n", "---\n"]))
 def test_what_was_put_is_taken_back(
     place: Path, theirs: dict[str, Any], ours: dict[str, Any], flow: bool, head: str

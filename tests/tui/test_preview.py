@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from textual.content import Content
 
+from tests.examples import many
 from tests.tui import preview_files as made
 from tests.tui.preview_files import Bytes
 from tui.preview import Limits, Pixels, Preview, Table, Text, Tree, parquet_reader, show
@@ -22,7 +23,7 @@ from tui.preview.plain import clean, decode, lines
 
 FILES = made.all_kinds()
 ODD = "".join(map(chr, range(32)))
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=many(60))
 
 
 async def seen(path: str, data: bytes, tab: str = "preview", **how: int) -> Preview:

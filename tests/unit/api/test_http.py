@@ -16,6 +16,7 @@ from pachybox.api.http import Rejected, parse_head
 from pachybox.api.transport import Limits
 from pachybox.errors import Refused
 from tests.boxes import eventually
+from tests.examples import many
 from tests.unit.api.conftest import Serve, Served
 from tests.unit.api.house import Raw
 
@@ -64,7 +65,7 @@ def test_a_request_that_cannot_be_right_is_refused(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_any_bytes_are_a_head_or_refused(data: bytes) -> None:
     for head in (data, b"GET / HTTP/1.1\r\n" + data):
         try:

@@ -15,6 +15,7 @@ from pachybox.api.definitions import box, message, pfs, pps
 from pachybox.api.parser import parse
 from pachybox.api.printer import to_json
 from pachybox.errors import InvalidArgument
+from tests.examples import many
 
 TYPES = [
     "pfs_v2.FileInfo",
@@ -107,20 +108,20 @@ def messages(draw: st.DrawFn) -> Any:
 
 
 @given(messages())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_the_printer_says_what_the_standard_says(m: Any) -> None:
     assert json.loads(to_json(m)) == json.loads(json_format.MessageToJson(m))
 
 
 @given(messages())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_what_is_printed_is_parsed_to_the_same_message(m: Any) -> None:
     again = parse(to_json(m).encode(), type(m))
     assert json.loads(to_json(again)) == json.loads(to_json(m))
 
 
 @given(messages())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_the_full_form_has_every_field_outside_of_oneofs_and_means_the_same(m: Any) -> None:
     text = to_json(m, full=True)
     assert json.loads(to_json(parse(text.encode(), type(m)))) == json.loads(to_json(m))
@@ -218,7 +219,7 @@ def test_what_is_no_message_is_refused_in_one_line(text: bytes, said: str) -> No
         max_leaves=8,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 def test_any_json_is_read_or_refused(value: object) -> None:
     with contextlib.suppress(InvalidArgument):  # and no other error
         parse(json.dumps(value).encode(), pfs.CommitInfo)

@@ -22,6 +22,7 @@ from pachybox.client.frames import (
     frames,
 )
 from pachybox.errors import Internal, InvalidArgument
+from tests.examples import many
 
 
 class Pipe:
@@ -72,7 +73,7 @@ names = st.text(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(st.dictionaries(names.map(lambda n: f"/{n}"), st.binary(max_size=3000), max_size=30))
 def test_small_files_read_back_as_they_were_put(files: dict[str, bytes]) -> None:
     pipe = Pipe()
@@ -110,7 +111,7 @@ def test_every_size_reads_back_however_it_is_put(
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=many(30), deadline=None)
 @given(st.lists(st.integers(0, 400_000), max_size=12), st.integers(0, 400_000))
 def test_streams_that_come_in_pieces_are_whole(cuts: list[int], last: int) -> None:
     parts = [bytes([i % 251]) * n for i, n in enumerate(cuts)] + [b"z" * last]
@@ -225,7 +226,7 @@ def test_the_header_of_each_operation_is_that_of_the_contract() -> None:
     assert pipe.data[4 + size :] == b"123a\nb\n" + END
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(st.binary(min_size=1, max_size=60))
 def test_bytes_that_are_no_frames_raise_and_never_hang(noise: bytes) -> None:
     class Noise:

@@ -4,7 +4,6 @@ wall in every minute of some years. And the drawing of schedules that are known 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -15,8 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from hypothesis import strategies as st
 
-MANY = int(os.environ.get("PACHYBOX_TEST_EXAMPLES", "40"))
-"""Examples of a property; many thousands once somebody changes what it is about."""
+from tests.examples import many
+
+MANY = many(40)
 YEARS = 3
 WINDOWS = [
     ("UTC", 2026), ("Europe/Berlin", 2026), ("America/New_York", 2006),

@@ -14,6 +14,7 @@ from pachybox.model.glob import Glob
 from pachybox.model.ids import Hash
 from pachybox.pfs.find import find
 from pachybox.store.trees import EMPTY, Trees
+from tests.examples import many
 
 
 def key(entry: Entry) -> bytes:
@@ -143,7 +144,7 @@ PIECES = st.sampled_from(
 PATTERNS = st.lists(PIECES, max_size=6).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=many(133), deadline=None)
 @given(TREES, PATTERNS)
 def test_finding_is_walking_everything_and_matching(files: list[str], pattern: str) -> None:
     if {".", ".."} & set(pattern.split("/")):
@@ -155,7 +156,7 @@ def test_finding_is_walking_everything_and_matching(files: list[str], pattern: s
     assert list(find(trees, trees.root, glob)) == want
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(TREES, PATTERNS)
 def test_the_trees_of_the_store_are_searched_alike(files: list[str], pattern: str) -> None:
     if {".", ".."} & set(pattern.split("/")):

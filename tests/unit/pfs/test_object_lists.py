@@ -19,6 +19,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pfs.write import PutFile, RemoveFile
 from pachybox.store.blobs import BlobStore
 from pachybox.store.trees import EMPTY
+from tests.examples import many
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def _apply(objects: Objects, bucket: Bucket, model: Model, op: tuple[str, str, b
             model.set(one, None, version)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(_OPS, min_size=1, max_size=14),
     st.lists(st.tuples(_PREFIX, _DELIMITER, st.one_of(st.just(""), _KEYS, _MARKERS)), max_size=6),

@@ -23,6 +23,7 @@ from pachybox.pfs.retention import Retention, rules_of, squash_group
 from pachybox.pfs.retention_size import Sized
 from pachybox.pfs.service import Pfs
 from pachybox.store.blobs import BlobStore
+from tests.examples import many
 
 _NUMBER = itertools.count()
 
@@ -355,7 +356,7 @@ STEP = st.tuples(
 RULES = ["last 1", "last 2", "last 5", "all", "", "under 3B", "for 1us", "last 3, under 4B"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(12), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEP, min_size=8, max_size=30))
 def test_whatever_happens_what_stays_is_whole(pfs: Pfs, steps: list[tuple[str, int]]) -> None:
     """Heads and their trees are as they were; nothing names what went; what its own rules keep

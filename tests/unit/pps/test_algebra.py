@@ -13,6 +13,7 @@ from pachybox.model.ids import Branch, CommitId, Hash, Repo
 from pachybox.pps import algebra, planner
 from pachybox.pps.algebra import Combination, Indexes, Roots
 from pachybox.store.trees import Trees
+from tests.examples import many
 from tests.unit.store.tree_model import SMALL, Memory, file, fresh, write
 
 from .algebra_oracle import World, datums, inputs, successors, worlds
@@ -56,7 +57,7 @@ def ids(trees: Trees, roots: Roots, made: list[Combination]) -> dict[str, str]:
     return found
 
 
-@settings(max_examples=300, suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=many(100), suppress_health_check=SLOW, deadline=None)
 @given(worlds(), inputs())
 def test_the_datums_are_those_of_brute_force_in_order(world: World, given: dict[str, Any]) -> None:
     trees, memory = fresh(SMALL)
@@ -71,7 +72,7 @@ def test_the_datums_are_those_of_brute_force_in_order(world: World, given: dict[
     ids(trees, roots, made)
 
 
-@settings(max_examples=300, suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=many(100), suppress_health_check=SLOW, deadline=None)
 @given(st.data(), worlds(), inputs(), st.sampled_from([0, 3, 100_000]))
 def test_differences_lead_from_the_old_datums_to_the_new(
     data: st.DataObject, world: World, given: dict[str, Any], room: int
@@ -109,7 +110,7 @@ SHAPES = [
 def test_differences_are_followed_through_every_kind(given_input: dict[str, Any]) -> None:
     assert algebra.follows(algebra.parse(given_input))
 
-    @settings(max_examples=40, suppress_health_check=SLOW, deadline=None)
+    @settings(max_examples=many(40), suppress_health_check=SLOW, deadline=None)
     @given(st.data(), worlds())
     def holds(data: st.DataObject, world: World) -> None:
         follow(data, world, given_input, Indexes(), steps=3)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pachybox.pps.erofs import BLOCK, INLINE, MAX_DEVICES, Extent, Writer
+from tests.examples import many
 from tests.mounts import mounted, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "can be mounted")
@@ -149,7 +150,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(trees, st.integers(0, 2))
 def test_a_mounted_image_is_the_tree_it_was_made_of(tree: Tree, how: int) -> None:
     with tempfile.TemporaryDirectory(prefix="pachybox-erofs-") as made:

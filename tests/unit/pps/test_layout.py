@@ -18,6 +18,7 @@ from pachybox.pfs.service import Pfs
 from pachybox.pps import layout
 from pachybox.pps.layout import Presented, Presenter, Way
 from pachybox.store import gc
+from tests.examples import many
 from tests.mounts import mounted, why_not
 
 from .world import an_input, append, commit, opened
@@ -109,7 +110,7 @@ def test_every_way_shows_the_same(
 
 
 @settings(
-    max_examples=25,
+    max_examples=many(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

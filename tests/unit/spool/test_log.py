@@ -14,6 +14,7 @@ from pachybox.errors import Corrupt, Exhausted, Refused
 from pachybox.spool import Frame, Keys, Log, Reader, Seen
 from pachybox.spool import keys as spool_keys
 from pachybox.spool.reader import segment_name, segments
+from tests.examples import many
 
 LIMIT = 8 << 20
 
@@ -38,7 +39,7 @@ def fill(log: Log, count: int, size: int = 100_000) -> list[int]:
     return [log.append([Frame(n, [bytes([n % 250]) * size])])[0] for n in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(batches=st.lists(st.lists(frames, min_size=1, max_size=4), max_size=6), data=st.data())
 def test_a_log_torn_at_any_byte_keeps_what_was_whole(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Frame]], data: st.DataObject
@@ -172,7 +173,7 @@ def test_damage_before_the_last_segment_is_told_not_passed_over(tmp_path: Path) 
         read(tmp_path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(
     adds=st.lists(st.integers(0, 30), max_size=60),
     kept=st.integers(0, 60),

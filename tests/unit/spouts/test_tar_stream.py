@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pachybox.errors import InvalidArgument
 from spouts.spout.tar_stream import Splitter
+from tests.examples import many
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 Members = list[tuple[str, bytes]]
@@ -58,7 +59,7 @@ long_names = st.builds(lambda a, b: f"{a}/{b}/file", names, names).filter(lambda
 contents = st.binary(max_size=1600)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(st.tuples(long_names, contents), max_size=4), st.sampled_from(FORMATS)),
@@ -79,7 +80,7 @@ def test_archives_back_to_back_come_out_whole(
     assert not splitter.torn
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(st.lists(st.tuples(long_names, contents), max_size=3), st.sampled_from(FORMATS), st.data())
 def test_what_lacks_its_end_is_torn(content: Members, form: int, data: st.DataObject) -> None:
     (whole,), _ = split(archive(content, form), [512])

@@ -16,6 +16,7 @@ from pachybox.store import format as fmt
 from pachybox.store.blobs import BlobStore, Session
 from pachybox.store.check import check
 from pachybox.store.gc import collect
+from tests.examples import many
 
 from .test_blobs import address, content, reader
 
@@ -122,4 +123,4 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestStore.settings = settings(max_examples=many(30), stateful_step_count=20, deadline=None)

@@ -15,6 +15,7 @@ from pachybox.model.ids import Hash
 from pachybox.store import content as module
 from pachybox.store.content import Content, decode_segments, encode_segments
 from pachybox.store.trees import EMPTY, Trees
+from tests.examples import many
 
 from .tree_model import Memory
 
@@ -30,7 +31,7 @@ def memory() -> Memory:
     return Memory()
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(100))
 @given(st.lists(st.binary(max_size=90), max_size=12), st.data())
 def test_concat_and_slice_and_read_are_those_of_bytes(
     parts: list[bytes], data: st.DataObject

@@ -20,6 +20,7 @@ from pachybox.store.bulk import locate_many
 from pachybox.store.index import Place, prefixes
 from pachybox.store.open_pack import OpenPack
 from pachybox.store.pack import OpenFile, Pack
+from tests.examples import many
 
 
 def name(number: int) -> Hash:
@@ -27,7 +28,7 @@ def name(number: int) -> Hash:
     return Hash((number // 3).to_bytes(8, "big") + number.to_bytes(24, "big"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(
     frames=st.lists(st.lists(st.integers(0, 40), max_size=12, unique=True), max_size=12),
     fold=st.integers(1, 20),

@@ -15,6 +15,7 @@ from pachybox.model.files import Delete, Edit, Entry, Kind, Put
 from pachybox.model.ids import Hash
 from pachybox.store.chunks import Shape
 from pachybox.store.trees import EMPTY, Trees
+from tests.examples import many
 
 from .tree_model import (
     SMALL,
@@ -70,7 +71,7 @@ def test_any_list_of_edits_gives_what_a_dict_would(
     assert shown(trees.walk(root)) == walk_model(base)
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(100))
 @given(st.lists(edit_flat(), min_size=1, max_size=6), shapes)
 def test_the_same_content_has_the_same_root_whatever_the_history(
     rounds: list[list[Edit]], shape: Shape

@@ -11,6 +11,7 @@ from pachybox.model.files import Change, Delete, Entry, Put
 from pachybox.model.ids import Hash
 from pachybox.store.chunks import Shape
 from pachybox.store.trees import EMPTY, Trees
+from tests.examples import many
 
 from .tree_model import (
     SMALL,
@@ -102,7 +103,7 @@ def test_a_changed_attr_is_a_change_of_the_directory_alone() -> None:
     assert list(trees.diff(old, new)) == [Change("/d", entry, marked)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(st.lists(models, max_size=6), st.booleans(), shapes)
 def test_a_union_is_the_union_or_names_the_collision(
     parts: list[Model], same_ok: bool, shape: Shape

@@ -16,8 +16,9 @@ from pachybox.errors import Corrupt
 from pachybox.model.ids import Repo
 from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox
+from tests.examples import many
 
-OFFSETS = 40
+OFFSETS = many(16)
 LARGE = 1_500_000  # an object of several chunks, with a file of sums beside it
 HEAD = 9000  # bytes at the start of a file, where headers are
 

@@ -135,19 +135,22 @@ class PackBuilder:
 
 def unpacked(row: np.void, stored: bytes | memoryview, shown: str) -> bytes:
     """The piece of a row as it was. Its hash is the caller's to prove. Raises Corrupt naming the
-    file ``shown``."""
+    file ``shown``, and the piece."""
     length = int(row["length"])
+    piece = f"of {row['hash'].tobytes().hex()}, at byte {row['offset']},"
     if len(stored) != int(row["stored"]):
-        raise damaged(shown, "it is too short")
+        text = f"{piece} {row['stored']} bytes are looked for and {len(stored)} found"
+        raise damaged(shown, text)
     if row["codec"] == PLAIN:
         data = bytes(stored)
     else:
         try:
             data = _unpack(stored, max(length, 1))
         except ValueError:
-            raise damaged(shown, "a piece cannot be unpacked") from None
+            raise damaged(shown, f"{piece} {len(stored)} bytes cannot be unpacked") from None
     if len(data) != length:
-        raise damaged(shown, "a piece has not its length")
+        text = f"{piece} {len(stored)} bytes unpack to {len(data)} and not to {length}"
+        raise damaged(shown, text)
     return data
 
 

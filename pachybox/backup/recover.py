@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,8 @@ from blake3 import blake3
 
 from pachybox.backup.create import Report
 from pachybox.backup.known import Held
-from pachybox.backup.packs import Rows, damaged, unpacked
+from pachybox.backup.packs import Rows, damaged
+from pachybox.backup.pieces import short_blobs
 from pachybox.backup.records import TAKEN, Records, fill, require_empty, roots
 from pachybox.backup.repository import Repository, Snapshot
 from pachybox.backup.walk import Seen, keys_of, walk
@@ -25,13 +27,10 @@ from pachybox.errors import Corrupt, InvalidArgument, Refused
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
-from pachybox.store.format import digest
 from pachybox.store.gc import contains
 from pachybox.store.session import Session
 
 _FLUSH = 256 << 20  # bytes between two flushes
-_GAP = 256 << 10  # unwanted bytes that are read along rather than asked around
-_SPAN = 16 << 20
 
 
 def recover(
@@ -180,30 +179,14 @@ class _Inflow:
                 self._pfs.blobs.verify(h)
                 self._came(int(rows[i]["length"]), "restoring")
                 yield i, None
-        for some in _spans(rows, fetch):
-            try:
-                start, data = self._repository.span(name, rows[some])
-            except Corrupt as e:
-                yield from ((i, e) for i in some)
+        read = partial(self._repository.read, name)
+        for i, found in short_blobs(rows[fetch], read, self._repository.shown_pack(name)):
+            if isinstance(found, Corrupt):
+                yield fetch[i], found
                 continue
-            view = memoryview(data)
-            for i in some:
-                yield i, self._blob(name, rows[i], hashes[i], view, start)
-
-    def _blob(
-        self, name: str, row: np.void, h: Hash, view: memoryview, start: int
-    ) -> Corrupt | None:
-        shown = self._repository.shown_pack(name)
-        offset = int(row["offset"]) - start
-        try:
-            data = unpacked(row, view[offset : offset + int(row["stored"])], shown)
-        except Corrupt as e:
-            return e
-        if digest(data) != h:
-            return damaged(shown, f"blob {h.hex()} is not what its name says")
-        self._session.put(data)
-        self._came(len(data), "restoring")
-        return None
+            self._session.put(found)
+            self._came(len(found), "restoring")
+            yield fetch[i], None
 
     def _long(self, h: Hash) -> None:
         if not self._session.hold((h,)):
@@ -229,19 +212,3 @@ class _Inflow:
             self._flushed = self.done
             self._pfs.blobs.flush()
             self._session.keep()
-
-
-def _spans(rows: Rows, wanted: list[int]) -> Iterator[list[int]]:
-    """Rows that are read at once: near each other, and not too many bytes."""
-    some: list[int] = []
-    for i in wanted:
-        offset = int(rows[i]["offset"])
-        if some:
-            first, last = rows[some[0]], rows[some[-1]]
-            end = int(last["offset"]) + int(last["stored"])
-            if offset - end > _GAP or offset - int(first["offset"]) > _SPAN:
-                yield some
-                some = []
-        some.append(i)
-    if some:
-        yield some

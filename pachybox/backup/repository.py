@@ -30,7 +30,6 @@ from blake3 import blake3
 from pachybox.backup.known import Held
 from pachybox.backup.packs import (
     Index,
-    Rows,
     damaged,
     decode_index,
     name_of,
@@ -275,37 +274,33 @@ class Repository:
         """The error for content that is not there."""
         return damaged(self.target.shown, f"{h.hex()}, which a backup names, is missing")
 
-    def span(self, name: str, rows: Rows) -> tuple[int, bytes]:
-        """(where it begins, bytes) of the part of a pack in which ``rows``, in order, lie."""
-        start = int(rows[0]["offset"])
-        end = int(rows[-1]["offset"]) + int(rows[-1]["stored"])
-        return start, self._read(name, start, end - start)
+    def read_whole(self, name: str) -> bytes:
+        """A whole pack. Raises Corrupt when it is missing."""
+        try:
+            return self.target.get(pack_path(name))
+        except NotFound:
+            raise damaged(self.shown_pack(name), "it is missing") from None
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """A part of a pack; fewer bytes where it ends. Raises Corrupt when it is missing."""
+        try:
+            return self.target.get_range(pack_path(name), offset, length)
+        except NotFound:
+            raise damaged(self.shown_pack(name), "it is missing") from None
 
     def _stored(self, name: str, row: Any) -> bytes:
         """The stored bytes of a piece. Of small ones many come from one pack: where each question
         costs, it is kept."""
         offset, length = int(row["offset"]), int(row["stored"])
         if length > _NEAR or self.target.near:
-            return self._read(name, offset, length)
+            return self.read(name, offset, length)
         whole = self._whole.get(name)
         if whole is None:
-            whole = self._whole[name] = self._read_whole(name)
+            whole = self._whole[name] = self.read_whole(name)
             while sum(map(len, self._whole.values())) > _CACHED and len(self._whole) > 1:
                 self._whole.popitem(last=False)
         self._whole.move_to_end(name)
         return whole[offset : offset + length]
-
-    def _read_whole(self, name: str) -> bytes:
-        try:
-            return self.target.get(pack_path(name))
-        except NotFound:
-            raise damaged(self.shown_pack(name), "it is missing") from None
-
-    def _read(self, name: str, offset: int, length: int) -> bytes:
-        try:
-            return self.target.get_range(pack_path(name), offset, length)
-        except NotFound:
-            raise damaged(self.shown_pack(name), "it is missing") from None
 
 
 def _sound(one: Snapshot) -> bool:

@@ -6,19 +6,23 @@ finished datum, or one being read. The mark walks them once, whatever they share
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pachybox.errors import Corrupt, PachyboxError
 from pachybox.meta.tables import ALL, BRANCHES, COMMITS, REPOS
-from pachybox.model.ids import Commit, Hash, Repo
+from pachybox.meta.tx import Tx
+from pachybox.meta.writer import Meta
+from pachybox.model.ids import Branch, Commit, Hash, Repo
 from pachybox.model.pfs import BranchRecord, CommitRecord, Origin
 from pachybox.pfs.change import Change
 from pachybox.pfs.service import Pfs
 from pachybox.store.check import Problem, check, repair
 from pachybox.store.gc import Collected, collect
 from pachybox.store.trees import EMPTY
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,26 +251,60 @@ def _tree(pfs: Pfs, root: Hash, proved: set[Hash], bad: set[Hash]) -> Iterator[t
 
 
 def _metadata(pfs: Pfs, fix: bool) -> Iterator[Finding]:
-    """Heads, parents, provenance: every name must lead to a record."""
+    """Heads, parents, provenance: every name must lead to a record.
+
+    race: the box works on, and what is read here one after another is of several moments. So what
+    seems to lack something is looked at again, all of it between two changes.
+    """
     have = {
         Commit(Repo(p, r, t), i)
         for i, p, r, t in pfs.meta.db.read("SELECT id, project, repo, type FROM commits")
     }
     missing: dict[Commit, str] = {}
     for commit in pfs.meta.select(COMMITS, "ORDER BY seq"):
-        if commit.parent is not None:
-            parent = Commit(commit.commit.repo, commit.parent)
-            if parent not in have:
-                missing[parent] = f"parent of {commit.commit}"
-        for branch, id_ in commit.direct_provenance:
-            if Commit(branch.repo, id_) not in have:
-                missing[Commit(branch.repo, id_)] = f"provenance of {commit.commit}"
-        if pfs.meta.get(REPOS, commit.commit.repo) is None:
+        for name, why in _named(commit):
+            if name not in have and name not in missing and _lost(pfs, name, commit):
+                missing[name] = f"{why} of {commit.commit}"
+        if pfs.meta.get(REPOS, commit.commit.repo) is None and _homeless(pfs, commit.commit):
             yield Finding("error", f"commit {commit.commit}", "its repo does not exist")
     for commit_name, why in missing.items():
         yield from _placeholder(pfs, commit_name, why, fix)
     for record in pfs.meta.all(BRANCHES):
         yield from _branch(pfs, record, have, fix)
+
+
+def _between(pfs: Pfs, look: Callable[[Meta | Tx], T]) -> T:
+    """What ``look`` sees between two changes. Where none can be made, there is none to wait for."""
+    try:
+        return pfs.meta.write(look, quick=True)
+    except PachyboxError:
+        return look(pfs.meta)
+
+
+def _named(commit: CommitRecord) -> Iterator[tuple[Commit, str]]:
+    """The commits that one names, and as what."""
+    if commit.parent is not None:
+        yield Commit(commit.commit.repo, commit.parent), "parent"
+    for branch, id_ in commit.direct_provenance:
+        yield Commit(branch.repo, id_), "provenance"
+
+
+def _lost(pfs: Pfs, name: Commit, by: CommitRecord) -> bool:
+    """Whether ``name`` is not there, and named by a commit still."""
+
+    def look(at: Meta | Tx) -> bool:
+        now = at.get(COMMITS, by.commit)
+        named = now is not None and any(name == other for other, _ in _named(now))
+        return named and at.get(COMMITS, name) is None
+
+    return _between(pfs, look)
+
+
+def _homeless(pfs: Pfs, commit: Commit) -> bool:
+    """Whether a commit is there without its repo."""
+    return _between(
+        pfs, lambda at: at.get(COMMITS, commit) is not None and at.get(REPOS, commit.repo) is None
+    )
 
 
 def _placeholder(pfs: Pfs, commit: Commit, why: str, fix: bool) -> Iterator[Finding]:
@@ -291,11 +329,14 @@ def _placeholder(pfs: Pfs, commit: Commit, why: str, fix: bool) -> Iterator[Find
 
 
 def _branch(pfs: Pfs, record: BranchRecord, have: set[Commit], fix: bool) -> Iterator[Finding]:
-    thing = f"branch {record.branch}"
-    repo = record.branch.repo
-    if record.head is not None and Commit(repo, record.head) not in have:
+    thing, repo = f"branch {record.branch}", record.branch.repo
+    whole = record.head is None or Commit(repo, record.head) in have
+    if whole and all(pfs.meta.get(BRANCHES, b) is not None for b in record.direct_provenance):
+        return
+    now, lost, gone = _between(pfs, lambda at: _lacking(at, record))
+    if lost:
         if not fix:
-            yield Finding("error", thing, f"its head {record.head} does not exist")
+            yield Finding("error", thing, f"its head {now.head} does not exist")
         else:
             newest = pfs.meta.select(
                 COMMITS,
@@ -304,17 +345,27 @@ def _branch(pfs: Pfs, record: BranchRecord, have: set[Commit], fix: bool) -> Ite
                 (repo.project, repo.name, repo.type, record.branch.name),
             )
             head = newest[0].commit.id if newest else None
-            _save(pfs, replace(record, head=head))
-            yield Finding("fixed", thing, f"head {record.head} is lost; moved to {head}")
-    gone = [b for b in record.direct_provenance if pfs.meta.get(BRANCHES, b) is None]
+            lost_head, now = now.head, replace(now, head=head)
+            _save(pfs, now)
+            yield Finding("fixed", thing, f"head {lost_head} is lost; moved to {head}")
     if gone:
         names = ", ".join(str(b) for b in gone)
         if not fix:
             yield Finding("error", thing, f"its provenance {names} does not exist")
         else:
-            left = tuple(b for b in record.direct_provenance if b not in gone)
-            _save(pfs, replace(record, direct_provenance=left))
+            left = tuple(b for b in now.direct_provenance if b not in gone)
+            _save(pfs, replace(now, direct_provenance=left))
             yield Finding("fixed", thing, f"{names} taken out of its provenance")
+
+
+def _lacking(at: Meta | Tx, record: BranchRecord) -> tuple[BranchRecord, bool, list[Branch]]:
+    """A branch as it is now, whether its head is lost, and the branches of its provenance that
+    are; nothing of one that went."""
+    now = at.get(BRANCHES, record.branch)
+    if now is None:
+        return record, False, []
+    lost = now.head is not None and at.get(COMMITS, Commit(now.branch.repo, now.head)) is None
+    return now, lost, [b for b in now.direct_provenance if at.get(BRANCHES, b) is None]
 
 
 def _save(pfs: Pfs, record: BranchRecord) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from pachybox.backup.create import Job, create
@@ -37,15 +38,20 @@ class World:
         self.blobs.close()
 
     def fill(self, repo: Repo, seed: int) -> None:
-        """A commit of small files in two directories and two large ones, of which one is cut."""
+        """A commit of small files in two directories, an empty one and two large ones, of which one
+        is cut."""
         draw = random.Random(seed)
+        sizes = {f"/d{i % 2}/{i}": 50 + i for i in range(40)}
+        sizes |= {"/empty": 0, "/l1": 140_000, "/l2": 300_000}
+        self.put(repo, {path: draw.randbytes(size) for path, size in sizes.items()})
+
+    def put(self, repo: Repo, files: Mapping[str, bytes]) -> None:
+        """A new repo with a commit of files."""
         self.pfs.create_repo(repo)
-        sizes = {f"/d{i % 2}/{i}": 50 + i for i in range(40)} | {"/l1": 140_000, "/l2": 300_000}
         with self.blobs.session() as session:
             ops = []
-            for path, size in sizes.items():
-                data = draw.randbytes(size)
-                entry = Entry(path.rpartition("/")[2], Kind.FILE, session.put(data), size)
+            for path, data in files.items():
+                entry = Entry(path.rpartition("/")[2], Kind.FILE, session.put(data), len(data))
                 ops.append(PutFile(path, entry))
             self.pfs.write(session, repo, "master", ops)
 

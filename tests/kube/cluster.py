@@ -27,6 +27,7 @@ from tests.kube.double import Cluster, Faults, Object, rights
 
 MANIFESTS = images.ROOT / "k3s" / "manifests"  # whose Roles the double holds the box to
 _OF_BOXES = "app.kubernetes.io/managed-by=pachybox"
+_OF = "pachybox.org/pipeline"
 _IMPORT = "PACHYBOX_TEST_IMAGE_IMPORT"
 _tags: dict[str, str] = {}  # of images that the cluster has
 
@@ -61,6 +62,11 @@ class TestCluster:
                 _import(tag)
             _tags[name] = tag
         return _tags[name]
+
+    def pods(self, pipeline: str) -> list[client.V1Pod]:
+        """Those of a pipeline, by what a box says of them."""
+        found = self.core().list_namespaced_pod(self.namespace).items
+        return [one for one in found if (one.metadata.annotations or {}).get(_OF) == pipeline]
 
     def core(self) -> client.CoreV1Api:
         """The API with the rights of the kubeconfig; on the double with all rights."""

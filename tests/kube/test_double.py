@@ -469,9 +469,7 @@ def test_the_end_of_a_container_is_noticed(api: Api) -> None:
     api.run("killed")
     pid = first_pid(api.phase("killed", "Running"))
     os.kill(pid, signal.SIGKILL)
-    begun = time.monotonic()
     pod = api.phase("killed", "Failed")
-    assert time.monotonic() - begun < 2.0  # 0.2 s where nothing else runs
     assert (ended(pod).exit_code, ended(pod).reason) == (137, "Error")
 
 

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,12 @@ class TestCluster:
         return [one for one in found if (one.metadata.annotations or {}).get(_OF) == pipeline]
 
     def core(self) -> client.CoreV1Api:
-        """The API with the rights of the kubeconfig; on the double with all rights."""
+        """The API with the rights of the kubeconfig; on the double with all rights. One for all
+        who ask: they ask again and again, and to read a kubeconfig and connect takes longer."""
+        return self._core
+
+    @cached_property
+    def _core(self) -> client.CoreV1Api:
         if self.double is None:
             return client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
         folder = self.kubeconfig.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import signal
@@ -596,7 +597,7 @@ def test_requests_fail_as_often_as_they_are_told_to(api: Api, double: Cluster) -
 
 def _once(api: Api) -> client.CoreV1Api:
     """A client that asks once only."""
-    copied = api.core.api_client.configuration
+    copied = copy.copy(api.core.api_client.configuration)
     copied.retries = False
     return client.CoreV1Api(client.ApiClient(copied))
 

@@ -267,7 +267,7 @@ def test_a_watch_tells_what_a_selector_sees(api: Api, double: Cluster) -> None:
     api.core.delete_namespaced_pod("unseen", api.home)
     found = list(api.changes(since, label_selector="a=1", timeout_seconds=1))
     told = [(one["type"], one["object"].metadata.name) for one in found]
-    told = [one for n, one in enumerate(told) if one != ("MODIFIED", "seen")]
+    told = [one for one in told if one[0] != "MODIFIED"]  # by the scheduler, early or late
     assert told == [
         ("ADDED", "seen"),
         ("DELETED", "seen"),
@@ -278,6 +278,7 @@ def test_a_watch_tells_what_a_selector_sees(api: Api, double: Cluster) -> None:
 
 def test_a_watch_begins_with_what_there_is_and_ends_that_with_a_bookmark(api: Api) -> None:
     api.run("here", nodeSelector={"no": "where"})
+    api.until("here", lambda pod: pod.status.conditions)  # then nothing of it changes any more
     events = api.changes(
         "", send_initial_events=True, allow_watch_bookmarks=True,
         resource_version_match="NotOlderThan", timeout_seconds=1,

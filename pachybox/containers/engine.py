@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pachybox import importing
 from pachybox.containers import steps
 from pachybox.errors import InvalidArgument, NotReady, PachyboxError, Refused
 from pachybox.worker import handover
@@ -330,7 +331,8 @@ def words(error: Exception) -> str:
 
 
 def _open(place: Path) -> PodmanClient:
-    from podman import PodmanClient
+    with importing.LOCK:
+        from podman import PodmanClient
 
     return PodmanClient(base_url=f"http+unix://{place}", timeout=_CALL_S, max_pool_size=_POOL)
 

@@ -297,10 +297,10 @@ class Images:
 
     def _ask(self, method: str, path: str, **how: Any) -> Any:
         """An answer of podman, whatever its status. Raises EngineGone when there is none."""
+        api = self._engine.client().api  # before what it has imported by then
         from podman.errors import PodmanError
         from requests import RequestException
 
-        api = self._engine.client().api
         call = api.get if method == "GET" else api.post
         try:
             return call(path, **how)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pachybox.model.pps import PipelineRecord
 from pachybox.pps.pool import WorkerPool
 from pachybox.pps.ports import LOOPBACK
-from pachybox.pps.runners.base import DatumTask, Reached, Worker, WorkerLost, WorkerWaits
+from pachybox.pps.runners.base import DatumTask, Reached, Worker, WorkerLost, WorkerWaits, is_news
 
 GRACE_S = 10.0
 """For a program to end by itself when it is stopped (SIGTERM, then SIGKILL)."""
@@ -48,7 +48,8 @@ class Program:
         waits: Callable[[WorkerWaits | None], None],
     ) -> None:
         """``task`` is asked once there is a worker; what it needs is held until the end. ``waits``
-        is told why there is no worker yet, once for each reason, and by None that one came."""
+        is told why there is no worker yet, once for each reason, again when that is in the way by
+        now (base.is_news), and by None that one came."""
         self._pool = pool
         self._pipeline = pipeline
         self._task = task
@@ -104,17 +105,17 @@ class Program:
 
     def _taken(self) -> Worker | None:
         """A worker, waited for if need be; None when stopped meanwhile."""
-        said = ""
+        told: WorkerWaits | None = None
         while not self._stopped.is_set():
             try:
                 worker = self._pool.take(self._pipeline)
             except WorkerWaits as e:
-                if str(e) != said:
-                    said = str(e)
+                if is_news(e, told):
+                    told = e
                     self._waits(e)
                 self._stopped.wait(_ASK_AGAIN_S)
                 continue
-            if said:
+            if told is not None:
                 self._waits(None)
             return worker
         return None

@@ -41,7 +41,7 @@ from pachybox.pps.logs import directory
 from pachybox.pps.merge import Merger, Parts
 from pachybox.pps.plan import Plan
 from pachybox.pps.results import Results
-from pachybox.pps.runners.base import WorkerWaits
+from pachybox.pps.runners.base import WorkerWaits, is_news
 from pachybox.pps.sets import SetSize
 from pachybox.pps.slots import Slots
 from pachybox.pps.workshop import Workshop
@@ -79,7 +79,8 @@ class JobRun:
         self._feed = Feed()
         self._slots: Slots | None = None
         self._error: BaseException | None = None
-        self._waiting_for = ""  # what the records say of a worker that is to come
+        self._telling = threading.Lock()  # of the next, until the records are to say it
+        self._told: WorkerWaits | None = None  # of a worker that is to come
 
     # ---- control
 
@@ -259,10 +260,6 @@ class JobRun:
     def _waits(self, why: WorkerWaits | None) -> None:
         """Have the pipeline and the job say why a worker is waited for, or that one came."""
         said = str(why) if why is not None else ""
-        with self._lock:
-            if said == self._waiting_for:
-                return
-            self._waiting_for = said
         state = PipelineState.RUNNING
         if why is not None:
             state = PipelineState.CRASHING if why.trouble else PipelineState.STARTING
@@ -271,7 +268,10 @@ class JobRun:
             jobs.wait(ch, self.job, said)
             pipelines.set_state(ch, self.job.pipeline, state, said)
 
-        self.pfs.change_later(change)
+        with self._telling:  # lanes tell at any time: what was told last must be written last
+            if is_news(why, self._told):
+                self._told = why
+                self.pfs.change_later(change)
 
     def _unknown(self, plan: Plan, results: Results) -> Iterator[Datum]:
         """The datums whose result is not known yet; the others are noted."""

@@ -85,10 +85,9 @@ class Lab:
     def may_switch_user(self) -> bool:
         return os.geteuid() == 0 and not self.rootless
 
-    def owns(self, name: str) -> bool:
-        """Whether this is the name of something of one of its containers."""
-        found = [w.container.id for w in self.workers if isinstance(w, ContainerWorker)]
-        return any(id_ in name for id_ in found)
+    def containers(self) -> list[str]:
+        """The ids of all containers that it has or had."""
+        return [w.container.id for w in self.workers if isinstance(w, ContainerWorker)]
 
     def own(self, path: Path) -> None:
         """Give a tree to the user the worker runs as."""

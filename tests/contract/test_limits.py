@@ -12,6 +12,7 @@ import pytest
 from pachybox.pps.runners import cgroups
 from pachybox.pps.runners.base import Limits, Transform
 from pachybox.pps.runners.pods.runner import PodsRunner
+from tests import groups
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Lab
@@ -27,7 +28,7 @@ def need(controller: str) -> None:
 
 def ours(lab: Lab) -> list[Path]:
     if lab.boxed is not None:
-        return [place for place in Path("/sys/fs/cgroup").rglob("*libpod*") if lab.owns(place.name)]
+        return [place for place in groups.of(lab.containers()) if "libpod" in place.name]
     mark = f"pachybox-{os.getpid()}-*"
     return [found for place in set(_GROUPS.parents.values()) for found in place.glob(mark)]
 

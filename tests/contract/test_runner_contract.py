@@ -246,9 +246,9 @@ def test_nothing_of_a_datum_outlives_it(lab: Lab) -> None:
 
 
 def test_a_datum_over_its_time_is_killed_with_all_it_started(lab: Lab) -> None:
+    worker = lab.worker(["sh", "-c", _ESCAPE + "trap '' TERM\nsleep 1000"])
     began = time.monotonic()
-    task = lab.task(timeout_s=0.3)
-    result = lab.sh(_ESCAPE + "trap '' TERM\nsleep 1000", task).result
+    result = worker.run(lab.task(timeout_s=0.3))
     assert not result.ok
     assert result.timed_out
     assert not result.cancelled

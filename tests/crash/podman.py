@@ -7,12 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import images
+from tests import groups, images
 from tests.boxes import RealBox
 from tests.crash.kills import Process, below
 
 HOME = "org.pachybox.home"
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ def leftovers(box: RealBox, seen: set[Container]) -> list[str]:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         if str(box.home) in line or any(id_ in line for id_ in ids):
             found.append(f"mount {line}")
-    for folder, names, _ in os.walk(CGROUPS):
-        found += [f"group {folder}/{name}" for name in names if any(id_ in name for id_ in ids)]
+    found += [f"group {folder}" for folder in groups.of(ids)]
     for process in Path("/proc").glob("[0-9]*"):
         words = " ".join(_command(int(process.name)))
         if str(box.home) in words or any(id_ in words for id_ in ids):

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from tests.kube.double import Cluster, Faults, Object, rights
 
 MANIFESTS = images.ROOT / "k3s" / "manifests"  # whose Roles the double holds the box to
 _OF_BOXES = "app.kubernetes.io/managed-by=pachybox"
+_OF = "pachybox.org/pipeline"
 _IMPORT = "PACHYBOX_TEST_IMAGE_IMPORT"
 _tags: dict[str, str] = {}  # of images that the cluster has
 
@@ -62,8 +64,18 @@ class TestCluster:
             _tags[name] = tag
         return _tags[name]
 
+    def pods(self, pipeline: str) -> list[client.V1Pod]:
+        """Those of a pipeline, by what a box says of them."""
+        found = self.core().list_namespaced_pod(self.namespace).items
+        return [one for one in found if (one.metadata.annotations or {}).get(_OF) == pipeline]
+
     def core(self) -> client.CoreV1Api:
-        """The API with the rights of the kubeconfig; on the double with all rights."""
+        """The API with the rights of the kubeconfig; on the double with all rights. One for all
+        who ask: they ask again and again, and to read a kubeconfig and connect takes longer."""
+        return self._core
+
+    @cached_property
+    def _core(self) -> client.CoreV1Api:
         if self.double is None:
             return client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
         folder = self.kubeconfig.parent

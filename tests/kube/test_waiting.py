@@ -13,6 +13,7 @@ from pachybox.config import Config
 from pachybox.pps.runners.base import Transform, WorkerSpec, WorkerWaits
 from pachybox.pps.runners.pods import runner as pods
 from pachybox.pps.runners.pods.inside import PodWorker, Processes
+from pachybox.pps.runners.pods.remover import Remover
 from pachybox.pps.runners.pods.runner import PodsRunner
 from pachybox.pps.runners.process import ProcessRunner
 from tests.boxes import eventually
@@ -59,6 +60,12 @@ class Pods:
         """Those of all objects of a kind there."""
         found = getattr(self._there.core(), f"list_namespaced_{kind}")(self._there.namespace)
         return [one.metadata.name for one in found.items if one.metadata.name != "kube-root-ca.crt"]
+
+
+def idle(remover: Remover) -> bool:
+    """Whether all that was to be removed is."""
+    with remover._wake:
+        return not remover._things and remover._under_way is None
 
 
 @pytest.fixture
@@ -155,7 +162,7 @@ def test_a_pipeline_that_stopped_while_the_cluster_was_away_keeps_its_next_pods(
     double.faults.fail(1, 500, "delete", "configmaps")
     again = made.comes(spec)
     (anchor,) = made.names("config_map")
-    eventually(lambda: not made.runner._remover._things, "what was to go is gone")
+    eventually(lambda: idle(made.runner._remover), "what was to go is gone")
     assert made.names("config_map") == [anchor]
     assert again.alive
     assert len(made.names()) == 1

@@ -34,6 +34,7 @@ __all__ = [
     "WorkerLost",
     "WorkerSpec",
     "WorkerWaits",
+    "is_news",
 ]
 
 
@@ -48,6 +49,15 @@ class WorkerWaits(NotReady):
     def __init__(self, message: str, hint: str = "", *, trouble: bool = True) -> None:
         super().__init__(message, hint)
         self.trouble = trouble
+
+
+def is_news(why: WorkerWaits | None, told: WorkerWaits | None) -> bool:
+    """Whether to tell why a worker is waited for (None: it came) after ``told`` was. What only took
+    its time and is in the way by now is news in the same words too; not the other way round, since
+    it may be about another worker, that has not waited for as long."""
+    if why is None or told is None:
+        return why is not told
+    return str(why) != str(told) or why.trouble > told.trouble
 
 
 @dataclass(frozen=True, slots=True)

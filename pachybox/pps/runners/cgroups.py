@@ -126,10 +126,9 @@ _ENGINES = ("libpod_parent", "machine.slice")  # without systemd, and with it
 def remove_empty(container: str, root: Path = Path("/sys/fs/cgroup")) -> None:
     """Remove the groups of a container that is gone, where its engine was killed before it did.
     Never raises; one with a process in it stays."""
-    for parent in _ENGINES:
-        for folder in (*root.glob(f"{parent}/libpod-{container}*"),
-                       *root.glob(f"*/{parent}/libpod-{container}*")):  # fmt: skip
-            with contextlib.suppress(OSError):
+    for hierarchy, parent in itertools.product((root, *root.glob("*")), _ENGINES):
+        with contextlib.suppress(OSError):  # all of these come and go with other containers
+            for folder in (hierarchy / parent).glob(f"libpod-{container}*"):
                 for inner in folder.iterdir():
                     if inner.is_dir():
                         inner.rmdir()

@@ -114,6 +114,7 @@ class ContainerWorker(ProcessWorker):
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _OOM_SCORE = -999
+_EXITING = 4  # PF_EXITING of the kernel
 W = TypeVar("W", bound=ContainerWorker)
 
 
@@ -186,12 +187,15 @@ def holds(proc: Path) -> bool:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for yet does not."""
+    """Whether a process runs. One that has ended and was not waited for yet does not, nor one that
+    is ending: the first of a container does for as long as any other in it is there, all of which
+    it takes along."""
     try:
         found = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
-    return found.rpartition(")")[2].split()[0] not in "ZX"
+    state, *_, flags = found.rpartition(")")[2].split()[:7]
+    return state not in "ZX" and not int(flags) & _EXITING
 
 
 def spare(pid: int) -> None:

@@ -12,9 +12,10 @@ import pytest
 from pachybox.box import Box
 from pachybox.config import Config
 from pachybox.model.ids import Pipeline
-from pachybox.model.pps import JobState
-from pachybox.pps import scheduler
+from pachybox.model.pps import JobState, PipelineRecord, PipelineState
+from pachybox.pps import lane, scheduler
 from pachybox.pps.pool import WorkerPool
+from pachybox.pps.runners.base import Worker, WorkerWaits
 from tests.boxes import eventually
 from tests.flow.test_pipelines import spec
 from tests.unit.pps.copying import CopyRunner
@@ -77,6 +78,30 @@ def test_the_next_job_runs_whatever_ending_the_workers_meets(
     commit(box.pfs, "in", {"/b": b"b"})
     assert box.pps.last_job(P) != first
     eventually(lambda: succeeds(box), "the next job is done", 20.0)
+
+
+def test_a_pipeline_crashes_for_what_took_its_time_until_it_was_in_the_way(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same words; and a worker that has not waited for as long takes nothing back."""
+    take, goes_on, told = WorkerPool.take, threading.Event(), list[bool]()
+
+    def waits(self: WorkerPool, pipeline: PipelineRecord) -> Worker:
+        if goes_on.is_set():
+            return take(self, pipeline)
+        told.append(len(told) == 1)
+        raise WorkerWaits("no image", trouble=told[-1])
+
+    monkeypatch.setattr(WorkerPool, "take", waits)
+    monkeypatch.setattr(lane, "_ASK_AGAIN_S", 0.05)
+    box.pps.create(spec("p", "in", "true"), "test", project="default")
+    eventually(lambda: len(told) > 3, "it was told several times", 20.0)
+    box.pfs.change(lambda ch: None)  # and what was told before is written
+    found = box.pps.pipeline(P)
+    assert (found.state, found.reason) == (PipelineState.CRASHING, "no image")
+    goes_on.set()
+    eventually(lambda: succeeds(box), "the job is done", 20.0)
+    assert box.pps.pipeline(P).state is PipelineState.RUNNING
 
 
 def test_a_job_collects_nothing_that_a_crash_left(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pachybox import importing
 from pachybox.config import Config
 from pachybox.errors import Refused
 
@@ -87,7 +88,9 @@ def kubeconfig(settings: Settings, environ: Mapping[str, str] = os.environ) -> s
 def find(settings: Settings) -> Access:
     """The way to the cluster. Raises Refused naming what is in the way."""
     source = kubeconfig(settings)
-    from kubernetes import client, config
+    with importing.LOCK:  # all that is used of it: its parts are imported when they are named
+        from kubernetes import client, config
+        from kubernetes.client import AuthorizationV1Api, CoreV1Api, VersionApi  # noqa: F401
 
     # what it logs at this level are whole answers, with the content of secrets
     logging.getLogger("kubernetes.client.rest").setLevel(logging.INFO)

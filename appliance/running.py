@@ -14,6 +14,7 @@ from pachybox.client.box import Box
 from pachybox.config import Config
 from pachybox.errors import InvalidArgument, PachyboxError, Refused
 from pachybox.lock import is_free
+from pachybox.systemd import Systemd
 
 _ASK_S = 10.0
 _LOOK_S = 0.1
@@ -28,24 +29,37 @@ class Manager:
     unit: str
     user: bool
 
-    def start(self) -> None:
-        """Start it, and wait until it says that it is ready. Raises Refused."""
-        self._do("start")
+    def start(self, wait_s: float) -> None:
+        """Start it, and wait until it says that it is ready. Raises Refused with its last words,
+        or when it says nothing for so long: systemd itself waits for ever."""
+        asked = Systemd(self.user)
+        try:
+            started = self._run("start", wait_s)
+        except subprocess.TimeoutExpired:
+            why = f"it does not serve after {wait_s:.0f} s"
+        else:
+            if started.returncode == 0:
+                return
+            why = asked.last_words(self._name, "pachybox: ")
+        raise Refused(f"{self.unit} did not start: {why}", f"see: {asked.journal(self._name)}")
 
     def stop(self) -> None:
         """Stop it, and wait for its end. Raises Refused."""
-        self._do("stop")
-
-    def _do(self, verb: str) -> None:
-        done = subprocess.run(
-            [*_systemctl(self.user), verb, self.unit], capture_output=True, text=True, check=False
-        )
+        done = self._run("stop")
         if done.returncode:
             said = done.stderr.strip().splitlines()
             raise Refused(
-                f"systemctl {verb} {self.unit}: {said[0] if said else done.returncode}",
-                f"see: journalctl -u {self.unit}",
+                f"systemctl stop {self.unit}: {said[0] if said else done.returncode}",
+                f"see: {Systemd(self.user).journal(self._name)}",
             )
+
+    @property
+    def _name(self) -> str:
+        return self.unit.removesuffix(".service")
+
+    def _run(self, verb: str, wait_s: float | None = None) -> subprocess.CompletedProcess[str]:
+        command = [*_systemctl(self.user), verb, self.unit]
+        return subprocess.run(command, capture_output=True, text=True, timeout=wait_s, check=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +213,7 @@ def flags_of(command: list[str]) -> tuple[str, ...]:
 
 
 def _systemctl(user: bool) -> list[str]:
-    return ["systemctl", *(["--user"] if user else [])]
+    return Systemd(user).words.split()
 
 
 def _words(pid: int, name: str) -> list[str]:

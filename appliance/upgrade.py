@@ -6,6 +6,7 @@ place -> start -> ready? doctor, a quick fsck -> done, or: stop, old program, ol
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
@@ -195,17 +196,17 @@ class Upgrade:
             if self.new is not None and self.installed is not None:
                 was = swap(self.new, self.installed)
                 self.say(f"{self.installed} is the new program")
-            self._start(Program.of(self.installed), running, manager)
+            self._start(Program.of(self.installed), running, manager, self.wait_s)
             self._prove(version)
-        except (PachyboxError, OSError) as e:
-            self.say(f"it failed: {e}")
+        except (PachyboxError, OSError, KeyboardInterrupt) as e:
+            self.say(f"it failed: {str(e) or _message(e)}")
             self._undo(old, copy, was, running, manager)
             now = "the old program and its metadata are back" if self.new else (
                 "the metadata is what it was; install the version from before, then start the box"
             )  # fmt: skip
             raise Refused(f"not upgraded to {version}: {_message(e)}", now) from e
         if was is not None and self.installed is not None:
-            was.replace(_previous(self.installed))
+            was.replace(previous(self.installed))
         if copy is not None:
             with self._owner.acting():
                 copies.finished(copy)
@@ -214,10 +215,12 @@ class Upgrade:
             if found is not None:
                 found.stop(None, self.wait_s)
 
-    def _start(self, program: Program, was: Running | None, manager: Manager | None) -> None:
+    def _start(
+        self, program: Program, was: Running | None, manager: Manager | None, wait_s: float
+    ) -> None:
         self.say("starting the box")
         if manager is not None:
-            manager.start()
+            manager.start(wait_s)
             return
         flags = was.flags if was is not None else ()
         try:
@@ -261,7 +264,7 @@ class Upgrade:
         if running is None or self.new is None:
             return
         try:
-            self._start(old, running, manager)
+            self._start(old, running, manager, _BACK_S)
             Running.await_ready(self.config, _BACK_S)
         except PachyboxError as e:
             raise Refused(
@@ -286,10 +289,11 @@ def undo(config: Config, say: Say) -> None:
         copies.finished(found[0])
     say(f"the metadata is that of {found[0].taken}; what was written since is lost")
     file = installed_file(None)
-    previous = _previous(file) if file is not None else None
-    if file is not None and previous is not None and previous.exists():
-        restore(previous, file)
-        say(f"{file} is the program from before")
+    if file is not None:
+        olds = (aside(file), previous(file))  # of one that was cut short; of one that went well
+        if old := next((one for one in olds if one.exists()), None):
+            restore(old, file)
+            say(f"{file} is the program from before")
 
 
 def installed_file(running: Running | None) -> Path | None:
@@ -321,16 +325,18 @@ def _require_ours(file: Path) -> None:
 def swap(new: Path, installed: Path) -> Path:
     """Put the file ``new`` in the place of ``installed``, at once and durable; where the old one
     is until it is known which of them stays. Raises OSError."""
-    old, part = (installed.with_name(f".{installed.name}.{what}") for what in ("old", "part"))
+    old, part = aside(installed), installed.with_name(f".{installed.name}.part")
+    again = old.exists() and filecmp.cmp(new, installed, shallow=False)
     shutil.copyfile(new, part)
     part.chmod(installed.stat().st_mode & 0o777 | 0o555)
     sync_path(part)
-    old.unlink(missing_ok=True)
-    try:
-        os.link(installed, old)
-    except OSError:  # a file system without links
-        shutil.copy2(installed, old)
-    sync_path(old)
+    if not again:  # else it is the one from before the last try, which was cut short
+        old.unlink(missing_ok=True)
+        try:
+            os.link(installed, old)
+        except OSError:  # a file system without links
+            shutil.copy2(installed, old)
+        sync_path(old)
     part.replace(installed)
     sync_path(installed.parent)
     return old
@@ -342,7 +348,13 @@ def restore(old: Path, installed: Path) -> None:
     sync_path(installed.parent)
 
 
-def _previous(installed: Path) -> Path:
+def aside(installed: Path) -> Path:
+    """Where the old program is while an upgrade is under way."""
+    return installed.with_name(f".{installed.name}.old")
+
+
+def previous(installed: Path) -> Path:
+    """Where it is after one that went well."""
     return installed.with_name(f"{installed.name}.previous")
 
 
@@ -368,5 +380,7 @@ def _require_newer(before: str, after: str) -> None:
         )
 
 
-def _message(e: PachyboxError | OSError) -> str:
+def _message(e: PachyboxError | OSError | KeyboardInterrupt) -> str:
+    if isinstance(e, KeyboardInterrupt):
+        return "it was interrupted"
     return e.message if isinstance(e, PachyboxError) else str(e)

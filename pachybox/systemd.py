@@ -54,7 +54,7 @@ class Systemd:
         if self._run("restart" if anew else "start", f"{name}.service").returncode:
             raise Refused(
                 f"{name}.service did not start: {self.last_words(name, 'pachybox: ')}",
-                f"all it said: {self._journal(name)}; systemd goes on trying",
+                f"all it said: {self.journal(name)}; systemd goes on trying",
             )
 
     def start_soon(self, name: str) -> None:
@@ -75,13 +75,14 @@ class Systemd:
         self.reload()
         self._run("reset-failed", f"{name}.service")
 
-    def _journal(self, name: str) -> str:
+    def journal(self, name: str) -> str:
+        """How a person reads what the service said."""
         return f"journalctl {'--user ' if self.user else ''}-u {name}"
 
     def last_words(self, name: str, begin: str) -> str:
         """The last line of its log that begins with ``begin``, without that; else how it ended."""
         if shutil.which("journalctl"):
-            command = [*self._journal(name).split(), "-n", "20", "-o", "cat", "--no-pager"]
+            command = [*self.journal(name).split(), "-n", "20", "-o", "cat", "--no-pager"]
             command += ["_TRANSPORT=stdout"]  # not what systemd says of it
             said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
             mine = [line for line in said.splitlines() if line.startswith(begin)]

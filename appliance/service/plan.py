@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.upgrade import aside, previous
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.placing import HERE, on_disk
 
@@ -94,6 +95,12 @@ class Plan:
         return self.bin / "pachybox"
 
     @property
+    def earlier_programs(self) -> tuple[Path, ...]:
+        """Where an upgrade leaves the one from before: one that is over, and one that was cut
+        short."""
+        return previous(self.installed_program), aside(self.installed_program)
+
+    @property
     def completions(self) -> Mapping[str, Path]:
         """Where each shell looks for completion."""
         return {
@@ -110,7 +117,8 @@ class Plan:
     def check_links(self) -> None:
         """Raise Refused when what is put in place or removed is behind a link out of the root."""
         self.on_disk(self.wanted, link=True)
-        files = (self.unit, self.home, self.installed_program, *self.completions.values())
+        programs = (self.installed_program, *self.earlier_programs)
+        files = (self.unit, self.home, *programs, *self.completions.values())
         for path in (*files, self.drop_ins, CACHE):
             self.on_disk(path)
 

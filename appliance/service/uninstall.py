@@ -89,6 +89,9 @@ def uninstall(there: Plan, *, purge: bool, act: bool = True) -> Iterator[Step]:
         if not there.command:
             path = there.installed_program
             yield Step("program", str(path), remove(there.on_disk(path), act=act))
+            for old in there.earlier_programs:
+                if there.on_disk(old).exists():
+                    yield Step("earlier program", str(old), remove(there.on_disk(old), act=act))
     else:
         yield Step("program", f"{there.installed_program}, for {', '.join(others)}", State.KEPT)
     if purge:

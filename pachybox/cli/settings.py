@@ -125,7 +125,10 @@ def _set(app: App, args: Args) -> None:
         return
     told = [_overruled(effects, key) for key in put or args.unset]
     if effects.running and not all(told):
-        note("the box that runs takes it up when it starts again: pachybox down, pachybox up")
+        note(
+            "the box that runs takes it up when it starts again: pachybox down, pachybox up "
+            "(a service: systemctl restart)"
+        )
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

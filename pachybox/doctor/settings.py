@@ -40,7 +40,12 @@ def _in_force(config: Config, would: Config) -> Finding:
     if not changed:
         return found("PB305", "ok", "those of box.toml")
     text = f"box.toml was changed since the start: {', '.join(changed)}"
-    return found("PB305", "warn", text, "start the box again: pachybox down, pachybox up")
+    return found(
+        "PB305",
+        "warn",
+        text,
+        "start the box again: pachybox down, pachybox up (a service: systemctl restart)",
+    )
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -67,8 +67,8 @@ ALL: tuple[Texts, ...] = (
         "limit of processors",
         "whether resource_limits.cpu can be kept",
         "The limit of a spec is not enforced.",
-        """Run the box as root, or as a service with Delegate=yes (as a user: systemd-run --user -p
-        Delegate=yes --scope pachybox up).""",
+        """Run the box as root, or, where the machine has control groups of version 2, as a service
+        with Delegate=yes (as a user: systemd-run --user -p Delegate=yes --scope pachybox up).""",
     ),
     (
         "PB510",

@@ -24,6 +24,12 @@ _MASKED = ("dbus.service", "dbus.socket", "systemd-logind.service", "console-get
 _MASKED += ("getty-static.service", "systemd-binfmt.service", "systemd-random-seed.service")
 
 
+# Control groups that are its own, those of memory too, so that systemd keeps limits. What podman
+# does for systemd by itself (--systemd) would show it this machine's in their place.
+_OWN_GROUPS = ("--systemd=false", "--cgroupns=private", "--env=container=podman")
+_OWN_GROUPS += ("--tmpfs=/run:mode=755", "--tmpfs=/run/lock", "--stop-signal=SIGRTMIN+3")
+
+
 class Machine:
     """One machine. ``folder`` becomes its root, /usr is this machine's, read-only; /usr/local its
     own. ``program`` is the one file, ``cache`` where it is unpacked already; None for a machine
@@ -60,7 +66,7 @@ class Machine:
             pytest.skip("systemd is not installed")
         volumes = [f"--volume={source}:{at}" for at, source in self.mounts.items()]
         done = images.run(
-            *images.runtime(), "run", "--detach", f"--name={self.name}", "--systemd=always",
+            *images.runtime(), "run", "--detach", f"--name={self.name}", *_OWN_GROUPS,
             "--privileged", "--network=none", *images.ulimits(), *volumes,
             "--rootfs", str(self.root), str(SYSTEMD),
         )  # fmt: skip

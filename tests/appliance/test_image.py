@@ -119,6 +119,43 @@ def box(image: str) -> Iterator[Container]:
         made.end()
 
 
+MAKE = """#!/bin/sh
+mkdir dist
+echo 'mkdir -p $PACHYBOX_CACHE/made' > dist/pachybox
+chmod +x dist/pachybox
+ls -A > /dev/stderr
+"""
+
+
+def test_unless_told_otherwise_the_program_is_built_from_source(tmp_path: Path) -> None:
+    """By a stand-in for make, which shows what it is given to build from."""
+    images.needed()
+    below = images.RECIPES["busybox"]()
+    make = Entry("bin/make", content=MAKE.encode())
+    builder = images.made(Recipe("make", [*below.entries, make], below.changes))
+    shutil.copy(ROOT / ".containerignore", tmp_path)
+    for name in (".git", ".venv", ".mypy_cache", "build", "docs", "tests", "pachybox"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+
+    def built(files: int) -> subprocess.CompletedProcess[str]:
+        return images.run(
+            *images.runtime(), "build", "--layers=false", "--pull=never", "--network=none",
+            f"--ulimit=nofile={files}:{files}", f"--build-arg=BUILDER={builder}",
+            f"--build-arg=BASE={builder}", "--target=program", f"--file={ROOT / 'Containerfile'}",
+            str(tmp_path),
+        )  # fmt: skip
+
+    few = built(1024)
+    assert "a build may open 1024 files here, too few" in few.stderr
+    done = built(8192)
+    assert done.returncode == 0, done.stderr
+    images.run("rmi", done.stdout.split()[-1])
+    seen = set(done.stderr.splitlines())
+    assert {"dist", "pachybox"} <= seen
+    assert not seen & {".git", ".venv", ".mypy_cache", "build", "docs", "tests"}
+
+
 def test_the_image_says_what_it_is(image: str) -> None:
     (found,) = json.loads(images.run("image", "inspect", image).stdout)
     config = found["Config"]

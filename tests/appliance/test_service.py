@@ -122,11 +122,14 @@ def test_uninstall_leaves_data_and_what_others_use(root: Path, program: Path) ->
         steps("install", *where, "--program", str(program), "--name", name)
     first = steps("uninstall", *where)
     assert (first["program"], first["unit"], first["data"]) == ("kept", "removed", "kept")
+    for name in ("pachybox.previous", ".pachybox.old"):
+        (root / "usr/local/bin" / name).write_text("left by an upgrade")
     last = pachybox("uninstall", *where, "--name", "second", "--purge", stdin="no\n")
     assert last.returncode == 1
     assert (root / "var/lib/second").exists()
     gone = steps("uninstall", *where, "--name", "second", "--purge", "-y")
     assert (gone["program"], gone["data"], gone["user"]) == ("removed", "removed", "removed")
+    assert list((root / "usr/local/bin").iterdir()) == []
     assert "second" not in (root / "etc/passwd").read_text()
     assert pachybox("uninstall", *where).returncode == 0, "what is not there is no error"
     late = pachybox("uninstall", *where, "--purge", "-y")

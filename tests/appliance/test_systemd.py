@@ -161,6 +161,24 @@ def one_in_a_home_sees_only_its_own_directory_there(machine: Machine) -> None:
     assert "third" not in machine.path("/etc/passwd").read_text()
 
 
+def what_takes_more_memory_than_the_service_may_dies_alone_and_says_so(machine: Machine) -> None:
+    (pid,) = machine.unit("pachybox", "MainPID")
+    machine.run(
+        "systemctl", "set-property", "--runtime", "pachybox", "MemoryHigh=infinity",
+        "MemoryMax=400M",
+    )  # fmt: skip
+    asked = machine.run("pachybox", "doctor")
+    assert "memory: 400MiB, by /sys/fs/cgroup/" in asked
+    eater = {**SPEC, "pipeline": {"name": "eat"}, "datum_tries": "1"}
+    eater["transform"] = {"cmd": ["python3", "-c", "x = b'x' * (1 << 30)"]}
+    machine.run("pachybox", "create", "pipeline", "-f", "-", stdin=json.dumps(eater))
+    done = machine.call("pachybox", "wait", "commit", "eat@master")
+    assert "out of memory: the kernel killed a process" in done.stdout + done.stderr
+    assert "may use 419430400 bytes" in done.stdout + done.stderr
+    assert machine.unit("pachybox", "MainPID") == [pid]
+    assert serves(machine)
+
+
 def uninstall_keeps_the_data_and_purge_takes_all(machine: Machine) -> None:
     machine.run("pachybox", "uninstall")
     assert machine.call("systemctl", "cat", "pachybox").returncode == 1
@@ -188,4 +206,5 @@ def test_the_service(machine: Machine) -> None:
     one_that_was_told_to_stop_stays_down_until_it_is_installed_again(machine)
     a_second_box_as_root_in_an_odd_place(machine)
     one_in_a_home_sees_only_its_own_directory_there(machine)
+    what_takes_more_memory_than_the_service_may_dies_alone_and_says_so(machine)
     uninstall_keeps_the_data_and_purge_takes_all(machine)

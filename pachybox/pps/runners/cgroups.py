@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import os
 import time
@@ -43,7 +44,7 @@ class Group:
         self._kills = self._killed()
 
     def out_of_memory(self) -> bool:
-        """Whether the kernel killed for the memory limit since this was asked last."""
+        """Whether the kernel killed for want of memory since this was asked last."""
         before, self._kills = self._kills, self._killed()
         return self._kills > before
 
@@ -57,15 +58,10 @@ class Group:
 
     def _killed(self) -> int:
         folder = self.folders.get("memory")
-        if folder is None:
-            return 0
-        for name in ("memory.events", "memory.oom_control"):
-            try:
-                words = (folder / name).read_text().split()
-            except OSError:
-                continue
-            return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
-        return 0
+        if folder is not None:
+            return _kills(folder, "memory.events")
+        around = {*self.folders.values(), *_own_memory()}
+        return sum(_kills(one, "memory.events.local") for one in around)
 
 
 class ContainerGroup(Group):
@@ -263,6 +259,36 @@ def _remove(folder: Path) -> bool:
     except OSError as e:
         return e.errno != errno.EBUSY
     return True
+
+
+def _kills(folder: Path, events: str) -> int:
+    """How often the kernel has killed in a group for want of memory, ever: by the file ``events``
+    (v2, with or without the groups below it), or v1's, which is of the group alone."""
+    for name in (events, "memory.oom_control"):
+        words = _read(folder / name).split()
+        if "oom_kill" in words:
+            return int(words[words.index("oom_kill") + 1])
+    return 0
+
+
+@functools.cache
+def _own_memory(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> tuple[Path, ...]:
+    """The group by whose memory this process is counted, and with it user code that has none of
+    its own; none where there are no groups."""
+    for row in _read(own).splitlines():
+        _, names, path = row.split(":", 2)
+        if "memory" in names.split(","):
+            tops = (root / "memory" / path.lstrip("/"), root / "memory")  # a container sees its own
+        elif not names:
+            tops = (root / path.lstrip("/"), root)
+        else:
+            continue
+        for place in tops:
+            if (place / "memory.oom_control").exists() or (place / "memory.events").exists():
+                return (place,)
+    return ()
 
 
 def _read(path: Path) -> str:

@@ -19,6 +19,11 @@ _DELEGATE = (
     "(as a user: systemd-run --user -p Delegate=yes --scope pachybox up)"
 )
 
+_ROOTS_ALONE = (
+    "run the box as root: control groups of version 1 are nobody else's; or boot the machine with "
+    "version 2 (systemd.unified_cgroup_hierarchy=1 on the kernel's command line)"
+)
+
 
 def of(facts: Mapping[str, Any], level: str, wanted: str) -> list[Finding]:
     """Findings for the facts of pachybox.worker.probe; ``level`` is the isolation in force."""
@@ -94,7 +99,8 @@ def limits(groups: Groups) -> list[Finding]:
             continue
         why = groups.missing[controller]
         effect = "a datum may start as many as the user" if controller == "pids" else "not enforced"
-        found.append(Finding(name, "warn", f"{effect}: {why}", _DELEGATE))
+        remedy = _ROOTS_ALONE if groups.version == "v1" else _DELEGATE
+        found.append(Finding(name, "warn", f"{effect}: {why}", remedy))
     return found
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pachybox.errors import InvalidArgument, Refused
+from pachybox.limits import allowed
 from pachybox.pps.runners.base import DatumResult, DatumTask, WorkerLost, WorkerSpec
 from pachybox.pps.runners.cgroups import Group
 from pachybox.worker import descendants, identity, wire
@@ -146,6 +147,8 @@ class ProcessWorker:
                     f"the worker of {self._spec.pipeline} has {_UNDER_WAY} datums under way",
                     "finish one first",
                 )
+            if not self._runs:
+                self._group.out_of_memory()  # what happened while it had no datum
             self._count += 1
             run = self._open(task)
             self._runs.append(run)
@@ -256,7 +259,14 @@ class ProcessWorker:
 
     def _explained(self, result: DatumResult) -> DatumResult:
         limit = self._spec.limits.memory
-        reason = f"out of memory: used more than {limit} bytes (resource_limits.memory)"
+        if limit is not None and "memory" in self._group.folders:
+            reason = f"out of memory: used more than {limit} bytes (resource_limits.memory)"
+        else:
+            most, what = min(allowed())
+            reason = (
+                f"{result.reason}; out of memory: the kernel killed a process, since the box with "
+                f"all its pipelines may use {most} bytes ({what})"
+            )
         return replace(result, reason=reason)
 
     def _write(self, data: bytes) -> bool:

@@ -117,3 +117,5 @@ def test_limits_are_said_to_hold_or_not_with_the_remedy() -> None:
     ]
     assert "not delegated" in found[1].detail
     assert "Delegate=yes" in found[1].remedy
+    of_root = findings.limits(Groups({}, "v1", {**missing, "cpu": "Permission denied"}))
+    assert all("as root" in f.remedy and "Delegate" not in f.remedy for f in of_root)

@@ -3,6 +3,8 @@ network but loopback.
 
 * ``bare``: this machine's C library, GCC's two, and busybox; nothing else
 * ``debian``: Debian 12 by debootstrap (minbase), made once a machine; skips where it cannot be
+* ``ubuntu``: Ubuntu 22.04 likewise, the oldest system that the one file is for; skips where its
+  keyring is not installed, too
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from tests.images import GROUPS, USERS
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MADE_S = 900
+UBUNTU_KEYS = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
 
 # Runs as the first process of the namespaces; ends when its standard input does, and all with it.
 _INIT = """
@@ -139,7 +142,26 @@ def _fill_bare(path: Path, busybox: Path) -> None:
 def debian(path: Path) -> Iterator[Root]:
     """A root of Debian 12; what is written to it is lost."""
     _needed()
-    root = Root(path, _debootstrap("bookworm"))
+    mirror = _mirror()
+    if not mirror:
+        pytest.skip("no mirror of Debian is known")
+    with _over(path, _debootstrap("bookworm", mirror=mirror)) as root:
+        yield root
+
+
+@contextmanager
+def ubuntu(folder: Path) -> Iterator[Root]:
+    """A root of Ubuntu 22.04; what is written to it is lost."""
+    _needed()
+    if not UBUNTU_KEYS.exists():
+        pytest.skip(f"{UBUNTU_KEYS} is not installed")
+    with _over(folder / "ubuntu", _debootstrap("jammy", keys=str(UBUNTU_KEYS))) as root:
+        yield root
+
+
+@contextmanager
+def _over(path: Path, lower: Path) -> Iterator[Root]:
+    root = Root(path, lower)
     try:
         yield root
     finally:
@@ -158,8 +180,9 @@ def fresh(folder: Path) -> Iterator[Root]:
 
 
 @cache
-def _debootstrap(suite: str) -> Path:
-    """The folder of a fresh Debian, made when this machine has none yet."""
+def _debootstrap(suite: str, mirror: str = "", keys: str = "") -> Path:
+    """The folder of a fresh system, made when this machine has none yet; of debootstrap's own
+    mirror, and trusted by this machine's own keys, unless told otherwise."""
     home = Path(tempfile.gettempdir()) / f"pachybox-test-roots-{os.geteuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     if home.stat().st_uid != os.geteuid():
@@ -170,17 +193,17 @@ def _debootstrap(suite: str) -> Path:
         if not made.exists():
             fresh = home / f"{suite}.new"
             shutil.rmtree(fresh, ignore_errors=True)
-            _make(suite, fresh)
+            _make(suite, fresh, mirror, keys)
             fresh.rename(made)
     return made
 
 
-def _make(suite: str, target: Path) -> None:
+def _make(suite: str, target: Path, mirror: str, keys: str) -> None:
     program = shutil.which("debootstrap")
-    mirror = _mirror()
-    if program is None or not mirror:
-        pytest.skip("debootstrap is not installed, or no mirror of Debian is known")
-    command = [program, "--variant=minbase", suite, str(target), mirror]
+    if program is None:
+        pytest.skip("debootstrap is not installed")
+    options = [f"--keyring={keys}"] if keys else []
+    command = [program, "--variant=minbase", *options, suite, str(target), mirror]
     done = subprocess.run(command, capture_output=True, text=True, timeout=MADE_S, check=False)
     if done.returncode:
         last = done.stdout.strip().splitlines()[-1:] or ["it says nothing"]

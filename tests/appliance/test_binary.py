@@ -12,7 +12,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ import pytest
 from appliance.licences import parts
 from pachybox import __version__
 from tests.appliance.conftest import put_cache
-from tests.appliance.roots import Root, bare, fresh
+from tests.appliance.roots import Root, bare, fresh, ubuntu
 from tests.boxes import eventually
 
+System = Callable[[Path], AbstractContextManager[Root]]
 SPEC = {
     "pipeline": {"name": "copy"},
     "input": {"pfs": {"repo": "images", "glob": "/*"}},
@@ -92,12 +94,13 @@ class Service:
         )
 
 
+@pytest.mark.parametrize("system", [fresh, ubuntu])
 def test_from_the_one_file_to_a_restored_backup(
-    binary: Path, unpacked: Path, tmp_path: Path
+    binary: Path, unpacked: Path, tmp_path: Path, system: System
 ) -> None:
     """Installed, everything killed, started again, a pipeline run, backed up; on a machine where
     all of that is gone, installed anew, and restored."""
-    with fresh(tmp_path) as root:
+    with system(tmp_path) as root:
         assert set(interfaces(root)) == {"lo"}
         copy(binary, root, "media")
         as_user = () if root.run("useradd", "--help").returncode == 0 else ("--run-as", "root")

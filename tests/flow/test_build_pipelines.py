@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,13 +125,11 @@ def test_code_changes_run_without_building(
     assert built(client, name) == [(1, 0)]
 
     (source / "main.py").write_text(MAIN.replace("one", "two"))
-    began = time.monotonic()
     said = shared_box.run("update", "pipeline", "-f", str(spec))
     assert said.returncode == 0, said.stderr
     newest = eventually(
         lambda: next((j for j in client.list_job(name) if j.id != first.id), None), "a new job"
     )
-    assert time.monotonic() - began < 3
     jobs = done(client, name, 2)
     assert (jobs[0].id, jobs[0].state, jobs[0].processed) == (newest.id, "JOB_SUCCESS", 3)
     assert client.get_file(f"{name}@master:/bee") == b"first bee two"

@@ -351,5 +351,5 @@ def test_a_repo_with_a_long_history_is_deleted_at_once(pfs: Pfs) -> None:
     pfs.change(make)
     began = time.monotonic()
     pfs.delete_repo(repo)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert list(pfs.list_commits()) == []

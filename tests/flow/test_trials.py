@@ -173,7 +173,7 @@ def test_the_next_run_cancels_the_one_before_and_has_its_worker(
     following = session.start(spec("slow", repo, "echo quick > /pfs/out/$(basename $in)"))
     assert session.until(number)[-1].state == "CANCELLED"
     assert session.until(following)[-1].state == "SUCCESS"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert [p.name for p in (session.place / "workers").iterdir()] == ["worker-1"]
 
 
@@ -184,7 +184,7 @@ def test_a_run_that_counts_its_datums_is_cancelled(repo: str, session: Session) 
     following = session.start(spec("many", repo))
     assert session.until(number)[-1].state == "CANCELLED"
     assert session.until(following)[-1].state == "SUCCESS"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_of_many_runs_asked_for_at_once_each_is_told_the_end(repo: str, session: Session) -> None:

@@ -287,7 +287,7 @@ def test_no_answer_takes_long_or_is_repeated(
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         told = post.post(f"{address}/hidden", b"{}", {})
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     assert told.error.endswith(said)
     assert bool(told.error) == bool(said)
     assert "hidden" not in told.error

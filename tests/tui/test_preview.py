@@ -398,7 +398,7 @@ async def test_a_hostile_text_takes_no_longer_than_it_may() -> None:
     }.items():
         start = time.monotonic()
         check(await seen(name, data))
-        assert time.monotonic() - start < 5, name  # the machine may be busy
+        assert time.monotonic() - start < 20, name  # the machine may be busy
 
 
 def test_importing_the_preview_loads_no_decoder() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -142,13 +141,9 @@ def test_a_killed_box_is_told_and_found_again(box: RealBox, opens: Opens) -> Non
     t.run("pachybox tui")
     t.sees("live", "kept")
     box.kill()
-    begun = time.monotonic()
     t.sees("box lost:", "again in", "kept")
-    assert time.monotonic() - begun < 6.0  # 3 s where nothing else runs
     box.start()
-    begun = time.monotonic()
     eventually(lambda: "box lost" not in t.screen() and "live" in t.screen(), "live again")
-    assert time.monotonic() - begun < 6.0  # 2 s where nothing else runs
     box.client.create_repo("newer")
     t.sees("newer")
     t.press("q")

@@ -28,7 +28,7 @@ def need(controller: str) -> None:
 
 def ours(lab: Lab) -> list[Path]:
     if lab.boxed is not None:
-        return [place for place in groups.of(lab.containers()) if "libpod" in place.name]
+        return [place for place in groups.of(lab.containers()) if "conmon" not in place.name]
     mark = f"pachybox-{os.getpid()}-*"
     return [found for place in set(_GROUPS.parents.values()) for found in place.glob(mark)]
 

@@ -453,12 +453,11 @@ def test_a_box_that_is_killed_takes_its_pods_up_anew(shop: Shop, gate: Gate) -> 
     assert shop.pod(name).metadata.uid != before.metadata.uid
 
 
-def test_what_the_image_says_of_directory_and_user_holds(
-    shop: Shop, odd_image: str, busybox_image: str
-) -> None:
+def test_what_the_image_says_of_directory_and_user_holds(shop: Shop) -> None:
     script = "(pwd; id -u; id -G; echo $HOME) > /pfs/out/said"
     said = {}
-    for image, user in ((odd_image, ""), (busybox_image, "app")):
+    for kind, user in (("odd", ""), ("busybox", "app")):
+        image = shop.there.image(kind)
         transform = {"image": image, "cmd": ["sh"], "stdin": [script], "user": user}
         name = shop.pipeline(files={"a": "one\n"}, transform=transform)
         eventually(lambda: shop.job(name).finished, f"the job of {name}")  # noqa: B023

@@ -98,8 +98,14 @@ def find(settings: Settings) -> Access:
     configuration.retries = False
     configuration.connection_pool_maxsize = _POOL
     if not source:
-        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        own = (_ACCOUNT / "namespace").read_text().strip()
+        try:
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+            own = (_ACCOUNT / "namespace").read_text().strip()
+        except (config.ConfigException, OSError) as e:
+            raise Refused(
+                f"the account of the box's Pod, {_ACCOUNT}, cannot be used: {e}",
+                "see that its token, ca.crt and namespace are there: kubectl describe pod",
+            ) from e
         return Access(configuration, "the account of the box's Pod", settings.namespace or own)
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]

@@ -51,6 +51,20 @@ def test_a_kubeconfig_that_is_none_is_refused_by_name(tmp_path: Path, text: str)
         access.find(Settings(str(path)))
 
 
+def test_an_account_of_a_pod_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a cluster that gives no certificate of its own to its Pods."""
+    (tmp_path / "token").write_text("t")
+    monkeypatch.setattr(access, "_ACCOUNT", tmp_path)
+    monkeypatch.setattr(access, "K3S", tmp_path / "none")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with pytest.raises(Refused, match=f"account of the box's Pod, {tmp_path}, cannot be used: "):
+        access.find(Settings())
+
+
 def test_what_a_kubeconfig_holds_secret_is_not_told(tmp_path: Path) -> None:
     path = tmp_path / "kc"
     path.write_text("users:\n- {name: a, user: {token: hunter2}}\ncurrent-context: [hunter2\n")

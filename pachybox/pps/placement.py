@@ -164,7 +164,7 @@ class Placement:
         _require_limits(spec, what)
         placing.check(spec.canonical)
         if why := self._why_no_pods(self._pods):
-            hint = f"{why.hint}, or {_ELSEWHERE}"
+            hint = f"{why.hint}, or {_ELSEWHERE}" if why.hint else _ELSEWHERE
             raise Refused(f"{what}, and {why.message}", hint).about(_IMAGE)
         _require_cmd(spec, f"{what}, and a cluster does not tell what its image's entrypoint is")
         if not _has_source(spec):

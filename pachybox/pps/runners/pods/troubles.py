@@ -63,6 +63,8 @@ def told(what: str, access: Access) -> Iterator[None]:
     try:
         yield
     except ApiException as e:
+        if not e.status:  # no answer: how the client says that TLS failed
+            raise _silent(access, e) from None
         raise of(what, access, int(e.status or 0), e.body, dict(e.headers or {})) from None
     except (HTTPError, OSError) as e:
         raise _silent(access, e) from e
@@ -76,7 +78,7 @@ def told(what: str, access: Access) -> Iterator[None]:
 
 def _silent(access: Access, error: Exception) -> Unanswered:
     reason = getattr(error, "reason", None) or error
-    said = str(reason)
+    said = str(reason).rpartition("\n")[2]
     if "certificate" in said.lower():
         why = re.sub(r"\s*\(_ssl\.c:\d+\)", "", said)
         return Unanswered(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client import ApiException
 
 from pachybox.errors import InvalidArgument, Refused
 from pachybox.pps.runners.base import Transform, WorkerSpec, WorkerWaits
@@ -99,6 +100,15 @@ def test_a_box_without_pods_knows_no_cluster(tmp_path: Path) -> None:
 def answer(status: int, message: str = "", kind: str = "", **headers: str) -> Any:
     body = json.dumps({"message": message, "details": {"kind": kind}})
     return troubles.of("create pod", HERE, status, body, headers)
+
+
+def test_a_certificate_that_is_not_trusted_is_told_as_that() -> None:
+    said = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:1006)"
+    words = (
+        r"c:6443 is not trusted: \[SSL.* self-signed; have /etc/kc name the cluster's certificate"
+    )
+    with pytest.raises(Unanswered, match=words), troubles.told("list pod", HERE):
+        raise ApiException(status=0, reason=f"SSLError\n{said}")
 
 
 @pytest.mark.parametrize(

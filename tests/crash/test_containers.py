@@ -49,7 +49,8 @@ def box(tmp_path: Path, busybox_image: str) -> Iterator[RealBox]:
     yield made
     seen = set(containers(made))
     assert made.stop() == 0
-    assert leftovers(made, seen) == []
+    # race: a look at what the machine allows, as each start begins one, ends a moment later by itself
+    eventually(lambda: not leftovers(made, seen), "nothing is left of it", 5)
     assert leavings(made) == []
 
 

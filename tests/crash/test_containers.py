@@ -49,7 +49,7 @@ def box(tmp_path: Path, busybox_image: str) -> Iterator[RealBox]:
     yield made
     seen = set(containers(made))
     assert made.stop() == 0
-    # race: a look at what the machine allows, as each start begins one, ends a moment later by itself
+    # race: the look at what the machine allows, which a start begins, ends by itself a moment later
     eventually(lambda: not leftovers(made, seen), "nothing is left of it", 5)
     assert leavings(made) == []
 

@@ -3,7 +3,8 @@
 ``pachybox tui`` runs on a pseudo-terminal of 120x40, on a box of its own. "Painted" is from the
 start of the process to the frame of Home, "with data" to the last pane's count. At rest the
 processor time of the process, its threads included, and the bytes it writes are taken over ten
-seconds. Beside it stands ``python -c "import textual.app"``, which any such program pays.
+seconds. Beside it stands ``python -c "import textual.app"``, which any such program pays. Then the
+box is killed and started again beneath it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -55,6 +57,12 @@ class Screen:
             if not self.read(PATIENCE_S):
                 raise TimeoutError(f"{word!r} never came")
         return time.perf_counter() - self.begun
+
+    def soon(self, word: str) -> float:
+        """Seconds from now until ``word`` is written anew."""
+        self.seen, begin = b"", time.perf_counter()
+        self.until(word)
+        return time.perf_counter() - begin
 
     def rest(self, seconds: float) -> tuple[float, float]:
         """Leave it alone: the share of a processor it takes, and the bytes a second it writes."""
@@ -124,6 +132,20 @@ def first_paint(box: Box) -> None:
     below("Home with data", min(data), "s", 1.2, f"{spent}, {beside}")
 
 
+def found_again(box: Box) -> None:
+    """The rows of a box that is killed and comes back."""
+    lost, back = [], []
+    for _ in range(ROUNDS):
+        with terminal(box) as screen:
+            screen.until("a day")
+            os.kill(box.pid, signal.SIGKILL)
+            lost.append(screen.soon("box lost:"))
+            box.up()
+            back.append(screen.soon("live"))
+    below("Box killed, until the terminal says so", max(lost), "s", 3.0)
+    below("Box back, until the terminal is live", max(back), "s", 2.0)
+
+
 def idle(box: Box, name: str, most: float) -> None:
     """The rows of a Home that nobody touches."""
     with terminal(box) as screen:
@@ -186,6 +208,7 @@ def main() -> None:
     with running("terminal") as box:
         box.cli("create", "repo", "raw")
         first_paint(box)
+        found_again(box)
         idle(box, "nothing running", 1.0)
         slow_jobs(box, 5)
         idle(box, "5 running jobs", 8.0)

@@ -30,6 +30,7 @@ _MOST_FILES = 1 << 16  # more is asked for by no box, and slows programs that cl
 _AMPLE = 1 << 30
 """With so much memory every part has what it is best with."""
 _CGROUPS = Path("/sys/fs/cgroup")
+_LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")  # v2, v2, v1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,19 @@ def allowed() -> Iterator[tuple[int, str]]:
         soft = resource.getrlimit(number)[0]
         if soft != resource.RLIM_INFINITY:
             yield soft, name
-    for file in _limit_files():
-        try:
-            text = file.read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit() and int(text) < 1 << 60:  # v1 says "none" by a number near 2 ** 63
-            yield int(text), str(file)
+    for group in memory_groups():
+        for name in _LIMITS:
+            try:
+                text = (group / name).read_text().strip()
+            except OSError:
+                continue
+            if text.isdigit() and int(text) < 1 << 60:  # v1 says "none" by a number near 2 ** 63
+                yield int(text), str(group / name)
 
 
-def _limit_files() -> Iterator[Path]:
-    """Where the limits of this process's control groups stand, those around it too. In a container
-    its own group is at the top of what it sees."""
+def memory_groups() -> Iterator[Path]:
+    """The control groups by which this process's memory may be counted: its own, then those around
+    it. In a container its own is at the top of what it sees."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -119,14 +121,13 @@ def _limit_files() -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if not controllers:
             top = _CGROUPS
-            names: tuple[str, ...] = ("memory.max", "memory.high")
         elif "memory" in controllers.split(","):
-            top, names = _CGROUPS / "memory", ("memory.limit_in_bytes",)
+            top = _CGROUPS / "memory"
         else:
             continue
         folder = top / path.lstrip("/")
         for one in (folder, *folder.parents):
-            yield from (one / name for name in names)
+            yield one
             if one == top:
                 break
 

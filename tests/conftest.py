@@ -21,7 +21,7 @@ from tests.images import static_image as static_image
 
 # A busy machine makes an example slow, which says nothing of the code.
 settings.register_profile(
-    "suite", deadline=None, max_examples=many(60), suppress_health_check=[HealthCheck.too_slow]
+    "suite", deadline=None, max_examples=many(100), suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
 

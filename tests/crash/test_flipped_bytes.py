@@ -18,7 +18,7 @@ from pachybox.store.blobs import BlobStore
 from tests.boxes import RealBox
 from tests.examples import many
 
-OFFSETS = many(16)
+OFFSETS = many(40)
 LARGE = 1_500_000  # an object of several chunks, with a file of sums beside it
 HEAD = 9000  # bytes at the start of a file, where headers are
 

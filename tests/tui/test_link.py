@@ -23,13 +23,12 @@ from tui.store import LIVE, LOST
 from tui.widgets.chrome import Banner
 
 
-def test_a_loss_shows_within_three_seconds_and_is_looked_into_within_two() -> None:
-    """By what is set; how long it takes then is the machine's."""
+async def test_a_killed_box_is_told_and_found_again_before_the_pause_is_over(
+    box: RealBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How soon, benchmarks/tui_home.py says; here, by what is set."""
     assert feed._BEAT_S + feed._ANSWER_S < 3.0
-    assert feed._PAUSES_S[:2] == (1.0, 2.0)
-
-
-async def test_a_killed_box_is_told_and_found_again(box: RealBox) -> None:
+    monkeypatch.setattr(feed, "_PAUSES_S", (500.0,))
     box.client.create_repo("kept")
     async with opened(box) as t:
         await t.sees("live")

@@ -123,7 +123,7 @@ def bare(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=many(133), deadline=None)
+@settings(max_examples=many(400), deadline=None)
 @given(texts(), st.data())
 def test_a_field_is_put_and_every_comment_stays(
     made: tuple[str, dict[str, Any]], data: Any
@@ -141,7 +141,7 @@ def test_a_field_is_put_and_every_comment_stays(
             assert bare(changed.get(other)) == bare(spec.get(other))
 
 
-@settings(max_examples=many(133), deadline=None)
+@settings(max_examples=many(400), deadline=None)
 @given(texts(), st.data())
 def test_a_field_is_dropped_and_every_comment_stays(
     made: tuple[str, dict[str, Any]], data: Any

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pachybox.limits import memory_groups
 from pachybox.worker.wire import Limits
 
 _PREFIX = "pachybox-"
@@ -60,8 +61,8 @@ class Group:
         folder = self.folders.get("memory")
         if folder is not None:
             return _kills(folder, "memory.events")
-        around = {*self.folders.values(), *_own_memory()}
-        return sum(_kills(one, "memory.events.local") for one in around)
+        around = {*self.folders.values(), _own_memory()}
+        return sum(_kills(one, "memory.events.local") for one in around if one is not None)
 
 
 class ContainerGroup(Group):
@@ -272,23 +273,12 @@ def _kills(folder: Path, events: str) -> int:
 
 
 @functools.cache
-def _own_memory(
-    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> tuple[Path, ...]:
+def _own_memory() -> Path | None:
     """The group by whose memory this process is counted, and with it user code that has none of
-    its own; none where there are no groups."""
-    for row in _read(own).splitlines():
-        _, names, path = row.split(":", 2)
-        if "memory" in names.split(","):
-            tops = (root / "memory" / path.lstrip("/"), root / "memory")  # a container sees its own
-        elif not names:
-            tops = (root / path.lstrip("/"), root)
-        else:
-            continue
-        for place in tops:
-            if (place / "memory.oom_control").exists() or (place / "memory.events").exists():
-                return (place,)
-    return ()
+    its own; None where there are no groups."""
+    names = "memory.events", "memory.oom_control"
+    there = (one for one in memory_groups() if any((one / name).exists() for name in names))
+    return next(there, None)
 
 
 def _read(path: Path) -> str:

@@ -111,7 +111,7 @@ def test_what_is_not_read_of_a_file_is_skipped() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=8), st.randoms())
-@settings(max_examples=many(100), deadline=None)
+@settings(max_examples=many(150), deadline=None)
 def test_files_come_out_as_they_went_in_however_they_are_cut(
     files: list[tuple[bool, bytes]], rnd: random.Random
 ) -> None:
@@ -179,7 +179,7 @@ def test_a_malformed_upload_is_refused(body: bytes, said: str) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 40))
-@settings(max_examples=many(100), deadline=None)
+@settings(max_examples=many(200), deadline=None)
 def test_any_bytes_are_operations_or_refused(noise: bytes, cut: int) -> None:
     whole = frame([["p", "/a", 3], ["s", "/b", 1, {"split": "line"}]], b"abcd")
     with pytest.raises(InvalidArgument):

@@ -65,7 +65,7 @@ def test_a_request_that_cannot_be_right_is_refused(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=many(100), deadline=None)
+@settings(max_examples=many(300), deadline=None)
 def test_any_bytes_are_a_head_or_refused(data: bytes) -> None:
     for head in (data, b"GET / HTTP/1.1\r\n" + data):
         try:

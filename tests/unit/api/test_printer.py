@@ -108,7 +108,7 @@ def messages(draw: st.DrawFn) -> Any:
 
 
 @given(messages())
-@settings(max_examples=many(100), deadline=None)
+@settings(max_examples=many(300), deadline=None)
 def test_the_printer_says_what_the_standard_says(m: Any) -> None:
     assert json.loads(to_json(m)) == json.loads(json_format.MessageToJson(m))
 
@@ -219,7 +219,7 @@ def test_what_is_no_message_is_refused_in_one_line(text: bytes, said: str) -> No
         max_leaves=8,
     )
 )
-@settings(max_examples=many(100), deadline=None)
+@settings(max_examples=many(200), deadline=None)
 def test_any_json_is_read_or_refused(value: object) -> None:
     with contextlib.suppress(InvalidArgument):  # and no other error
         parse(json.dumps(value).encode(), pfs.CommitInfo)

@@ -325,7 +325,7 @@ def fresh(nodes: list[Tree]) -> list[Tree]:
     return [("group", n[1], [fresh(c) for c in n[2]]) if n[0] == "group" else n for n in nodes]
 
 
-@settings(max_examples=many(500), deadline=None)
+@settings(max_examples=many(1500), deadline=None)
 @given(PATTERNS, st.lists(PATHS, min_size=1, max_size=8))
 def test_both_engines_and_the_components_agree_with_the_oracle(
     tree: list[Tree], paths: list[str]
@@ -369,7 +369,7 @@ FLAT = sequences(
 ).map(lambda nodes: [("text", "/"), *nodes[nodes[:1] == [("text", "/")] :]])
 
 
-@settings(max_examples=many(200), deadline=None)
+@settings(max_examples=many(600), deadline=None)
 @given(FLAT, PATHS.filter(lambda p: p != "/"))
 def test_both_engines_capture_the_same(tree: list[Tree], path: str) -> None:
     glob = Glob(render(tree))
@@ -406,7 +406,7 @@ def unseparated(nodes: list[Tree]) -> list[Tree]:
     return made
 
 
-@settings(max_examples=many(166), deadline=None)
+@settings(max_examples=many(500), deadline=None)
 @given(PATTERNS, st.lists(PATHS, min_size=1, max_size=8))
 def test_a_line_of_pachignore_agrees_with_the_oracle(tree: list[Tree], paths: list[str]) -> None:
     tree = fresh(tree)

@@ -144,7 +144,7 @@ PIECES = st.sampled_from(
 PATTERNS = st.lists(PIECES, max_size=6).map("".join)
 
 
-@settings(max_examples=many(133), deadline=None)
+@settings(max_examples=many(400), deadline=None)
 @given(TREES, PATTERNS)
 def test_finding_is_walking_everything_and_matching(files: list[str], pattern: str) -> None:
     if {".", ".."} & set(pattern.split("/")):

@@ -176,7 +176,7 @@ def test_csv_records_are_written_anew() -> None:
 FIELD = st.text(st.sampled_from('ab", \r\né'), max_size=4)
 
 
-@settings(deadline=None, max_examples=many(100))
+@settings(deadline=None, max_examples=many(300))
 @given(
     st.lists(st.lists(FIELD, min_size=1, max_size=3), max_size=8),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),

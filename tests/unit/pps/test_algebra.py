@@ -57,7 +57,7 @@ def ids(trees: Trees, roots: Roots, made: list[Combination]) -> dict[str, str]:
     return found
 
 
-@settings(max_examples=many(100), suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=many(300), suppress_health_check=SLOW, deadline=None)
 @given(worlds(), inputs())
 def test_the_datums_are_those_of_brute_force_in_order(world: World, given: dict[str, Any]) -> None:
     trees, memory = fresh(SMALL)
@@ -72,7 +72,7 @@ def test_the_datums_are_those_of_brute_force_in_order(world: World, given: dict[
     ids(trees, roots, made)
 
 
-@settings(max_examples=many(100), suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=many(300), suppress_health_check=SLOW, deadline=None)
 @given(st.data(), worlds(), inputs(), st.sampled_from([0, 3, 100_000]))
 def test_differences_lead_from_the_old_datums_to_the_new(
     data: st.DataObject, world: World, given: dict[str, Any], room: int

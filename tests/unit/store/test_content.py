@@ -31,7 +31,7 @@ def memory() -> Memory:
     return Memory()
 
 
-@settings(max_examples=many(100))
+@settings(max_examples=many(150))
 @given(st.lists(st.binary(max_size=90), max_size=12), st.data())
 def test_concat_and_slice_and_read_are_those_of_bytes(
     parts: list[bytes], data: st.DataObject

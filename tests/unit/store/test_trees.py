@@ -71,7 +71,7 @@ def test_any_list_of_edits_gives_what_a_dict_would(
     assert shown(trees.walk(root)) == walk_model(base)
 
 
-@settings(max_examples=many(100))
+@settings(max_examples=many(200))
 @given(st.lists(edit_flat(), min_size=1, max_size=6), shapes)
 def test_the_same_content_has_the_same_root_whatever_the_history(
     rounds: list[list[Edit]], shape: Shape

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from pachybox.backup.packs import PACK_BYTES, PIECE, Kind, PackBuilder, Rows, encode_index
+from pachybox.backup.packs import (
+    PACK_BYTES,
+    PIECE,
+    Kind,
+    PackBuilder,
+    Rows,
+    encode_index,
+    name_of,
+    pack_path,
+)
 from pachybox.backup.repository import Repository
-from pachybox.errors import Refused
+from pachybox.errors import Exhausted, PachyboxError, Refused
 from pachybox.model.ids import Hash
 
 _WRITERS = 2
@@ -57,6 +67,8 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, Exhausted):
+            self._give_back()
 
     def add(self, kind: Kind, h: Hash, data: bytes | memoryview) -> None:
         """A whole blob of at most PIECE bytes."""
@@ -86,7 +98,12 @@ class Sender:
         packs, rows = self.finish()
         if packs:
             data = encode_index(packs, np.concatenate(rows))
-            self.indexes.append(self._repository.put_index(data))
+            try:
+                self.indexes.append(self._repository.put_index(data))
+            except Exhausted:
+                if name_of(data) not in self._repository.index_names():
+                    self._packs = packs
+                raise
             self.sent += len(data)
         self._indexed = time.monotonic()
 
@@ -110,6 +127,16 @@ class Sender:
         )
         while len(self._writing) >= _WRITERS:  # memory: as many packs, and the next
             self._take()
+
+    def _give_back(self) -> None:
+        """Remove what was written and no index names: each further try would need that room too."""
+        for _, writing in self._writing:
+            with suppress(PachyboxError, CancelledError):
+                self._packs.append(writing.result())
+        for name, _ in self._packs:
+            if name not in self._there:
+                with suppress(PachyboxError):
+                    self._repository.target.delete(pack_path(name))
 
     def _take(self) -> None:
         rows, writing = self._writing.popleft()

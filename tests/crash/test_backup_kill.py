@@ -144,6 +144,14 @@ def test_a_place_without_room_keeps_what_it_has(
     assert "No space left" in " ".join(c.status().warnings)
     assert good(place, tmp_path) == [first]
     assert not list((place / "tmp").iterdir())
+    for pages in range(6):  # the content fits, and of what names it a little more each time
+        disk.release()
+        c.put_file("data@master:/other", bytes([pages]))
+        used = sum(f.stat().st_size for f in place.glob("packs/*/*"))
+        disk.fill(max((20 << 20) - used, 0) + 4096 * pages)
+        with pytest.raises(Exhausted, match=r"No space left"):
+            c.create_backup(str(place))
+        assert sum(f.stat().st_size for f in place.glob("packs/*/*")) < 21 << 20, "content twice"
     disk.release()
     c.create_backup(str(place))
     assert len(good(place, tmp_path)) == 2

@@ -49,10 +49,11 @@ class Telling(PachyApp):
 
 
 async def same(
-    t: Terminal, box: RealBox, word: str, look: Look, undo: Callable[[], object]
+    t: Terminal, box: RealBox, word: str, look: Look, undo: Callable[[], object], shown: str = ""
 ) -> None:
     """After an action: ``look`` tells what is so now; once undone (names that are others then
-    are replaced), the line that the footer told brings it about again."""
+    are replaced), the line that the footer told brings it about again. What is ``shown`` then and
+    only then is waited for each time: the screen has caught up when this returns."""
     app = t.app
     assert isinstance(app, Telling)
 
@@ -62,7 +63,10 @@ async def same(
     line = await t.until(told, f"$ pachybox {word}")
     app.lines.clear()
     after = look()
+    await t.sees(shown)
     found = await asyncio.to_thread(undo)
+    if shown:
+        await t.until(lambda: shown not in t.text, f"{shown} is gone")
     renamed = found if isinstance(found, dict) else {}
     if not renamed:
         assert look() != after, "it was undone"
@@ -71,6 +75,7 @@ async def same(
         line = line.replace(old, new)
     await asyncio.to_thread(shell, box, line)
     await t.until(lambda: look() == after, f"$ pachybox {line} did the same")
+    await t.sees(shown)
 
 
 def shell(box: RealBox, line: str) -> None:
@@ -93,8 +98,8 @@ async def test_a_repo_made_and_deleted(box: RealBox) -> None:
         await t.confirm("enter")
         await t.until(lambda: client.repo_exists("zz"), "made")
         there = lambda: client.repo_exists("zz")  # noqa: E731
-        await same(t, box, "create repo", there, lambda: client.delete_repo("zz"))
-        await t.sees("\u25a4 zz")
+        undo = lambda: client.delete_repo("zz")  # noqa: E731
+        await same(t, box, "create repo", there, undo, shown="\u25a4 zz")
         await t.press("G", "D")
         await t.sees("Delete repo zz?")
         await t.type("zz")
@@ -121,8 +126,8 @@ async def test_a_branch_made_and_deleted(box: RealBox) -> None:
         def heads() -> dict[str, str]:
             return {b.name: b.head for b in client.list_branch("things")}
 
-        await same(t, box, "create branch", heads, lambda: client.delete_branch("things@side"))
-        await t.sees("side  ")
+        undo = lambda: client.delete_branch("things@side")  # noqa: E731
+        await same(t, box, "create branch", heads, undo, shown="side  ")
         await t.press("shift+tab", "G", "D")
         await t.sees("Delete branch side?")
         await t.type("side")

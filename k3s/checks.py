@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from k3s.config import HINTS
+from k3s.keys import read
 from k3s.leftovers import of_this_machine
 from k3s.places import PROGRAM, UNIT, Places
 from k3s.record import Record
@@ -60,6 +62,21 @@ def foreign(places: Places, record: Record | None) -> Iterator[Finding]:
     if places.live and not _runs(record):
         for pid, name in _kubelets():
             yield Finding(f"process {pid} is a {name}", "one machine has one Kubernetes: end it")
+
+
+def moved(places: Places) -> Iterator[Finding]:
+    """Settings of others that have k3s keep its things where neither this nor a box looks."""
+    main = places.config
+    beside = places.on_disk(main.with_name(f"{main.name}.d"))
+    files = [(main, places.followed(main))]
+    files += [(main.with_name(beside.name) / at.name, at) for at in sorted(beside.glob("*.yaml"))]
+    for path, at in files:
+        for key in ("write-kubeconfig", *(["data-dir"] if path != main else [])):
+            if key in read(at):
+                remedy = (
+                    f"take it out; {HINTS.get(key, 'use --data-dir, which writes config.yaml')}"
+                )
+                yield Finding(f"{path} has {key}, which is not followed there", remedy)
 
 
 def machine(record: Record | None, config: Mapping[str, object]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from k3s.keys import Noted, merged, read
-from k3s.places import DATA
+from k3s.places import DATA, KUBECONFIG
 from pachybox.errors import InvalidArgument, Refused
 
 EXTRAS = ("traefik", "servicelb", "metrics-server")
@@ -23,6 +23,8 @@ _KEY = re.compile(r"[a-z][a-z0-9]+(-[a-z0-9]+)*\+?")  # not one letter: -t is a 
 _NODE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _HOST = re.compile(r"\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
 _FLAGS = {"node-name": "--node-name", "data-dir": "--data-dir"}
+HINTS = {"write-kubeconfig": f"the box and its account are made with {KUBECONFIG}: copy that"}
+"""What k3s has settings for, and an installation with a box does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def setting(text: str) -> tuple[str, Any]:
         )
     if key in _FLAGS:
         raise InvalidArgument(f"{key} has a flag of its own", f"use {_FLAGS[key]}")
+    if key in HINTS:
+        raise InvalidArgument(f"{key} cannot be set", HINTS[key])
     if any(key.rstrip("+").endswith(end) for end in _SECRET):
         raise InvalidArgument(
             f"{key} is a secret, and others can read command lines",

@@ -96,6 +96,7 @@ def findings(wanted: Plan, *, start: bool) -> Iterator[Finding]:
     if not (MANIFESTS / "kustomization.yaml").exists():
         yield Finding(f"{MANIFESTS} is not in this installation", "install pachybox again")
     yield from checks.foreign(places, before)
+    yield from checks.moved(places)
     if before:
         yield from _changed(wanted, before)
     for path in wanted.copies:

@@ -364,6 +364,7 @@ def test_a_box_told_otherwise_since_stays_so(k3s: K3s, root: Path, stick: Path) 
         (("--set", "t=abc"), "'t=abc' is not KEY=VALUE"),
         (("--set", "tls-san={a: b}"), "neither a text nor a list of them"),
         (("--set", "node-name=x"), "use --node-name"),
+        (("--set", "write-kubeconfig=/x"), "write-kubeconfig cannot be set"),
         (("--set", "tls-san="), "tls-san has no value"),
         (("--set", "Key"), "'Key' is not KEY=VALUE"),
         (("--registry", "docker.io=localhost:5000"), "begin with http://"),
@@ -378,6 +379,29 @@ def test_flags_that_cannot_be(
 ) -> None:
     assert said in k3s.install(stick, *flags, status=1)
     assert tree(root).keys() == {BOX}
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "remedy"),
+    [
+        (CONFIG, "write-kubeconfig", "take it out; the box and its account"),
+        (f"{CONFIG}.d/10-lab.yaml", "write-kubeconfig", "take it out; the box and its account"),
+        (f"{CONFIG}.d/10-lab.yaml", "data-dir", "take it out; use --data-dir"),
+    ],
+)
+def test_settings_that_lead_elsewhere_are_named(
+    file: str, key: str, remedy: str, k3s: K3s, root: Path, stick: Path
+) -> None:
+    at = root / file
+    at.parent.mkdir(parents=True)
+    at.write_text(f"{key}: /srv/other\n")
+    before = tree(root)
+    said = k3s.install(stick, status=1)
+    assert f"/{file} has {key}, which is not followed there" in said
+    assert remedy in said
+    assert tree(root) == before
+    at.write_text("node-label: [place=lab]\n")
+    k3s.install(stick)
 
 
 def child(*args: str, code: str = "", before: tuple[str, ...] = ()) -> subprocess.Popen[str]:

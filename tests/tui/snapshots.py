@@ -61,8 +61,8 @@ async def unfollowed(t: Terminal) -> None:
     await t.until(lambda: not any(w.is_running for w in followers), "nobody follows")
 
 
-async def rests(t: Terminal) -> None:
-    """Wait until the screen has come to rest, and hold what is of the moment."""
+async def held(t: Terminal) -> None:
+    """Have what is of the moment be always the same."""
     app = t.app
     await unfollowed(t)
     if app.store.link.state == LIVE:
@@ -71,6 +71,10 @@ async def rests(t: Terminal) -> None:
         app.store.loads.pop()
     if app.view is not None:
         app.view.renew()
+
+
+async def rests(t: Terminal) -> None:
+    """Wait until the screen has come to rest."""
     seen: list[str] = []
 
     def same() -> bool:
@@ -121,17 +125,28 @@ def _style(style: Style | None) -> str:
     return " ".join([colour, "on", ground, *more])
 
 
-def compare(name: str, surface: Surface, t: Terminal) -> None:
-    """Fail with the difference, or write the file when that is asked for."""
+async def compare(name: str, surface: Surface, t: Terminal) -> None:
+    """Wait until the screen is as the file has it, or fail with the difference; write the file when
+    that is asked for."""
     path = FOLDER / f"{name}-{surface.name}.txt"
-    new = drawn(t, styles=surface.styles)
+    await held(t)
     if WRITE:
+        await rests(t)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(new)
+        path.write_text(drawn(t, styles=surface.styles))
         return
     old = path.read_text() if path.exists() else ""
-    if old != new:
+    now = ""
+
+    def same() -> bool:
+        nonlocal now
+        now = drawn(t, styles=surface.styles)
+        return now == old
+
+    try:
+        await t.until(same, "the screen is as the file has it")
+    except AssertionError:
         lines = difflib.unified_diff(
-            old.splitlines(), new.splitlines(), path.name, "now", lineterm="", n=1
+            old.splitlines(), now.splitlines(), path.name, "now", lineterm="", n=1
         )
         pytest.fail("\n".join(lines), pytrace=False)

@@ -11,7 +11,7 @@ from tests.tui.canned import NOW
 from tests.tui.fake import FakeBox
 from tests.tui.pilot import Terminal, opened
 from tests.tui.plain import PlainApp
-from tests.tui.snapshots import SURFACES, Surface, compare, rests, unfollowed
+from tests.tui.snapshots import SURFACES, Surface, compare, unfollowed
 from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.store import LOST, Link
 from tui.widgets.chrome import Footer
@@ -110,8 +110,7 @@ async def test_the_frame_is_drawn_as_before(
     ) as t:
         await t.sees("lab-01", "clean@0000")
         await SCREENS[name](t)
-        await rests(t)
-        compare(f"frame-{name}", surface, t)
+        await compare(f"frame-{name}", surface, t)
         if surface.ascii:
             assert t.text.isascii()
 
@@ -128,8 +127,7 @@ async def test_a_lost_box_is_drawn_as_before(
         await unfollowed(t)
         t.app.store.set_link(LOST_LINK)
         await t.sees("box lost")
-        await rests(t)
-        compare("frame-lost", surface, t)
+        await compare("frame-lost", surface, t)
 
 
 VIEWS: dict[str, tuple[Place, str]] = {
@@ -174,8 +172,7 @@ async def test_what_comes_over_a_view_is_drawn_as_before(
         await t.sees("lab-01", word)
         await t.press(*keys)
         await t.sees(seen)
-        await rests(t)
-        compare(name, surface, t)
+        await compare(name, surface, t)
         if surface.ascii:
             assert t.text.isascii()
 
@@ -191,7 +188,6 @@ async def test_every_view_is_drawn_as_before(
         fake, start=place, size=surface.size, ascii_only=surface.ascii, clock=lambda: NOW
     ) as t:
         await t.sees("lab-01", word)
-        await rests(t)
-        compare(name, surface, t)
+        await compare(name, surface, t)
         if surface.ascii:
             assert t.text.isascii()

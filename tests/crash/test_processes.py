@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,8 @@ def family_at_work(box: RealBox, tmp_path: Path) -> Iterator[Path]:
         yield mark
     finally:
         for pid in alive(mark):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("isolation", ["auto", "none"])

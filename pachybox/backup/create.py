@@ -14,6 +14,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,14 +25,14 @@ from pachybox import __version__
 from pachybox.backup import records
 from pachybox.backup.extract import blobs_of
 from pachybox.backup.known import Held
-from pachybox.backup.locks import locked
+from pachybox.backup.locks import Lock, locked
 from pachybox.backup.packs import Kind, decode_index
 from pachybox.backup.records import Records
 from pachybox.backup.repository import Repository, Snapshot, new_id
 from pachybox.backup.sender import Sender, called_off
 from pachybox.backup.target import Target
 from pachybox.backup.walk import Seen, keys_of, walk
-from pachybox.errors import Corrupt, NotFound, NotReady
+from pachybox.errors import Corrupt, Exhausted, NotFound, NotReady, PachyboxError
 from pachybox.meta.connect import migrations
 from pachybox.model.ids import Hash
 from pachybox.pfs.service import Pfs
@@ -77,38 +78,51 @@ def create(job: Job) -> tuple[Snapshot, str]:
     with locked(job.target, alone=False, wait_s=_WAIT_S, gone=job.gone) as lock:
         repository = Repository.open_or_create(job.target)
         job.report("reading what is there", 0, 0)
+        indexes = repository.index_names()
         there = repository.packs_there()
         held = Held(repository.indexes(), there)
         held.lost.update(repository.lost_indexes())
-        with (
-            job.pfs.blobs.session() as session,
-            tempfile.TemporaryFile(dir=job.scratch) as spool,
-            tempfile.TemporaryFile(dir=job.scratch) as places,
-            Sender(repository, job.gone, there) as sender,
-        ):
-            now = time.time()
-            job.report("looking for what is new", 0, 0)
-            with job.pfs.blobs.collecting:
-                found = records.spool(job.pfs, spool)
-                plan = _plan(job, found.roots, held, session, places)
-            blobs = _send_data(job, plan, sender)
-            tables = _send_records(found, held, sender)
-            sender.index()
-            blobs += _send_trees(job.pfs, plan.trees, sender)
-            sender.index()
-            newest = max(repository.snapshot_ids(), default="")
-            snapshot = Snapshot(
-                id=new_id(now, newest), time=now, box=job.box_id, host=socket.gethostname(),
-                pachybox=__version__, schema=migrations()[-1][0], tables=tables,
-                records=found.counts, hashes=found.hashes, blobs=blobs,
-                bytes=job.pfs.blobs.usage().bytes, sent=sender.sent,
-                indexes=[*held.indexes, *sender.indexes], key=job.key,
-            )  # fmt: skip
-            _require_unpruned(repository, held, sender)
-            lock.check()
-            repository.write_snapshot(snapshot)
+        sender = Sender(repository, job.gone, there)
+        try:
+            snapshot = _send(job, repository, held, sender, lock)
+        except Exhausted:
+            with suppress(PachyboxError):
+                if lock.single() and {*indexes, *sender.indexes} >= {*repository.index_names()}:
+                    sender.give_back()
+            raise
     # race: two boxes may have made it one at once, and the later one's id stays
     return snapshot, Repository.open(job.target).id
+
+
+def _send(job: Job, repository: Repository, held: Held, sender: Sender, lock: Lock) -> Snapshot:
+    with (
+        job.pfs.blobs.session() as session,
+        tempfile.TemporaryFile(dir=job.scratch) as spool,
+        tempfile.TemporaryFile(dir=job.scratch) as places,
+        sender,
+    ):
+        now = time.time()
+        job.report("looking for what is new", 0, 0)
+        with job.pfs.blobs.collecting:
+            found = records.spool(job.pfs, spool)
+            plan = _plan(job, found.roots, held, session, places)
+        blobs = _send_data(job, plan, sender)
+        tables = _send_records(found, held, sender)
+        sender.index()
+        blobs += _send_trees(job.pfs, plan.trees, sender)
+        sender.index()
+        newest = max(repository.snapshot_ids(), default="")
+        snapshot = Snapshot(
+            id=new_id(now, newest), time=now, box=job.box_id, host=socket.gethostname(),
+            pachybox=__version__, schema=migrations()[-1][0], tables=tables,
+            records=found.counts, hashes=found.hashes, blobs=blobs,
+            bytes=job.pfs.blobs.usage().bytes, sent=sender.sent,
+            indexes=[*held.indexes, *sender.indexes], key=job.key,
+        )  # fmt: skip
+        _require_unpruned(repository, held, sender)
+        lock.check()
+        repository.write_snapshot(snapshot)
+    return snapshot
 
 
 def _require_same(job: Job) -> None:

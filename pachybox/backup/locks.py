@@ -80,6 +80,10 @@ class Lock:
             raise self._lost()
         self._checked = time.time()
 
+    def single(self) -> bool:
+        """Whether nobody else has one."""
+        return not any(_others(self._target, self.name))
+
     def _lost(self) -> NotReady:
         return NotReady(
             f"the lock on {self._target.shown} was lost: this took too long without a sign of life",

@@ -67,8 +67,6 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        if isinstance(error, Exhausted):
-            self._give_back()
 
     def add(self, kind: Kind, h: Hash, data: bytes | memoryview) -> None:
         """A whole blob of at most PIECE bytes."""
@@ -116,6 +114,17 @@ class Sender:
         self._packs, self._rows = [], []
         return done
 
+    def give_back(self) -> None:
+        """Once it has ended without room: remove what it wrote and no index names, which each
+        further try would need room for too. Nobody else may rely on it: see Lock.single."""
+        for _, writing in self._writing:
+            with suppress(PachyboxError, CancelledError):
+                self._packs.append(writing.result())
+        for name, _ in self._packs:
+            if name not in self._there:
+                with suppress(PachyboxError):
+                    self._repository.target.delete(pack_path(name))
+
     def _close(self) -> None:
         if self._pack.empty:
             return
@@ -127,16 +136,6 @@ class Sender:
         )
         while len(self._writing) >= _WRITERS:  # memory: as many packs, and the next
             self._take()
-
-    def _give_back(self) -> None:
-        """Remove what was written and no index names: each further try would need that room too."""
-        for _, writing in self._writing:
-            with suppress(PachyboxError, CancelledError):
-                self._packs.append(writing.result())
-        for name, _ in self._packs:
-            if name not in self._there:
-                with suppress(PachyboxError):
-                    self._repository.target.delete(pack_path(name))
 
     def _take(self) -> None:
         rows, writing = self._writing.popleft()

@@ -7,6 +7,7 @@ done any more. The next run, by somebody else, goes on.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from pachybox.backup.recover import recover
 from pachybox.backup.repository import Repository
 from pachybox.backup.service import never, silent
 from pachybox.backup.target import Folder
+from pachybox.errors import Exhausted
 from pachybox.pfs import care
 from tests.unit.backup.world import MORE, NEW, OLD, World
 
@@ -46,6 +48,26 @@ class Mortal(Folder):
 
     def delete(self, name: str) -> None:
         self._step(lambda: Folder.delete(self, name))
+
+
+class Small(Folder):
+    """A directory that has room for so many files, locks apart; then ``meanwhile`` is called."""
+
+    def __init__(self, top: Path, room: int, meanwhile: Callable[[], object]) -> None:
+        super().__init__(top)
+        self._room = room
+        self._meanwhile = meanwhile
+        self._lock = threading.Lock()
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        if not name.startswith("locks/"):
+            with self._lock:  # packs come from two threads
+                self._room -= 1
+                if self._room == -1:
+                    self._meanwhile()
+                if self._room < 0:
+                    raise Exhausted("there is no room")
+        super().put(name, data)
 
 
 def _ended(calls: Iterator[int]) -> bool:
@@ -104,6 +126,38 @@ def test_a_backup_that_ends_anywhere_leaves_all_that_is_visible_whole(world: Wor
         assert world.require_good()[: len(before)] == before
         made = world.back_up(Folder(world.place))
         assert world.require_good()[-1] == made
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_backup_without_room_takes_back_what_nobody_relies_on(world: World, alone: bool) -> None:
+    """Whatever fitted. Of two that send the same the other may rely on it, and its backup stays."""
+    saved = world.top / "saved"
+    shutil.copytree(world.place, saved)
+    made: list[str] = []
+
+    def meanwhile() -> None:
+        if not alone:
+            made.append(world.back_up(Folder(world.place)))
+
+    for room in range(100):
+        shutil.rmtree(world.place)
+        shutil.copytree(saved, world.place)
+        repository = Repository.open(Folder(world.place))
+        before = repository.packs_there()
+        try:
+            world.back_up(Small(world.place, room, meanwhile))
+        except Exhausted:
+            named = {name for index in repository.indexes() for name, _ in index.packs}
+            good = world.require_good()
+            if alone:
+                assert repository.packs_there().keys() <= before.keys() | named
+            else:
+                assert good[-1] == made[-1]
+            world.back_up(Folder(world.place))
+            world.require_good()
+        else:
+            assert room > 8
+            break
 
 
 def test_what_a_backup_that_ended_had_sent_is_not_sent_again(world: World) -> None:

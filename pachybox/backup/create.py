@@ -71,7 +71,7 @@ def create(job: Job) -> tuple[Snapshot, str]:
     """Make a backup; it, and the id of the repository.
 
     Raises Refused when the target holds something else, NotReady when it cannot be reached or
-    somebody prunes it, Corrupt when content is missing in the box.
+    somebody prunes it, Exhausted when it does not fit, Corrupt when content is missing in the box.
     """
     if job.expected:
         _require_same(job)

@@ -75,7 +75,7 @@ class PodRunner:
             self.wake()
 
     def wake(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # race: it is over, and its number -1
             os.eventfd_write(self._wake, 1)
 
     def end(self, reason: str, message: str) -> None:

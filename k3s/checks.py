@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from k3s.config import HINTS
+from k3s.config import ELSEWHERE
 from k3s.keys import read
 from k3s.leftovers import of_this_machine
 from k3s.places import PROGRAM, UNIT, Places
@@ -67,16 +67,16 @@ def foreign(places: Places, record: Record | None) -> Iterator[Finding]:
 def moved(places: Places) -> Iterator[Finding]:
     """Settings of others that have k3s keep its things where neither this nor a box looks."""
     main = places.config
-    beside = places.on_disk(main.with_name(f"{main.name}.d"))
-    files = [(main, places.followed(main))]
-    files += [(main.with_name(beside.name) / at.name, at) for at in sorted(beside.glob("*.yaml"))]
-    for path, at in files:
-        for key in ("write-kubeconfig", *(["data-dir"] if path != main else [])):
-            if key in read(at):
-                remedy = (
-                    f"take it out; {HINTS.get(key, 'use --data-dir, which writes config.yaml')}"
+    folder = main.with_name(f"{main.name}.d")
+    files = {main: places.followed(main)}
+    files |= {folder / at.name: at for at in sorted(places.on_disk(folder).glob("*.yaml"))}
+    for path, at in files.items():
+        there = read(at)
+        for key, remedy in ELSEWHERE.items():
+            if key in there and (path, key) != (main, "data-dir"):  # that one is followed
+                yield Finding(
+                    f"{path} has {key}, which is not followed there", f"take it out; {remedy}"
                 )
-                yield Finding(f"{path} has {key}, which is not followed there", remedy)
 
 
 def machine(record: Record | None, config: Mapping[str, object]) -> Iterator[Finding]:

@@ -23,8 +23,11 @@ _KEY = re.compile(r"[a-z][a-z0-9]+(-[a-z0-9]+)*\+?")  # not one letter: -t is a 
 _NODE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _HOST = re.compile(r"\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
 _FLAGS = {"node-name": "--node-name", "data-dir": "--data-dir"}
-HINTS = {"write-kubeconfig": f"the box and its account are made with {KUBECONFIG}: copy that"}
-"""What k3s has settings for, and an installation with a box does not."""
+ELSEWHERE = {
+    "write-kubeconfig": f"the box and its account are made with {KUBECONFIG}: copy that",
+    "data-dir": "use --data-dir, which writes config.yaml",
+}
+"""Settings that would have k3s keep its things where neither this nor a box looks; what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,8 @@ def setting(text: str) -> tuple[str, Any]:
         )
     if key in _FLAGS:
         raise InvalidArgument(f"{key} has a flag of its own", f"use {_FLAGS[key]}")
-    if key in HINTS:
-        raise InvalidArgument(f"{key} cannot be set", HINTS[key])
+    if key in ELSEWHERE:
+        raise InvalidArgument(f"{key} cannot be set", ELSEWHERE[key])
     if any(key.rstrip("+").endswith(end) for end in _SECRET):
         raise InvalidArgument(
             f"{key} is a secret, and others can read command lines",

@@ -237,5 +237,5 @@ def test_the_build_refuses_what_a_floor_forbids(tmp_path: Path) -> None:
     assert found.origin
     (tmp_path / "lib.so").symlink_to(found.origin)
     build.check(tmp_path)
-    with pytest.raises(Exception, match=r"lib\.so needs GLIBC_[\d.]+ of \S+"):
+    with pytest.raises(Exception, match=r"lib\.so needs GLIBC_2\.[\d.]+ of lib\w+\.so\.\d"):
         build.check(tmp_path, "2.0")

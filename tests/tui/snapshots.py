@@ -22,6 +22,7 @@ from tui.store import LIVE, Link
 
 FOLDER = Path(__file__).parent / "snapshots"
 WRITE = os.environ.get("PACHYBOX_SNAPSHOTS") == "write"
+RESTS = 8  # looks at the same screen, after which it is taken to rest
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
@@ -79,7 +80,7 @@ async def rests(t: Terminal) -> None:
 
     def same() -> bool:
         seen.append(t.text)
-        return len(seen) > 8 and len(set(seen[-8:])) == 1
+        return len(seen) > RESTS and len(set(seen[-RESTS:])) == 1
 
     await t.until(same, "the screen rests")
 
@@ -126,8 +127,8 @@ def _style(style: Style | None) -> str:
 
 
 async def compare(name: str, surface: Surface, t: Terminal) -> None:
-    """Wait until the screen is as the file has it, or fail with the difference; write the file when
-    that is asked for."""
+    """Wait until the screen rests and is as the file has it, or fail with the difference; write the
+    file when that is asked for."""
     path = FOLDER / f"{name}-{surface.name}.txt"
     await held(t)
     if WRITE:
@@ -136,12 +137,13 @@ async def compare(name: str, surface: Surface, t: Terminal) -> None:
         path.write_text(drawn(t, styles=surface.styles))
         return
     old = path.read_text() if path.exists() else ""
-    now = ""
+    now, times = "", 0
 
     def same() -> bool:
-        nonlocal now
+        nonlocal now, times
         now = drawn(t, styles=surface.styles)
-        return now == old
+        times = times + 1 if now == old else 0
+        return times == RESTS
 
     try:
         await t.until(same, "the screen is as the file has it")

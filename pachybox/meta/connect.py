@@ -92,6 +92,7 @@ class Database:
         self._alone = False  # the writer has the database to itself
         self._closed = False
         self.before_read: Callable[[], None] = lambda: None  # has what waits brought in
+        self.after_read: Callable[[], None] = lambda: None  # waits until all that was seen is told
         self.writer = self._connect()
         try:
             self._migrate()
@@ -171,6 +172,7 @@ class Database:
         self.before_read()
         with self._lent_cursor() as con:
             yield con
+        self.after_read()
 
     @contextmanager
     def _lent_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -135,8 +135,9 @@ class Meta:
         """Open commits to which objects were put that are not in their trees yet."""
         self._notes: list[NoteRecord] = []  # theirs, in the journal or in the database by now
         self._folding.in_time = self._fold_in_turn
-        self.db.before_read = self._before_read
+        self.db.before_read, self.db.after_read = self._before_read, self._after_read
         self._groups = 0
+        self._turn = 0  # odd while SQL may show what ``get`` does not tell yet
         self._checkpoints = True
         self._checkpointed, self._seconds = 0, 0.0
         self._work = (0.0, False)  # since when at a group, and whether that is alone
@@ -156,12 +157,12 @@ class Meta:
         if table is COMMITS and key in self.noted:
             self._write_up()
         with self.lock:
-            if (waiting := self._folding.find(table, key)) is not None:
-                return waiting
             lru = self._lru[table]
-            if key in lru:
+            if key in lru:  # first: what waits may not be published yet
                 lru.move_to_end(key)
                 return lru[key]  # type: ignore[no-any-return]
+            if (waiting := self._folding.find(table, key)) is not None:
+                return waiting
             before = self._groups  # not last_event: a change need not have one
         where = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
         rows = self.db.read(f"{table.select} WHERE {where}", table.key_row(key))
@@ -307,6 +308,19 @@ class Meta:
         else:
             self._folding.fold_to_read()
 
+    def _after_read(self) -> None:
+        """Wait until ``get`` tells all that SQL has shown: of a job that a list calls done, the
+        output must be there. That is no longer than for the group that is being written."""
+        turn = self._turn
+        if turn % 2 and not self._in_writer():
+            with self.changed:
+                self.changed.wait_for(lambda: self._turn != turn)
+
+    def _level(self) -> None:
+        """What SQL shows is told; ``lock`` is held."""
+        self._turn += self._turn % 2
+        self.changed.notify_all()
+
     def first_event(self) -> int:
         """The number of the oldest event kept."""
         return int(self.db.read("SELECT coalesce(min(seq), 0) FROM events")[0][0])
@@ -402,14 +416,17 @@ class Meta:
                 for some in rows:
                     insert(self.db.writer, some)
                 settle(self.db.writer)
+                self._turn += 1
                 self.db.writer.execute("COMMIT")
             except BaseException as e:
+                with self.changed:
+                    self._level()
                 self.db.recover(e)
                 raise self._translate(e) from e
             with self.changed:
                 self._groups += 1
                 self._load()
-                self.changed.notify_all()
+                self._level()
             self._witness.note(self.last_event)
             self.on_publish(after())
 
@@ -525,9 +542,12 @@ class Meta:
         """Write one group; what forbade it: nothing of it is there then."""
         try:
             self._barrier()
+            self._turn += 1
             if not quick or not self._folding.quick(staged, fresh, purged):
                 self._folding.write(staged, fresh, purged)
         except BaseException as e:
+            with self.changed:
+                self._level()
             return e
         return None
 
@@ -595,7 +615,7 @@ class Meta:
                         else:
                             self._remember(table, key, record)
             self.last_event = max(self.last_event, last_event)  # fill may have gone further
-            self.changed.notify_all()
+            self._level()
         try:
             self.on_publish(staged)
         except Exception:  # the change stands, and the writer outlives its listeners
@@ -616,7 +636,7 @@ class Meta:
         self.db.close()
         self._witness.close()
         # these point back at us: let go, so that the connection is freed with us
-        self.db.before_read = self._folding.in_time = lambda: None
+        self.db.before_read = self.db.after_read = self._folding.in_time = lambda: None
         self.notes = None
         self._barrier = lambda: None
         self.writing = Pulse("", lambda: None)

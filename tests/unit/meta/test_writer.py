@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from pachybox.errors import Exhausted, NotReady, Refused
 from pachybox.meta import writer
 from pachybox.meta.connect import migrations
+from pachybox.meta.folding import Folding
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
 from pachybox.meta.tx import Tx
 from pachybox.meta.writer import Meta
@@ -339,3 +341,39 @@ def test_a_long_log_goes_into_the_file_and_nothing_is_lost(
     meta = Meta(tmp_path / "m.duckdb", clock=lambda: NOW)
     assert sorted(c.seq for c in meta.select(COMMITS, "")) == list(range(50))
     meta.close()
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["database", "journal"])
+def test_what_sql_has_shown_is_told_by_its_key_too(
+    meta: Meta, monkeypatch: pytest.MonkeyPatch, quick: bool
+) -> None:
+    """A reader comes when a change is durable, and the writer has not published it yet. Nor is
+    the key told anything and then less."""
+    one, name = commit("r"), "quick" if quick else "write"
+    meta.write(lambda tx: tx.put(REPOS, repo("r")))
+    meta.write(lambda tx: tx.add(COMMITS, one))
+    durable, have_read = getattr(Folding, name), threading.Event()
+
+    def both() -> tuple[list[CommitRecord], CommitRecord | None]:
+        found = meta.select(COMMITS, "ORDER BY seq"), meta.get(COMMITS, one.commit)
+        have_read.set()
+        return found
+
+    def held(*args: Any) -> Any:
+        done = durable(*args)
+        if threading.current_thread() is meta.thread and not readers:
+            told.append(meta.get(COMMITS, one.commit))
+            readers.append(pool.submit(both))
+            have_read.wait(0.5)  # a reader that waits for the change cannot be seen to wait
+            told.append(meta.get(COMMITS, one.commit))
+        return done
+
+    readers: list[Future[tuple[list[CommitRecord], CommitRecord | None]]] = []
+    told: list[CommitRecord | None] = []
+    after = replace(one, finished=NOW)
+    monkeypatch.setattr(Folding, name, held)
+    with ThreadPoolExecutor(1) as pool:
+        meta.write(lambda tx: tx.put(COMMITS, after), quick=quick)
+        listed, got = readers[0].result(20)
+    assert (listed, got) == ([after], after)
+    assert told in ([one, one], [after, after])

@@ -343,8 +343,9 @@ class Meta:
         return gone
 
     def events(self, after: int, limit: int = 1000) -> list[Event]:
-        """Events numbered above ``after``, oldest first."""
-        return self.select(EVENTS, "WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        """Events numbered above ``after``, oldest first, of which every listener knows."""
+        where = "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        return self.select(EVENTS, where, (after, self.last_event, limit))
 
     # ---- writing
 
@@ -614,12 +615,14 @@ class Meta:
                             self._lru[table].pop(key, None)
                         else:
                             self._remember(table, key, record)
-            self.last_event = max(self.last_event, last_event)  # fill may have gone further
             self._level()
         try:
             self.on_publish(staged)
         except Exception:  # the change stands, and the writer outlives its listeners
             log.exception("a listener of the metadata failed")
+        with self.changed:  # last: who is told of an event may ask what listeners make of it
+            self.last_event = max(self.last_event, last_event)  # fill may have gone further
+            self.changed.notify_all()
 
     def close(self) -> None:
         """Finish what waits, then close the database. Later writes raise NotReady."""

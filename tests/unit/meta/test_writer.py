@@ -16,6 +16,7 @@ import pytest
 
 from pachybox.errors import Exhausted, NotReady, Refused
 from pachybox.meta import writer
+from pachybox.meta.apply import Staged
 from pachybox.meta.connect import migrations
 from pachybox.meta.folding import Folding
 from pachybox.meta.tables import BRANCHES, COMMITS, REPOS
@@ -377,3 +378,17 @@ def test_what_sql_has_shown_is_told_by_its_key_too(
         listed, got = readers[0].result(20)
     assert (listed, got) == ([after], after)
     assert told in ([one, one], [after, after])
+
+
+def test_an_event_is_told_when_what_follows_from_it_can_be_asked_for(meta: Meta) -> None:
+    """Lists in memory are kept by a listener: it is told before anybody hears of the event."""
+    meta.write(lambda tx: tx.event("first"))
+    told: list[tuple[int, list[str]]] = []
+
+    def listen(staged: Staged) -> None:
+        told.append((meta.last_event, [e.kind for e in meta.events(0)]))
+
+    meta.on_publish = listen
+    meta.write(lambda tx: tx.event("second"))
+    assert told == [(1, ["first"])]
+    assert (meta.last_event, [e.kind for e in meta.events(0)]) == (2, ["first", "second"])

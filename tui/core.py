@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from textual import work
+from textual.dom import DOMNode
 from textual.events import DescendantFocus
 from textual.worker import Worker
 
@@ -162,8 +163,20 @@ class Core(Guarded, Whole):
         self._under_way = self.beside(self._go(place), "visit"), time.monotonic() + _ARRIVES_S
 
     async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        if not priority:
+            await self._heard()
         await self._arrived()
         return await super()._check_bindings(key, priority)
+
+    async def _heard(self) -> None:
+        """Until what the key before had the focused widget say, as that a row was opened, has come
+        to the view."""
+        until = time.monotonic() + _ARRIVES_S
+        for node in (self.focused or self.screen).ancestors_with_self:
+            if node is self.screen:
+                break
+            await _handled(node, until)
+        await _handled(self.screen, until)
 
     async def _arrived(self) -> None:
         """Until what was gone to is there, if that is soon."""
@@ -174,13 +187,6 @@ class Core(Guarded, Whole):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.screen._mounted_event.wait(), _ARRIVES_S)
 
-    async def _in_front(self) -> None:
-        """Until the screen has handled that it is in front, and something has the focus."""
-        handled = asyncio.Event()
-        self.screen.call_later(handled.set)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(handled.wait(), _ARRIVES_S)
-
     async def _go(self, place: Place) -> None:
         there = bool(place.name or place.pane)
         same = self.current_mode == place.mode
@@ -188,7 +194,8 @@ class Core(Guarded, Whole):
             await self.switch_mode(place.mode)
         while len(self.screen_stack) > 1 and (there or same):
             self.pop_screen()
-        await self._in_front()
+        # until the screen has handled that it is in front, and something has the focus
+        await _handled(self.screen, time.monotonic() + _ARRIVES_S)
         if isinstance(view := self.screen, View) and there:
             view.show(place)
         self.remember("view", json.dumps([place.mode, place.name, place.ref, place.path]))
@@ -308,6 +315,14 @@ class Core(Guarded, Whole):
     def shell_environment(self) -> dict[str, str]:
         """The environment of what is run from here."""
         return {**os.environ, **self.environment}
+
+
+async def _handled(node: DOMNode, until: float) -> None:
+    """Until ``node`` has handled what it was told so far, if that is by ``until``."""
+    handled = asyncio.Event()
+    if node.call_later(handled.set):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(handled.wait(), max(0.0, until - time.monotonic()))
 
 
 def _blank() -> Any:

@@ -19,7 +19,18 @@ from tests.arch.repo import ROOT
 
 SOURCES = ("appliance", "k3s", "pachybox", "spouts", "tui")
 BUILT = ROOT / "build" / "binary"
-BUILD_S = 300
+BUILD_S = 600
+
+_WITH_BUILD_S = 900
+"""A test that is the first to need the one file has it built, twice with Debian's own Python, and
+the C library before where the compiler is new; on a busy machine that alone is five minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the one file may take as long as its build."""
+    for item in items:
+        if "binary" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_WITH_BUILD_S))
 
 
 def _sources() -> Iterator[Path]:

@@ -96,7 +96,10 @@ async def test_keys_typed_while_a_view_opens_act_in_it(fake: FakeBox) -> None:
         await t.sees("live", "resize")
         for key in ("enter", "right_square_bracket", "left_square_bracket", "tab", "n"):
             t.app.post_message(key_event(t.app, key))
-        await t.until(lambda: "Detail" in type(t.app.screen_stack[1]).__name__, "it is open")
+        await t.until(
+            lambda: [type(s).__name__ for s in t.app.screen_stack][1:2] == ["PipelineDetail"],
+            "it is open",
+        )
         assert not t.app.defects
 
 

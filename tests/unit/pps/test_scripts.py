@@ -28,12 +28,10 @@ def test_a_program_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_caller_that_went_away_waits_for_nothing() -> None:
     gone = threading.Event()
-    threading.Timer(0.1, gone.set).start()
-    with (
-        Filter("def f: f; f", gone.is_set) as chosen,
-        pytest.raises(InvalidArgument, match="given up"),
-    ):
-        chosen.keeps("{}")
+    with Filter("def f: f; f", gone.is_set) as chosen:
+        threading.Timer(0.1, gone.set).start()  # the filter has started
+        with pytest.raises(InvalidArgument, match="given up"):
+            chosen.keeps("{}")
 
 
 def test_a_filter_sees_no_file_and_no_variable() -> None:

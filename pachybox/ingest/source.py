@@ -89,17 +89,18 @@ class Source:
         self.said(process.last_words())
         code = process.close()
         self.log.settle()
-        self.shown = replace(self.shown, pid=0)
         if self._ending or not crashed:
             self._show(IngestState.STARTING, "")  # unless it is to stay away
-            return
-        if time.monotonic() - self._began >= _STEADY_S:
-            self._backoff = BACKOFF_S[0]
-        if code < 0:
-            reason = f"killed by signal {-code} ({_signal_name(-code)})"
         else:
-            reason = self._last_said or f"ended by itself (status {code})"
-        self._crashed(reason)
+            if time.monotonic() - self._began >= _STEADY_S:
+                self._backoff = BACKOFF_S[0]
+            self._crashed(self._why(code))
+        self.shown = replace(self.shown, pid=0)  # who sees that finds why
+
+    def _why(self, code: int) -> str:
+        if code < 0:
+            return f"killed by signal {-code} ({_signal_name(-code)})"
+        return self._last_said or f"ended by itself (status {code})"
 
     def hurry(self) -> None:
         """Start it without waiting any longer, if it is to be started."""

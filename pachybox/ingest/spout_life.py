@@ -98,8 +98,14 @@ class Life:
             return
         status = self._readers.status(self._ingest)
         if status.pid != self._reader:
+            self._count(status)
             self._lost = f"what it writes is not read: {status.error or 'the reader ended'}"
+            self._readers.drop(self._ingest)  # another one would not find the pipe
             self._program.stop()
+
+    def _count(self, status: IngestStatus) -> None:
+        self.errors = max(0, status.errors - self._errors_before)
+        self.error = status.error
 
     def run(self, running: Callable[[], None]) -> str:
         """Live; why it ended, nothing when it was stopped. ``running`` is told when the program
@@ -115,9 +121,8 @@ class Life:
             return self._lost or why
         finally:
             self._reader = 0
-            status = self._readers.status(self._ingest)
-            self.errors = max(0, status.errors - self._errors_before)
-            self.error = status.error
+            if not self._lost:
+                self._count(self._readers.status(self._ingest))
             self._readers.drop(self._ingest)
             # Who stops it has waited for the program: what takes longer goes on, and the next life
             # waits for that.

@@ -169,12 +169,13 @@ class Spouts:
     def _await(self, seen: int, until: float) -> None:
         """Until something has happened that may matter, or until then."""
         self._wake.wait(_REST_S)
-        while not self._wake.is_set() and self._meta.last_event == seen:
-            if time.monotonic() > until:
-                return
-            self._meta.wait_change(seen, _LOOK_S)
+        while True:
             for run in list(self._runs.values()):
-                run.look()
+                run.look()  # also where something happens all the time
+            over = time.monotonic() > until
+            if over or self._wake.is_set() or self._meta.last_event != seen:
+                break
+            self._meta.wait_change(seen, _LOOK_S)
         self._wake.clear()
 
     def _look(self) -> bool:

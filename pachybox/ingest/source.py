@@ -83,7 +83,7 @@ class Source:
 
     def ended(self, *, crashed: bool) -> None:
         """Its process has ended. ``crashed``: nobody wanted it to."""
-        process, self.process = self.process, None
+        process = self.process
         assert process is not None
         self.reported(process.last_reports())
         self.said(process.last_words())
@@ -96,6 +96,7 @@ class Source:
                 self._backoff = BACKOFF_S[0]
             self._crashed(self._why(code))
         self.shown = replace(self.shown, pid=0)  # who sees that finds why
+        self.process = None
 
     def _why(self, code: int) -> str:
         if code < 0:

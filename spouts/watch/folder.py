@@ -351,6 +351,11 @@ class Folder:
             age = self._settle_s if replaced else 0.0
             self._waiting.add(name, None, time.monotonic(), age)
 
+    def nothing(self, name: str) -> None:
+        """See Sink."""
+        self._troubles.forget(name)
+        self._waiting.forget(name)
+
     def directory(self, name: str) -> None:
         """See Sink."""
         if name not in self._again:

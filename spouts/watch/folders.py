@@ -68,6 +68,22 @@ def open_file(root: str, name: str) -> int:
         os.close(here)
 
 
+def is_there(root: bytes, name: str) -> bool:
+    """Whether there is something, also by a path that is too long to be looked at whole."""
+    folder, base = split(name)
+    try:
+        here = open_folder(os.fsdecode(root), folder)
+    except OSError as e:
+        return not isinstance(e, (FileNotFoundError, NotADirectoryError))
+    try:
+        os.lstat(base, dir_fd=here)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    finally:
+        os.close(here)
+    return True
+
+
 class Files:
     """Opens many files below ``root``; those of one directory one after the other are cheap."""
 

@@ -3,11 +3,13 @@
 # pathlib costs 8 us a file
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from typing import Protocol
 
+from spouts.watch.folders import is_there
 from spouts.watch.names import CLAIMED, Names
 from spouts.watch.state import Known, State
 
@@ -22,6 +24,9 @@ class Sink(Protocol):
 
     def gone(self, name: str, *, replaced: bool) -> None:
         """A committed file is not there any more (``replaced``: something that is no file is)."""
+
+    def nothing(self, name: str) -> None:
+        """Nothing is there, and nothing committed was."""
 
     def directory(self, name: str) -> None:
         """A directory that came, or changed, by itself: not found by looking through another."""
@@ -61,7 +66,10 @@ class Scan:
             yield from self._gone(name)
             return
         except OSError as e:
-            self._sink.trouble(name, e)
+            if e.errno == errno.ENAMETOOLONG and not is_there(self._root, name):
+                self._sink.nothing(name)
+            else:
+                self._sink.trouble(name, e)
             return
         if stat.S_ISDIR(status.st_mode):
             if self._state.known(name) is not None:
@@ -160,6 +168,8 @@ class Scan:
     def _gone(self, name: str) -> Iterator[None]:
         if self._state.known(name) is not None:
             self._sink.gone(name, replaced=False)
+        else:
+            self._sink.nothing(name)
         for count, lost in enumerate(self._state.below(name)):
             self._sink.gone(lost, replaced=False)
             if count % _STEP == 0:

@@ -117,6 +117,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.missed: list[str] = []
 
     def found(self, name: str, status: os.stat_result, known: Known | None, whole: bool) -> None:
         if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
@@ -124,6 +125,9 @@ class Seen:
 
     def gone(self, name: str, *, replaced: bool) -> None:
         self.lines.append(f"{'replaced' if replaced else 'gone'} {name}")
+
+    def nothing(self, name: str) -> None:
+        self.missed.append(name)
 
     def directory(self, name: str) -> None:
         self.lines.append(f"directory {name}")
@@ -171,6 +175,23 @@ def test_a_scan_finds_what_is_new_gone_or_another_in_large_folders(
     assert seen.lines == [
         "gone 0000", "directory sub", "new sub/new", "gone sub/old", "gone lost/deep/x", "new 2499",
     ]  # fmt: skip
+
+
+def test_what_could_not_be_taken_and_is_gone_is_told_so(state: State, tmp_path: Path) -> None:
+    deep = "/".join(["d" * 200] * 22)  # too long to be looked at by its path
+    scan = Scan(str(tmp_path), Names("**", "/", "", all_names=False), state, seen := Seen())
+    here = os.open(tmp_path, os.O_PATH)
+    for element in deep.split("/"):
+        os.mkdir(element, dir_fd=here)
+        below = os.open(element, os.O_PATH, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    for name in ("unreadable", deep, f"{deep}/gone"):
+        for _ in scan.one(name):
+            pass
+    assert seen.lines == [f"trouble {deep}"]
+    assert seen.missed == ["unreadable", f"{deep}/gone"]
 
 
 # ---- waiting

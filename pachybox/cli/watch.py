@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from pachybox.cli.app import App
 from pachybox.cli.command import Args, Command, Parser, flag, project
 from pachybox.client.ingests import Ingests
 from pachybox.client.values import Json
 from pachybox.errors import InvalidArgument, NotFound, Refused
-
-if TYPE_CHECKING:
-    from pachybox.client.ingest_values import IngestInfo
 
 _TEXTS = ("pattern", "settle", "batch", "prefix", "done", "poll", "poll_interval")
 
@@ -36,7 +32,7 @@ def _watch(app: App, args: Args) -> None:
         spec["move_to"] = os.path.abspath(args.move_to)
     spec |= {name: True for name in ("delete_after", "mirror", "all_names") if getattr(args, name)}
     name = args.name or _named(folder, args.to)
-    update = args.update or _is_same(_find(box, name), folder, name)
+    update = args.update or _is_same(box, name, folder, args.to)
     made = box.create_ingest(
         {"name": name, "to": args.to, "watch": spec}, source="watch", update=update
     )
@@ -49,21 +45,19 @@ def _watch(app: App, args: Args) -> None:
         note(f"the box watches {folder} from now on; see: pachybox inspect ingest {one.name}")
 
 
-def _find(box: Ingests, name: str) -> IngestInfo | None:
+def _is_same(box: Ingests, name: str, folder: str, to: str) -> bool:
+    """Whether the source is there, watches this folder and writes to this branch. Raises Refused
+    for another."""
+    from pachybox.model.refs import parse_branch_ref
+
     try:
-        return box.inspect_ingest(name)
+        found = box.inspect_ingest(name)
     except NotFound:
-        return None
-
-
-def _is_same(found: IngestInfo | None, folder: str, name: str) -> bool:
-    """Whether the source is there and watches this folder. Raises Refused for another."""
-    if found is None:
         return False
     watched = (found.spec.get("watch") or {}).get("path") if found.kind == "watch" else ""
-    if watched == folder:
+    if watched == folder and parse_branch_ref(found.to) == parse_branch_ref(to, box.project):
         return True
-    what = f"watches {watched}" if watched else f"is a {found.kind}"
+    what = f"watches {watched} for {found.to}" if watched else f"is a {found.kind}"
     raise Refused(
         f"ingest {name} is there, and {what}",
         "name this one otherwise with --name" + (", or add --update" if watched else ""),

@@ -314,6 +314,7 @@ def test_the_command_makes_a_source_and_says_what_is_wrong(
     other = tmp_path / "other"
     other.mkdir()
     assert "--update" in refused(str(other), "cmd@master", "--name", "drop-zone-cmd")
+    assert "for cmd@master" in refused(str(folder), "cmd@another")
     inside = str(folder / "taken")
     assert "watch.move_to" in refused(str(folder), "cmd@master", "--move-to", inside)
     assert "watch.mirror" in refused(str(folder), "cmd@master", "--mirror", "--delete-after")

@@ -113,7 +113,8 @@ def seconds(text: str) -> float:
     from pachybox.model.units import parse_duration
 
     try:
-        return float(text) if text.replace(".", "", 1).isdecimal() else parse_duration(text)
+        plain = text.replace(".", "", 1).isdecimal()
+        return parse_duration(f"{text}s" if plain else text)
     except PachyboxError as e:
         raise argparse.ArgumentTypeError(str(e)) from e
 

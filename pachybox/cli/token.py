@@ -71,7 +71,17 @@ def _audit(app: App, args: Args) -> None:
 def _lasts(text: str) -> float:
     """A type of arguments: a length of time, days among them (``90d``)."""
     days = text.removesuffix("d")
-    return float(days) * 86_400 if days != text and days.isdecimal() else seconds(text)
+    if days != text and days.isdecimal() and len(days) < 7:
+        return seconds(f"{int(days) * 24}h")
+    return seconds(text)
+
+
+def _until(text: str) -> float:
+    """A type of arguments: how long a token holds, which is for ever where nothing is given."""
+    lasts = _lasts(text)
+    if lasts < 1:
+        raise ArgumentTypeError(f"a token cannot last {text!r}; give a time such as 90d or 12h")
+    return lasts
 
 
 def _since(text: str) -> float:
@@ -99,7 +109,7 @@ def _made(parser: Parser) -> None:
     )
     many(parser, "--repo", metavar="REPO", help="only of this repo; else of the whole box")
     parser.add_argument(
-        "--expires", type=_lasts, default=0.0, metavar="TIME", help="how long it holds: 90d, 12h"
+        "--expires", type=_until, default=0.0, metavar="TIME", help="how long it holds: 90d, 12h"
     )
     flag(parser, "--s3", help="S3 clients may use NAME as access key, the token as secret key")
     records(parser, short=False, times=False)

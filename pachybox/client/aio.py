@@ -1260,8 +1260,9 @@ class AsyncClient(AsyncBase):
         """Make a token and return it: it is told this once.
 
         ``role`` is reader, writer or admin, of ``repos`` or (none given) of the whole box. It holds
-        for ``expires_s`` seconds, 0: until it is revoked. With ``s3`` its name is an access key of
-        S3, whose secret key is the token; the token itself is both in any case.
+        for ``expires_s`` seconds, rounded up to whole ones, 0: until it is revoked. With ``s3`` its
+        name is an access key of S3, whose secret key is the token; the token itself is both in any
+        case.
         """
         return await self._run(
             self._sync.create_token, name, role, repos=repos, expires_s=expires_s, s3=s3

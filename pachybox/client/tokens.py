@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from pachybox.client.base import BOX, Base, Stream
@@ -23,8 +24,9 @@ class Tokens(Base):
         """Make a token and return it: it is told this once.
 
         ``role`` is reader, writer or admin, of ``repos`` or (none given) of the whole box. It holds
-        for ``expires_s`` seconds, 0: until it is revoked. With ``s3`` its name is an access key of
-        S3, whose secret key is the token; the token itself is both in any case.
+        for ``expires_s`` seconds, rounded up to whole ones, 0: until it is revoked. With ``s3`` its
+        name is an access key of S3, whose secret key is the token; the token itself is both in any
+        case.
         """
         answer = self.call(
             BOX,
@@ -32,7 +34,7 @@ class Tokens(Base):
             name=name,
             role=role,
             repos=list(repos),
-            expires_s=int(expires_s),
+            expires_s=math.ceil(expires_s),
             s3=s3,
         )
         return str(answer["token"])

@@ -204,7 +204,7 @@ def test_a_download_ends_with_its_token(house: House) -> None:
 
 def test_a_token_expires(house: House) -> None:
     owner = house.box.client
-    token = owner.create_token("brief", "reader", expires_s=1)
+    token = owner.create_token("brief", "reader", expires_s=0.5)
     client = house.client(token)
 
     def over() -> bool:

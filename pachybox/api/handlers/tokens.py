@@ -51,7 +51,10 @@ class TokenHandlers:
     @handles("pachybox.v1.API/CreateToken")
     def create_token(self, request: Any, call: Call) -> Any:
         if not 0 <= request.expires_s <= _MOST_S:
-            raise InvalidArgument(f"expires_s is {request.expires_s}", "give seconds, or 0")
+            raise InvalidArgument(
+                f"a token cannot last {request.expires_s} seconds",
+                f"give at most {_MOST_S}, a hundred years; 0 = until it is revoked",
+            )
         record, token = self._tokens.create(
             request.name,
             Role.named(request.role),

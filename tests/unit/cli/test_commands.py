@@ -732,3 +732,15 @@ def test_user_code_asks_its_worker_for_the_next_datum(
         assert run("next", "datum") == (1, "", "")
         thread.join(60)
     assert told == [b"", b"no such colour", b""]
+
+
+# ---- tokens
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "0.5s", "1ns", "9" * 400, "9" * 400 + "d", "soon"])
+def test_a_token_lasts_for_a_time_or_is_not_made(run: Any, box: Any, text: str) -> None:
+    """Without any time it holds for ever, so no time may be taken for none."""
+    ran = run("create", "token", "ci", "--expires", text)
+    assert ran.status == 2
+    assert "--expires" in ran.err
+    assert not box.asked

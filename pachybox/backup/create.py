@@ -75,6 +75,8 @@ def create(job: Job) -> tuple[Snapshot, str]:
     """
     if job.expected:
         _require_same(job)
+    else:
+        Repository.require_free(job.target)
     with locked(job.target, alone=False, wait_s=_WAIT_S, gone=job.gone) as lock:
         repository = Repository.open_or_create(job.target)
         job.report("reading what is there", 0, 0)

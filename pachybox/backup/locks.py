@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -28,6 +29,8 @@ from pachybox.errors import Exhausted, NotFound, NotReady, PachyboxError, Refuse
 log = logging.getLogger("pachybox.backup")
 
 FOLDER = "locks"
+LOCK = rf"{FOLDER}/[0-9a-f]{{32}}"
+"""The names of locks, a pattern; nothing else in the folder is one, or is touched."""
 RENEW_S = 300.0
 STALE_S = 1800.0
 READ_WAIT_S = 60.0
@@ -165,7 +168,7 @@ def _take(target: Target, alone: bool, until: float, gone: Callable[[], bool]) -
 def _others(target: Target, mine: str) -> Iterator[dict[str, Any]]:
     """The owners of all other locks that count; those that do not are removed."""
     for name, _ in list(target.list(FOLDER)):
-        if name == mine:
+        if name == mine or not re.fullmatch(LOCK, name):
             continue
         try:
             owner = json.loads(target.get(name))

@@ -28,6 +28,7 @@ from typing import Any
 from blake3 import blake3
 
 from pachybox.backup.known import Held
+from pachybox.backup.locks import LOCK
 from pachybox.backup.packs import (
     Index,
     damaged,
@@ -52,6 +53,8 @@ _MOVE = "no other backup needs this file: move it away, to be able to prune too"
 _TIME_MOST = 1e11  # seconds: the year 5138
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}")
+_BEGUN = re.compile(rf"{LOCK}|{TMP}/[0-9]+-[0-9a-f]{{16}}")
+"""What is there before a repository is."""
 
 
 @dataclass(slots=True)
@@ -118,22 +121,32 @@ class Repository:
     @classmethod
     def open_or_create(cls, target: Target) -> Repository:
         """Raises Refused when something else is there already."""
-        try:
+        with suppress(NotFound):
             return cls.open(target)
-        except NotFound:
-            pass
-        names = {name for name, _ in target.list("")}
-        if CONFIG in names:  # race: of another box, which came first
+        cls.require_free(target)
+        with suppress(NotFound):  # race: of another box, which came first
             return cls.open(target)
-        for name in names:
-            if not name.startswith((f"{TMP}/", "locks/")):
-                raise Refused(
-                    f"{target.shown} holds other files, like {name}",
-                    "name an empty or a new directory (or prefix) for backups",
-                )
         about = {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex}
         target.put(CONFIG, json.dumps(about, indent=1).encode() + b"\n")
         return cls.open(target)
+
+    @classmethod
+    def require_free(cls, target: Target) -> None:
+        """Raise Refused when there is something else than a repository, or one that another box
+        begins. To be asked before anything is written or taken away there."""
+        with suppress(NotFound):
+            cls.open(target)
+            return
+        for name, _ in target.list(""):
+            if _BEGUN.fullmatch(name):
+                continue
+            with suppress(NotFound):  # race: of another box, which came first
+                cls.open(target)
+                return
+            raise Refused(
+                f"{target.shown} holds other files, like {name}",
+                "name an empty or a new directory (or prefix) for backups",
+            )
 
     # -- snapshots
 

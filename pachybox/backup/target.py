@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Buffer = bytes | memoryview
 
 TMP = "tmp"
+_LOST_FOUND = "lost+found"
 _TIMEOUT_S = 60.0
 _MOST = 1 << 30  # bytes of a file that is read whole
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -150,6 +151,8 @@ class Folder:
                         sizes = _sizes(fd, [one for one, is_dir in found if not is_dir])
                 except FileNotFoundError:
                     continue
+            if not name:  # the top of a disk has it, and the box's user may not look into it
+                found = [one for one in found if one != (_LOST_FOUND, True)]
             below = f"{name}/" if name else ""
             stack += [below + one for one, is_dir in found if is_dir]
             yield from ((below + one, size) for one, size in sizes)
@@ -321,7 +324,8 @@ class Bucket:
             raise
         except Exception as e:
             found = buckets.told(f"{self.shown}/{name}".rstrip("/"), e, verb)
-            if verb == "written" and isinstance(found, NotFound):
+            unlisted = verb == "listed" and "404 Not Found" in str(e)
+            if unlisted or (verb == "written" and isinstance(found, NotFound)):
                 found = NotFound(
                     f"there is no bucket {self._bucket}",
                     "make it first; one of another box is a branch: "

@@ -117,3 +117,29 @@ def test_what_unpacks_to_more_than_it_says_takes_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("folder", ["locks", "tmp", "tmp/deep", "packs"])
+def test_a_directory_of_others_is_refused_and_left_as_it_was(world: World, folder: str) -> None:
+    other = world.top / "other"
+    (other / folder).mkdir(parents=True)
+    (other / folder / "letter").write_text("dear")
+    before = sorted(other.rglob("*"))
+    with pytest.raises(Refused, match="holds other files"):
+        world.back_up(Folder(other))
+    assert sorted(other.rglob("*")) == before
+
+
+def test_what_is_no_lock_is_not_taken_for_a_dead_one(world: World) -> None:
+    letter = world.place / "locks" / "letter"
+    letter.write_text("dear")
+    world.back_up(Folder(world.place))
+    world.prune(Folder(world.place))
+    assert letter.read_text() == "dear"
+
+
+def test_the_top_of_a_disk_is_a_place(world: World) -> None:
+    disk = world.top / "disk"
+    (disk / "lost+found").mkdir(parents=True)
+    (disk / "lost+found" / "#12").write_text("piece")
+    world.back_up(Folder(disk))

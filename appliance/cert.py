@@ -101,8 +101,9 @@ def make(home: Path, names: Sequence[str], days: int, *, force: bool = False) ->
             f"{folder} holds a certificate", "renew it: pachybox cert renew, or add --force"
         )
     _check(names, days)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    above = folder.parent.stat()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # where this is what makes it
+    folder.mkdir(exist_ok=True, mode=0o700)
+    above = home.stat()
     fd = _opened(folder)
     try:
         os.fchmod(fd, 0o700)

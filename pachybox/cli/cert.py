@@ -58,7 +58,7 @@ def _print(app: App, shown: Shown, config: Config) -> None:
     out = app.output
     ca = shown.ca
     where = next((n for n in shown.names if n not in ("localhost", "127.0.0.1", "::1")), "")
-    where = where or next(iter(shown.names), "HOST")
+    where = (where or next(iter(shown.names), "HOST")).replace("*", "HOST")
     host = f"[{where}]" if ":" in where else where
     port = config.http_port or "PORT"
     trust = [

@@ -61,8 +61,13 @@ def _write(name: str, content: bytes) -> None:
         sys.stdout.buffer.write(content)
         return
     path = Path(name)
-    with replacing(path) as file:
-        file.write(content)
+    if path.is_dir():
+        raise InvalidArgument(f"{path} is a directory", "name a file in it")
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as e:
+        raise Refused(f"cannot write {path}: {e.strerror or e}", "name a file elsewhere") from e
     sys.stdout.write(f"{path}\n")
 
 

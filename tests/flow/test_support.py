@@ -189,6 +189,13 @@ def test_a_bundle_can_be_piped_and_says_what_it_cannot(laden: RealBox, tmp_path:
     assert done.returncode == 1
     assert b"run this on its machine" in done.stderr
     assert list(tmp_path.glob("*.tar.gz")) == []
+    del env["PACHYBOX_ADDRESS"]
+    for file, said in ((tmp_path / "no" / "x.gz", "cannot write"), (tmp_path, "is a directory")):
+        bad = [*command, str(file)]
+        done = subprocess.run(bad, env=env, capture_output=True, check=False, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"{file}" in done.stderr.decode().partition(";")[0]
+        assert said in done.stderr.decode()
 
 
 # ---- the redactor

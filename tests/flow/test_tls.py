@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import threading
@@ -344,6 +345,8 @@ def test_cert_makes_files_that_nobody_else_reads_and_keeps_box_toml(tmp_path: Pa
     shown = json.loads(box.cli("cert", "show", "--raw"))
     assert shown["names"] == ["lab.example.org", "10.1.2.3", "*.lab"]
     assert 820 < shown["daysLeft"] < 826
+    wild = box.cli("cert", "--force", "*.lab")
+    assert "https://HOST.lab:" in wild
     again = box.run("cert")
     assert (again.returncode, "cert renew" in again.stderr) == (1, True)
     assert box.run("cert", "renew", "--days", "826").returncode == 1
@@ -352,6 +355,17 @@ def test_cert_makes_files_that_nobody_else_reads_and_keeps_box_toml(tmp_path: Pa
     before = (folder / "ca.pem").read_bytes()
     box.cli("cert", "--force")
     assert (folder / "ca.pem").read_bytes() != before
+
+
+def test_cert_makes_a_data_directory_that_nobody_else_reads(tmp_path: Path) -> None:
+    from appliance.cert import make
+
+    before = os.umask(0o022)
+    try:
+        make(tmp_path / "home", ["lab"], 90)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_context_names_the_certificates(box: RealBox, ca: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import sys
@@ -14,7 +15,7 @@ from pachybox.cli.command import Args, Command, Parser, flag, ignored
 from pachybox.cli.output import note, size
 from pachybox.cli.progress import Bar
 from pachybox.client.backup import Backup
-from pachybox.errors import CHECK_FILE, InvalidArgument
+from pachybox.errors import CHECK_FILE, InvalidArgument, Refused
 
 _LOOK_S = 0.2
 
@@ -44,12 +45,22 @@ def _extract(app: App, args: Args) -> None:
 
 def _to_file(box: Backup, path: str) -> None:
     """Beside ``path`` first: what has the name is whole, and durable."""
+    if os.path.isdir(path):  # noqa: PTH112  # pathlib costs 8 ms at start
+        raise InvalidArgument(f"{path} is a directory, not a file", "name a file in it")
     part = f"{path}.part"
     try:
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as e:
-        raise InvalidArgument(f"cannot write {part}: {e.strerror}", CHECK_FILE) from e
+        raise InvalidArgument(
+            f"cannot write {part}: {e.strerror}", "check its name and your right to write it"
+        ) from e
     try:
+        _take_alone(fd, part)
+    except BaseException:
+        os.close(fd)
+        raise
+    try:
+        os.ftruncate(fd, 0)
         with _watched("extract", fd, 0):
             box.extract_file(fd)
         os.fsync(fd)
@@ -61,6 +72,17 @@ def _to_file(box: Backup, path: str) -> None:
     finally:
         os.close(fd)
     note(f"extracted {size(done)} to {path}")
+
+
+def _take_alone(fd: int, part: str) -> None:
+    """Raise Refused when another extract writes to the same file, or has just named it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        same = os.stat(part).st_ino == os.fstat(fd).st_ino  # noqa: PTH116
+    except (BlockingIOError, FileNotFoundError):
+        same = False
+    if not same:
+        raise Refused(f"another extract writes {part}", "wait for its end, or name another file")
 
 
 @contextmanager
@@ -109,9 +131,13 @@ def _source(path: str | None) -> int:
             raise InvalidArgument("no archive is given", "name a file: pachybox restore box.tar")
         return sys.stdin.fileno()
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as e:
         raise InvalidArgument(f"cannot read {path}: {e.strerror}", CHECK_FILE) from e
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise InvalidArgument(f"{path} is a directory, not a file", "name a file in it")
+    return fd
 
 
 def _only_one(args: Args) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -336,6 +337,21 @@ def test_the_command_line_writes_files_pipes_and_says_what_it_did(
         check=True,
     )
     assert len(piped.stdout) == path.stat().st_size
+
+    whole = path.read_bytes()
+    for command in ("extract", "restore"):
+        ran = source.run(command, str(tmp_path))
+        assert f"{tmp_path} is a directory" in ran.stderr
+    part = tmp_path / "my box.tar.part"
+    part.write_bytes(b"of another")
+    with part.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        ran = source.run("extract", str(path))
+    assert (ran.returncode, "another extract" in ran.stderr) == (1, True)
+    assert (part.read_bytes(), path.read_bytes()) == (b"of another", whole)
+    source.cli("extract", str(path))  # over what one that was killed has left
+    assert len(path.read_bytes()) == len(whole)
+    assert not part.exists()
 
     assert "no-objects" in source.run("extract", "--no-objects").stderr
     refused = source.run("restore", str(path))

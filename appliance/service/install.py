@@ -67,7 +67,8 @@ def _try(program: Path, wanted: Plan) -> None:
             env=env, capture_output=True, text=True, timeout=_TRY_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as e:
-        raise Refused(f"{program} does not run here: {e}", "chmod +x it, or get it anew") from e
+        why = e.strerror if isinstance(e, OSError) and e.strerror else e
+        raise Refused(f"{program} does not run here: {why}", "chmod +x it, or get it anew") from e
     if done.returncode or not _VERSION.fullmatch(done.stdout.strip()):
         said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
         raise Refused(f"{program} is no pachybox that runs here: {said[-1]}", "get it anew")

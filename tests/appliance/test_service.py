@@ -434,6 +434,9 @@ def test_a_service_of_ones_own(tmp_path: Path, program: Path) -> None:
     assert "User=" not in text.partition("[X-Pachybox]")[0]
     gone = steps("uninstall", "--user", **home)
     assert (gone["program"], gone["data"]) == ("removed", "kept")
+    program.chmod(0o600)
+    done = pachybox("install", "--user", "--no-start", "--program", str(program), **home)
+    assert f"{program} does not run here: Permission denied; chmod +x" in done.stderr
 
 
 @pytest.mark.parametrize(

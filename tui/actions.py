@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import sys
 
+from textual import events
 from textual.app import SuspendNotSupported
 
 from tui.commands import Act, Colours, Go, Order, Run, ToBox, Unclear, read
@@ -15,6 +16,7 @@ from tui.keys_file import Line
 from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
 from tui.screens.view import View
 from tui.widgets.confirm import Ask
+from tui.widgets.dialog import Dialog
 from tui.widgets.panes import pane_of
 
 
@@ -28,11 +30,15 @@ class Actions(Core):
             return True
         return not types(self.key(key.name))
 
-    def on_key(self, event: object) -> None:
-        """The user's own lines of shell, on keys that nobody took."""
-        pressed = getattr(event, "key", "")
+    def on_key(self, event: events.Key) -> None:
+        """The user's own lines of shell, on keys that nobody took. What was typed at once with a
+        key that opens a box went to what is below: it is the box's."""
+        if isinstance(self.screen, Dialog) and self.screen.passing is not event:
+            event.prevent_default()
+            self.screen.take(events.Key(event.key, event.character))
+            return
         for line in self.user_keys.lines:
-            if line.key == pressed and isinstance(self.screen, View):
+            if line.key == event.key and isinstance(self.screen, View):
                 self.beside(self._line(line), "line")
 
     # Modes and panes

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.events import Key
+from textual.widgets import Input
 
 from tests.tui import canned
 from tests.tui.fake import FakeBox
@@ -28,6 +29,7 @@ from tui.commands import (
     read,
 )
 from tui.places import HOME, INGEST, JOB, LINEAGE, PIPELINE, REPO, Place
+from tui.screens.prompt import Prompt
 
 NAMES = Names(
     repos=("raw", "clean", "resize"),
@@ -272,3 +274,13 @@ async def test_what_is_typed_before_the_prompt_is_drawn_is_not_lost(fake: FakeBo
         for key in (*"jobs", "enter"):
             t.app.post_message(Key(key, key if len(key) == 1 else "\r"))
         await t.until(lambda: t.app.current_mode == "job", "it went there")
+
+
+async def test_a_line_is_not_lost_that_comes_with_its_colon_at_once(fake: FakeBox) -> None:
+    async with opened(fake) as t:
+        await t.sees("lab-01")
+        await t.type(":jobs")
+        await t.until(lambda: isinstance(t.app.screen, Prompt), "the prompt is there")
+        await t.until(lambda: t.app.screen.query_one(Input).value == "jobs", "the line is in it")
+        await t.press("enter")
+        await t.until(lambda: t.app.current_mode == JOB, "it went there")

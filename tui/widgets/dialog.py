@@ -19,12 +19,28 @@ class Dialog(GuardedScreen, ModalScreen[T]):
 
     _early: list[Key] | None = None
     _begun = False
+    passing: Key | None = None  # the last key of its own that its widgets left to others
 
     def _forward_event(self, event: Event) -> None:
-        if self._begun or not isinstance(event, Key):
-            super()._forward_event(event)
+        if isinstance(event, Key):
+            self.take(event)
         else:
-            self._early = [*(self._early or []), event]
+            super()._forward_event(event)
+
+    def take(self, key: Key) -> None:
+        """A key that was typed for it."""
+        if not self._begun:
+            self._early = [*(self._early or []), key]
+        elif self.focused:
+            self.focused._forward_event(key)
+        else:
+            super()._forward_event(key)
+
+    async def on_event(self, event: Event) -> None:
+        """Note a key that goes on to the app from here."""
+        if isinstance(event, Key):
+            self.passing = event
+        await super().on_event(event)
 
     def on_screen_resume(self) -> None:
         """It is drawn; its field has the focus after this."""
@@ -32,8 +48,8 @@ class Dialog(GuardedScreen, ModalScreen[T]):
 
     def _begin(self) -> None:
         early, self._early, self._begun = self._early or [], None, True
-        for event in early:
-            (self.focused or self)._forward_event(event)
+        for key in early:
+            self.take(key)
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Leave with an answer; nothing when it was left before, or is not in front."""

@@ -185,6 +185,10 @@ async def test_nothing_at_all_says_what_to_do() -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         assert "  n makes one" in text(app.dag)
+        app.dag.empty = "nothing yet"
+        await settled(pilot)
+        seen = "".join(s.text for strip in app.screen._compositor.render_strips() for s in strip)
+        assert "nothing yet" in seen
         await pilot.press("j", "L", "G", "pagedown", "enter", "k")
         app.dag.toggle_list()
         app.dag.set_graph(ITEMS)

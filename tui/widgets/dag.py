@@ -88,6 +88,9 @@ class Dag(PieceView):
             """The graph."""
             return self.dag
 
+    empty = reactive("")
+    """What is written when there is no node."""
+
     def __init__(
         self,
         *,
@@ -96,9 +99,8 @@ class Dag(PieceView):
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """``empty`` is what is written when there is no node."""
         super().__init__(id=id, classes=classes)
-        self.empty = empty
+        self.set_reactive(Dag.empty, empty)
         self.view = View(ascii=ascii)
         self._items: dict[str, Item] = {}
         self._shown: list[str] = []  # of the list: all, or the set that stands out

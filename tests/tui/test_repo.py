@@ -364,6 +364,28 @@ async def test_a_commit_made_elsewhere_comes_into_sight(box: RealBox) -> None:
         await terminal.sees("more0", "more7", f"grown > master > {head[:8]}")
 
 
+async def test_a_commit_whose_job_runs_is_awaited_without_an_error(
+    box: RealBox, tmp_path: Path
+) -> None:
+    client, gate = fresh(box, "asked"), tmp_path / "gate"
+    client.create_pipeline(
+        "made",
+        input={"pfs": {"repo": "asked", "glob": "/"}},
+        cmd=["sh", "-e"],
+        stdin=[f"until rm {gate} 2> /dev/null; do sleep 0.05; done", "cp /pfs/asked/* /pfs/out/"],
+    )
+    async with opened(box, start=place("made")) as terminal:
+        await terminal.sees("its job is not over", "open")
+        gate.touch()
+        await terminal.sees("a.txt", "b.txt")
+        client.put_file("asked@master:/c.txt", b"c")
+        await terminal.sees("open", "a.txt", "b.txt")  # those of the commit before stay
+        gate.touch()
+        await terminal.sees("c.txt")
+        assert not terminal.app.notices.all
+    client.delete_pipeline("made", force=True)
+
+
 async def test_in_read_only_mode_nothing_is_changed(box: RealBox) -> None:
     async with opened(box, start=place("raw", "/notes.txt"), read_only=True) as terminal:
         await terminal.sees("three")
@@ -400,7 +422,7 @@ async def test_one_pane_at_a_time_where_it_is_narrow(box: RealBox) -> None:
         await terminal.sees("nightly")
 
 
-async def test_a_repo_without_a_commit_and_one_that_is_gone_are_said_to_be_so(
+async def test_a_repo_without_a_commit_and_what_is_gone_are_said_to_be_so(
     box: RealBox,
 ) -> None:
     box.client.create_repo("bare")
@@ -408,6 +430,8 @@ async def test_a_repo_without_a_commit_and_one_that_is_gone_are_said_to_be_so(
         await terminal.sees("no branches yet", "there is no commit yet")
     async with opened(box, start=place("never")) as terminal:
         await terminal.sees("not found")
+    async with opened(box, start=place("raw", "/never.txt")) as terminal:
+        await terminal.sees("notes.txt", "/never.txt", "not found")
 
 
 def test_a_path_is_completed_by_what_is_there(tmp_path: Path) -> None:

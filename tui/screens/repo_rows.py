@@ -71,6 +71,11 @@ def is_open(commit: CommitInfo | None) -> bool:
     return commit is not None and commit.finished is None and not _finishing(commit)
 
 
+def is_hidden(commit: CommitInfo | None) -> bool:
+    """Whether a job still makes it: nothing of it can be read before that is over."""
+    return commit is not None and commit.finished is None and bool(commit.direct_provenance)
+
+
 def _finishing(commit: CommitInfo) -> bool:
     return bool(commit.raw.get("finishing"))
 

@@ -25,6 +25,7 @@ from tui.screens.repo_rows import (
     ChangeRows,
     CommitRows,
     branch_row,
+    is_hidden,
     is_open,
     signs,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _OPEN_S = 2.0  # how often the files of an open commit are looked at: puts into it are no events
 _RENEW_S = 0.5  # the least time between two looks at a repo that changes
 _HEADS = 256  # heads that are looked up at once
+_NOT_YET = "its job is not over: files come when it is"
 _LISTS = ("branches", "commits", "files", "changes")
 
 
@@ -144,6 +146,11 @@ class RepoView(RepoVerbs, Shown, Bulk):
         head = self.heads.get(self.branch)
         return head is not None and self.commit is not None and head.id == self.commit.id
 
+    def _awaits(self, head: CommitInfo | None) -> bool:
+        """Whether ``head`` follows what is shown, and has nothing to show before its job ends."""
+        next_to = self.commit is not None and head is not None and head.parent == self.commit.id
+        return next_to and is_hidden(head)
+
     def name_of(self, path: str = "") -> str:
         ref = self.branch if self._follows_head() else self.commit.id if self.commit else ""
         place = f"{self.repo}@{ref}" if ref else self.repo
@@ -177,13 +184,15 @@ class RepoView(RepoVerbs, Shown, Bulk):
             raise
         if not self.heads:
             await self.frame.feed.box.inspect_repo(self.repo)  # says so when it is not there
-        ref = self.asked.ref
+        ref, path = self.asked.ref, "" if self.asked.pane else self.asked.path
         if ref in self.heads or not ref:
             await self._choose(ref or self.branch or next(iter(self.heads), ""))
-            return
-        commit = await self.frame.feed.box.inspect_commit(f"{self.repo}@{ref}")
-        await self._choose(commit.branch, commit)
-        self.front("commits")
+        else:
+            commit = await self.frame.feed.box.inspect_commit(f"{self.repo}@{ref}")
+            await self._choose(commit.branch, commit)
+            self.front("commits")
+        if path and self.commit is not None and not is_hidden(self.commit):
+            await self.frame.feed.box.inspect_file(f"{self.repo}@{self.commit.id}:{path}")
 
     async def _load_branches(self) -> None:
         box, now = self.frame.feed.box, self.frame.store.now
@@ -246,14 +255,22 @@ class RepoView(RepoVerbs, Shown, Bulk):
             (self._timer.resume if is_open(commit) else self._timer.pause)()
         self.renew()
         if commit is None:
-            self.file_tree.set_rows(LocalRows())
-            self.table("changes").set_rows(LocalRows())
-            self.preview.say("there is no commit yet")
+            self._show_nothing("there is no commit yet")
             return
         if known is not None and known.id == commit.id and not again:
             return
         place = f"{self.repo}@{commit.id}"
         rows = self.file_tree.files
+        hidden = is_hidden(commit)
+        self.file_tree.empty, self.table("changes").empty = (
+            (_NOT_YET, "not known yet") if hidden else ("no files", "no change")
+        )
+        state = "open" if is_open(commit) else size(commit.size_bytes)
+        self.file_tree.border_title = f"Files of {commit.id[:SHORT]}  {state}"
+        if hidden:
+            self.asked, self.path = Place(REPO, self.repo, path=self.asked.path or self.path), ""
+            self._show_nothing(_NOT_YET)
+            return
         if rows is None or rows.place != place:
             rows = TreeRows(lambda: self.frame.feed.box, place)
             wanted = self.asked.path or self.path
@@ -265,13 +282,18 @@ class RepoView(RepoVerbs, Shown, Bulk):
         else:
             rows.forget()
             self.file_tree.refresh_rows()
-        state = "open" if is_open(commit) else size(commit.size_bytes)
-        self.file_tree.border_title = f"Files of {commit.id[:SHORT]}  {state}"
         self.compare(self.mark)
         self.asked = Place(REPO, self.repo, pane=self.asked.pane)
         if self.asked.pane:
             self.tab, self.asked = self.asked.pane, Place(REPO, self.repo)
             self.show_file()
+
+    def _show_nothing(self, why: str) -> None:
+        for name in ("files", "changes"):
+            self.table(name).set_rows(LocalRows())
+        self.table("changes").border_title = ""
+        self._put_title("", "")
+        self.preview.say(why)
 
     def compare(self, base: str) -> None:
         """List what differs from ``base`` (``repo@id``), or from the commit before."""
@@ -323,13 +345,16 @@ class RepoView(RepoVerbs, Shown, Bulk):
             self._renewing = False
 
     async def refresh_all(self) -> None:
-        followed, before = self._follows_head(), self._chosen
+        was = self.heads.get(self.branch)
+        followed, before = self._follows_head() or self._awaits(was), self._chosen
         await self._load_branches()
         self.table("commits").refresh_rows()
         if self.branch != before or self.commit is None:
             await self._choose(self.branch)
         elif followed:
-            await self._show(self.heads.get(self.branch), again=is_open(self.commit))
+            head = self.heads.get(self.branch)
+            if not self._awaits(head):
+                await self._show(head, again=self.commit.finished is None)
         elif is_open(self.commit):
             await self._show(await self._now(), again=True)
 

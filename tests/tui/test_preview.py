@@ -290,6 +290,8 @@ async def test_markdown_is_laid_out_and_code_is_coloured() -> None:
     shown = text(await seen("README.md", made.MARKDOWN, width=40))
     assert any("Title" in line and "#" not in line for line in shown)
     assert " \u2022 one" in shown
+    long = text(await seen("README.md", b"word " * 100, width=39))
+    assert max(map(len, long)) < 39  # beside it stands a scrollbar
     raw = await seen("README.md", made.MARKDOWN, "raw")
     assert text(raw)[0] == "# Title"
     code = await seen("a.py", made.PYTHON)

@@ -86,7 +86,7 @@ async def _decoded(source: Source, kind: str, tab: str, cells: tuple[int, int]) 
         return await show_yaml(source)
     from tui.preview.texts import show_markdown
 
-    return await show_markdown(source, cells[0])
+    return await show_markdown(source, cells[0] - 1)  # a scrollbar may take one
 
 
 async def _fallen(source: Source, kind: str, tab: str, trouble: str, binary: bool) -> Preview:

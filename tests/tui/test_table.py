@@ -202,6 +202,19 @@ async def test_loading_error_and_emptiness_are_told_in_the_table() -> None:
         await until(pilot, lambda: "no datum yet" in text(table))
 
 
+async def test_a_list_that_is_not_known_yet_is_not_told_to_be_empty() -> None:
+    rows = LocalRows(known=False)
+    table = VirtualTable(COLUMNS, rows, empty="no jobs yet")
+    async with Bare(table).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "loading ..." in text(table))
+        table.refresh_rows()
+        await until(pilot, lambda: "loading ..." in text(table))
+        assert "loading ..." in text(table)
+        rows.set([])
+        table.refresh_rows()
+        await until(pilot, lambda: "no jobs yet" in text(table))
+
+
 async def test_a_filter_keeps_the_cursor_on_its_row_if_it_passes() -> None:
     local = LocalRows(Row(f"n{number}", (f"n{number}", "x", "s", "1")) for number in range(50))
     table = VirtualTable(COLUMNS, local)

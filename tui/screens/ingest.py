@@ -65,7 +65,7 @@ class Ingests(Bulk):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows = LocalRows()
+        self._rows = LocalRows(known=False)
         self._wanted = ""
         self._log_of = ""
 

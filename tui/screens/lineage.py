@@ -93,7 +93,7 @@ class Lineage(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows = LocalRows()
+        self._rows = LocalRows(known=False)
         self._sets: dict[str, CommitSetInfo] = {}
         self._run: list[CommitInfo] = []
         self._in_run: dict[str, CommitInfo] = {}  # nodes of the graph

@@ -80,7 +80,7 @@ class Pipelines(PipelineVerbs, Bulk):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows = LocalRows()
+        self._rows = LocalRows(known=False)
 
     def body(self) -> ComposeResult:
         """One table."""

@@ -27,7 +27,7 @@ class Repos(Bulk):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows = LocalRows()
+        self._rows = LocalRows(known=False)
 
     def body(self) -> ComposeResult:
         with Vertical(classes="body"):

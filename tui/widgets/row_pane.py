@@ -75,6 +75,8 @@ class RowPane(Selecting, can_focus=True):
     @property
     def loading_rows(self) -> bool:
         """No row has come yet, though some are awaited."""
+        if isinstance(self.rows, LocalRows) and not self.rows.known:
+            return True
         return self.rows is not None and self._pages.total < 0
 
     def row(self, index: int) -> Row | None:

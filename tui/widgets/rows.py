@@ -69,9 +69,13 @@ class Rows(Protocol):
 
 
 class LocalRows:
-    """Rows in memory, filtered and sorted here. ``VirtualTable`` tells it the columns."""
+    """Rows in memory, filtered and sorted here. ``VirtualTable`` tells it the columns. ``known``
+    is False while it is not known yet whether there are any."""
 
-    def __init__(self, rows: Iterable[Row] = (), columns: Sequence[Column] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[Row] = (), columns: Sequence[Column] = (), *, known: bool = True
+    ) -> None:
+        self.known = self._given = known
         self._rows = list(rows)
         self.columns = tuple(columns)
         self._asked: Query | None = None
@@ -80,12 +84,13 @@ class LocalRows:
     def set(self, rows: Iterable[Row]) -> None:
         """Other rows from now on; the table shows them at its next ``refresh_rows``."""
         self._rows = list(rows)
-        self._asked = None
+        self._asked, self._given = None, True
 
     async def page(self, query: Query, offset: int, limit: int) -> Page:
         """See ``Rows``."""
         if query != self._asked:
             self._shown, self._asked = self._select(query), query
+        self.known = self._given
         return Page(len(self._shown), self._shown[offset : offset + limit])
 
     def _select(self, query: Query) -> list[Row]:

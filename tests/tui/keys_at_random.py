@@ -89,11 +89,22 @@ class Pressed(PachyApp):
     async def _check_bindings(self, key: str, priority: bool = False) -> bool:
         """A key that waited for a view may come to a question that was opened meanwhile."""
         await self._arrived()
-        question = self.screen
-        if priority and not self.confirms and isinstance(question, Question):
-            event = events.Key(key, _CHARACTERS.get(key, key))
-            return _would_confirm(question._ask, event)
+        if self._is_kept_from_it(events.Key(key, _CHARACTERS.get(key, key))):
+            return True
         return await super()._check_bindings(key, priority)
+
+    def on_key(self, event: events.Key) -> None:
+        """So may one that went to what was below it."""
+        if self._is_kept_from_it(event):
+            event.prevent_default()
+
+    def _is_kept_from_it(self, event: events.Key) -> bool:
+        question = self.screen
+        return (
+            not self.confirms
+            and isinstance(question, Question)
+            and _would_confirm(question._ask, event)
+        )
 
 
 def _would_confirm(ask: Ask, event: events.InputEvent) -> bool:

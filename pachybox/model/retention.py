@@ -19,6 +19,7 @@ RETENTION = "retention"
 FORMS = 'write it like "last 100", "for 30d", "under 50GB", several with commas, or "all"'
 
 _DAYS = re.compile(r"(?:(\d+(?:\.\d+)?)w)?(?:(\d+(?:\.\d+)?)d)?(.*)", re.ASCII)
+_GAP = re.compile(r"(?<=\d) (?=[a-z])|(?<=[a-z]) (?=\d)")  # two numbers stay two
 _DAY_S = 86_400
 _LONGEST = 200  # characters
 
@@ -55,7 +56,7 @@ def parse_rules(text: str) -> Rules:
             raise InvalidArgument(f"{text[:_LONGEST]!r} is no retention", FORMS)
         if kind in found:
             raise InvalidArgument(f"{text!r} says {kind!r} twice", FORMS)
-        found[kind] = value.replace(" ", "")
+        found[kind] = value
     return Rules(
         ", ".join(f"{kind} {_shown(kind, value)}" for kind, value in found.items()),
         _count(found["last"]) if "last" in found else None,
@@ -65,17 +66,18 @@ def parse_rules(text: str) -> Rules:
 
 
 def _shown(kind: str, value: str) -> str:
+    value = _GAP.sub("", value)
     return value.upper().replace("I", "i") if kind == "under" else value
 
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or int(text) < 1:
-        raise InvalidArgument(f"'last {text}' is no number of commits", 'write it like "last 100"')
+        raise InvalidArgument(f"'last {text}' is no number of commits", FORMS)
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    found = _DAYS.fullmatch(text)
+    found = _DAYS.fullmatch(_GAP.sub("", text))
     assert found is not None  # it matches whatever there is
     weeks, days, rest = found.groups()
     seconds = float(Fraction(weeks or 0) * 7 * _DAY_S + Fraction(days or 0) * _DAY_S)
@@ -84,15 +86,15 @@ def _seconds(text: str) -> float:
     except InvalidArgument:
         seconds = 0.0
     if not 0 < seconds < 1000 * 366 * _DAY_S:
-        raise InvalidArgument(f"'for {text}' is no length of time", 'write it like "for 30d"')
+        raise InvalidArgument(f"'for {text}' is no length of time", FORMS)
     return seconds
 
 
 def _bytes(text: str) -> int:
     try:
-        size = parse_decimal_size(text)
+        size = parse_decimal_size(_GAP.sub("", text))
     except InvalidArgument:
         size = 0
     if size < 1:
-        raise InvalidArgument(f"'under {text}' is no size", 'write it like "under 50GB"')
+        raise InvalidArgument(f"'under {text}' is no size", FORMS)
     return size

@@ -60,7 +60,8 @@ def test_rules_of_text(text: str, rules: Rules) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "last", "last 0", "last -1", "last 1.5", "for", "for 0s", "for ever", "under 0",
-     "under much", "last 1, last 2", "last 1 for 2d", "all, last 1", "off", "for 30", "last 1,"],
+     "under much", "last 1, last 2", "last 1 for 2d", "all, last 1", "off", "for 30", "last 1,",
+     "last 1 0", "for 1 2d", "under 5 0MB"],
 )  # fmt: skip
 def test_what_is_no_rule_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

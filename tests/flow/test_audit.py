@@ -66,10 +66,17 @@ def test_who_did_what_by_which_door(box: RealBox) -> None:
     assert all("127.0.0.1" in e["peer"] and e["role"] == "writer" for e in found)
     mine = [e for e in lines(box) if e["method"].endswith(("CreateToken", "CreateSecret"))]
     assert {(e["who"], e["peer"].partition(":")[0]) for e in mine} == {("local", "uid")}
+    assert [e["things"] for e in mine] == [["token:w"], ["secret:db"]]
     text = (box.home / "logs" / "audit.log").read_text()
     box_log = (box.home / "run" / "box.log").read_text()
     assert not any(hidden in text + box_log for hidden in (token, CONTENT))
     assert (box.home / "logs" / "audit.log").stat().st_mode & 0o777 == 0o600
+    owner.delete_secret("db")
+    owner.delete_token("w")
+    gone = [
+        e["things"] for e in lines(box) if e["method"].endswith(("DeleteToken", "DeleteSecret"))
+    ]
+    assert gone == [["secret:db"], ["token:w"]]
     assert lines(box, "--who", "nobody") == []
     assert len(lines(box, "--tail", "2")) == 2
     assert lines(box, "--since", "2100-01-01") == []

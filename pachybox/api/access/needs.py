@@ -6,14 +6,17 @@ A method that is not here wants an administrator of the box.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from pachybox.api.access.principal import Role
 from pachybox.api.access.things import Thing
+from pachybox.errors import PachyboxError
 from pachybox.model.ids import DEFAULT_PROJECT
 from pachybox.model.refs import parse_commit_ref, parse_pipeline_ref, parse_repo
+from pachybox.pps.secret_file import parse
 
 
 class Scope(Enum):
@@ -250,4 +253,37 @@ TEXTS: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
     "pachybox.v1.API/ListIngest": _projects,
     "pachybox.v1.API/FlushJob": _to_pipelines,
     "pachybox.v1.API/DeleteCommit": _commit,
+}
+
+
+# ---- what the audit log names besides, and nobody is judged by
+
+
+def _token(request: Any) -> Iterator[Thing]:
+    if request.name:
+        yield Thing("token", DEFAULT_PROJECT, request.name)
+
+
+def _secret(request: Any) -> Iterator[Thing]:
+    if request.secret.name:
+        yield Thing("secret", DEFAULT_PROJECT, request.secret.name)
+
+
+def _secret_by_name(request: Any) -> Iterator[Thing]:
+    if request.name:
+        yield Thing("secret", DEFAULT_PROJECT, request.name)
+
+
+def _secret_of_file(request: Any) -> Iterator[Thing]:
+    with suppress(PachyboxError):
+        yield Thing("secret", DEFAULT_PROJECT, parse(request.file).name)
+
+
+NOTED: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
+    "pachybox.v1.API/CreateToken": _token,
+    "pachybox.v1.API/DeleteToken": _token,
+    "pps_v2.API/CreateSecret": _secret_of_file,
+    "pps_v2.API/InspectSecret": _secret,
+    "pps_v2.API/DeleteSecret": _secret,
+    "pachybox.v1.API/DeleteSecret": _secret_by_name,
 }

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.text import Text
 from textual.content import Content
 from textual.pilot import Pilot
 
 from tests.tui.screens import Bare, lines, text, until
 from tests.tui.sources import COLUMNS, Endless
-from tui.widgets.rows import LocalRows, Page, Query, Row
+from tui.widgets.cells import shortened
+from tui.widgets.rows import Column, LocalRows, Page, Query, Row
 from tui.widgets.table import VirtualTable
 
 SIZE = (60, 12)
@@ -164,6 +168,29 @@ async def test_cells_are_never_markup_and_cut_by_cells_of_the_terminal() -> None
         await until(pilot, lambda: table.total == 1)
         assert lines(table)[1] == "> [b]x[/b] 日本語日本語日本語日… a?[2Jb?    bell??"
         assert table.render_line(1).cell_length == 50
+
+
+async def test_a_path_without_room_shows_its_name() -> None:
+    columns = (Column("path", "FILE", 20, path=True), Column("size", "SIZE", 5))
+    rows = [Row("a", ("/2026/lines/one/camera/7.png", "1")), Row("b", ("/short.png", "1"))]
+    table = VirtualTable(columns, LocalRows(rows))
+    async with Bare(table).run_test(size=(40, 5)) as pilot:
+        await until(pilot, lambda: table.total == 2)
+        shown = [line.split()[-2] for line in lines(table)[1:3]]
+        assert shown == ["/2026/…/camera/7.png", "/short.png"]
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40), st.integers(0, 30))
+def test_a_text_without_its_middle_has_both_ends(text: str, width: int) -> None:
+    made = shortened(text, width)
+    if made != text:
+        first, last = made.split("…", 1) if "…" not in text else (made, made)
+        assert cell_len(made) <= width
+        if "…" not in text:
+            assert text.endswith(last)
+            assert text.startswith(first.rstrip())
+    else:
+        assert cell_len(text) <= width or width < 8
 
 
 async def test_a_click_goes_to_a_row_and_a_second_opens_it() -> None:

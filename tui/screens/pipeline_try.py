@@ -25,7 +25,7 @@ _PREVIEW = 64_000
 _LINES = 20_000
 _TICK_S = 0.1
 _COLUMNS = (
-    Column("path", "OUTPUT", 16, grow=1, keep=2),
+    Column("path", "OUTPUT", 16, grow=1, keep=2, path=True),
     Column("size", "SIZE", 10, right=True, keep=1),
 )
 

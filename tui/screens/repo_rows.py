@@ -39,7 +39,7 @@ COMMITS = (
     Column("note", "", 8, grow=1, keep=6),
 )
 CHANGES = (
-    Column("path", "FILE", 12, grow=1, keep=9),
+    Column("path", "FILE", 12, grow=1, keep=9, path=True),
     Column("size", "SIZE", 20, right=True, keep=5),
 )
 

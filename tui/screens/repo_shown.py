@@ -17,6 +17,7 @@ from tui.screens.repo_files import BoxFile, compared
 from tui.screens.repo_pane import Pane
 from tui.screens.view import View
 from tui.shown import size
+from tui.widgets.cells import shortened
 
 if TYPE_CHECKING:
     from pachybox.client import CommitInfo, FileInfo
@@ -151,7 +152,8 @@ class Shown(View):
             return None
 
     def _put_title(self, path: str, facts: str) -> None:
-        self.preview.border_title = Content(f"{path}  {facts}".rstrip())
+        room = self.preview.size.width - len(facts) - 4
+        self.preview.border_title = Content(f"{shortened(path, room)}  {facts}".rstrip())
         self.preview.border_subtitle = ""
 
     # What the pane asks

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FETCH = 500  # entries of one folder asked for at a time
 FOUND = 2_000  # files that a filter shows at most
 COLUMNS = (
-    Column("name", "FILE", 16, grow=1, sort="name", keep=9),
+    Column("name", "FILE", 16, grow=1, sort="name", keep=9, path=True),
     Column("size", "SIZE", 9, right=True, sort="size", keep=5),
 )
 _ROOT = "/"

@@ -16,6 +16,8 @@ UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 
+_SHORT = 8  # cells in which no two ends are told apart
+
 
 def safe(text: str) -> str:
     """As long as before, with what a terminal would obey replaced by ``?``, tabs by a space."""
@@ -33,14 +35,34 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return space + text if right else text + space
 
 
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` cells, without its middle where it is longer: of a path the
+    name is at the end."""
+    if cell_len(text) <= width or width < _SHORT:
+        return text
+    first = set_cell_size(text, width // 3)
+    room, at = width - width // 3 - 1, len(text)
+    while (room := room - cell_len(text[at - 1])) >= 0:
+        at -= 1
+    return f"{first}…{text[at:]}"
+
+
 def segments(
-    cell: str | Text | Content, width: int, right: bool, style: Style, console: Console
+    cell: str | Text | Content,
+    width: int,
+    right: bool,
+    style: Style,
+    console: Console,
+    *,
+    path: bool = False,
 ) -> list[Segment]:
-    """The cell in exactly ``width`` cells; its own styles lie over ``style``."""
+    """The cell in exactly ``width`` cells; its own styles lie over ``style``. Of a ``path`` the end
+    is kept."""
     if width <= 0:
         return []
     if isinstance(cell, str):
-        return [Segment(fit(safe(cell), width, right), style)]
+        words = safe(cell)
+        return [Segment(fit(shortened(words, width) if path else words, width, right), style)]
     plain = safe(cell.plain)
     length = cell_len(plain)
     pad = [Segment(" " * (width - length), style)] if length < width else []

@@ -20,7 +20,8 @@ class Column(NamedTuple):
     """A column: ``width`` is its least, ``grow`` its share of what is left over.
 
     Where the table is narrow, the column of the lowest ``keep`` is dropped first. ``sort`` is the
-    word that the source sorts by, empty where it cannot.
+    word that the source sorts by, empty where it cannot. ``path``: its texts are paths, of which
+    the end is shown also where there is no room for the whole.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Column(NamedTuple):
     right: bool = False
     sort: str = ""
     keep: int = 0
+    path: bool = False
 
 
 class Row(NamedTuple):

@@ -92,7 +92,9 @@ def _line(table: RowPane, mark: str, cell: Callable[[Placed], Cell], style: Styl
     parts: list[Segment] = []
     for placed in table.placed():
         column = placed.column
-        parts += cells.segments(cell(placed), placed.width, column.right, style, console)
+        parts += cells.segments(
+            cell(placed), placed.width, column.right, style, console, path=column.path
+        )
         parts.append(between)
     body = Strip(parts).crop_extend(table.shift, table.shift + width - GUTTER, style)
     line = Strip.join([Strip([Segment(mark.ljust(GUTTER), style)], GUTTER), body])

@@ -255,7 +255,7 @@ def _pasted(words: list[str], names: Names) -> Order:
         return Go(_logs(plain, flags, names))
     noun, things = (plain[0], plain[1:]) if plain else ("", [])
     place = _shown(verb, noun.rstrip("s"), things, flags)
-    if place is not None and not flags.keys() & {"o", "output", "raw", "f", "file"}:
+    if place is not None and flags.keys() <= {"p", "pipeline"}:
         return Go(place)
     if verb not in _VERBS:
         raise Unclear(_what(" ".join(words[:2]), verb, names))

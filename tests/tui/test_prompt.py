@@ -105,6 +105,7 @@ def test_a_line_is_an_order(line: str, order: Order) -> None:
         ("diff file raw@master raw@staging", Go(Place(REPO, "raw", "master", "", "diff",
                                                       (("other", "raw@staging"),)))),
         ("list repo --raw", Run(("list", "repo", "--raw"), False)),
+        ("list job --bogus", Run(("list", "job", "--bogus"), False)),
         ("delete repo 'my repo'", Run(("delete", "repo", "my repo"), True)),
         ("stop job resize@4f2a", Run(("stop", "job", "resize@4f2a"), True)),
         ("create pipeline -f a.yaml", Run(("create", "pipeline", "-f", "a.yaml"), True)),

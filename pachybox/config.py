@@ -8,6 +8,7 @@ creates anything on disk.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -27,6 +28,7 @@ WEBHOOK_EVENTS = ("job_failed", "job_succeeded", "disk", "ingest_late", "ingest_
 Value = int | str
 
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 _MOST = 1 << 62
 
 
@@ -369,6 +371,13 @@ def _is_address(url: str) -> bool:
 def check_together(path: Path, values: Mapping[str, Value]) -> None:
     """Raise InvalidArgument naming ``path`` where values that may be do not go together."""
     _check_marks(path, values)
+    for key in ("http_host", "grpc_host"):
+        if (host := values.get(key)) is not None and not _listens(str(host)):
+            raise InvalidArgument(
+                f"{path}: {key} {host!r} is nothing to listen at",
+                "give an address or a name of this machine: 127.0.0.1, or 0.0.0.0 for all of its "
+                "addresses; the port is another setting",
+            )
     if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
         raise InvalidArgument(
             f"{path}: tls_cert and tls_key go together", "give both, or make them: pachybox cert"
@@ -378,6 +387,16 @@ def check_together(path: Path, values: Mapping[str, Value]) -> None:
         raise InvalidArgument(
             f"{path}: s3_domain {domain!r} is no host name", "give one like s3.example.org"
         )
+
+
+def _listens(host: str) -> bool:
+    """Whether ``host`` has the form of an address or of a host's name."""
+    if ":" not in host:
+        return _HOST.fullmatch(host) is not None
+    try:
+        return bool(ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return False
 
 
 def _check_marks(path: Path, values: Mapping[str, Value]) -> None:

@@ -211,6 +211,8 @@ def values(one: Setting) -> st.SearchStrategy[str]:
         return st.integers(one.about.least, min(one.about.most, 1 << 40)).map(str)
     if one.about.choices:
         return st.sampled_from(one.about.choices)
+    if one.key.endswith("_host"):
+        return st.ip_addresses().map(str) | st.sampled_from(["localhost", "lab-01.example.org"])
     return st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 
 

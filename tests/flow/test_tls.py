@@ -297,6 +297,9 @@ def test_code_on_the_machine_reaches_the_box_as_before(box: RealBox) -> None:
         ('http_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('grpc_host = "0.0.0.0"\ntoken = "t"\n', "make a certificate: pachybox cert"),
         ('tls_cert = "a"\ntls_key = "b"\n', "make them: pachybox cert"),
+        ('http_host = "http://lab"\n', "'http://lab' is nothing to listen at"),
+        ('http_host = "lab:30600"\n', "the port is another setting"),
+        ('grpc_host = ""\n', "grpc_host '' is nothing to listen at"),
     ],
 )
 def test_a_box_that_would_be_open_to_others_does_not_start(

@@ -219,11 +219,8 @@ class Setting:
                 f"{source}: {self.key} must be {self.kind.__name__}, not {value!r}"
             )
         if isinstance(value, int) and not about.least <= value <= about.most:
-            hint = f"give at least {about.least}"
-            if value > about.most:
-                hint = f"give at most {about.most}"
-            elif not about.least:
-                hint = "give 0 for the default"
+            most = value > about.most
+            hint = f"give at most {about.most}" if most else f"give at least {about.least}"
             raise InvalidArgument(f"{source}: {self.key} cannot be {value}", hint)
         if about.choices and value not in about.choices:
             raise InvalidArgument(

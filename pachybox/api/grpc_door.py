@@ -151,11 +151,13 @@ class GrpcDoor:
             return
         if not thread.is_alive():
             yield "the thread of gRPC has ended"
-        elif not self._asked:
+            return
+        asked = self._asked  # race: once, since the loop answers at any time
+        if not asked:
             self._asked = time.monotonic()
             with suppress(RuntimeError):  # the loop is closed: the door was shut just now
                 loop.call_soon_threadsafe(self._answer)
-        elif (waited := time.monotonic() - self._asked) > _STUCK_S:
+        elif (waited := time.monotonic() - asked) > _STUCK_S:
             yield f"gRPC's loop has not answered for {waited:.0f} s"
 
     def _answer(self) -> None:

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
+from pachybox.api import grpc_door
 from pachybox.api.access import Access
 from pachybox.api.definitions import box, pfs
 from pachybox.api.grpc_door import GrpcDoor
@@ -415,3 +417,32 @@ def test_no_thread_outlives_its_door() -> None:
     assert threads.count == 0
     assert not [t for t in threading.enumerate() if t.name == "test-stop"]
     assert not threads.run(done.set)
+
+
+def test_a_loop_is_stuck_only_while_it_does_not_answer(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it answers in the very moment in which its age is looked at."""
+    _, door, _ = opened
+    busy, goes_on, now = threading.Event(), threading.Event(), time.monotonic
+
+    def hold() -> None:
+        busy.set()
+        goes_on.wait(30)
+
+    assert door._loop is not None
+    door._loop.call_soon_threadsafe(hold)
+    assert busy.wait(20)
+    assert list(door.troubles()) == []  # it was asked just now
+    with monkeypatch.context() as patch:
+        patch.setattr(grpc_door, "_STUCK_S", 0.01)
+        said = eventually(lambda: list(door.troubles()), "it is seen", 20)
+    assert said[0].startswith("gRPC's loop has not answered for ")
+
+    def answered() -> float:
+        goes_on.set()
+        eventually(lambda: not door._asked, "it answers")
+        return now()
+
+    monkeypatch.setattr(grpc_door, "time", SimpleNamespace(monotonic=answered))
+    assert list(door.troubles()) == []

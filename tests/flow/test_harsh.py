@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,9 +30,9 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and control gro
 
 
 class Bounded(RealBox):
-    """A box whose process has bounds of its own, set before it begins."""
+    """A box whose process has bounds of its own, set before it begins by a program before it."""
 
-    def __init__(self, home: Path, bound: Callable[[], None], settings: str = "") -> None:
+    def __init__(self, home: Path, *bound: str, settings: str = "") -> None:
         super().__init__(home, settings=settings)
         self._bound = bound
         self.child: subprocess.Popen[bytes] | None = None
@@ -42,11 +40,10 @@ class Bounded(RealBox):
     def begin(self) -> subprocess.Popen[bytes]:
         """Start it, without waiting."""
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "pachybox.cli", "up"],
+            [*self._bound, sys.executable, "-m", "pachybox.cli", "up"],
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=self._bound,
         )
         return self.child
 
@@ -215,12 +212,12 @@ def test_a_box_does_not_start_where_it_cannot_write(tmp_path: Path) -> None:
 # ---- few open files
 
 
-def files_at_most(number: int) -> Callable[[], None]:
-    return partial(resource.setrlimit, resource.RLIMIT_NOFILE, (number, number))
+def files_at_most(number: int) -> tuple[str, ...]:
+    return "prlimit", f"--nofile={number}:{number}"
 
 
 def test_64_open_files_are_refused_at_the_start(tmp_path: Path) -> None:
-    box = Bounded(tmp_path / "home", files_at_most(64))
+    box = Bounded(tmp_path / "home", *files_at_most(64))
     child = box.begin()
     said = child.communicate(timeout=60)[0].decode()
     assert child.returncode == 1
@@ -231,7 +228,7 @@ def test_64_open_files_are_refused_at_the_start(tmp_path: Path) -> None:
 def test_256_open_files_do(tmp_path: Path) -> None:
     """Many files, many packs and objects, a job, and more clients at once than there are files
     for: some are told to come again, and all is well when they have gone."""
-    box = Bounded(tmp_path / "home", files_at_most(256)).up()
+    box = Bounded(tmp_path / "home", *files_at_most(256)).up()
     try:
         client = box.client
         client.create_repo("data")
@@ -269,7 +266,7 @@ def _connected(address: Path, path: str = "/healthz") -> socket.socket:
 
 def test_a_box_with_all_connections_taken_still_says_how_it_is(tmp_path: Path) -> None:
     """A service manager or a container's does not take one that is busy for one that is dead."""
-    box = Bounded(tmp_path / "home", files_at_most(128)).up()
+    box = Bounded(tmp_path / "home", *files_at_most(128)).up()
     try:
         address = box.client.status().address
         host, _, port = address.removeprefix("http://").rpartition(":")
@@ -319,12 +316,9 @@ def group() -> Iterator[Path]:
 @ROOT_ONLY
 def test_256_mb_of_memory_do(tmp_path: Path, group: Path) -> None:
     """It starts, takes 1 GiB, lists, and runs a pipeline over it; nothing is killed."""
-
-    def bound() -> None:
-        (group / "cgroup.procs").write_text(str(os.getpid()))
-
+    into = ("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"))
     large = tmp_path / "large"
-    box = Bounded(tmp_path / "home", bound).up()
+    box = Bounded(tmp_path / "home", *into).up()
     try:
         said = box.home / "run" / "box.log"
         eventually(lambda: "memory=256MiB" in said.read_text(), "it planned for 256 MB")
@@ -438,7 +432,7 @@ def test_a_box_whose_clock_is_put_back_by_an_hour(tmp_path: Path) -> None:
     """Commits keep their order, jobs run, no due time ticks twice, doctor says so, a kill loses
     nothing; set right again, the cron goes on."""
     clock = Clock(tmp_path)
-    box = Bounded(tmp_path / "home", lambda: None)
+    box = Bounded(tmp_path / "home")
     box.env |= clock.env
     box.up()
     try:

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -19,9 +18,8 @@ from contextlib import suppress
 _CODES = re.compile(r"\x1b\[[0-9;:?<>=$]*[ -/]*[@-~]|\x1b[P\]][^\x1b\x07]*(?:\x1b\\|\x07)|\x1b[=>]")
 
 
-def _as_a_terminal() -> None:
-    """A terminal's programs heed its hang-up, also where the tests run under nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A terminal's programs heed its hang-up, also where the tests run under nohup.
+_AS_IN_A_TERMINAL = ("env", "--default-signal=HUP")
 
 
 class Pty:
@@ -34,9 +32,8 @@ class Pty:
         width, height = size
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pachybox.cli", *argv],
+            [*_AS_IN_A_TERMINAL, sys.executable, "-m", "pachybox.cli", *argv],
             stdin=other, stdout=other, stderr=other, env=dict(env), start_new_session=True,
-            preexec_fn=_as_a_terminal,
         )  # fmt: skip
         self.before = termios.tcgetattr(other)
         self._other = other

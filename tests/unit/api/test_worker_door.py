@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from pachybox.api.worker_door import _owner
 
 NOBODY = 65534
+
+# not a fork of these tests: gRPC does not survive that
+_CALLER = """\
+import os, socket, sys
+user, family, address, port = sys.argv[1:]
+os.setuid(int(user))
+with socket.socket(int(family)) as to:
+    to.connect((address, int(port)))
+    to.recv(1)
+"""
 
 
 @pytest.mark.parametrize(
@@ -18,21 +30,16 @@ NOBODY = 65534
 def test_the_owner_of_a_connection_is_found(family: int, address: str) -> None:
     wanted = NOBODY if os.geteuid() == 0 else os.geteuid()
     with socket.create_server(("127.0.0.1", 0)) as door:
-        child = os.fork()
-        if child == 0:
-            os.setuid(wanted)
-            try:
-                with socket.socket(family) as to:
-                    to.connect((address, door.getsockname()[1]))
-                    to.recv(1)
-            finally:
-                os._exit(0)
-        door.settimeout(10)
+        port = str(door.getsockname()[1])
+        command = [sys.executable, "-c", _CALLER, str(wanted), str(int(family)), address, port]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE)
+        door.settimeout(30)
         with door.accept()[0] as taken:
             peer = f"ipv4:127.0.0.1:{taken.getpeername()[1]}"
             assert _owner(peer, door.getsockname()[1]) == wanted
             assert _owner(peer, 1) == -1
-        os.waitpid(child, 0)
+        child.communicate(timeout=30)
+        assert child.returncode == 0
 
 
 @pytest.mark.parametrize(

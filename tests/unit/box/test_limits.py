@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -47,15 +46,9 @@ def test_a_setting_goes_before_what_the_machine_has(tmp_path: Path) -> None:
 
 def in_child(code: str, **bounds: int) -> str:
     """What ``code`` prints in a process with resource limits of its own."""
-
-    def bound() -> None:
-        for name, value in bounds.items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], preexec_fn=bound, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    limited = [f"--{name.lower()}={value}:{value}" for name, value in bounds.items()]
+    command = ["prlimit", *limited, sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_limits_of_the_process_are_seen() -> None:

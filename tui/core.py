@@ -173,10 +173,10 @@ class Core(Guarded, Whole):
         to the view."""
         until = time.monotonic() + _ARRIVES_S
         for node in (self.focused or self.screen).ancestors_with_self:
-            if node is self.screen:
+            if node is self:
                 break
-            await _handled(node, until)
-        await _handled(self.screen, until)
+            if node.message_queue_size or node._pending_message:
+                await _handled(node, until)
 
     async def _arrived(self) -> None:
         """Until what was gone to is there, if that is soon."""

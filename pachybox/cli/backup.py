@@ -56,22 +56,25 @@ def _to_file(box: Backup, path: str) -> None:
         ) from e
     try:
         _take_alone(fd, part)
-    except BaseException:
+        _fill(box, fd, part, path)
+        done = os.fstat(fd).st_size
+    finally:
         os.close(fd)
-        raise
+    note(f"extracted {size(done)} to {path}")
+
+
+def _fill(box: Backup, fd: int, part: str, path: str) -> None:
+    """The archive into ``part``, which is open as ``fd``, and then to its name; else no part of it
+    stays."""
     try:
         os.ftruncate(fd, 0)
         with _watched("extract", fd, 0):
             box.extract_file(fd)
         os.fsync(fd)
-        done = os.fstat(fd).st_size
         os.replace(part, path)  # noqa: PTH105  # pathlib costs 8 ms at start
-    except BaseException:
+    except BaseException:  # Ctrl-C too
         os.unlink(part)  # noqa: PTH108
         raise
-    finally:
-        os.close(fd)
-    note(f"extracted {size(done)} to {path}")
 
 
 def _take_alone(fd: int, part: str) -> None:

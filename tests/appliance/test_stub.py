@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.binary import build
+from pachybox.errors import Refused
 from tests.appliance.roots import Root, bare
 from tests.boxes import eventually
 
@@ -237,5 +238,7 @@ def test_the_build_refuses_what_a_floor_forbids(tmp_path: Path) -> None:
     assert found.origin
     (tmp_path / "lib.so").symlink_to(found.origin)
     build.check(tmp_path)
-    with pytest.raises(Exception, match=r"lib\.so needs GLIBC_2\.[\d.]+ of lib\w+\.so\.\d"):
+    said = r"lib\.so needs GLIBC_2\.[\d.]+ of lib\w+\.so\.\d"
+    with pytest.raises(Refused, match=said) as refused:
         build.check(tmp_path, "2.0")
+    assert re.search(r"make binary ARGS=--glibc=2\.[\d.]+$", refused.value.hint)

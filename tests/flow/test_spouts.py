@@ -261,7 +261,7 @@ while sys.argv[1] == "busy":  # something happens in the box all the time
     time.sleep(0.02)
     with open("/pfs/out", "wb") as pipe:
         pipe.write(whole)
-import signal
+import signal  # it takes longer to end than a reader waits before it is started anew
 signal.signal(signal.SIGTERM, lambda *_: time.sleep(1.5) or sys.exit())
 time.sleep(1000)
 """

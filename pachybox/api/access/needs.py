@@ -259,31 +259,33 @@ TEXTS: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
 # ---- what the audit log names besides, and nobody is judged by
 
 
-def _token(request: Any) -> Iterator[Thing]:
-    if request.name:
-        yield Thing("token", DEFAULT_PROJECT, request.name)
+def _name(request: Any) -> str:
+    return str(request.name)
 
 
-def _secret(request: Any) -> Iterator[Thing]:
-    if request.secret.name:
-        yield Thing("secret", DEFAULT_PROJECT, request.secret.name)
+def _name_of_secret(request: Any) -> str:
+    return str(request.secret.name)
 
 
-def _secret_by_name(request: Any) -> Iterator[Thing]:
-    if request.name:
-        yield Thing("secret", DEFAULT_PROJECT, request.name)
-
-
-def _secret_of_file(request: Any) -> Iterator[Thing]:
+def _name_in_file(request: Any) -> str:
     with suppress(PachyboxError):
-        yield Thing("secret", DEFAULT_PROJECT, parse(request.file).name)
+        return parse(request.file).name
+    return ""
 
 
-NOTED: Mapping[str, Callable[[Any], Iterator[Thing]]] = {
-    "pachybox.v1.API/CreateToken": _token,
-    "pachybox.v1.API/DeleteToken": _token,
-    "pps_v2.API/CreateSecret": _secret_of_file,
-    "pps_v2.API/InspectSecret": _secret,
-    "pps_v2.API/DeleteSecret": _secret,
-    "pachybox.v1.API/DeleteSecret": _secret_by_name,
+_NOTED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "pachybox.v1.API/CreateToken": ("token", _name),
+    "pachybox.v1.API/DeleteToken": ("token", _name),
+    "pps_v2.API/CreateSecret": ("secret", _name_in_file),
+    "pps_v2.API/InspectSecret": ("secret", _name_of_secret),
+    "pps_v2.API/DeleteSecret": ("secret", _name_of_secret),
+    "pachybox.v1.API/DeleteSecret": ("secret", _name),
 }
+
+
+def noted(method: str, request: Any) -> Iterator[Thing]:
+    """The token or secret that a request of ``method`` names."""
+    if method in _NOTED:
+        kind, read = _NOTED[method]
+        if name := read(request):
+            yield Thing(kind, DEFAULT_PROJECT, name)

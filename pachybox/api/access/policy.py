@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pachybox.api import wire
 from pachybox.api.access import things as walk
-from pachybox.api.access.needs import ADMIN, BATCHED, FIELDS, METHODS, NOTED, TEXTS, Need, Scope
+from pachybox.api.access.needs import ADMIN, BATCHED, FIELDS, METHODS, TEXTS, Need, Scope, noted
 from pachybox.api.access.principal import Principal, Role
 from pachybox.api.access.sight import Sight, World, hidden
 from pachybox.api.access.things import Thing
@@ -194,8 +194,7 @@ class _Run:
         if len(self._things) < _MOST_THINGS:
             self._things += things
         self._policy._check(name, self._caller, need, request, things)
-        if name in NOTED:  # behind that: a secret is read for its name
-            self._things += NOTED[name](request)
+        self._things += noted(name, request)  # behind that: a secret is read for its name
 
     def _shown(self, result: Any) -> Any:
         if self._sight is None:

@@ -17,7 +17,8 @@ UNKNOWN = "?"
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing by its name. ``kind``: repo, pipeline, ingest, project; ``type`` is a repo's."""
+    """One thing by its name. ``kind``: repo, pipeline, ingest, project, and for the audit
+    log token, secret; ``type`` is a repo's."""
 
     kind: str
     project: str

@@ -32,13 +32,11 @@ def test_the_owner_of_a_connection_is_found(family: int, address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
         port = str(door.getsockname()[1])
         command = [sys.executable, "-c", _CALLER, str(wanted), str(int(family)), address, port]
-        child = subprocess.Popen(command, stdin=subprocess.PIPE)
         door.settimeout(30)
-        with door.accept()[0] as taken:
+        with subprocess.Popen(command) as child, door.accept()[0] as taken:
             peer = f"ipv4:127.0.0.1:{taken.getpeername()[1]}"
             assert _owner(peer, door.getsockname()[1]) == wanted
             assert _owner(peer, 1) == -1
-        child.communicate(timeout=30)
         assert child.returncode == 0
 
 
